@@ -1,0 +1,6 @@
+//! xetgate: an S3-compatible gateway whose storage is Xet.
+//!
+//! The modules are layers, from the ground up; a module uses only what stands below it
+//! (`tests/layers.rs` holds them to it).
+
+pub mod xet;

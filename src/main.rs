@@ -1,0 +1,3 @@
+//! The `xetgate` binary: a thin door into the library.
+
+fn main() {}
