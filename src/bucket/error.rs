@@ -1,0 +1,86 @@
+//! What can go wrong with a bucket, in words that every front door can map to its protocol.
+
+use super::{BoxError, BucketId, ChecksumAlgorithm, ObjectKey, UploadId};
+
+/// An error of a [`BucketApi`](super::BucketApi) call.
+#[derive(Debug, thiserror::Error)]
+pub enum BucketError {
+    /// The bucket does not exist.
+    #[error("bucket {0} does not exist")]
+    NoSuchBucket(BucketId),
+    /// The bucket's name is taken.
+    #[error("bucket {0} exists already")]
+    BucketExists(BucketId),
+    /// The bucket holds objects.
+    #[error("bucket {0} is not empty")]
+    BucketNotEmpty(BucketId),
+    /// The object does not exist.
+    #[error("object {0} does not exist")]
+    NoSuchKey(ObjectKey),
+    /// The upload does not exist, or was completed or aborted.
+    #[error("upload {0} does not exist")]
+    NoSuchUpload(UploadId),
+    /// A part named at completion was never stored, or with another `ETag` or checksum.
+    #[error("part {0} is not there or differs from what was named")]
+    InvalidPart(u16),
+    /// Parts were named out of order.
+    #[error("parts are not in ascending order")]
+    InvalidPartOrder,
+    /// A part other than the last is smaller than 5 MiB.
+    #[error("part {number} has {size} bytes, less than {min}")]
+    PartTooSmall {
+        /// Its number.
+        number: u16,
+        /// Its size.
+        size: u64,
+        /// The least size.
+        min: u64,
+    },
+    /// A condition of the request does not hold.
+    #[error("a precondition does not hold")]
+    PreconditionFailed,
+    /// The asked range holds no byte of the object.
+    #[error("the range holds no byte of the object's {size}")]
+    RangeNotSatisfiable {
+        /// The object's size.
+        size: u64,
+    },
+    /// `Content-MD5` does not match.
+    #[error("content-md5 does not match the {received} bytes received")]
+    Md5Mismatch {
+        /// How many bytes came.
+        received: u64,
+    },
+    /// The payload's SHA-256 is not the one that was signed.
+    #[error("the payload's sha256 is not the one that was signed")]
+    PayloadSha256Mismatch,
+    /// A declared checksum does not match.
+    #[error("the declared {0:?} checksum does not match the body")]
+    ChecksumMismatch(ChecksumAlgorithm),
+    /// A trailer was announced and did not come.
+    #[error("the announced {0:?} trailer did not come")]
+    MissingTrailer(ChecksumAlgorithm),
+    /// The body ended early or ran over.
+    #[error("the body has {received} bytes, {declared} were declared")]
+    IncompleteBody {
+        /// How many were declared.
+        declared: u64,
+        /// How many came.
+        received: u64,
+    },
+    /// The object would be larger than may be.
+    #[error("the object would be larger than {max} bytes")]
+    TooLarge {
+        /// The most.
+        max: u64,
+    },
+    /// The body broke off; the error is the stream's own.
+    #[error("reading the body")]
+    Body(#[source] BoxError),
+    /// Stored bytes do not match their checksum, or a row points nowhere.
+    #[error("stored data is damaged: {0}")]
+    Corrupt(String),
+    /// The store cannot do it now.
+    #[error("storage failed")]
+    Storage(#[source] BoxError),
+}

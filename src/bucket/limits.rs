@@ -1,0 +1,13 @@
+//! The limits of objects and uploads, with the reason for each number.
+
+/// Smallest part that is not the last. Source: S3 user guide, "Multipart upload limits".
+pub const PART_BYTES_MIN: u64 = 5 << 20;
+
+/// Largest part and largest single write. Source: as above.
+pub const PART_BYTES_MAX: u64 = 5 << 30;
+
+/// Most parts of an upload. Source: as above.
+pub const PARTS_MAX: u16 = 10_000;
+
+/// Largest object: S3 has raised it from 5 TiB to 50 TB; terms and counts here hold far more.
+pub const OBJECT_BYTES_MAX: u64 = 50_000_000_000_000;

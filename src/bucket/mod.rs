@@ -1,0 +1,319 @@
+//! The project's one contract: [`BucketApi`], what a bucket can do, whoever asks and wherever it lies.
+//!
+//! Front doors speak only this; they cannot tell a local bucket from one on a Hub. The words are the Hub's bucket
+//! API's, with the attributes and multipart uploads that S3 adds.
+
+use std::pin::Pin;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::Stream;
+
+pub use crate::store::ambient::Timestamp;
+pub use crate::store::meta::{After, ETagCondition, ListPage, ListQuery, WriteCondition};
+pub use crate::store::names::{BucketId, BucketName, NameError, Namespace, ObjectKey, UploadId};
+pub use crate::store::rows::{
+    Attributes, Bucket, Checksum, ChecksumAlgorithm, ChecksumType, ETag, Object, ObjectPart, Part, Upload, Visibility,
+};
+pub use crate::xet::hash::FileHash;
+
+mod error;
+pub mod limits;
+
+pub use error::BucketError;
+
+/// A boxed error from outside the layer.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A body on its way in. An error ends the write and leaves everything as it was; it comes back unchanged in
+/// [`BucketError::Body`].
+pub type BodyIn = Pin<Box<dyn Stream<Item = Result<Bytes, BoxError>> + Send>>;
+
+/// A body on its way out. An error means that the bytes cannot be had intact; whoever sends them must cut off.
+pub type BodyOut = Pin<Box<dyn Stream<Item = Result<Bytes, BucketError>> + Send>>;
+
+/// A digest that the client declared and that must hold for the write to count.
+pub struct DeclaredDigests {
+    /// `Content-MD5`.
+    pub md5: Option<[u8; 16]>,
+    /// SHA-256 of the payload, from the signature.
+    pub payload_sha256: Option<[u8; 32]>,
+    /// `x-amz-checksum-*`, in a header or a trailer.
+    pub checksum: Option<DeclaredChecksum>,
+}
+
+/// A checksum that comes with a body.
+pub struct DeclaredChecksum {
+    /// Which.
+    pub algorithm: ChecksumAlgorithm,
+    /// Its value.
+    pub value: DeclaredValue,
+}
+
+/// When a declared value is known.
+pub enum DeclaredValue {
+    /// Before the body.
+    Given(Vec<u8>),
+    /// After the body: asked once, when the stream has ended; `None` if the trailer did not come.
+    Trailing(Box<dyn FnOnce() -> Option<Vec<u8>> + Send>),
+    /// Never: the checksum is wanted for the record, and nothing is compared.
+    Computed,
+}
+
+/// A body and what is said about it.
+pub struct Payload {
+    /// The bytes.
+    pub body: BodyIn,
+    /// Its length, if known; the write fails with [`BucketError::IncompleteBody`] if the body has another.
+    pub length: Option<u64>,
+    /// Its digests, if declared.
+    pub digests: DeclaredDigests,
+}
+
+/// A single write of a whole object.
+pub struct ObjectWrite {
+    /// Where to.
+    pub key: ObjectKey,
+    /// What is said about it.
+    pub attributes: Attributes,
+    /// Under what condition.
+    pub condition: WriteCondition,
+    /// The content.
+    pub payload: Payload,
+}
+
+/// Which bytes of an object are asked for; resolved against its size when read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ByteRange {
+    /// From the first to the last, both included.
+    Bounded(u64, u64),
+    /// From here to the end.
+    From(u64),
+    /// The last so many.
+    Suffix(u64),
+}
+
+impl ByteRange {
+    /// The bytes meant in an object of `size` bytes, end excluded; `None` if there are none.
+    pub fn resolve(self, size: u64) -> Option<std::ops::Range<u64>> {
+        let range = match self {
+            Self::Bounded(first, last) => first..size.min(last.saturating_add(1)),
+            Self::From(first) => first..size,
+            Self::Suffix(count) => size.saturating_sub(count)..size,
+        };
+        (range.start < range.end).then_some(range)
+    }
+}
+
+/// An object opened for reading.
+pub struct ObjectRead {
+    /// What it is.
+    pub object: Object,
+    /// Which of its bytes follow, end excluded.
+    pub range: std::ops::Range<u64>,
+    /// The bytes.
+    pub body: BodyOut,
+}
+
+/// Where a copy comes from.
+#[derive(Debug, Clone)]
+pub struct CopySource {
+    /// The bucket.
+    pub bucket: BucketId,
+    /// The key.
+    pub key: ObjectKey,
+    /// The `ETag` it must have, if any is asked; [`BucketError::PreconditionFailed`] otherwise.
+    pub condition: WriteCondition,
+}
+
+/// A copy of a whole object; no bytes move.
+#[derive(Debug, Clone)]
+pub struct ObjectCopy {
+    /// Where from.
+    pub source: CopySource,
+    /// Where to.
+    pub key: ObjectKey,
+    /// New attributes, or the source's.
+    pub attributes: Option<Attributes>,
+    /// Under what condition.
+    pub condition: WriteCondition,
+}
+
+/// A delete of one object.
+#[derive(Debug, Clone)]
+pub struct ObjectDelete {
+    /// Which.
+    pub key: ObjectKey,
+    /// Under what condition.
+    pub condition: WriteCondition,
+}
+
+/// Whether a bucket that holds objects may be deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeleteBucket {
+    /// Refuse with [`BucketError::BucketNotEmpty`].
+    IfEmpty,
+    /// Delete all that is in it.
+    WithContents,
+}
+
+/// A multipart upload to begin.
+#[derive(Debug, Clone)]
+pub struct NewUpload {
+    /// The key it will become.
+    pub key: ObjectKey,
+    /// What the object will say of itself.
+    pub attributes: Attributes,
+    /// Which checksum its parts are to carry.
+    pub checksum: Option<(ChecksumAlgorithm, ChecksumType)>,
+}
+
+/// A running upload, as every call after its creation names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UploadRef {
+    /// The key it will become.
+    pub key: ObjectKey,
+    /// Its id.
+    pub id: UploadId,
+}
+
+/// A part that the client names when it completes an upload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CompletedPart {
+    /// Its number.
+    pub number: u16,
+    /// The `ETag` it was given, without quotes.
+    pub etag: String,
+    /// Its checksum, if named.
+    pub checksum: Option<(ChecksumAlgorithm, Vec<u8>)>,
+}
+
+/// Which uploads to list: after `key_marker`, or after `upload_marker` of that very key.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListUploads {
+    /// Only keys that begin with this.
+    pub prefix: String,
+    /// Where keys are rolled up.
+    pub delimiter: Option<String>,
+    /// List after this key, ...
+    pub key_marker: Option<String>,
+    /// ... or within it after this upload.
+    pub upload_marker: Option<UploadId>,
+    /// At most so many uploads and common prefixes.
+    pub limit: usize,
+}
+
+/// A page of uploads, ordered by key and then by time.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UploadPage {
+    /// The uploads.
+    pub uploads: Vec<Upload>,
+    /// The common prefixes.
+    pub common_prefixes: Vec<String>,
+    /// Whether there are more.
+    pub truncated: bool,
+}
+
+/// A page of parts, ordered by number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartPage {
+    /// The upload.
+    pub upload: Upload,
+    /// The parts.
+    pub parts: Vec<Part>,
+    /// Whether there are more.
+    pub truncated: bool,
+}
+
+/// What a store of buckets can do. Every call is atomic, and an answered write is durable.
+#[async_trait]
+pub trait BucketApi: Send + Sync + 'static {
+    /// Creates a bucket. [`BucketError::BucketExists`] if the name is taken.
+    async fn create_bucket(&self, id: &BucketId, visibility: Visibility) -> Result<Bucket, BucketError>;
+
+    /// Looks a bucket up. [`BucketError::NoSuchBucket`].
+    async fn bucket(&self, id: &BucketId) -> Result<Bucket, BucketError>;
+
+    /// All buckets of a namespace, by name.
+    async fn list_buckets(&self, namespace: &Namespace) -> Result<Vec<Bucket>, BucketError>;
+
+    /// Deletes a bucket and its running uploads.
+    async fn delete_bucket(&self, id: &BucketId, mode: DeleteBucket) -> Result<(), BucketError>;
+
+    /// Lists objects in the byte order of their keys, rolled up at a delimiter if asked.
+    async fn list(&self, id: &BucketId, query: &ListQuery) -> Result<ListPage, BucketError>;
+
+    /// An object's row. [`BucketError::NoSuchKey`].
+    async fn object(&self, id: &BucketId, key: &ObjectKey) -> Result<Object, BucketError>;
+
+    /// Opens an object for reading. [`BucketError::RangeNotSatisfiable`] if the range holds no byte of it.
+    async fn read(
+        &self,
+        id: &BucketId,
+        key: &ObjectKey,
+        range: Option<ByteRange>,
+    ) -> Result<ObjectRead, BucketError>;
+
+    /// Writes an object. On any error the previous object stays as it was.
+    async fn write(&self, id: &BucketId, write: ObjectWrite) -> Result<Object, BucketError>;
+
+    /// Copies an object, from this or another bucket.
+    async fn copy(&self, id: &BucketId, copy: ObjectCopy) -> Result<Object, BucketError>;
+
+    /// Deletes objects, each on its own; deleting what is not there succeeds. Results in the order asked.
+    async fn delete(
+        &self,
+        id: &BucketId,
+        deletes: Vec<ObjectDelete>,
+    ) -> Result<Vec<Result<(), BucketError>>, BucketError>;
+
+    /// Begins a multipart upload.
+    async fn create_upload(&self, id: &BucketId, upload: NewUpload) -> Result<Upload, BucketError>;
+
+    /// A running upload. [`BucketError::NoSuchUpload`].
+    async fn upload(&self, id: &BucketId, upload: &UploadRef) -> Result<Upload, BucketError>;
+
+    /// Stores a part; the last write of a number wins.
+    async fn write_part(
+        &self,
+        id: &BucketId,
+        upload: &UploadRef,
+        number: u16,
+        payload: Payload,
+    ) -> Result<Part, BucketError>;
+
+    /// Stores a part that is a range of an existing object; no bytes move.
+    async fn copy_part(
+        &self,
+        id: &BucketId,
+        upload: &UploadRef,
+        number: u16,
+        source: &CopySource,
+        range: Option<ByteRange>,
+    ) -> Result<Part, BucketError>;
+
+    /// Lists stored parts after a number.
+    async fn list_parts(
+        &self,
+        id: &BucketId,
+        upload: &UploadRef,
+        after: u16,
+        limit: usize,
+    ) -> Result<PartPage, BucketError>;
+
+    /// Lists running uploads.
+    async fn list_uploads(&self, id: &BucketId, query: &ListUploads) -> Result<UploadPage, BucketError>;
+
+    /// Puts the parts together and makes the object visible. Asked again for the upload it has completed, it
+    /// answers the same object.
+    async fn complete_upload(
+        &self,
+        id: &BucketId,
+        upload: &UploadRef,
+        parts: Vec<CompletedPart>,
+        condition: WriteCondition,
+    ) -> Result<Object, BucketError>;
+
+    /// Ends an upload and forgets its parts.
+    async fn abort_upload(&self, id: &BucketId, upload: &UploadRef) -> Result<(), BucketError>;
+}

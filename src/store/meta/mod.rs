@@ -1,0 +1,268 @@
+//! [`MetaStore`]: the truth about buckets, objects, uploads, files and xorbs, and the only place where it changes.
+//!
+//! The words are the domain's, not a key-value store's, so that an engine with a query language of its own can
+//! stand behind them. What every engine must do is in [`conformance`]; each runs it.
+//!
+//! Invariants, kept by every transaction:
+//! * a file record is there exactly as long as an object or a part uses it;
+//! * a xorb's use count is the number of file records with a term in it;
+//! * every xorb that a file record names has a row.
+
+use async_trait::async_trait;
+
+use super::names::{BucketId, Namespace, ObjectKey, UploadId};
+use super::rows::{Bucket, BucketUid, ETag, FileRecord, Object, Part, Upload, Visibility, XorbRow};
+use crate::store::ambient::Timestamp;
+use crate::store::pack::PackId;
+use crate::xet::hash::{FileHash, XorbHash};
+
+#[cfg(test)]
+pub mod conformance;
+mod embedded;
+mod listing;
+mod tables;
+
+pub use embedded::EmbeddedMeta;
+
+/// Why a transaction was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum MetaError {
+    /// The bucket does not exist (any more).
+    #[error("the bucket does not exist")]
+    NoSuchBucket,
+    /// The bucket's name is taken.
+    #[error("the bucket exists already")]
+    BucketExists,
+    /// The bucket holds objects.
+    #[error("the bucket is not empty")]
+    BucketNotEmpty,
+    /// There is no such object, and the change asks for one.
+    #[error("the object does not exist")]
+    NoSuchObject,
+    /// There is no such upload (any more).
+    #[error("the upload does not exist")]
+    NoSuchUpload,
+    /// A condition does not hold.
+    #[error("the condition does not hold")]
+    ConditionFailed,
+    /// A file record names a xorb that is not there.
+    #[error("xorb {0} is not there")]
+    MissingXorb(XorbHash),
+    /// The file to refer to is not there (any more).
+    #[error("file {0} is not there")]
+    MissingFile(FileHash),
+    /// A part of the upload is no longer what it was when it was read.
+    #[error("part {0} has changed")]
+    PartChanged(u16),
+    /// The engine failed; nothing of the transaction is visible.
+    #[error("the metadata store failed: {0}")]
+    Engine(String),
+}
+
+/// Which `ETag`s a condition means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ETagCondition {
+    /// `*`: any object.
+    Any,
+    /// One of these, without quotes.
+    OneOf(Vec<String>),
+}
+
+impl ETagCondition {
+    fn matches(&self, etag: &ETag) -> bool {
+        match self {
+            Self::Any => true,
+            Self::OneOf(wanted) => wanted.contains(&etag.to_string()),
+        }
+    }
+}
+
+/// Under what condition a change is made; checked in the transaction that makes it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WriteCondition {
+    /// The present object must match; [`MetaError::NoSuchObject`] if there is none.
+    pub if_match: Option<ETagCondition>,
+    /// The present object, if there is one, must not match.
+    pub if_none_match: Option<ETagCondition>,
+}
+
+impl WriteCondition {
+    /// Checks the condition against the present object.
+    pub fn check(&self, present: Option<&ETag>) -> Result<(), MetaError> {
+        if let Some(wanted) = &self.if_match {
+            let etag = present.ok_or(MetaError::NoSuchObject)?;
+            if !wanted.matches(etag) {
+                return Err(MetaError::ConditionFailed);
+            }
+        }
+        match (&self.if_none_match, present) {
+            (Some(unwanted), Some(etag)) if unwanted.matches(etag) => Err(MetaError::ConditionFailed),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Where a listing goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum After {
+    /// After this key.
+    Key(String),
+    /// After every key that begins with this common prefix.
+    Prefix(String),
+}
+
+/// Which objects to list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListQuery {
+    /// Only keys that begin with this.
+    pub prefix: String,
+    /// Keys that hold it behind the prefix are rolled up into common prefixes; never empty.
+    pub delimiter: Option<String>,
+    /// Where to go on.
+    pub after: Option<After>,
+    /// At most so many objects and common prefixes together.
+    pub limit: usize,
+}
+
+/// A page of a listing; both lists are in the byte order of keys.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListPage {
+    /// The objects.
+    pub objects: Vec<(ObjectKey, Object)>,
+    /// The common prefixes, delimiter included.
+    pub common_prefixes: Vec<String>,
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<After>,
+}
+
+/// A file that a change brings, with the xorbs stored for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewFile {
+    /// How it is put together.
+    pub record: FileRecord,
+    /// The xorbs that its upload has stored, synced already. Kept even if the file was known.
+    pub xorbs: Vec<(XorbHash, XorbRow)>,
+}
+
+/// A change of one key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ObjectChange {
+    /// Puts an object whose file comes with it.
+    Put(Box<Object>, Option<Box<NewFile>>),
+    /// Removes the object, if there is one.
+    Delete,
+}
+
+/// A part that an upload's completion relies on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RelyOnPart {
+    /// Its number.
+    pub number: u16,
+    /// The content it must still have.
+    pub file: FileHash,
+}
+
+/// What [`MetaStore::check_packs`]-like startup work needs to know of a pack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PackRow {
+    /// The pack.
+    pub id: PackId,
+    /// Where its last committed frame ends; what lies behind was never acknowledged.
+    pub committed_end: u64,
+}
+
+/// The store of truth. Every write is one transaction: durable when answered, invisible when refused.
+#[async_trait]
+pub trait MetaStore: Send + Sync + 'static {
+    /// Creates a bucket.
+    async fn create_bucket(
+        &self,
+        id: &BucketId,
+        visibility: Visibility,
+        created_at: Timestamp,
+    ) -> Result<Bucket, MetaError>;
+
+    /// Looks a bucket up.
+    async fn bucket(&self, id: &BucketId) -> Result<Option<Bucket>, MetaError>;
+
+    /// A namespace's buckets, by name.
+    async fn buckets(&self, namespace: &Namespace) -> Result<Vec<Bucket>, MetaError>;
+
+    /// Deletes a bucket with its uploads, and with its objects if `with_contents`.
+    async fn delete_bucket(&self, id: &BucketId, with_contents: bool) -> Result<(), MetaError>;
+
+    /// An object.
+    async fn object(&self, bucket: BucketUid, key: &ObjectKey) -> Result<Option<Object>, MetaError>;
+
+    /// A page of objects.
+    async fn list(&self, bucket: BucketUid, query: &ListQuery) -> Result<ListPage, MetaError>;
+
+    /// Changes one key under a condition. A `Put` without a [`NewFile`] needs the file to be there already.
+    async fn change(
+        &self,
+        bucket: BucketUid,
+        key: &ObjectKey,
+        condition: &WriteCondition,
+        change: ObjectChange,
+    ) -> Result<(), MetaError>;
+
+    /// Begins an upload.
+    async fn create_upload(&self, bucket: BucketUid, upload: &Upload) -> Result<(), MetaError>;
+
+    /// A running upload.
+    async fn upload(
+        &self,
+        bucket: BucketUid,
+        key: &ObjectKey,
+        id: &UploadId,
+    ) -> Result<Option<Upload>, MetaError>;
+
+    /// Running uploads whose key is at least `from`, ordered by key and id, at most `limit`.
+    async fn uploads(&self, bucket: BucketUid, from: &str, limit: usize) -> Result<Vec<Upload>, MetaError>;
+
+    /// Stores a part, in place of one of the same number. A part without a [`NewFile`] needs its file to be there.
+    async fn put_part(
+        &self,
+        bucket: BucketUid,
+        key: &ObjectKey,
+        id: &UploadId,
+        part: Part,
+        file: Option<NewFile>,
+    ) -> Result<(), MetaError>;
+
+    /// Parts with a number above `after`, by number, at most `limit`.
+    async fn parts(&self, id: &UploadId, after: u16, limit: usize) -> Result<Vec<Part>, MetaError>;
+
+    /// Ends an upload in an object: puts it, and removes the upload and all its parts. The parts relied on must
+    /// be as they were read.
+    async fn complete_upload(
+        &self,
+        bucket: BucketUid,
+        key: &ObjectKey,
+        id: &UploadId,
+        condition: &WriteCondition,
+        parts: &[RelyOnPart],
+        object: Object,
+        file: Option<NewFile>,
+    ) -> Result<(), MetaError>;
+
+    /// The object that an upload was completed as, for a client that asks again; kept until the key changes.
+    async fn completed_as(
+        &self,
+        bucket: BucketUid,
+        key: &ObjectKey,
+        id: &UploadId,
+    ) -> Result<Option<Object>, MetaError>;
+
+    /// Ends an upload and forgets its parts.
+    async fn abort_upload(&self, bucket: BucketUid, key: &ObjectKey, id: &UploadId) -> Result<(), MetaError>;
+
+    /// How a file is put together.
+    async fn file(&self, hash: &FileHash) -> Result<Option<FileRecord>, MetaError>;
+
+    /// Where a xorb lies.
+    async fn xorb(&self, hash: &XorbHash) -> Result<Option<XorbRow>, MetaError>;
+
+    /// Every pack that a committed xorb lies in.
+    async fn packs(&self) -> Result<Vec<PackRow>, MetaError>;
+}

@@ -1,0 +1,226 @@
+//! The rows of the [`MetaStore`](super::meta::MetaStore): what is true about accounts' buckets, objects, uploads,
+//! files and xorbs.
+//!
+//! Rows are what every layer above speaks of, so they are plain data with public fields. Invariants between rows
+//! (a file's xorbs exist, use counts are right) are kept by the `MetaStore`'s transactions.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::ambient::Timestamp;
+use super::names::{BucketId, ObjectKey, UploadId};
+use super::pack::PackId;
+use crate::xet::hash::{FileHash, XorbHash};
+use crate::xet::xorb::ChunkTable;
+
+/// A bucket's identity inside one store; stays when the bucket is renamed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct BucketUid(pub u64);
+
+/// Who may read a bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Visibility {
+    /// Only those whose credential allows it.
+    #[default]
+    Private,
+    /// Everyone.
+    Public,
+}
+
+/// A bucket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bucket {
+    /// Its identity in this store.
+    pub uid: BucketUid,
+    /// Its name.
+    pub id: BucketId,
+    /// Who may read it.
+    pub visibility: Visibility,
+    /// When it was created.
+    pub created_at: Timestamp,
+}
+
+/// What S3 shows as an object's `ETag`, without quotes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum ETag {
+    /// MD5 of the body: single uploads.
+    Md5([u8; 16]),
+    /// MD5 of the parts' MD5s, and how many parts there were.
+    Multipart {
+        /// MD5 over the concatenated part MD5s.
+        md5: [u8; 16],
+        /// Number of parts.
+        parts: u16,
+    },
+    /// The Xet hash: came in by a door that computes no MD5.
+    Xet(FileHash),
+}
+
+impl fmt::Display for ETag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Md5(md5) => f.write_str(&hex::encode(md5)),
+            Self::Multipart { md5, parts } => write!(f, "{}-{parts}", hex::encode(md5)),
+            Self::Xet(hash) => hash.fmt(f),
+        }
+    }
+}
+
+/// The checksums that S3 knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum ChecksumAlgorithm {
+    /// CRC-32 (ISO-HDLC), 4 bytes.
+    Crc32,
+    /// CRC-32C (iSCSI), 4 bytes.
+    Crc32c,
+    /// CRC-64/NVME, 8 bytes.
+    Crc64Nvme,
+    /// SHA-1, 20 bytes.
+    Sha1,
+    /// SHA-256, 32 bytes.
+    Sha256,
+}
+
+/// What a multipart object's checksum is taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ChecksumType {
+    /// All bytes of the object.
+    FullObject,
+    /// The concatenated checksums of its parts.
+    Composite,
+}
+
+/// A verified checksum, kept with the object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checksum {
+    /// Which.
+    pub algorithm: ChecksumAlgorithm,
+    /// Its bytes, most significant first.
+    pub value: Vec<u8>,
+    /// Over what.
+    pub over: ChecksumType,
+}
+
+/// What a client says about an object beside its bytes; S3's headers of the same names.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Attributes {
+    /// `Content-Type`.
+    pub content_type: Option<String>,
+    /// `Cache-Control`.
+    pub cache_control: Option<String>,
+    /// `Content-Disposition`.
+    pub content_disposition: Option<String>,
+    /// `Content-Encoding`, without `aws-chunked`.
+    pub content_encoding: Option<String>,
+    /// `Content-Language`.
+    pub content_language: Option<String>,
+    /// `Expires`, as sent.
+    pub expires: Option<String>,
+    /// `x-amz-website-redirect-location`.
+    pub website_redirect_location: Option<String>,
+    /// `x-amz-meta-*`, names in lower case without the prefix.
+    pub user_metadata: BTreeMap<String, String>,
+    /// Object tags.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// One part of a completed multipart object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectPart {
+    /// Its part number.
+    pub number: u16,
+    /// Its length in bytes.
+    pub size: u64,
+    /// Its checksum, if its upload declared one.
+    pub checksum: Option<Checksum>,
+}
+
+/// An object: a key's present content and what is said about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Object {
+    /// Its content.
+    pub file: FileHash,
+    /// Its length in bytes.
+    pub size: u64,
+    /// Its `ETag`.
+    pub etag: ETag,
+    /// When it was last written.
+    pub modified_at: Timestamp,
+    /// What was said about it.
+    pub attributes: Attributes,
+    /// The checksums it was stored with.
+    pub checksums: Vec<Checksum>,
+    /// Its parts, in order, if it came by multipart upload.
+    pub parts: Vec<ObjectPart>,
+}
+
+/// A running multipart upload.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upload {
+    /// Its id.
+    pub id: UploadId,
+    /// The key it will become.
+    pub key: ObjectKey,
+    /// When it was begun.
+    pub created_at: Timestamp,
+    /// What the object will say of itself.
+    pub attributes: Attributes,
+    /// Which checksum its parts are to carry, and over what the object's will be.
+    pub checksum: Option<(ChecksumAlgorithm, ChecksumType)>,
+}
+
+/// A stored part of a running upload.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// 1 to 10,000.
+    pub number: u16,
+    /// Its content.
+    pub file: FileHash,
+    /// Its length in bytes.
+    pub size: u64,
+    /// Its MD5, which is its `ETag`.
+    pub md5: [u8; 16],
+    /// When it was stored.
+    pub modified_at: Timestamp,
+    /// Its checksum, if the client sent one.
+    pub checksum: Option<Checksum>,
+}
+
+/// A run of chunks of one xorb.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Term {
+    /// The xorb.
+    pub xorb: XorbHash,
+    /// First chunk.
+    pub start: u32,
+    /// One past the last chunk.
+    pub end: u32,
+    /// Uncompressed length of the run; 8192 chunks of 128 KiB fit.
+    pub raw_bytes: u32,
+}
+
+/// How a file is put together: its terms, in order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileRecord {
+    /// The file's identity.
+    pub hash: FileHash,
+    /// Its length: the sum over the terms.
+    pub size: u64,
+    /// Its terms; none for the empty file.
+    pub terms: Vec<Term>,
+}
+
+/// Where a xorb lies, and what is in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct XorbRow {
+    /// The pack that holds it.
+    pub pack: PackId,
+    /// Where its first chunk record begins in the pack.
+    pub offset: u64,
+    /// Where its frame ends in the pack (its trailer included).
+    pub frame_end: u64,
+    /// Its chunks.
+    pub table: ChunkTable,
+}
