@@ -154,6 +154,8 @@ pub struct Object {
     pub checksums: Vec<Checksum>,
     /// Its parts, in order, if it came by multipart upload.
     pub parts: Vec<ObjectPart>,
+    /// The upload it was completed from: a client that asks again gets the same answer.
+    pub upload: Option<UploadId>,
 }
 
 /// A running multipart upload.

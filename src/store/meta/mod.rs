@@ -162,7 +162,7 @@ pub struct RelyOnPart {
     pub file: FileHash,
 }
 
-/// What [`MetaStore::check_packs`]-like startup work needs to know of a pack.
+/// What start-up needs to know of a pack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PackRow {
     /// The pack.
@@ -245,14 +245,6 @@ pub trait MetaStore: Send + Sync + 'static {
         object: Object,
         file: Option<NewFile>,
     ) -> Result<(), MetaError>;
-
-    /// The object that an upload was completed as, for a client that asks again; kept until the key changes.
-    async fn completed_as(
-        &self,
-        bucket: BucketUid,
-        key: &ObjectKey,
-        id: &UploadId,
-    ) -> Result<Option<Object>, MetaError>;
 
     /// Ends an upload and forgets its parts.
     async fn abort_upload(&self, bucket: BucketUid, key: &ObjectKey, id: &UploadId) -> Result<(), MetaError>;
