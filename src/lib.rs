@@ -3,4 +3,8 @@
 //! The modules are layers, from the ground up; a module uses only what stands below it
 //! (`tests/layers.rs` holds them to it).
 
+pub mod bucket;
+pub mod cas;
+pub mod engine;
+pub mod store;
 pub mod xet;

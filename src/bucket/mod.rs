@@ -9,30 +9,28 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::Stream;
 
+pub use crate::engine::{BodyIn, BoxError};
 pub use crate::store::ambient::Timestamp;
 pub use crate::store::meta::{After, ETagCondition, ListPage, ListQuery, WriteCondition};
 pub use crate::store::names::{BucketId, BucketName, NameError, Namespace, ObjectKey, UploadId};
 pub use crate::store::rows::{
-    Attributes, Bucket, Checksum, ChecksumAlgorithm, ChecksumType, ETag, Object, ObjectPart, Part, Upload, Visibility,
+    Attributes, Bucket, Checksum, ChecksumAlgorithm, ChecksumType, ETag, Object, ObjectPart, Part, Upload,
+    Visibility,
 };
 pub use crate::xet::hash::FileHash;
 
 mod error;
 pub mod limits;
+mod local;
 
 pub use error::BucketError;
-
-/// A boxed error from outside the layer.
-pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
-/// A body on its way in. An error ends the write and leaves everything as it was; it comes back unchanged in
-/// [`BucketError::Body`].
-pub type BodyIn = Pin<Box<dyn Stream<Item = Result<Bytes, BoxError>> + Send>>;
+pub use local::LocalBuckets;
 
 /// A body on its way out. An error means that the bytes cannot be had intact; whoever sends them must cut off.
 pub type BodyOut = Pin<Box<dyn Stream<Item = Result<Bytes, BucketError>> + Send>>;
 
-/// A digest that the client declared and that must hold for the write to count.
+/// The digests that the client declared and that must hold for the write to count.
+#[derive(Default)]
 pub struct DeclaredDigests {
     /// `Content-MD5`.
     pub md5: Option<[u8; 16]>,

@@ -226,3 +226,12 @@ pub struct XorbRow {
     /// Its chunks.
     pub table: ChunkTable,
 }
+
+/// A xorb whose bytes are stored and synced. It becomes part of the truth when a transaction takes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredXorb {
+    /// The xorb.
+    pub hash: XorbHash,
+    /// Where it lies and what is in it.
+    pub row: XorbRow,
+}

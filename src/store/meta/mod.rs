@@ -11,7 +11,9 @@
 use async_trait::async_trait;
 
 use super::names::{BucketId, Namespace, ObjectKey, UploadId};
-use super::rows::{Bucket, BucketUid, ETag, FileRecord, Object, Part, Upload, Visibility, XorbRow};
+use super::rows::{
+    Bucket, BucketUid, ETag, FileRecord, Object, Part, StoredXorb, Upload, Visibility, XorbRow,
+};
 use crate::store::ambient::Timestamp;
 use crate::store::pack::PackId;
 use crate::xet::hash::{FileHash, XorbHash};
@@ -141,7 +143,7 @@ pub struct NewFile {
     /// How it is put together.
     pub record: FileRecord,
     /// The xorbs that its upload has stored, synced already. Kept even if the file was known.
-    pub xorbs: Vec<(XorbHash, XorbRow)>,
+    pub xorbs: Vec<StoredXorb>,
 }
 
 /// A change of one key.
@@ -217,8 +219,13 @@ pub trait MetaStore: Send + Sync + 'static {
         id: &UploadId,
     ) -> Result<Option<Upload>, MetaError>;
 
-    /// Running uploads whose key is at least `from`, ordered by key and id, at most `limit`.
-    async fn uploads(&self, bucket: BucketUid, from: &str, limit: usize) -> Result<Vec<Upload>, MetaError>;
+    /// Running uploads behind `after` (a key and an id), ordered by key and id, at most `limit`.
+    async fn uploads(
+        &self,
+        bucket: BucketUid,
+        after: (&str, &str),
+        limit: usize,
+    ) -> Result<Vec<Upload>, MetaError>;
 
     /// Stores a part, in place of one of the same number. A part without a [`NewFile`] needs its file to be there.
     async fn put_part(

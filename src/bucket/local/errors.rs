@@ -1,0 +1,44 @@
+//! From the errors of the layers below to [`BucketError`].
+
+use super::super::{BucketError, BucketId, ObjectKey, UploadRef};
+use crate::cas::CasError;
+use crate::engine::EngineError;
+use crate::store::meta::MetaError;
+
+/// What an error of the engine means to whoever writes.
+pub(super) fn engine_error(error: EngineError) -> BucketError {
+    match error {
+        EngineError::Body(error) => BucketError::Body(error),
+        EngineError::Cas(damaged @ (CasError::Damaged { .. } | CasError::MissingXorb(_))) => {
+            BucketError::Corrupt(damaged.to_string())
+        }
+        error => BucketError::Storage(error.into()),
+    }
+}
+
+/// What an error of the engine means to whoever reads `object`, which is named for the log.
+pub(super) fn read_error(error: EngineError, object: &str) -> BucketError {
+    match engine_error(error) {
+        BucketError::Corrupt(what) => BucketError::Corrupt(format!("object {object}: {what}")),
+        error => error,
+    }
+}
+
+/// What a refusal of the metadata store means for a change of `key`.
+pub(super) fn change_error(error: MetaError, id: &BucketId, key: &ObjectKey) -> BucketError {
+    match error {
+        MetaError::NoSuchBucket => BucketError::NoSuchBucket(id.clone()),
+        MetaError::NoSuchObject => BucketError::NoSuchKey(key.clone()),
+        MetaError::ConditionFailed => BucketError::PreconditionFailed,
+        error => BucketError::Storage(error.into()),
+    }
+}
+
+/// What a refusal of the metadata store means for a change of an upload.
+pub(super) fn meta_error(error: MetaError, id: &BucketId, upload: &UploadRef) -> BucketError {
+    match error {
+        MetaError::NoSuchUpload => BucketError::NoSuchUpload(upload.id.clone()),
+        MetaError::PartChanged(number) => BucketError::InvalidPart(number),
+        error => change_error(error, id, &upload.key),
+    }
+}

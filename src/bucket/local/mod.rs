@@ -1,0 +1,285 @@
+//! Buckets on this machine: the engine over local chunks, and rows in the embedded metadata store.
+//!
+//! Every write goes the same way: take in the body, check what was declared of it, make its bytes durable, and only
+//! then let one metadata transaction make it visible.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures::TryStreamExt;
+
+use super::{
+    Attributes, BucketApi, BucketError, BucketId, ByteRange, CompletedPart, CopySource, DeleteBucket,
+    ListPage, ListQuery, ListUploads, Namespace, NewUpload, Object, ObjectCopy, ObjectDelete, ObjectKey,
+    ObjectRead, ObjectWrite, Part, PartPage, Payload, Upload, UploadPage, UploadRef, Visibility,
+    WriteCondition,
+};
+use crate::cas::LocalChunks;
+use crate::engine::Engine;
+use crate::store::ambient::Ambient;
+use crate::store::index::{ChunkIndex, FjallIndex, MemoryIndex};
+use crate::store::meta::{EmbeddedMeta, MetaError, MetaStore, NewFile};
+use crate::store::pack::log::{PACK_BYTES_MAX, PackLog};
+use crate::store::pack::{LocalPacks, MemoryPacks, PackStore};
+use crate::store::rows::{Bucket, FileRecord};
+
+mod errors;
+mod multipart;
+mod objects;
+mod payload;
+mod uploads;
+
+use errors::meta_error;
+
+/// Buckets of one data folder (or, for tests, of memory).
+pub struct LocalBuckets {
+    meta: Arc<dyn MetaStore>,
+    chunks: Arc<LocalChunks>,
+    engine: Engine,
+    ambient: Ambient,
+}
+
+fn storage(error: impl Into<super::BoxError>) -> BucketError {
+    BucketError::Storage(error.into())
+}
+
+impl LocalBuckets {
+    /// Opens the store in `folder`, or makes it: `meta.redb`, `packs/` and `index/`. What was being written when the
+    /// last process ended is cut off. Blocks.
+    pub fn open(folder: &Path, ambient: Ambient) -> Result<Self, BucketError> {
+        let meta = EmbeddedMeta::open(&folder.join("meta.redb")).map_err(storage)?;
+        let packs = LocalPacks::open(&folder.join("packs")).map_err(storage)?;
+        let index = FjallIndex::open(&folder.join("index")).map_err(storage)?;
+        Self::assemble(Arc::new(meta), Arc::new(packs), Arc::new(index), ambient)
+    }
+
+    /// A store that ends with the process, for tests.
+    pub fn in_memory(ambient: Ambient) -> Result<Self, BucketError> {
+        let meta = EmbeddedMeta::in_memory().map_err(storage)?;
+        Self::assemble(
+            Arc::new(meta),
+            Arc::new(MemoryPacks::default()),
+            Arc::new(MemoryIndex::default()),
+            ambient,
+        )
+    }
+
+    fn assemble(
+        meta: Arc<dyn MetaStore>,
+        packs: Arc<dyn PackStore>,
+        index: Arc<dyn ChunkIndex>,
+        ambient: Ambient,
+    ) -> Result<Self, BucketError> {
+        // No runtime is needed: the embedded store answers at once.
+        let committed = futures::executor::block_on(meta.packs()).map_err(storage)?;
+        let log = PackLog::open(packs, &committed, PACK_BYTES_MAX).map_err(storage)?;
+        let chunks = Arc::new(LocalChunks::new(Arc::clone(&meta), Arc::new(log), index));
+        let engine = Engine::new(Arc::clone(&chunks) as _);
+        Ok(Self {
+            meta,
+            chunks,
+            engine,
+            ambient,
+        })
+    }
+
+    async fn must_bucket(&self, id: &BucketId) -> Result<Bucket, BucketError> {
+        let bucket = self.meta.bucket(id).await.map_err(storage)?;
+        bucket.ok_or_else(|| BucketError::NoSuchBucket(id.clone()))
+    }
+
+    async fn must_object(&self, bucket: &Bucket, key: &ObjectKey) -> Result<Object, BucketError> {
+        let object = self.meta.object(bucket.uid, key).await.map_err(storage)?;
+        object.ok_or_else(|| BucketError::NoSuchKey(key.clone()))
+    }
+
+    /// An object with its file record: of one moment, although they are two reads.
+    async fn object_and_file(
+        &self,
+        bucket: &Bucket,
+        key: &ObjectKey,
+    ) -> Result<(Object, FileRecord), BucketError> {
+        /// Each try loses only to an overwrite that came between its two reads.
+        const TRIES: usize = 16;
+        for _ in 0..TRIES {
+            let object = self.must_object(bucket, key).await?;
+            if let Some(record) = self.meta.file(&object.file).await.map_err(storage)? {
+                return Ok((object, record));
+            }
+        }
+        Err(BucketError::Corrupt(format!(
+            "the file of object {key} has no record"
+        )))
+    }
+
+    /// Lets later uploads find what a committed transaction has stored.
+    fn remember(&self, file: &NewFile) {
+        self.chunks.remember(&file.xorbs);
+    }
+}
+
+#[async_trait]
+impl BucketApi for LocalBuckets {
+    async fn create_bucket(&self, id: &BucketId, visibility: Visibility) -> Result<Bucket, BucketError> {
+        let created = self
+            .meta
+            .create_bucket(id, visibility, self.ambient.clock.now())
+            .await;
+        created.map_err(|error| match error {
+            MetaError::BucketExists => BucketError::BucketExists(id.clone()),
+            error => storage(error),
+        })
+    }
+
+    async fn bucket(&self, id: &BucketId) -> Result<Bucket, BucketError> {
+        self.must_bucket(id).await
+    }
+
+    async fn list_buckets(&self, namespace: &Namespace) -> Result<Vec<Bucket>, BucketError> {
+        self.meta.buckets(namespace).await.map_err(storage)
+    }
+
+    async fn delete_bucket(&self, id: &BucketId, mode: DeleteBucket) -> Result<(), BucketError> {
+        let deleted = self
+            .meta
+            .delete_bucket(id, mode == DeleteBucket::WithContents)
+            .await;
+        deleted.map_err(|error| match error {
+            MetaError::NoSuchBucket => BucketError::NoSuchBucket(id.clone()),
+            MetaError::BucketNotEmpty => BucketError::BucketNotEmpty(id.clone()),
+            error => storage(error),
+        })
+    }
+
+    async fn list(&self, id: &BucketId, query: &ListQuery) -> Result<ListPage, BucketError> {
+        let bucket = self.must_bucket(id).await?;
+        self.meta.list(bucket.uid, query).await.map_err(storage)
+    }
+
+    async fn object(&self, id: &BucketId, key: &ObjectKey) -> Result<Object, BucketError> {
+        let bucket = self.must_bucket(id).await?;
+        self.must_object(&bucket, key).await
+    }
+
+    async fn read(
+        &self,
+        id: &BucketId,
+        key: &ObjectKey,
+        range: Option<ByteRange>,
+    ) -> Result<ObjectRead, BucketError> {
+        let bucket = self.must_bucket(id).await?;
+        let (object, record) = self.object_and_file(&bucket, key).await?;
+        let range = match range {
+            None => 0..object.size,
+            Some(asked) => asked
+                .resolve(object.size)
+                .ok_or(BucketError::RangeNotSatisfiable { size: object.size })?,
+        };
+        let name = format!("{id}/{key}");
+        let body = self.engine.reconstruct(record, range.clone());
+        let body = body.map_err(move |error| errors::read_error(error, &name));
+        Ok(ObjectRead {
+            object,
+            range,
+            body: Box::pin(body),
+        })
+    }
+
+    async fn write(&self, id: &BucketId, write: ObjectWrite) -> Result<Object, BucketError> {
+        self.write_object(id, write).await
+    }
+
+    async fn copy(&self, id: &BucketId, copy: ObjectCopy) -> Result<Object, BucketError> {
+        self.copy_object(id, copy).await
+    }
+
+    async fn delete(
+        &self,
+        id: &BucketId,
+        deletes: Vec<ObjectDelete>,
+    ) -> Result<Vec<Result<(), BucketError>>, BucketError> {
+        self.delete_objects(id, deletes).await
+    }
+
+    async fn create_upload(&self, id: &BucketId, upload: NewUpload) -> Result<Upload, BucketError> {
+        self.begin_upload(id, upload).await
+    }
+
+    async fn upload(&self, id: &BucketId, upload: &UploadRef) -> Result<Upload, BucketError> {
+        let bucket = self.must_bucket(id).await?;
+        self.must_upload(&bucket, upload).await
+    }
+
+    async fn write_part(
+        &self,
+        id: &BucketId,
+        upload: &UploadRef,
+        number: u16,
+        payload: Payload,
+    ) -> Result<Part, BucketError> {
+        self.store_part(id, upload, number, payload).await
+    }
+
+    async fn copy_part(
+        &self,
+        id: &BucketId,
+        upload: &UploadRef,
+        number: u16,
+        source: &CopySource,
+        range: Option<ByteRange>,
+    ) -> Result<Part, BucketError> {
+        self.store_part_copy(id, upload, number, source, range).await
+    }
+
+    async fn list_parts(
+        &self,
+        id: &BucketId,
+        upload: &UploadRef,
+        after: u16,
+        limit: usize,
+    ) -> Result<PartPage, BucketError> {
+        let bucket = self.must_bucket(id).await?;
+        let found = self.must_upload(&bucket, upload).await?;
+        let mut parts = self
+            .meta
+            .parts(&upload.id, after, limit + 1)
+            .await
+            .map_err(storage)?;
+        let truncated = parts.len() > limit && limit > 0;
+        parts.truncate(limit);
+        Ok(PartPage {
+            upload: found,
+            parts,
+            truncated,
+        })
+    }
+
+    async fn list_uploads(&self, id: &BucketId, query: &ListUploads) -> Result<UploadPage, BucketError> {
+        let bucket = self.must_bucket(id).await?;
+        uploads::page(&*self.meta, bucket.uid, query)
+            .await
+            .map_err(storage)
+    }
+
+    async fn complete_upload(
+        &self,
+        id: &BucketId,
+        upload: &UploadRef,
+        parts: Vec<CompletedPart>,
+        condition: WriteCondition,
+    ) -> Result<Object, BucketError> {
+        self.finish_upload(id, upload, parts, condition).await
+    }
+
+    async fn abort_upload(&self, id: &BucketId, upload: &UploadRef) -> Result<(), BucketError> {
+        let bucket = self.must_bucket(id).await?;
+        let aborted = self.meta.abort_upload(bucket.uid, &upload.key, &upload.id).await;
+        aborted.map_err(|error| meta_error(error, id, upload))
+    }
+}
+
+/// The attributes of a copy: the source's, or those that replace them.
+fn copied_attributes(source: &Object, replacement: Option<Attributes>) -> Attributes {
+    replacement.unwrap_or_else(|| source.attributes.clone())
+}

@@ -1,0 +1,285 @@
+//! Multipart uploads: each part is a file of its own until compose joins them.
+
+use futures::TryStreamExt;
+use md5::{Digest, Md5};
+
+use super::super::limits::{OBJECT_BYTES_MAX, PART_BYTES_MAX, PART_BYTES_MIN};
+use super::super::{
+    BucketError, BucketId, ByteRange, CompletedPart, CopySource, ETag, NewUpload, Object, ObjectPart, Part,
+    Payload, Upload, UploadId, UploadRef, WriteCondition,
+};
+use super::errors::{engine_error, meta_error};
+use super::payload::Taken;
+use super::{LocalBuckets, storage};
+use crate::engine::Segment;
+use crate::engine::digest::Digester;
+use crate::store::meta::{MetaError, NewFile, RelyOnPart};
+use crate::store::rows::Bucket;
+
+impl LocalBuckets {
+    pub(super) async fn begin_upload(&self, id: &BucketId, upload: NewUpload) -> Result<Upload, BucketError> {
+        let bucket = self.must_bucket(id).await?;
+        let now = self.ambient.clock.now();
+        let upload = Upload {
+            id: UploadId::new(now.0, self.ambient.random()),
+            key: upload.key,
+            created_at: now,
+            attributes: upload.attributes,
+            checksum: upload.checksum,
+        };
+        let begun = self.meta.create_upload(bucket.uid, &upload).await;
+        begun.map_err(|error| match error {
+            MetaError::NoSuchBucket => BucketError::NoSuchBucket(id.clone()),
+            error => storage(error),
+        })?;
+        Ok(upload)
+    }
+
+    pub(super) async fn must_upload(
+        &self,
+        bucket: &Bucket,
+        upload: &UploadRef,
+    ) -> Result<Upload, BucketError> {
+        let found = self
+            .meta
+            .upload(bucket.uid, &upload.key, &upload.id)
+            .await
+            .map_err(storage)?;
+        found.ok_or_else(|| BucketError::NoSuchUpload(upload.id.clone()))
+    }
+
+    pub(super) async fn store_part(
+        &self,
+        id: &BucketId,
+        upload: &UploadRef,
+        number: u16,
+        payload: Payload,
+    ) -> Result<Part, BucketError> {
+        let bucket = self.must_bucket(id).await?;
+        self.must_upload(&bucket, upload).await?;
+        let taken = self.take(payload).await?;
+        self.commit_part(&bucket, upload, number, taken).await
+    }
+
+    pub(super) async fn store_part_copy(
+        &self,
+        id: &BucketId,
+        upload: &UploadRef,
+        number: u16,
+        source: &CopySource,
+        range: Option<ByteRange>,
+    ) -> Result<Part, BucketError> {
+        let bucket = self.must_bucket(id).await?;
+        self.must_upload(&bucket, upload).await?;
+        let (object, record) = self.copy_source(source).await?;
+        let range = match range {
+            None => 0..object.size,
+            Some(asked) => asked
+                .resolve(object.size)
+                .ok_or(BucketError::RangeNotSatisfiable { size: object.size })?,
+        };
+        if range.end - range.start > PART_BYTES_MAX {
+            return Err(BucketError::TooLarge { max: PART_BYTES_MAX });
+        }
+        let mut digester = Digester::new(&[]);
+        let md5 = match object.etag {
+            ETag::Md5(md5) if range == (0..object.size) => md5,
+            // The part's ETag is the MD5 of its bytes, which must be read to know it; nothing is written.
+            _ => {
+                let bytes = self.engine.reconstruct(record.clone(), range.clone());
+                let digesting = bytes.try_for_each(|piece| {
+                    digester.update(&piece);
+                    futures::future::ok(())
+                });
+                digesting.await.map_err(engine_error)?;
+                digester.finish().md5
+            }
+        };
+        let stored = self
+            .engine
+            .compose(vec![Segment { record, range }])
+            .await
+            .map_err(engine_error)?;
+        let file = NewFile {
+            record: stored.record,
+            xorbs: stored.xorbs,
+        };
+        self.commit_part(
+            &bucket,
+            upload,
+            number,
+            Taken {
+                file,
+                md5,
+                checksum: None,
+            },
+        )
+        .await
+    }
+
+    async fn commit_part(
+        &self,
+        bucket: &Bucket,
+        upload: &UploadRef,
+        number: u16,
+        taken: Taken,
+    ) -> Result<Part, BucketError> {
+        let Taken { file, md5, checksum } = taken;
+        let part = Part {
+            number,
+            file: file.record.hash,
+            size: file.record.size,
+            md5,
+            modified_at: self.ambient.clock.now(),
+            checksum,
+        };
+        let put = self
+            .meta
+            .put_part(
+                bucket.uid,
+                &upload.key,
+                &upload.id,
+                part.clone(),
+                Some(file.clone()),
+            )
+            .await;
+        put.map_err(|error| meta_error(error, &bucket.id, upload))?;
+        self.remember(&file);
+        Ok(part)
+    }
+
+    pub(super) async fn finish_upload(
+        &self,
+        id: &BucketId,
+        upload: &UploadRef,
+        named: Vec<CompletedPart>,
+        condition: WriteCondition,
+    ) -> Result<Object, BucketError> {
+        let bucket = self.must_bucket(id).await?;
+        let Some(found) = self
+            .meta
+            .upload(bucket.uid, &upload.key, &upload.id)
+            .await
+            .map_err(storage)?
+        else {
+            return self.completed_before(&bucket, upload).await;
+        };
+        let parts = self.named_parts(upload, &named).await?;
+        self.check_early(&bucket, &upload.key, &condition).await?;
+        let mut segments = Vec::with_capacity(parts.len());
+        for part in &parts {
+            let record = self.meta.file(&part.file).await.map_err(storage)?;
+            segments.push(Segment::whole(
+                record.ok_or(BucketError::InvalidPart(part.number))?,
+            ));
+        }
+        let stored = self.engine.compose(segments).await.map_err(engine_error)?;
+        let object = Object {
+            file: stored.record.hash,
+            size: stored.record.size,
+            etag: multipart_etag(&parts),
+            modified_at: self.ambient.clock.now(),
+            attributes: found.attributes,
+            checksums: Vec::new(),
+            parts: parts.iter().map(object_part).collect(),
+            upload: Some(upload.id.clone()),
+        };
+        let file = NewFile {
+            record: stored.record,
+            xorbs: stored.xorbs,
+        };
+        let relied_on: Vec<_> = parts
+            .iter()
+            .map(|part| RelyOnPart {
+                number: part.number,
+                file: part.file,
+            })
+            .collect();
+        let completed = self.meta.complete_upload(
+            bucket.uid,
+            &upload.key,
+            &upload.id,
+            &condition,
+            &relied_on,
+            object.clone(),
+            Some(file.clone()),
+        );
+        completed.await.map_err(|error| meta_error(error, id, upload))?;
+        self.remember(&file);
+        Ok(object)
+    }
+
+    /// The answer for a client that lost the first one.
+    async fn completed_before(&self, bucket: &Bucket, upload: &UploadRef) -> Result<Object, BucketError> {
+        let object = self.meta.object(bucket.uid, &upload.key).await.map_err(storage)?;
+        let same = object.filter(|object| object.upload.as_ref() == Some(&upload.id));
+        same.ok_or_else(|| BucketError::NoSuchUpload(upload.id.clone()))
+    }
+
+    /// The stored parts that the client names, each checked against what it says.
+    async fn named_parts(
+        &self,
+        upload: &UploadRef,
+        named: &[CompletedPart],
+    ) -> Result<Vec<Part>, BucketError> {
+        if !named.is_sorted_by(|a, b| a.number < b.number) {
+            return Err(BucketError::InvalidPartOrder);
+        }
+        let stored = self
+            .meta
+            .parts(&upload.id, 0, usize::from(u16::MAX))
+            .await
+            .map_err(storage)?;
+        let mut parts = Vec::with_capacity(named.len());
+        for want in named {
+            let found = stored.binary_search_by_key(&want.number, |part| part.number);
+            let part = found
+                .ok()
+                .map(|at| &stored[at])
+                .filter(|part| is_as_named(part, want));
+            parts.push(part.ok_or(BucketError::InvalidPart(want.number))?.clone());
+        }
+        let but_last = parts.split_last().map_or(&[][..], |(_, others)| others);
+        if let Some(small) = but_last.iter().find(|part| part.size < PART_BYTES_MIN) {
+            let (number, size) = (small.number, small.size);
+            return Err(BucketError::PartTooSmall {
+                number,
+                size,
+                min: PART_BYTES_MIN,
+            });
+        }
+        if parts.iter().map(|part| part.size).sum::<u64>() > OBJECT_BYTES_MAX {
+            return Err(BucketError::TooLarge {
+                max: OBJECT_BYTES_MAX,
+            });
+        }
+        Ok(parts)
+    }
+}
+
+fn is_as_named(part: &Part, named: &CompletedPart) -> bool {
+    let checksum_holds = match (&named.checksum, &part.checksum) {
+        (Some((algorithm, value)), Some(stored)) if *algorithm == stored.algorithm => *value == stored.value,
+        _ => true,
+    };
+    ETag::Md5(part.md5).to_string() == named.etag && checksum_holds
+}
+
+fn multipart_etag(parts: &[Part]) -> ETag {
+    let mut md5 = Md5::new();
+    for part in parts {
+        md5.update(part.md5);
+    }
+    ETag::Multipart {
+        md5: md5.finalize().into(),
+        parts: parts.len() as u16,
+    }
+}
+
+fn object_part(part: &Part) -> ObjectPart {
+    ObjectPart {
+        number: part.number,
+        size: part.size,
+        checksum: part.checksum.clone(),
+    }
+}

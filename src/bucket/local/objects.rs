@@ -1,0 +1,114 @@
+//! Single writes, copies and deletes of objects.
+
+use super::super::{
+    BucketError, BucketId, CopySource, ETag, Object, ObjectCopy, ObjectDelete, ObjectKey, ObjectWrite,
+    WriteCondition,
+};
+use super::errors::change_error;
+use super::payload::Taken;
+use super::{LocalBuckets, copied_attributes};
+use crate::store::meta::{MetaError, ObjectChange};
+use crate::store::rows::{Bucket, FileRecord};
+
+impl LocalBuckets {
+    pub(super) async fn write_object(
+        &self,
+        id: &BucketId,
+        write: ObjectWrite,
+    ) -> Result<Object, BucketError> {
+        let ObjectWrite {
+            key,
+            attributes,
+            condition,
+            payload,
+        } = write;
+        let bucket = self.must_bucket(id).await?;
+        self.check_early(&bucket, &key, &condition).await?;
+        let Taken { file, md5, checksum } = self.take(payload).await?;
+        let object = Object {
+            file: file.record.hash,
+            size: file.record.size,
+            etag: ETag::Md5(md5),
+            modified_at: self.ambient.clock.now(),
+            attributes,
+            checksums: checksum.into_iter().collect(),
+            parts: Vec::new(),
+            upload: None,
+        };
+        let put = ObjectChange::Put(Box::new(object.clone()), Some(Box::new(file.clone())));
+        let changed = self.meta.change(bucket.uid, &key, &condition, put).await;
+        changed.map_err(|error| change_error(error, id, &key))?;
+        self.remember(&file);
+        Ok(object)
+    }
+
+    /// Refuses a write before its body is read, where the answer is known already. The transaction decides.
+    pub(super) async fn check_early(
+        &self,
+        bucket: &Bucket,
+        key: &ObjectKey,
+        condition: &WriteCondition,
+    ) -> Result<(), BucketError> {
+        if *condition == WriteCondition::default() {
+            return Ok(());
+        }
+        let present = self.meta.object(bucket.uid, key).await.map_err(super::storage)?;
+        let checked = condition.check(present.as_ref().map(|object| &object.etag));
+        checked.map_err(|error| change_error(error, &bucket.id, key))
+    }
+
+    /// The source of a copy, if it is as the copy wants it.
+    pub(super) async fn copy_source(&self, source: &CopySource) -> Result<(Object, FileRecord), BucketError> {
+        let bucket = self.must_bucket(&source.bucket).await?;
+        let (object, record) = self.object_and_file(&bucket, &source.key).await?;
+        source
+            .condition
+            .check(Some(&object.etag))
+            .map_err(|_| BucketError::PreconditionFailed)?;
+        Ok((object, record))
+    }
+
+    pub(super) async fn copy_object(&self, id: &BucketId, copy: ObjectCopy) -> Result<Object, BucketError> {
+        /// Each try loses only to an overwrite or delete of the source that came in between.
+        const TRIES: usize = 16;
+        let bucket = self.must_bucket(id).await?;
+        for _ in 0..TRIES {
+            let (source, _) = self.copy_source(&copy.source).await?;
+            let object = Object {
+                modified_at: self.ambient.clock.now(),
+                attributes: copied_attributes(&source, copy.attributes.clone()),
+                upload: None,
+                ..source
+            };
+            let put = ObjectChange::Put(Box::new(object.clone()), None);
+            match self
+                .meta
+                .change(bucket.uid, &copy.key, &copy.condition, put)
+                .await
+            {
+                Ok(()) => return Ok(object),
+                Err(MetaError::MissingFile(_)) => {}
+                Err(error) => return Err(change_error(error, id, &copy.key)),
+            }
+        }
+        Err(BucketError::NoSuchKey(copy.source.key))
+    }
+
+    pub(super) async fn delete_objects(
+        &self,
+        id: &BucketId,
+        deletes: Vec<ObjectDelete>,
+    ) -> Result<Vec<Result<(), BucketError>>, BucketError> {
+        let bucket = self.must_bucket(id).await?;
+        // All at once, so that they share a transaction.
+        let deletions = deletes.iter().map(async |delete| {
+            let ObjectDelete { key, condition } = delete;
+            let deleted = self
+                .meta
+                .change(bucket.uid, key, condition, ObjectChange::Delete)
+                .await;
+            deleted.map_err(|error| change_error(error, id, key))
+        });
+        Ok(futures::future::join_all(deletions).await)
+    }
+}

@@ -1,0 +1,106 @@
+//! [`ChunkStore`]: "have you this chunk, take this xorb, give me this range".
+//!
+//! The engine speaks only this; whether chunks lie in packs here ([`LocalChunks`]) or in a CAS far away is the
+//! implementation's affair. Chunks that leave a `ChunkStore` have been checked against their hash.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::store::rows::StoredXorb;
+use crate::xet::hash::{ChunkHash, XorbHash};
+use crate::xet::xorb::ChunkTable;
+
+mod local;
+mod writer;
+
+pub use local::LocalChunks;
+
+/// An error of a [`ChunkStore`].
+#[derive(Debug, thiserror::Error)]
+pub enum CasError {
+    /// The xorb is not there.
+    #[error("xorb {0} is not there")]
+    MissingXorb(XorbHash),
+    /// The xorb has no such chunks.
+    #[error("xorb {xorb} has no chunks {start}..{end}")]
+    NoSuchChunks {
+        /// The xorb.
+        xorb: XorbHash,
+        /// First chunk asked for.
+        start: u32,
+        /// One past the last.
+        end: u32,
+    },
+    /// Stored bytes are not what they were; `place` names pack and offset.
+    #[error("chunk {chunk} of xorb {xorb} is damaged at {place}: {reason}")]
+    Damaged {
+        /// The xorb.
+        xorb: XorbHash,
+        /// Which chunk of it.
+        chunk: u32,
+        /// Where it lies.
+        place: String,
+        /// What was wrong.
+        reason: String,
+    },
+    /// Bytes could not be written or read.
+    #[error("{doing}: {error}")]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// What the system said.
+        #[source]
+        error: std::io::Error,
+    },
+    /// The metadata store failed.
+    #[error(transparent)]
+    Meta(#[from] crate::store::meta::MetaError),
+}
+
+/// A stored chunk's place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ChunkRef {
+    /// The xorb.
+    pub xorb: XorbHash,
+    /// Which chunk of it.
+    pub index: u32,
+}
+
+/// A place in a xorb that is still being written, and so has no hash yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PendingRef {
+    /// Which of the writer's xorbs, counted from 0; its hash is at this place of what
+    /// [`XorbWriter::finish`] returns.
+    pub xorb: u32,
+    /// Which chunk of it.
+    pub index: u32,
+}
+
+/// Where chunks are kept.
+#[async_trait]
+pub trait ChunkStore: Send + Sync + 'static {
+    /// Where this chunk is, if it is stored and may be referred to.
+    async fn find(&self, chunk: &ChunkHash) -> Result<Option<ChunkRef>, CasError>;
+
+    /// The chunk table of a stored xorb.
+    async fn table(&self, xorb: &XorbHash) -> Result<Arc<ChunkTable>, CasError>;
+
+    /// The uncompressed bytes of a run of chunks, one item a chunk, each checked against its hash.
+    async fn read(&self, xorb: &XorbHash, chunks: Range<u32>) -> Result<Vec<Bytes>, CasError>;
+
+    /// Begins to store chunks.
+    fn writer(&self) -> Box<dyn XorbWriter>;
+}
+
+/// Stores chunks in xorbs. Its calls may block; they are made on threads that may. Dropped unfinished, it leaves
+/// nothing behind.
+pub trait XorbWriter: Send {
+    /// Compresses and appends a chunk.
+    fn append(&mut self, hash: &ChunkHash, raw: &[u8]) -> Result<PendingRef, CasError>;
+
+    /// Ends the last xorb; when it returns all of them are durable.
+    fn finish(self: Box<Self>) -> Result<Vec<StoredXorb>, CasError>;
+}

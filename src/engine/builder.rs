@@ -1,0 +1,93 @@
+//! From a sequence of chunks to a file record.
+
+use crate::cas::{ChunkRef, PendingRef};
+use crate::store::rows::{FileRecord, StoredXorb, Term};
+use crate::xet::hash::{ChunkHash, FileHash, XorbHash};
+use crate::xet::merkle::MerkleTree;
+
+/// Where a chunk is, or will be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// In a stored xorb.
+    Stored(ChunkRef),
+    /// In a xorb that is being written.
+    Pending(PendingRef),
+}
+
+impl Place {
+    fn slot(self) -> (Slot, u32) {
+        match self {
+            Self::Stored(place) => (Slot::Stored(place.xorb), place.index),
+            Self::Pending(place) => (Slot::Pending(place.xorb), place.index),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Slot {
+    Stored(XorbHash),
+    Pending(u32),
+}
+
+struct PendingTerm {
+    slot: Slot,
+    start: u32,
+    end: u32,
+    raw_bytes: u32,
+}
+
+/// Collects the chunks of a file, in order; neighbours in one xorb become one term.
+#[derive(Default)]
+pub(super) struct FileBuilder {
+    tree: MerkleTree,
+    size: u64,
+    terms: Vec<PendingTerm>,
+}
+
+impl FileBuilder {
+    /// Adds the next chunk.
+    pub(super) fn push(&mut self, place: Place, hash: &ChunkHash, raw_bytes: u32) {
+        self.tree.push((*hash).into(), raw_bytes.into());
+        self.size += u64::from(raw_bytes);
+        let (slot, index) = place.slot();
+        match self.terms.last_mut() {
+            Some(term) if term.slot == slot && term.end == index => {
+                term.end += 1;
+                term.raw_bytes += raw_bytes;
+            }
+            _ => self.terms.push(PendingTerm {
+                slot,
+                start: index,
+                end: index + 1,
+                raw_bytes,
+            }),
+        }
+    }
+
+    /// Bytes so far.
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The record, now that the written xorbs have hashes.
+    pub(super) fn finish(self, written: &[StoredXorb]) -> FileRecord {
+        let terms = self.terms.into_iter().map(|term| {
+            let xorb = match term.slot {
+                Slot::Stored(xorb) => xorb,
+                Slot::Pending(ordinal) => written[ordinal as usize].hash,
+            };
+            Term {
+                xorb,
+                start: term.start,
+                end: term.end,
+                raw_bytes: term.raw_bytes,
+            }
+        });
+        let hash = self.tree.finish().map_or(FileHash::EMPTY, FileHash::from_root);
+        FileRecord {
+            hash,
+            size: self.size,
+            terms: terms.collect(),
+        }
+    }
+}

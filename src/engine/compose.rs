@@ -1,0 +1,166 @@
+//! Compose: joins ranges of stored files into a new file, touching only the bytes around the seams.
+//!
+//! Why so few suffice: the chunker forgets everything at a cut. So where a cut of the new file meets the beginning
+//! of a chunk of a source, the chunk that follows is a chunk of the new file too, unless the source's own end, not a
+//! cut, ended it. Only from a seam to the first such meeting are bytes read and cut again.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+use tokio::task::spawn_blocking;
+
+use super::cutter::Cutter;
+use super::ingest::StoredFile;
+use super::sink::ChunkSink;
+use super::{Engine, EngineError};
+use crate::cas::{CasError, ChunkRef, ChunkStore};
+use crate::store::rows::{FileRecord, StoredXorb};
+use crate::xet::hash::ChunkHash;
+
+/// A range of a stored file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Segment {
+    /// The file.
+    pub record: FileRecord,
+    /// Which of its bytes, end excluded.
+    pub range: Range<u64>,
+}
+
+impl Segment {
+    /// All of a file.
+    pub fn whole(record: FileRecord) -> Self {
+        let range = 0..record.size;
+        Self { record, range }
+    }
+
+    fn is_whole(&self) -> bool {
+        self.range == (0..self.record.size)
+    }
+}
+
+impl Engine {
+    /// Joins segments, in order, into one file.
+    pub async fn compose(&self, mut segments: Vec<Segment>) -> Result<StoredFile, EngineError> {
+        if let [only] = segments.as_mut_slice()
+            && only.is_whole()
+        {
+            return Ok(StoredFile {
+                record: segments.remove(0).record,
+                xorbs: Vec::new(),
+            });
+        }
+        let cas = Arc::clone(&self.cas);
+        let runtime = Handle::current();
+        let (record, xorbs) = spawn_blocking(move || Composer::new(cas, runtime).run(&segments)).await??;
+        Ok(StoredFile { record, xorbs })
+    }
+}
+
+/// A chunk of a source that overlaps the segment.
+struct SourceChunk {
+    place: ChunkRef,
+    hash: ChunkHash,
+    /// Which bytes of the chunk lie in the segment.
+    wanted: Range<u32>,
+    raw_bytes: u32,
+    /// Whether a cut, not the end of the source, ended it.
+    ended_by_cut: bool,
+}
+
+impl SourceChunk {
+    fn is_whole(&self) -> bool {
+        self.wanted == (0..self.raw_bytes)
+    }
+}
+
+struct Composer {
+    cas: Arc<dyn ChunkStore>,
+    runtime: Handle,
+    sink: ChunkSink,
+    cutter: Cutter,
+}
+
+impl Composer {
+    fn new(cas: Arc<dyn ChunkStore>, runtime: Handle) -> Self {
+        let sink = ChunkSink::new(Arc::clone(&cas), runtime.clone());
+        Self {
+            cas,
+            runtime,
+            sink,
+            cutter: Cutter::default(),
+        }
+    }
+
+    fn run(mut self, segments: &[Segment]) -> Result<(FileRecord, Vec<StoredXorb>), CasError> {
+        let last = segments.iter().rposition(|segment| !segment.range.is_empty());
+        for (at, segment) in segments.iter().enumerate() {
+            let ends_file = Some(at) == last && segment.range.end == segment.record.size;
+            self.add(segment, ends_file)?;
+        }
+        let Self { mut sink, cutter, .. } = self;
+        cutter.finish(|chunk| sink.push_bytes(chunk))?;
+        sink.finish()
+    }
+
+    fn add(&mut self, segment: &Segment, ends_file: bool) -> Result<(), CasError> {
+        let mut term_start = 0;
+        for term in &segment.record.terms {
+            let term_end = term_start + u64::from(term.raw_bytes);
+            if term_end > segment.range.start && term_start < segment.range.end {
+                let table = self.runtime.block_on(self.cas.table(&term.xorb))?;
+                let mut chunk_start = term_start;
+                for index in term.start..term.end {
+                    let (Some(raw), Some(hash)) = (table.raw_range(index..index + 1), table.hash(index))
+                    else {
+                        let (start, end) = (index, index + 1);
+                        return Err(CasError::NoSuchChunks {
+                            xorb: term.xorb,
+                            start,
+                            end,
+                        });
+                    };
+                    let raw_bytes = raw.end - raw.start;
+                    let chunk_end = chunk_start + u64::from(raw_bytes);
+                    let clip = |at: u64| (at.clamp(chunk_start, chunk_end) - chunk_start) as u32;
+                    let wanted = clip(segment.range.start)..clip(segment.range.end);
+                    let ended_by_cut = chunk_end != segment.record.size;
+                    let place = ChunkRef {
+                        xorb: term.xorb,
+                        index,
+                    };
+                    chunk_start = chunk_end;
+                    if !wanted.is_empty() {
+                        self.add_chunk(
+                            &SourceChunk {
+                                place,
+                                hash,
+                                wanted,
+                                raw_bytes,
+                                ended_by_cut,
+                            },
+                            ends_file,
+                        )?;
+                    }
+                }
+            }
+            term_start = term_end;
+        }
+        Ok(())
+    }
+
+    fn add_chunk(&mut self, chunk: &SourceChunk, ends_file: bool) -> Result<(), CasError> {
+        let stays = chunk.is_whole() && (chunk.ended_by_cut || ends_file);
+        if stays && self.cutter.is_at_boundary() {
+            self.sink.push_stored(chunk.place, &chunk.hash, chunk.raw_bytes);
+            return Ok(());
+        }
+        let ChunkRef { xorb, index } = chunk.place;
+        let sink = &mut self.sink;
+        for raw in self.runtime.block_on(self.cas.read(&xorb, index..index + 1))? {
+            let wanted = &raw[chunk.wanted.start as usize..chunk.wanted.end as usize];
+            self.cutter.feed(wanted, |chunk| sink.push_bytes(chunk))?;
+        }
+        Ok(())
+    }
+}

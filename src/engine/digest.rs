@@ -1,0 +1,143 @@
+//! MD5 and the checksums that S3 declares, over a stream.
+
+use crc_fast::{CrcAlgorithm, Digest as Crc};
+use md5::Md5;
+use sha1::Sha1;
+use sha2::{Digest as _, Sha256};
+
+use crate::store::rows::ChecksumAlgorithm;
+
+/// The digests of a body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Digests {
+    /// Always computed: it is the `ETag`.
+    pub md5: [u8; 16],
+    /// Those asked for, values most significant byte first.
+    pub checksums: Vec<(ChecksumAlgorithm, Vec<u8>)>,
+}
+
+impl Digests {
+    /// The value of a checksum that was asked for.
+    pub fn checksum(&self, algorithm: ChecksumAlgorithm) -> Option<&[u8]> {
+        let found = self.checksums.iter().find(|(present, _)| *present == algorithm);
+        found.map(|(_, value)| value.as_slice())
+    }
+}
+
+/// Computes digests.
+pub struct Digester {
+    md5: Md5,
+    checksums: Vec<(ChecksumAlgorithm, Running)>,
+}
+
+enum Running {
+    Crc(Crc),
+    Sha1(Sha1),
+    Sha256(Sha256),
+}
+
+impl Running {
+    fn new(algorithm: ChecksumAlgorithm) -> Self {
+        match algorithm {
+            ChecksumAlgorithm::Crc32 => Self::Crc(Crc::new(CrcAlgorithm::Crc32IsoHdlc)),
+            ChecksumAlgorithm::Crc32c => Self::Crc(Crc::new(CrcAlgorithm::Crc32Iscsi)),
+            ChecksumAlgorithm::Crc64Nvme => Self::Crc(Crc::new(CrcAlgorithm::Crc64Nvme)),
+            ChecksumAlgorithm::Sha1 => Self::Sha1(Sha1::new()),
+            ChecksumAlgorithm::Sha256 => Self::Sha256(Sha256::new()),
+        }
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Crc(crc) => crc.update(bytes),
+            Self::Sha1(sha1) => sha1.update(bytes),
+            Self::Sha256(sha256) => sha256.update(bytes),
+        }
+    }
+
+    fn finish(self, algorithm: ChecksumAlgorithm) -> Vec<u8> {
+        match self {
+            Self::Crc(crc) => {
+                let value = crc.finalize().to_be_bytes();
+                let bytes = if algorithm == ChecksumAlgorithm::Crc64Nvme {
+                    8
+                } else {
+                    4
+                };
+                value[8 - bytes..].to_vec()
+            }
+            Self::Sha1(sha1) => sha1.finalize().to_vec(),
+            Self::Sha256(sha256) => sha256.finalize().to_vec(),
+        }
+    }
+}
+
+impl Digester {
+    /// MD5 and those asked for, each once.
+    pub fn new(asked: &[ChecksumAlgorithm]) -> Self {
+        let mut asked = asked.to_vec();
+        asked.sort_unstable();
+        asked.dedup();
+        let checksums = asked
+            .into_iter()
+            .map(|algorithm| (algorithm, Running::new(algorithm)))
+            .collect();
+        Self {
+            md5: Md5::new(),
+            checksums,
+        }
+    }
+
+    /// Takes the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.md5.update(bytes);
+        for (_, running) in &mut self.checksums {
+            running.update(bytes);
+        }
+    }
+
+    /// The digests of everything taken.
+    pub fn finish(self) -> Digests {
+        let checksums = self
+            .checksums
+            .into_iter()
+            .map(|(algorithm, running)| (algorithm, running.finish(algorithm)));
+        Digests {
+            md5: self.md5.finalize().into(),
+            checksums: checksums.collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digests_of_123456789_are_the_catalogue_ones() {
+        use ChecksumAlgorithm::{Crc32, Crc32c, Crc64Nvme, Sha1, Sha256};
+        let mut digester = Digester::new(&[Sha256, Crc32, Crc32c, Crc64Nvme, Sha1, Crc32]);
+        digester.update(b"1234");
+        digester.update(b"56789");
+        let digests = digester.finish();
+        assert_eq!(hex::encode(digests.md5), "25f9e794323b453885f5181f1b624d0b");
+        let cases = [
+            (Crc32, "cbf43926"),
+            (Crc32c, "e3069283"),
+            (Crc64Nvme, "ae8b14860a799888"),
+            (Sha1, "f7c3bc1d808e04732adf679965ccc34ca7ae3441"),
+            (
+                Sha256,
+                "15e2b0d3c33891ebb0f1ef609ec419420c20e320ce94c65fbc8c3312448eb225",
+            ),
+        ];
+        assert_eq!(digests.checksums.len(), cases.len());
+        for (algorithm, value) in cases {
+            assert_eq!(
+                hex::encode(digests.checksum(algorithm).unwrap()),
+                value,
+                "{algorithm:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Ingest: a stream in, a file record and new xorbs out, in bounded memory.
+//!
+//! The body is pumped to two threads, one that digests and one that cuts, hashes, looks up, compresses and writes.
+//! A body that ends early is small enough for one thread to do both.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::StreamExt;
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::task::spawn_blocking;
+
+use super::cutter::Cutter;
+use super::digest::{Digester, Digests};
+use super::sink::ChunkSink;
+use super::{BodyIn, Engine, EngineError};
+use crate::cas::CasError;
+use crate::store::rows::{ChecksumAlgorithm, FileRecord, StoredXorb};
+
+/// Pieces are handed to the threads in batches of at least this, to wake them rarely.
+const BATCH_BYTES: usize = 512 << 10;
+
+/// Batches on their way to each of the threads; with one being gathered and one at work, an upload holds 4 of them.
+const BATCHES_QUEUED: usize = 2;
+
+/// The pieces of a body that came together.
+type Batch = Arc<[Bytes]>;
+
+/// A body that was taken in whole. Its new chunks are written but not yet durable; dropped, they are taken back.
+pub struct Ingested {
+    sink: ChunkSink,
+    /// The body's digests.
+    pub digests: Digests,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// A file whose bytes are durable.
+pub struct StoredFile {
+    /// How it is put together.
+    pub record: FileRecord,
+    /// The xorbs stored for it.
+    pub xorbs: Vec<StoredXorb>,
+}
+
+impl Ingested {
+    /// The body's length.
+    pub fn size(&self) -> u64 {
+        self.sink.size()
+    }
+
+    /// Makes it durable.
+    pub async fn store(self) -> Result<StoredFile, EngineError> {
+        let (record, xorbs) = spawn_blocking(move || self.sink.finish()).await??;
+        Ok(StoredFile { record, xorbs })
+    }
+}
+
+impl Engine {
+    /// Takes in a body and computes the digests asked for.
+    pub async fn ingest(
+        &self,
+        mut body: BodyIn,
+        asked: &[ChecksumAlgorithm],
+    ) -> Result<Ingested, EngineError> {
+        let permit = Arc::clone(&self.uploads).acquire_owned().await;
+        let permit = permit.map_err(|closed| EngineError::Body(closed.into()))?;
+        let sink = ChunkSink::new(Arc::clone(&self.cas), Handle::current());
+        let digester = Digester::new(asked);
+        let first = next_batch(&mut body).await?;
+        let (sink, digests) = if first.ended {
+            let both = move || -> Result<_, CasError> {
+                let sink = cut(sink, &mut std::iter::once(Arc::clone(&first.pieces)))?;
+                Ok((sink, digest(digester, &mut std::iter::once(first.pieces))))
+            };
+            spawn_blocking(both).await??
+        } else {
+            self.ingest_long(body, first.pieces, sink, digester).await?
+        };
+        Ok(Ingested {
+            sink,
+            digests,
+            _permit: permit,
+        })
+    }
+
+    async fn ingest_long(
+        &self,
+        mut body: BodyIn,
+        first: Batch,
+        sink: ChunkSink,
+        digester: Digester,
+    ) -> Result<(ChunkSink, Digests), EngineError> {
+        let (to_cutter, mut for_cutter) = mpsc::channel::<Batch>(BATCHES_QUEUED);
+        let (to_digester, mut for_digester) = mpsc::channel::<Batch>(BATCHES_QUEUED);
+        let cutter =
+            spawn_blocking(move || cut(sink, &mut std::iter::from_fn(|| for_cutter.blocking_recv())));
+        let digester = spawn_blocking(move || {
+            digest(digester, &mut std::iter::from_fn(|| for_digester.blocking_recv()))
+        });
+        let pump = async {
+            let mut batch = NextBatch {
+                pieces: first,
+                ended: false,
+            };
+            loop {
+                // A thread that is gone has met an error; it is told below.
+                let sent = to_digester.send(Arc::clone(&batch.pieces)).await.is_ok()
+                    && to_cutter.send(batch.pieces).await.is_ok();
+                if batch.ended || !sent {
+                    return Ok(());
+                }
+                batch = next_batch(&mut body).await?;
+            }
+        };
+        let pumped: Result<(), EngineError> = pump.await;
+        drop((to_cutter, to_digester));
+        // Wait for both in any case: when an error is answered, the write is over.
+        let (sink, digests) = (cutter.await, digester.await);
+        pumped?;
+        Ok((sink??, digests?))
+    }
+}
+
+struct NextBatch {
+    pieces: Batch,
+    ended: bool,
+}
+
+async fn next_batch(body: &mut BodyIn) -> Result<NextBatch, EngineError> {
+    let mut pieces = Vec::new();
+    let mut bytes = 0;
+    while bytes < BATCH_BYTES {
+        match body.next().await {
+            Some(piece) => {
+                let piece = piece.map_err(EngineError::Body)?;
+                bytes += piece.len();
+                pieces.push(piece);
+            }
+            None => {
+                return Ok(NextBatch {
+                    pieces: pieces.into(),
+                    ended: true,
+                });
+            }
+        }
+    }
+    Ok(NextBatch {
+        pieces: pieces.into(),
+        ended: false,
+    })
+}
+
+/// The work of the cutting thread.
+fn cut(mut sink: ChunkSink, batches: &mut dyn Iterator<Item = Batch>) -> Result<ChunkSink, CasError> {
+    let mut cutter = Cutter::default();
+    for batch in batches {
+        for piece in batch.iter() {
+            cutter.feed(piece, |chunk| sink.push_bytes(chunk))?;
+        }
+    }
+    cutter.finish(|chunk| sink.push_bytes(chunk))?;
+    Ok(sink)
+}
+
+/// The work of the digesting thread.
+fn digest(mut digester: Digester, batches: &mut dyn Iterator<Item = Batch>) -> Digests {
+    for batch in batches {
+        for piece in batch.iter() {
+            digester.update(piece);
+        }
+    }
+    digester.finish()
+}

@@ -1,0 +1,67 @@
+//! The transfer engine: streams in, file records out, and back.
+//!
+//! [`Engine::ingest`] turns a stream into a file record and new xorbs, in bounded memory; [`Engine::reconstruct`]
+//! turns a record and a range into a stream; [`Engine::compose`] joins ranges of files into a new file without
+//! touching more bytes than the seams. All three give the same file the same hash (promise 7), because all three
+//! end in the same chunks.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::Stream;
+use tokio::sync::Semaphore;
+
+use crate::cas::{CasError, ChunkStore};
+
+mod builder;
+mod compose;
+mod cutter;
+pub mod digest;
+mod ingest;
+mod reconstruct;
+mod sink;
+
+pub use compose::Segment;
+pub use ingest::{Ingested, StoredFile};
+
+/// A boxed error from outside the engine.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A body on its way in.
+pub type BodyIn = Pin<Box<dyn Stream<Item = Result<Bytes, BoxError>> + Send>>;
+
+/// Uploads at work at the same time; further ones wait. Each holds two threads of the blocking pool (of 512) and
+/// at most 16 MiB, so neither can run out.
+const UPLOADS_MAX: usize = 128;
+
+/// An error of the engine.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The body broke off; the error is the stream's own.
+    #[error("reading the body")]
+    Body(#[source] BoxError),
+    /// The chunk store failed.
+    #[error(transparent)]
+    Cas(#[from] CasError),
+    /// A worker thread ended early: a bug, or the runtime is stopping.
+    #[error("a worker ended early")]
+    Worker(#[from] tokio::task::JoinError),
+}
+
+/// The engine over one chunk store.
+#[derive(Clone)]
+pub struct Engine {
+    cas: Arc<dyn ChunkStore>,
+    uploads: Arc<Semaphore>,
+}
+
+impl Engine {
+    /// An engine over `cas`.
+    pub fn new(cas: Arc<dyn ChunkStore>) -> Self {
+        Self {
+            cas,
+            uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Reconstruct: a file record and a range in, a stream out, reading only the chunks that hold the range.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::{Stream, TryStreamExt, stream};
+
+use super::{Engine, EngineError};
+use crate::cas::{CasError, ChunkStore};
+use crate::store::rows::{FileRecord, Term};
+use crate::xet::hash::XorbHash;
+
+/// Most uncompressed bytes in one read: long enough for a disk, short enough to begin to send soon.
+const READ_BYTES_MAX: u64 = 1 << 20;
+
+/// Reads under way at once; with [`READ_BYTES_MAX`] it bounds a download's memory.
+const READ_AHEAD: usize = 3;
+
+/// A run of chunks of one xorb, and which of their bytes are wanted.
+struct Fetch {
+    xorb: XorbHash,
+    chunks: Range<u32>,
+    wanted: Range<u64>,
+}
+
+impl Engine {
+    /// The bytes of `range` of a file, in order. `range` must lie within the file.
+    pub fn reconstruct(
+        &self,
+        record: FileRecord,
+        range: Range<u64>,
+    ) -> impl Stream<Item = Result<Bytes, EngineError>> + Send + use<> {
+        let plan = Plan {
+            cas: Arc::clone(&self.cas),
+            terms: record.terms.into(),
+            term_start: 0,
+            range,
+            ready: VecDeque::new(),
+        };
+        let cas = Arc::clone(&self.cas);
+        let fetches = stream::try_unfold(plan, |mut plan| async {
+            let fetch = plan.next().await?;
+            Ok(fetch.map(|fetch| (fetch, plan)))
+        });
+        fetches
+            .map_ok(move |fetch| {
+                let cas = Arc::clone(&cas);
+                async move {
+                    cas.read(&fetch.xorb, fetch.chunks)
+                        .await
+                        .map(|chunks| trim(chunks, fetch.wanted))
+                }
+            })
+            .try_buffered(READ_AHEAD)
+            .map_ok(|chunks| stream::iter(chunks.into_iter().map(Ok)))
+            .try_flatten()
+            .map_err(EngineError::Cas)
+    }
+}
+
+/// Turns terms into fetches, one term at a time: a record may have millions.
+struct Plan {
+    cas: Arc<dyn ChunkStore>,
+    terms: VecDeque<Term>,
+    /// Where the first of `terms` begins in the file.
+    term_start: u64,
+    range: Range<u64>,
+    ready: VecDeque<Fetch>,
+}
+
+impl Plan {
+    async fn next(&mut self) -> Result<Option<Fetch>, CasError> {
+        loop {
+            if let Some(fetch) = self.ready.pop_front() {
+                return Ok(Some(fetch));
+            }
+            let Some(term) = self
+                .terms
+                .pop_front()
+                .filter(|_| self.term_start < self.range.end)
+            else {
+                return Ok(None);
+            };
+            let term_end = self.term_start + u64::from(term.raw_bytes);
+            if term_end > self.range.start {
+                self.plan_term(&term).await?;
+            }
+            self.term_start = term_end;
+        }
+    }
+
+    async fn plan_term(&mut self, term: &Term) -> Result<(), CasError> {
+        let table = self.cas.table(&term.xorb).await?;
+        let no_such = || CasError::NoSuchChunks {
+            xorb: term.xorb,
+            start: term.start,
+            end: term.end,
+        };
+        let base = table.raw_range(term.start..term.end).ok_or_else(no_such)?.start;
+        // The wanted range in the term's own uncompressed bytes.
+        let clip = |at: u64| at.saturating_sub(self.term_start).min(term.raw_bytes.into());
+        let wanted = clip(self.range.start)..clip(self.range.end);
+        let mut run: Option<Run> = None;
+        for index in term.start..term.end {
+            let raw = table.raw_range(index..index + 1).ok_or_else(no_such)?;
+            let bytes = u64::from(raw.start - base)..u64::from(raw.end - base);
+            if bytes.start >= wanted.end {
+                break;
+            }
+            if bytes.end <= wanted.start {
+                continue;
+            }
+            match &mut run {
+                Some(run) if bytes.end - run.bytes.start <= READ_BYTES_MAX => {
+                    run.chunks.end = index + 1;
+                    run.bytes.end = bytes.end;
+                }
+                _ => {
+                    let full = run.replace(Run {
+                        chunks: index..index + 1,
+                        bytes,
+                    });
+                    self.ready.extend(full.map(|run| run.fetch(term.xorb, &wanted)));
+                }
+            }
+        }
+        self.ready.extend(run.map(|run| run.fetch(term.xorb, &wanted)));
+        Ok(())
+    }
+}
+
+/// Neighbouring chunks to be read at once, and where they lie in the term's uncompressed bytes.
+struct Run {
+    chunks: Range<u32>,
+    bytes: Range<u64>,
+}
+
+impl Run {
+    fn fetch(self, xorb: XorbHash, wanted: &Range<u64>) -> Fetch {
+        let start = wanted.start.max(self.bytes.start) - self.bytes.start;
+        let end = wanted.end.min(self.bytes.end) - self.bytes.start;
+        Fetch {
+            xorb,
+            chunks: self.chunks,
+            wanted: start..end,
+        }
+    }
+}
+
+/// Cuts off what is not wanted of neighbouring chunks.
+fn trim(chunks: Vec<Bytes>, wanted: Range<u64>) -> Vec<Bytes> {
+    let mut trimmed = Vec::with_capacity(chunks.len());
+    let mut start = 0;
+    for chunk in chunks {
+        let end = start + chunk.len() as u64;
+        let clip = |at: u64| (at.clamp(start, end) - start) as usize;
+        let part = chunk.slice(clip(wanted.start)..clip(wanted.end));
+        if !part.is_empty() {
+            trimmed.push(part);
+        }
+        start = end;
+    }
+    trimmed
+}

@@ -1,0 +1,82 @@
+//! Walking keys in byte order, rolled up at a delimiter, by seeking over everything that was rolled up.
+
+use std::ops::Bound;
+
+use redb::{ReadableTable, StorageError};
+
+use super::tables::decode;
+use super::{After, ListPage, ListQuery};
+use crate::store::names::ObjectKey;
+use crate::store::rows::BucketUid;
+
+/// The smallest byte string above every one that begins with `prefix`. UTF-8 never holds 0xFF, so its last byte can
+/// always be raised.
+fn successor(prefix: &str) -> Vec<u8> {
+    let mut bytes = prefix.as_bytes().to_vec();
+    if let Some(last) = bytes.last_mut() {
+        *last += 1;
+    }
+    bytes
+}
+
+/// Where the first key of a page may lie.
+fn first_bound(query: &ListQuery) -> Bound<Vec<u8>> {
+    let prefix = query.prefix.as_bytes();
+    match &query.after {
+        Some(After::Key(key)) if key.as_bytes() >= prefix => Bound::Excluded(key.as_bytes().to_vec()),
+        Some(After::Prefix(rolled)) => Bound::Included(successor(rolled).max(prefix.to_vec())),
+        _ => Bound::Included(prefix.to_vec()),
+    }
+}
+
+/// The common prefix that `key` is rolled up into.
+fn common_prefix<'k>(key: &'k str, query: &ListQuery) -> Option<&'k str> {
+    let delimiter = query
+        .delimiter
+        .as_deref()
+        .filter(|delimiter| !delimiter.is_empty())?;
+    let behind = key.get(query.prefix.len()..)?.find(delimiter)?;
+    key.get(..query.prefix.len() + behind + delimiter.len())
+}
+
+/// One page of a bucket's objects.
+pub(super) fn page(
+    objects: &impl ReadableTable<(u64, &'static [u8]), &'static [u8]>,
+    bucket: BucketUid,
+    query: &ListQuery,
+) -> Result<ListPage, StorageError> {
+    let mut page = ListPage::default();
+    let mut last = None;
+    let mut from = first_bound(query);
+    let corrupt = |_| StorageError::Corrupted("an object key is not UTF-8".to_owned());
+    'seek: loop {
+        let start = match &from {
+            Bound::Included(key) => Bound::Included((bucket.0, key.as_slice())),
+            Bound::Excluded(key) => Bound::Excluded((bucket.0, key.as_slice())),
+            Bound::Unbounded => Bound::Unbounded,
+        };
+        let end = Bound::Excluded((bucket.0 + 1, [].as_slice()));
+        for entry in objects.range::<(u64, &[u8])>((start, end))? {
+            let (name, row) = entry?;
+            let key = std::str::from_utf8(name.value().1).map_err(corrupt)?.to_owned();
+            if !key.starts_with(&query.prefix) {
+                return Ok(page);
+            }
+            if page.objects.len() + page.common_prefixes.len() >= query.limit {
+                page.next = last;
+                return Ok(page);
+            }
+            if let Some(rolled) = common_prefix(&key, query) {
+                page.common_prefixes.push(rolled.to_owned());
+                last = Some(After::Prefix(rolled.to_owned()));
+                from = Bound::Included(successor(rolled));
+                continue 'seek;
+            }
+            let object = decode(row.value())?;
+            last = Some(After::Key(key.clone()));
+            let key = ObjectKey::new(&key).map_err(|error| StorageError::Corrupted(error.to_string()))?;
+            page.objects.push((key, object));
+        }
+        return Ok(page);
+    }
+}

@@ -1,0 +1,384 @@
+//! The tables of the embedded engine, and the transactions over them.
+//!
+//! Each method of [`Tables`] is one logical transaction: it checks everything that can refuse it before it writes
+//! anything, so that many can share one physical transaction and a refusal leaves no trace.
+
+use std::collections::BTreeSet;
+
+use redb::{ReadableTable, StorageError, Table, TableDefinition, TableError, WriteTransaction};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{MetaError, NewFile, ObjectChange, RelyOnPart, WriteCondition};
+use crate::store::names::{BucketId, ObjectKey, UploadId};
+use crate::store::rows::{Bucket, BucketUid, FileRecord, Object, Part, StoredXorb, Upload};
+use crate::xet::hash::{FileHash, XorbHash};
+
+/// A row in its serialised form.
+type Row = &'static [u8];
+
+/// (namespace, name) -> [`Bucket`]
+pub(super) const BUCKETS: TableDefinition<(&str, &str), Row> = TableDefinition::new("buckets");
+/// Which bucket uids are alive.
+pub(super) const BUCKET_UIDS: TableDefinition<u64, ()> = TableDefinition::new("bucket_uids");
+/// (bucket, key) -> [`Object`]; bytes, so that bounds between keys need not be UTF-8.
+pub(super) const OBJECTS: TableDefinition<(u64, &[u8]), Row> = TableDefinition::new("objects");
+/// (bucket, key, upload id) -> [`Upload`]
+pub(super) const UPLOADS: TableDefinition<(u64, &[u8], &str), Row> = TableDefinition::new("uploads");
+/// (upload id, part number) -> [`Part`]
+pub(super) const PARTS: TableDefinition<(&str, u16), Row> = TableDefinition::new("parts");
+/// file hash -> [`FileRecord`]
+pub(super) const FILES: TableDefinition<[u8; 32], Row> = TableDefinition::new("files");
+/// file hash -> number of objects and parts that use it
+pub(super) const FILE_USES: TableDefinition<[u8; 32], u64> = TableDefinition::new("file_uses");
+/// xorb hash -> [`XorbRow`]
+pub(super) const XORBS: TableDefinition<[u8; 32], Row> = TableDefinition::new("xorbs");
+/// xorb hash -> number of file records that use it; apart from the row, which is large
+pub(super) const XORB_USES: TableDefinition<[u8; 32], u64> = TableDefinition::new("xorb_uses");
+/// pack -> end of its last committed frame
+pub(super) const PACKS: TableDefinition<u64, u64> = TableDefinition::new("packs");
+/// name -> number
+pub(super) const COUNTERS: TableDefinition<&str, u64> = TableDefinition::new("counters");
+
+/// Why a logical transaction did not happen.
+pub(super) enum Failure {
+    /// It may not; nothing was written.
+    Refused(MetaError),
+    /// The engine failed; the physical transaction must be given up.
+    Engine(StorageError),
+}
+
+impl From<MetaError> for Failure {
+    fn from(error: MetaError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl From<StorageError> for Failure {
+    fn from(error: StorageError) -> Self {
+        Self::Engine(error)
+    }
+}
+
+/// Reads a row back.
+pub(super) fn decode<T: DeserializeOwned>(row: &[u8]) -> Result<T, StorageError> {
+    postcard::from_bytes(row)
+        .map_err(|error| StorageError::Corrupted(format!("a row cannot be read: {error}")))
+}
+
+fn encode<T: Serialize>(row: &T) -> Result<Vec<u8>, StorageError> {
+    postcard::to_stdvec(row)
+        .map_err(|error| StorageError::Corrupted(format!("a row cannot be written: {error}")))
+}
+
+/// All tables, opened in one physical transaction.
+pub(super) struct Tables<'t> {
+    buckets: Table<'t, (&'static str, &'static str), Row>,
+    bucket_uids: Table<'t, u64, ()>,
+    objects: Table<'t, (u64, &'static [u8]), Row>,
+    uploads: Table<'t, (u64, &'static [u8], &'static str), Row>,
+    parts: Table<'t, (&'static str, u16), Row>,
+    files: Table<'t, [u8; 32], Row>,
+    file_uses: Table<'t, [u8; 32], u64>,
+    xorbs: Table<'t, [u8; 32], Row>,
+    xorb_uses: Table<'t, [u8; 32], u64>,
+    packs: Table<'t, u64, u64>,
+    counters: Table<'t, &'static str, u64>,
+}
+
+impl<'t> Tables<'t> {
+    pub(super) fn open(transaction: &'t WriteTransaction) -> Result<Self, TableError> {
+        Ok(Self {
+            buckets: transaction.open_table(BUCKETS)?,
+            bucket_uids: transaction.open_table(BUCKET_UIDS)?,
+            objects: transaction.open_table(OBJECTS)?,
+            uploads: transaction.open_table(UPLOADS)?,
+            parts: transaction.open_table(PARTS)?,
+            files: transaction.open_table(FILES)?,
+            file_uses: transaction.open_table(FILE_USES)?,
+            xorbs: transaction.open_table(XORBS)?,
+            xorb_uses: transaction.open_table(XORB_USES)?,
+            packs: transaction.open_table(PACKS)?,
+            counters: transaction.open_table(COUNTERS)?,
+        })
+    }
+
+    pub(super) fn create_bucket(&mut self, mut bucket: Bucket) -> Result<Bucket, Failure> {
+        let name = (bucket.id.namespace.as_str(), bucket.id.name.as_str());
+        if self.buckets.get(name)?.is_some() {
+            return Err(MetaError::BucketExists.into());
+        }
+        let uid = self
+            .counters
+            .get("bucket_uid")?
+            .map_or(1, |last| last.value() + 1);
+        self.counters.insert("bucket_uid", uid)?;
+        bucket.uid = BucketUid(uid);
+        self.bucket_uids.insert(uid, ())?;
+        self.buckets.insert(name, encode(&bucket)?.as_slice())?;
+        Ok(bucket)
+    }
+
+    pub(super) fn delete_bucket(&mut self, id: &BucketId, with_contents: bool) -> Result<(), Failure> {
+        let name = (id.namespace.as_str(), id.name.as_str());
+        let bucket: Bucket = match self.buckets.get(name)? {
+            Some(row) => decode(row.value())?,
+            None => return Err(MetaError::NoSuchBucket.into()),
+        };
+        let uid = bucket.uid.0;
+        let all = (uid, [].as_slice())..(uid + 1, [].as_slice());
+        if !with_contents && self.objects.range(all.clone())?.next().is_some() {
+            return Err(MetaError::BucketNotEmpty.into());
+        }
+        let mut dead = Vec::new();
+        for entry in self.objects.extract_from_if(all, |_, _| true)? {
+            dead.push(decode::<Object>(entry?.1.value())?.file);
+        }
+        for file in dead {
+            self.release_file(&file)?;
+        }
+        self.delete_uploads_of(uid)?;
+        self.bucket_uids.remove(uid)?;
+        self.buckets.remove(name)?;
+        Ok(())
+    }
+
+    fn delete_uploads_of(&mut self, uid: u64) -> Result<(), StorageError> {
+        let all = (uid, [].as_slice(), "")..(uid + 1, [].as_slice(), "");
+        let mut dead = Vec::new();
+        for entry in self.uploads.extract_from_if(all, |_, _| true)? {
+            dead.push(decode::<Upload>(entry?.1.value())?.id);
+        }
+        dead.iter().try_for_each(|id| self.delete_parts(id))
+    }
+
+    fn must_have_bucket(&self, bucket: BucketUid) -> Result<(), Failure> {
+        match self.bucket_uids.get(bucket.0)? {
+            Some(_) => Ok(()),
+            None => Err(MetaError::NoSuchBucket.into()),
+        }
+    }
+
+    fn present_object(&self, bucket: BucketUid, key: &ObjectKey) -> Result<Option<Object>, StorageError> {
+        let row = self.objects.get((bucket.0, key.as_str().as_bytes()))?;
+        row.map(|row| decode(row.value())).transpose()
+    }
+
+    pub(super) fn change(
+        &mut self,
+        bucket: BucketUid,
+        key: &ObjectKey,
+        condition: &WriteCondition,
+        change: ObjectChange,
+    ) -> Result<(), Failure> {
+        self.must_have_bucket(bucket)?;
+        let present = self.present_object(bucket, key)?;
+        condition.check(present.as_ref().map(|object| &object.etag))?;
+        match change {
+            ObjectChange::Put(object, file) => {
+                self.must_have_file(&object.file, file.as_deref())?;
+                self.put_object(bucket, key, present, &object, file.as_deref())?;
+            }
+            ObjectChange::Delete => {
+                if let Some(present) = present {
+                    self.objects.remove((bucket.0, key.as_str().as_bytes()))?;
+                    self.release_file(&present.file)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn put_object(
+        &mut self,
+        bucket: BucketUid,
+        key: &ObjectKey,
+        present: Option<Object>,
+        object: &Object,
+        file: Option<&NewFile>,
+    ) -> Result<(), StorageError> {
+        // Use the new before letting go of the old: they may be one file.
+        self.use_file(&object.file, file)?;
+        self.objects
+            .insert((bucket.0, key.as_str().as_bytes()), encode(object)?.as_slice())?;
+        if let Some(present) = present {
+            self.release_file(&present.file)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn create_upload(&mut self, bucket: BucketUid, upload: &Upload) -> Result<(), Failure> {
+        self.must_have_bucket(bucket)?;
+        let name = (bucket.0, upload.key.as_str().as_bytes(), upload.id.as_str());
+        self.uploads.insert(name, encode(upload)?.as_slice())?;
+        Ok(())
+    }
+
+    fn must_have_upload(&self, bucket: BucketUid, key: &ObjectKey, id: &UploadId) -> Result<(), Failure> {
+        match self
+            .uploads
+            .get((bucket.0, key.as_str().as_bytes(), id.as_str()))?
+        {
+            Some(_) => Ok(()),
+            None => Err(MetaError::NoSuchUpload.into()),
+        }
+    }
+
+    pub(super) fn put_part(
+        &mut self,
+        bucket: BucketUid,
+        key: &ObjectKey,
+        id: &UploadId,
+        part: &Part,
+        file: Option<&NewFile>,
+    ) -> Result<(), Failure> {
+        self.must_have_upload(bucket, key, id)?;
+        self.must_have_file(&part.file, file)?;
+        self.use_file(&part.file, file)?;
+        let replaced = self
+            .parts
+            .insert((id.as_str(), part.number), encode(part)?.as_slice())?;
+        let replaced = replaced.map(|row| decode::<Part>(row.value())).transpose()?;
+        if let Some(replaced) = replaced {
+            self.release_file(&replaced.file)?;
+        }
+        Ok(())
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one transaction; the parameters are the trait's"
+    )]
+    pub(super) fn complete_upload(
+        &mut self,
+        bucket: BucketUid,
+        key: &ObjectKey,
+        id: &UploadId,
+        condition: &WriteCondition,
+        relied_on: &[RelyOnPart],
+        object: &Object,
+        file: Option<&NewFile>,
+    ) -> Result<(), Failure> {
+        self.must_have_bucket(bucket)?;
+        self.must_have_upload(bucket, key, id)?;
+        for part in relied_on {
+            let present = self.parts.get((id.as_str(), part.number))?;
+            let present = present.map(|row| decode::<Part>(row.value())).transpose()?;
+            if present.is_none_or(|present| present.file != part.file) {
+                return Err(MetaError::PartChanged(part.number).into());
+            }
+        }
+        let present = self.present_object(bucket, key)?;
+        condition.check(present.as_ref().map(|object| &object.etag))?;
+        self.must_have_file(&object.file, file)?;
+        self.put_object(bucket, key, present, object, file)?;
+        self.uploads
+            .remove((bucket.0, key.as_str().as_bytes(), id.as_str()))?;
+        self.delete_parts(id)?;
+        Ok(())
+    }
+
+    pub(super) fn abort_upload(
+        &mut self,
+        bucket: BucketUid,
+        key: &ObjectKey,
+        id: &UploadId,
+    ) -> Result<(), Failure> {
+        self.must_have_upload(bucket, key, id)?;
+        self.uploads
+            .remove((bucket.0, key.as_str().as_bytes(), id.as_str()))?;
+        self.delete_parts(id)?;
+        Ok(())
+    }
+
+    fn delete_parts(&mut self, id: &UploadId) -> Result<(), StorageError> {
+        let all = (id.as_str(), 0)..=(id.as_str(), u16::MAX);
+        let mut dead = Vec::new();
+        for entry in self.parts.extract_from_if(all, |_, _| true)? {
+            dead.push(decode::<Part>(entry?.1.value())?.file);
+        }
+        dead.iter().try_for_each(|file| self.release_file(file))
+    }
+
+    /// Whether a file can be referred to: it is there, or comes along and all its xorbs are there or come along.
+    fn must_have_file(&self, hash: &FileHash, new: Option<&NewFile>) -> Result<(), Failure> {
+        if self.file_uses.get(hash.as_bytes())?.is_some() {
+            return Ok(());
+        }
+        let Some(new) = new.filter(|new| new.record.hash == *hash) else {
+            return Err(MetaError::MissingFile(*hash).into());
+        };
+        for xorb in xorbs_of(&new.record) {
+            let comes_along = new.xorbs.iter().any(|stored| stored.hash == xorb);
+            if !comes_along && self.xorbs.get(xorb.as_bytes())?.is_none() {
+                return Err(MetaError::MissingXorb(xorb).into());
+            }
+        }
+        Ok(())
+    }
+
+    fn use_file(&mut self, hash: &FileHash, new: Option<&NewFile>) -> Result<(), StorageError> {
+        for xorb in new.map(|new| new.xorbs.as_slice()).unwrap_or_default() {
+            self.add_xorb(xorb)?;
+        }
+        let uses = self
+            .file_uses
+            .get(hash.as_bytes())?
+            .map_or(0, |uses| uses.value());
+        self.file_uses.insert(hash.as_bytes(), uses + 1)?;
+        if let (0, Some(new)) = (uses, new) {
+            self.files
+                .insert(hash.as_bytes(), encode(&new.record)?.as_slice())?;
+            for xorb in xorbs_of(&new.record) {
+                let uses = self
+                    .xorb_uses
+                    .get(xorb.as_bytes())?
+                    .map_or(0, |uses| uses.value());
+                self.xorb_uses.insert(xorb.as_bytes(), uses + 1)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a xorb, unless it is known: then the one that came first stays, and the bytes of this one are dead.
+    fn add_xorb(&mut self, StoredXorb { hash, row }: &StoredXorb) -> Result<(), StorageError> {
+        if self.xorbs.get(hash.as_bytes())?.is_some() {
+            return Ok(());
+        }
+        self.xorbs.insert(hash.as_bytes(), encode(row)?.as_slice())?;
+        let end = self.packs.get(row.pack.0)?.map_or(0, |end| end.value());
+        self.packs.insert(row.pack.0, end.max(row.frame_end))?;
+        Ok(())
+    }
+
+    fn release_file(&mut self, hash: &FileHash) -> Result<(), StorageError> {
+        let uses = self
+            .file_uses
+            .get(hash.as_bytes())?
+            .map_or(0, |uses| uses.value());
+        if uses > 1 {
+            self.file_uses.insert(hash.as_bytes(), uses - 1)?;
+            return Ok(());
+        }
+        self.file_uses.remove(hash.as_bytes())?;
+        let record = self.files.remove(hash.as_bytes())?;
+        let record = record.map(|row| decode::<FileRecord>(row.value())).transpose()?;
+        for xorb in record.iter().flat_map(xorbs_of) {
+            let uses = self
+                .xorb_uses
+                .get(xorb.as_bytes())?
+                .map_or(0, |uses| uses.value());
+            if uses > 1 {
+                self.xorb_uses.insert(xorb.as_bytes(), uses - 1)?;
+            } else {
+                self.xorb_uses.remove(xorb.as_bytes())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The distinct xorbs of a file.
+fn xorbs_of(record: &FileRecord) -> BTreeSet<XorbHash> {
+    record.terms.iter().map(|term| term.xorb).collect()
+}

@@ -1,0 +1,72 @@
+//! Packs: the append-only containers in which xorbs physically lie.
+//!
+//! [`PackStore`] is the boundary (a folder of files, memory, later an object store); [`frame`] is what is written;
+//! [`log`] hands out packs to writers and recovers them at start. A pack holds nothing but frames, so that the
+//! xorb rows and the chunk index can be made anew from the packs alone.
+
+use std::fmt;
+use std::io;
+
+use bytes::Bytes;
+
+#[cfg(test)]
+pub mod conformance;
+pub mod frame;
+mod local;
+pub mod log;
+mod memory;
+
+pub use local::LocalPacks;
+pub use memory::MemoryPacks;
+
+/// A pack's identity: a number that is never used twice in one store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+pub struct PackId(pub u64);
+
+impl fmt::Display for PackId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// A pack opened for appending; one writer at a time holds it.
+pub trait PackWriter: Send {
+    /// Which pack.
+    fn id(&self) -> PackId;
+
+    /// Its length with everything appended so far, in bytes.
+    fn len(&self) -> u64;
+
+    /// Whether nothing has been appended to it.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Appends; readable only after [`PackWriter::sync`].
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Returns when everything appended will survive a power cut. After an error nothing that was appended since
+    /// the last success may be relied on, and the writer must not be used again.
+    fn sync(&mut self) -> io::Result<()>;
+
+    /// Takes back what was appended behind `len`.
+    fn truncate(&mut self, len: u64) -> io::Result<()>;
+}
+
+/// Where packs live. Every implementation passes [`conformance`].
+pub trait PackStore: Send + Sync + 'static {
+    /// Makes a new, empty pack. An error if it exists.
+    fn create(&self, id: PackId) -> io::Result<Box<dyn PackWriter>>;
+
+    /// Opens a pack for appending at `len`, cutting off what lies behind.
+    fn reopen(&self, id: PackId, len: u64) -> io::Result<Box<dyn PackWriter>>;
+
+    /// Reads exactly `len` synced bytes at `offset`.
+    fn read(&self, id: PackId, offset: u64, len: usize) -> io::Result<Bytes>;
+
+    /// All packs with their lengths, by id.
+    fn list(&self) -> io::Result<Vec<(PackId, u64)>>;
+
+    /// Deletes a pack; its space is given back.
+    fn delete(&self, id: PackId) -> io::Result<()>;
+}
