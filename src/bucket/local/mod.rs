@@ -28,6 +28,8 @@ mod errors;
 mod multipart;
 mod objects;
 mod payload;
+#[cfg(test)]
+mod tests;
 mod uploads;
 
 use errors::meta_error;
