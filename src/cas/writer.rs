@@ -44,17 +44,12 @@ impl LocalXorbWriter {
     }
 
     fn open_xorb(&mut self) -> Result<&mut OpenXorb, CasError> {
-        let open = match self.open.take() {
-            Some(open) => open,
-            None => {
-                let (pack, start) = self.lease.position().map_err(appending)?;
-                self.lease.append(&frame::HEAD).map_err(appending)?;
-                OpenXorb {
-                    pack,
-                    offset: start + frame::HEAD.len() as u64,
-                    table: ChunkTable::default(),
-                }
-            }
+        let open = if let Some(open) = self.open.take() {
+            open
+        } else {
+            let (pack, start) = self.lease.position().map_err(appending)?;
+            self.lease.append(&frame::HEAD).map_err(appending)?;
+            OpenXorb { pack, offset: start + frame::HEAD.len() as u64, table: ChunkTable::default() }
         };
         Ok(self.open.insert(open))
     }

@@ -82,6 +82,7 @@ pub struct FjallIndex {
     chunks: Keyspace,
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
 fn failed(error: fjall::Error) -> IndexError {
     IndexError(error.to_string())
 }

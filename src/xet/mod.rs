@@ -9,4 +9,5 @@ pub mod compression;
 pub mod hash;
 pub mod limits;
 pub mod merkle;
+pub mod shard;
 pub mod xorb;

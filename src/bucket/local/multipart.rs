@@ -13,7 +13,7 @@ use super::payload::Taken;
 use super::{LocalBuckets, storage};
 use crate::engine::Segment;
 use crate::engine::digest::Digester;
-use crate::store::meta::{MetaError, NewFile, RelyOnPart};
+use crate::store::meta::{Completion, MetaError, NewFile, RelyOnPart};
 use crate::store::rows::Bucket;
 
 impl LocalBuckets {
@@ -188,23 +188,14 @@ impl LocalBuckets {
             record: stored.record,
             xorbs: stored.xorbs,
         };
-        let relied_on: Vec<_> = parts
-            .iter()
-            .map(|part| RelyOnPart {
-                number: part.number,
-                file: part.file,
-            })
-            .collect();
-        let completed = self.meta.complete_upload(
-            bucket.uid,
-            &upload.key,
-            &upload.id,
-            &condition,
-            &relied_on,
-            object.clone(),
-            Some(file.clone()),
-        );
-        completed.await.map_err(|error| meta_error(error, id, upload))?;
+        let completion = Completion {
+            condition,
+            parts: parts.iter().map(|part| RelyOnPart { number: part.number, file: part.file }).collect(),
+            object: object.clone(),
+            file: Some(file.clone()),
+        };
+        let completed = self.meta.complete_upload(bucket.uid, &upload.key, &upload.id, completion).await;
+        completed.map_err(|error| meta_error(error, id, upload))?;
         self.remember(&file);
         Ok(object)
     }

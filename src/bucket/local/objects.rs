@@ -101,7 +101,7 @@ impl LocalBuckets {
     ) -> Result<Vec<Result<(), BucketError>>, BucketError> {
         let bucket = self.must_bucket(id).await?;
         // All at once, so that they share a transaction.
-        let deletions = deletes.iter().map(async |delete| {
+        let all = deletes.iter().map(async |delete| {
             let ObjectDelete { key, condition } = delete;
             let deleted = self
                 .meta
@@ -109,6 +109,6 @@ impl LocalBuckets {
                 .await;
             deleted.map_err(|error| change_error(error, id, key))
         });
-        Ok(futures::future::join_all(deletions).await)
+        Ok(futures::future::join_all(all).await)
     }
 }

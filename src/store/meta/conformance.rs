@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    After, ETagCondition, EmbeddedMeta, ListPage, ListQuery, MetaError, MetaStore, NewFile, ObjectChange,
+    After, Completion, ETagCondition, EmbeddedMeta, ListPage, ListQuery, MetaError, MetaStore, NewFile, ObjectChange,
     PackRow, RelyOnPart, WriteCondition,
 };
 use crate::store::ambient::Timestamp;
@@ -362,7 +362,7 @@ async fn parts_are_replaced_listed_and_forgotten(store: Store) {
             .uploads(bucket.uid, ("k", first.id.as_str()), 10)
             .await
             .unwrap(),
-        [second.clone()]
+        std::slice::from_ref(&second)
     );
     let lost = put_part(&store, &bucket, &first, 2, "lost").await;
     let two = put_part(&store, &bucket, &first, 2, "two").await;
@@ -402,14 +402,15 @@ async fn completing_relies_on_the_parts_that_were_read(store: Store) {
     let read = put_part(&store, &bucket, &upload, 1, "read").await;
     let newer = put_part(&store, &bucket, &upload, 1, "newer").await;
     let complete = async |file: FileHash, whole: &str| {
-        let relied_on = [RelyOnPart { number: 1, file }];
-        let condition = WriteCondition::default();
         let new = self::file(whole);
-        let object = object(&new);
+        let completion = Completion {
+            condition: WriteCondition::default(),
+            parts: vec![RelyOnPart { number: 1, file }],
+            object: object(&new),
+            file: Some(new),
+        };
         let (name, id) = (&upload.key, &upload.id);
-        store
-            .complete_upload(bucket.uid, name, id, &condition, &relied_on, object, Some(new))
-            .await
+        store.complete_upload(bucket.uid, name, id, completion).await
     };
     assert!(matches!(
         complete(read.file, "read").await,

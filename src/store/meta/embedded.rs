@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use super::tables::{self, Failure, Tables, decode};
 use super::{
-    ListPage, ListQuery, MetaError, MetaStore, NewFile, ObjectChange, PackRow, RelyOnPart, WriteCondition,
+    ListPage, ListQuery, MetaError, MetaStore, NewFile, ObjectChange, PackRow, Completion, WriteCondition,
     listing,
 };
 use crate::store::ambient::Timestamp;
@@ -155,7 +155,7 @@ fn write_in_groups(database: &Database, queue: &mpsc::Receiver<Job>) {
         let mut finishes = Vec::with_capacity(group.len());
         let committed = write_group(database, group, &mut finishes);
         for finish in finishes {
-            finish(committed.as_ref().map(|()| ()).map_err(String::as_str));
+            finish(committed.as_ref().copied().map_err(String::as_str));
         }
     }
 }
@@ -313,16 +313,10 @@ impl MetaStore for EmbeddedMeta {
         bucket: BucketUid,
         key: &ObjectKey,
         id: &UploadId,
-        condition: &WriteCondition,
-        parts: &[RelyOnPart],
-        object: Object,
-        file: Option<NewFile>,
+        completion: Completion,
     ) -> Result<(), MetaError> {
-        let (key, id, condition, parts) = (key.clone(), id.clone(), condition.clone(), parts.to_vec());
-        self.write(move |tables| {
-            tables.complete_upload(bucket, &key, &id, &condition, &parts, &object, file.as_ref())
-        })
-        .await
+        let (key, id) = (key.clone(), id.clone());
+        self.write(move |tables| tables.complete_upload(bucket, &key, &id, &completion)).await
     }
 
     async fn abort_upload(&self, bucket: BucketUid, key: &ObjectKey, id: &UploadId) -> Result<(), MetaError> {

@@ -164,6 +164,19 @@ pub struct RelyOnPart {
     pub file: FileHash,
 }
 
+/// What an upload is completed as.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Completion {
+    /// Under what condition.
+    pub condition: WriteCondition,
+    /// The parts that it was put together from.
+    pub parts: Vec<RelyOnPart>,
+    /// The object.
+    pub object: Object,
+    /// Its file, if it is new.
+    pub file: Option<NewFile>,
+}
+
 /// What start-up needs to know of a pack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PackRow {
@@ -247,10 +260,7 @@ pub trait MetaStore: Send + Sync + 'static {
         bucket: BucketUid,
         key: &ObjectKey,
         id: &UploadId,
-        condition: &WriteCondition,
-        parts: &[RelyOnPart],
-        object: Object,
-        file: Option<NewFile>,
+        completion: Completion,
     ) -> Result<(), MetaError>;
 
     /// Ends an upload and forgets its parts.

@@ -9,7 +9,7 @@ use redb::{ReadableTable, StorageError, Table, TableDefinition, TableError, Writ
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{MetaError, NewFile, ObjectChange, RelyOnPart, WriteCondition};
+use super::{Completion, MetaError, NewFile, ObjectChange, WriteCondition};
 use crate::store::names::{BucketId, ObjectKey, UploadId};
 use crate::store::rows::{Bucket, BucketUid, FileRecord, Object, Part, StoredXorb, Upload};
 use crate::xet::hash::{FileHash, XorbHash};
@@ -245,23 +245,17 @@ impl<'t> Tables<'t> {
         Ok(())
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "one transaction; the parameters are the trait's"
-    )]
     pub(super) fn complete_upload(
         &mut self,
         bucket: BucketUid,
         key: &ObjectKey,
         id: &UploadId,
-        condition: &WriteCondition,
-        relied_on: &[RelyOnPart],
-        object: &Object,
-        file: Option<&NewFile>,
+        completion: &Completion,
     ) -> Result<(), Failure> {
         self.must_have_bucket(bucket)?;
         self.must_have_upload(bucket, key, id)?;
-        for part in relied_on {
+        let Completion { condition, parts, object, file } = completion;
+        for part in parts {
             let present = self.parts.get((id.as_str(), part.number))?;
             let present = present.map(|row| decode::<Part>(row.value())).transpose()?;
             if present.is_none_or(|present| present.file != part.file) {
@@ -270,8 +264,8 @@ impl<'t> Tables<'t> {
         }
         let present = self.present_object(bucket, key)?;
         condition.check(present.as_ref().map(|object| &object.etag))?;
-        self.must_have_file(&object.file, file)?;
-        self.put_object(bucket, key, present, object, file)?;
+        self.must_have_file(&object.file, file.as_ref())?;
+        self.put_object(bucket, key, present, object, file.as_ref())?;
         self.uploads
             .remove((bucket.0, key.as_str().as_bytes(), id.as_str()))?;
         self.delete_parts(id)?;

@@ -42,7 +42,7 @@ impl PackLog {
                     warn!(pack = %id, len, expected = row.committed_end, "pack is shorter than its committed frames");
                 }
                 Some(row) if row.committed_end < pack_bytes_max => {
-                    idle.push(store.reopen(id, row.committed_end)?)
+                    idle.push(store.reopen(id, row.committed_end)?);
                 }
                 Some(row) if len > row.committed_end => drop(store.reopen(id, row.committed_end)?),
                 Some(_) => {}

@@ -3,8 +3,9 @@
 //! The idea is the reference client's: if the four byte lanes of a chunk differ in how many bits are set, the chunk
 //! is an array of numbers and regrouping pays. The reference counts every byte of one chunk in 32; this counts
 //! 4 KiB of each chunk, which costs about the same and needs no memory of earlier chunks, so that a chunk's record
-//! does not depend on what came before it. As in the reference, only a lane that shows all nine bit counts has a
-//! vote: text never does, and its lanes differ by accident. The guess only steers size: any scheme decodes.
+//! does not depend on what came before it. Text is told apart by never having a byte of no or of eight set bits:
+//! its lanes may differ, by the length of its lines, but regrouping would spoil its repetitions (the reference gets
+//! there by discarding lanes with an empty count). The guess only steers size: any scheme decodes.
 
 use super::Scheme;
 
@@ -30,8 +31,9 @@ pub(super) fn choose(raw: &[u8]) -> Scheme {
             *sum += count;
         }
     }
-    let votes = |lane: &BitCounts| !lane.contains(&0) && divergence(lane, &whole) > DIVERGENCE_MIN;
-    if lanes.iter().any(votes) {
+    let is_divergent = |lane: &BitCounts| divergence(lane, &whole) > DIVERGENCE_MIN;
+    let is_text = whole[0] == 0 && whole[8] == 0;
+    if !is_text && lanes.iter().any(is_divergent) {
         Scheme::Bg4Lz4
     } else {
         Scheme::Lz4
@@ -59,15 +61,17 @@ fn count_lanes(raw: &[u8]) -> [BitCounts; 4] {
     lanes
 }
 
-/// The Kullback-Leibler divergence of a lane, of no empty count, from all lanes together, in nats.
+/// The Kullback-Leibler divergence of a lane from all lanes together, in nats. Neither is empty.
 fn divergence(lane: &BitCounts, whole: &BitCounts) -> f64 {
     let (lane_total, whole_total) = (lane.iter().sum::<u32>(), whole.iter().sum::<u32>());
     let share = |count: u32, total: u32| f64::from(count) / f64::from(total);
-    let terms = lane.iter().zip(whole).map(|(count, all)| {
-        let p = share(*count, lane_total);
-        p * (p / share(*all, whole_total)).ln()
-    });
-    terms.sum()
+    let terms = lane.iter().zip(whole).filter(|(count, _)| **count > 0);
+    terms
+        .map(|(count, all)| {
+            let p = share(*count, lane_total);
+            p * (p / share(*all, whole_total)).ln()
+        })
+        .sum()
 }
 
 #[cfg(test)]

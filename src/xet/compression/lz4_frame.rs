@@ -322,4 +322,21 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn damaged_blocks_never_panic_or_grow() {
+        let raw = sample(CHUNK_BYTES_MAX);
+        for mode in [BlockMode::Independent, BlockMode::Linked] {
+            let info = FrameInfo::new().block_size(BlockSize::Max64KB).block_mode(mode);
+            let frame = library_frame(info, &raw);
+            for step in 0..300 {
+                let mut damaged = frame.clone();
+                let at = 7 + step * 7919 % (frame.len() - 7);
+                damaged[at] ^= 1 << (step % 8);
+                if let Ok(out) = decode(&damaged, raw.len()) {
+                    assert_eq!(out.len(), raw.len());
+                }
+            }
+        }
+    }
 }
