@@ -40,12 +40,7 @@ struct CachedRow {
 impl LocalChunks {
     /// Puts the parts of a store together.
     pub fn new(meta: Arc<dyn MetaStore>, packs: Arc<PackLog>, index: Arc<dyn ChunkIndex>) -> Self {
-        Self {
-            meta,
-            packs,
-            index,
-            rows: Mutex::new(LruCache::new(ROWS_CACHED)),
-        }
+        Self { meta, packs, index, rows: Mutex::new(LruCache::new(ROWS_CACHED)) }
     }
 
     /// Lets later uploads find the chunks of xorbs that a transaction has taken.
@@ -64,10 +59,7 @@ impl LocalChunks {
         let mut row = self.meta.xorb(xorb).await?.ok_or(CasError::MissingXorb(*xorb))?;
         let table = Arc::new(std::mem::take(&mut row.table));
         let row = Arc::new(CachedRow { row, table });
-        self.rows
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .put(*xorb, Arc::clone(&row));
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner).put(*xorb, Arc::clone(&row));
         Ok(row)
     }
 }
@@ -83,10 +75,9 @@ impl ChunkStore for LocalChunks {
             return Ok(None);
         };
         match self.table(&hint.xorb).await {
-            Ok(table) if table.hash(hint.index) == Some(*chunk) => Ok(Some(ChunkRef {
-                xorb: hint.xorb,
-                index: hint.index,
-            })),
+            Ok(table) if table.hash(hint.index) == Some(*chunk) => {
+                Ok(Some(ChunkRef { xorb: hint.xorb, index: hint.index }))
+            }
             // The index may be older than the truth, or two hashes may share a key.
             Ok(_) | Err(CasError::MissingXorb(_)) => Ok(None),
             Err(error) => Err(error),
@@ -99,50 +90,30 @@ impl ChunkStore for LocalChunks {
 
     async fn read(&self, xorb: &XorbHash, chunks: Range<u32>) -> Result<Vec<Bytes>, CasError> {
         let cached = self.row(xorb).await?;
-        let no_such = || CasError::NoSuchChunks {
-            xorb: *xorb,
-            start: chunks.start,
-            end: chunks.end,
-        };
+        let no_such = || CasError::NoSuchChunks { xorb: *xorb, start: chunks.start, end: chunks.end };
         let records = cached.table.record_range(chunks.clone()).ok_or_else(no_such)?;
         let (pack, offset) = (cached.row.pack, cached.row.offset + u64::from(records.start));
         let packs = Arc::clone(&self.packs);
         let (xorb, chunks) = (*xorb, chunks.clone());
         let work = move || {
-            let run = packs
-                .read(pack, offset, records.len())
-                .map_err(|error| match error.kind() {
-                    std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::NotFound => CasError::Damaged {
-                        xorb,
-                        chunk: chunks.start,
-                        place: format!("pack {pack} offset {offset}"),
-                        reason: error.to_string(),
-                    },
-                    _ => CasError::Io {
-                        doing: "reading a pack",
-                        error,
-                    },
-                })?;
-            let damaged = |chunk: u32, reason: String| {
-                let begin = cached
-                    .table
-                    .record_range(chunk..chunk + 1)
-                    .map_or(0, |records| records.start);
-                let place = format!("pack {pack} offset {}", cached.row.offset + u64::from(begin));
-                CasError::Damaged {
+            let run = packs.read(pack, offset, records.len()).map_err(|error| match error.kind() {
+                std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::NotFound => CasError::Damaged {
                     xorb,
-                    chunk,
-                    place,
-                    reason,
-                }
+                    chunk: chunks.start,
+                    place: format!("pack {pack} offset {offset}"),
+                    reason: error.to_string(),
+                },
+                _ => CasError::Io { doing: "reading a pack", error },
+            })?;
+            let damaged = |chunk: u32, reason: String| {
+                let begin = cached.table.record_range(chunk..chunk + 1).map_or(0, |records| records.start);
+                let place = format!("pack {pack} offset {}", cached.row.offset + u64::from(begin));
+                CasError::Damaged { xorb, chunk, place, reason }
             };
             decode_run(&cached.table, &run, chunks).map_err(|(chunk, reason)| damaged(chunk, reason))
         };
         tokio::task::spawn_blocking(work).await.unwrap_or_else(|panic| {
-            Err(CasError::Io {
-                doing: "reading a pack",
-                error: std::io::Error::other(panic),
-            })
+            Err(CasError::Io { doing: "reading a pack", error: std::io::Error::other(panic) })
         })
     }
 
@@ -153,15 +124,12 @@ impl ChunkStore for LocalChunks {
 
 /// Takes a run of records apart and checks every chunk; an error names the chunk.
 fn decode_run(table: &ChunkTable, run: &Bytes, chunks: Range<u32>) -> Result<Vec<Bytes>, (u32, String)> {
-    let base = table
-        .record_range(chunks.clone())
-        .map_or(0, |records| records.start);
+    let base = table.record_range(chunks.clone()).map_or(0, |records| records.start);
     let mut decoded = Vec::with_capacity(chunks.len());
     for chunk in chunks {
         let fail = |reason: String| (chunk, reason);
-        let records = table
-            .record_range(chunk..chunk + 1)
-            .ok_or_else(|| fail("no such record".to_owned()))?;
+        let records =
+            table.record_range(chunk..chunk + 1).ok_or_else(|| fail("no such record".to_owned()))?;
         let record = run.slice((records.start - base) as usize..(records.end - base) as usize);
         let raw = decode_chunk(&record).map_err(fail)?;
         if table.hash(chunk) != Some(ChunkHash::of(&raw)) {
@@ -174,9 +142,8 @@ fn decode_run(table: &ChunkTable, run: &Bytes, chunks: Range<u32>) -> Result<Vec
 
 /// The chunk in a record; shares the record's memory if it lies there uncompressed.
 fn decode_chunk(record: &Bytes) -> Result<Bytes, String> {
-    let (header, _) = record
-        .split_first_chunk::<XORB_RECORD_HEADER_BYTES>()
-        .ok_or("the record is cut off")?;
+    let (header, _) =
+        record.split_first_chunk::<XORB_RECORD_HEADER_BYTES>().ok_or("the record is cut off")?;
     let header = RecordHeader::decode(header).map_err(|error| error.to_string())?;
     let payload = record.slice(XORB_RECORD_HEADER_BYTES..);
     if payload.len() != header.compressed_len as usize {

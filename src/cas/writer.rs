@@ -26,21 +26,12 @@ struct OpenXorb {
 }
 
 fn appending(error: std::io::Error) -> CasError {
-    CasError::Io {
-        doing: "appending to a pack",
-        error,
-    }
+    CasError::Io { doing: "appending to a pack", error }
 }
 
 impl LocalXorbWriter {
     pub(super) fn new(lease: PackLease) -> Self {
-        Self {
-            lease,
-            compressor: Compressor::new(),
-            record: Vec::new(),
-            open: None,
-            done: Vec::new(),
-        }
+        Self { lease, compressor: Compressor::new(), record: Vec::new(), open: None, done: Vec::new() }
     }
 
     fn open_xorb(&mut self) -> Result<&mut OpenXorb, CasError> {
@@ -61,15 +52,7 @@ impl LocalXorbWriter {
             let trailer = frame::encode_trailer(&hash, &table);
             self.lease.append(&trailer).map_err(appending)?;
             let frame_end = offset + u64::from(table.record_bytes()) + trailer.len() as u64;
-            self.done.push(StoredXorb {
-                hash,
-                row: XorbRow {
-                    pack,
-                    offset,
-                    frame_end,
-                    table,
-                },
-            });
+            self.done.push(StoredXorb { hash, row: XorbRow { pack, offset, frame_end, table } });
         }
         Ok(())
     }
@@ -98,10 +81,7 @@ impl XorbWriter for LocalXorbWriter {
     fn finish(mut self: Box<Self>) -> Result<Vec<StoredXorb>, CasError> {
         self.cut()?;
         let Self { lease, done, .. } = *self;
-        lease.commit().map_err(|error| CasError::Io {
-            doing: "syncing a pack",
-            error,
-        })?;
+        lease.commit().map_err(|error| CasError::Io { doing: "syncing a pack", error })?;
         Ok(done)
     }
 }

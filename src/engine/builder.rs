@@ -55,12 +55,7 @@ impl FileBuilder {
                 term.end += 1;
                 term.raw_bytes += raw_bytes;
             }
-            _ => self.terms.push(PendingTerm {
-                slot,
-                start: index,
-                end: index + 1,
-                raw_bytes,
-            }),
+            _ => self.terms.push(PendingTerm { slot, start: index, end: index + 1, raw_bytes }),
         }
     }
 
@@ -76,18 +71,9 @@ impl FileBuilder {
                 Slot::Stored(xorb) => xorb,
                 Slot::Pending(ordinal) => written[ordinal as usize].hash,
             };
-            Term {
-                xorb,
-                start: term.start,
-                end: term.end,
-                raw_bytes: term.raw_bytes,
-            }
+            Term { xorb, start: term.start, end: term.end, raw_bytes: term.raw_bytes }
         });
         let hash = self.tree.finish().map_or(FileHash::EMPTY, FileHash::from_root);
-        FileRecord {
-            hash,
-            size: self.size,
-            terms: terms.collect(),
-        }
+        FileRecord { hash, size: self.size, terms: terms.collect() }
     }
 }

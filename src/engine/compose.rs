@@ -45,10 +45,7 @@ impl Engine {
         if let [only] = segments.as_mut_slice()
             && only.is_whole()
         {
-            return Ok(StoredFile {
-                record: segments.remove(0).record,
-                xorbs: Vec::new(),
-            });
+            return Ok(StoredFile { record: segments.remove(0).record, xorbs: Vec::new() });
         }
         let cas = Arc::clone(&self.cas);
         let runtime = Handle::current();
@@ -84,12 +81,7 @@ struct Composer {
 impl Composer {
     fn new(cas: Arc<dyn ChunkStore>, runtime: Handle) -> Self {
         let sink = ChunkSink::new(Arc::clone(&cas), runtime.clone());
-        Self {
-            cas,
-            runtime,
-            sink,
-            cutter: Cutter::default(),
-        }
+        Self { cas, runtime, sink, cutter: Cutter::default() }
     }
 
     fn run(mut self, segments: &[Segment]) -> Result<(FileRecord, Vec<StoredXorb>), CasError> {
@@ -114,31 +106,18 @@ impl Composer {
                     let (Some(raw), Some(hash)) = (table.raw_range(index..index + 1), table.hash(index))
                     else {
                         let (start, end) = (index, index + 1);
-                        return Err(CasError::NoSuchChunks {
-                            xorb: term.xorb,
-                            start,
-                            end,
-                        });
+                        return Err(CasError::NoSuchChunks { xorb: term.xorb, start, end });
                     };
                     let raw_bytes = raw.end - raw.start;
                     let chunk_end = chunk_start + u64::from(raw_bytes);
                     let clip = |at: u64| (at.clamp(chunk_start, chunk_end) - chunk_start) as u32;
                     let wanted = clip(segment.range.start)..clip(segment.range.end);
                     let ended_by_cut = chunk_end != segment.record.size;
-                    let place = ChunkRef {
-                        xorb: term.xorb,
-                        index,
-                    };
+                    let place = ChunkRef { xorb: term.xorb, index };
                     chunk_start = chunk_end;
                     if !wanted.is_empty() {
                         self.add_chunk(
-                            &SourceChunk {
-                                place,
-                                hash,
-                                wanted,
-                                raw_bytes,
-                                ended_by_cut,
-                            },
+                            &SourceChunk { place, hash, wanted, raw_bytes, ended_by_cut },
                             ends_file,
                         )?;
                     }

@@ -42,10 +42,6 @@ impl Cutter {
 
     /// The file ends here: hands over the last chunk, if any.
     pub(super) fn finish<E>(self, take: impl FnOnce(&[u8]) -> Result<(), E>) -> Result<(), E> {
-        if self.partial.is_empty() {
-            Ok(())
-        } else {
-            take(&self.partial)
-        }
+        if self.partial.is_empty() { Ok(()) } else { take(&self.partial) }
     }
 }

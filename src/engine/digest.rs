@@ -59,11 +59,7 @@ impl Running {
         match self {
             Self::Crc(crc) => {
                 let value = crc.finalize().to_be_bytes();
-                let bytes = if algorithm == ChecksumAlgorithm::Crc64Nvme {
-                    8
-                } else {
-                    4
-                };
+                let bytes = if algorithm == ChecksumAlgorithm::Crc64Nvme { 8 } else { 4 };
                 value[8 - bytes..].to_vec()
             }
             Self::Sha1(sha1) => sha1.finalize().to_vec(),
@@ -78,14 +74,8 @@ impl Digester {
         let mut asked = asked.to_vec();
         asked.sort_unstable();
         asked.dedup();
-        let checksums = asked
-            .into_iter()
-            .map(|algorithm| (algorithm, Running::new(algorithm)))
-            .collect();
-        Self {
-            md5: Md5::new(),
-            checksums,
-        }
+        let checksums = asked.into_iter().map(|algorithm| (algorithm, Running::new(algorithm))).collect();
+        Self { md5: Md5::new(), checksums }
     }
 
     /// Takes the next bytes.
@@ -98,14 +88,9 @@ impl Digester {
 
     /// The digests of everything taken.
     pub fn finish(self) -> Digests {
-        let checksums = self
-            .checksums
-            .into_iter()
-            .map(|(algorithm, running)| (algorithm, running.finish(algorithm)));
-        Digests {
-            md5: self.md5.finalize().into(),
-            checksums: checksums.collect(),
-        }
+        let checksums =
+            self.checksums.into_iter().map(|(algorithm, running)| (algorithm, running.finish(algorithm)));
+        Digests { md5: self.md5.finalize().into(), checksums: checksums.collect() }
     }
 }
 
@@ -126,18 +111,11 @@ mod tests {
             (Crc32c, "e3069283"),
             (Crc64Nvme, "ae8b14860a799888"),
             (Sha1, "f7c3bc1d808e04732adf679965ccc34ca7ae3441"),
-            (
-                Sha256,
-                "15e2b0d3c33891ebb0f1ef609ec419420c20e320ce94c65fbc8c3312448eb225",
-            ),
+            (Sha256, "15e2b0d3c33891ebb0f1ef609ec419420c20e320ce94c65fbc8c3312448eb225"),
         ];
         assert_eq!(digests.checksums.len(), cases.len());
         for (algorithm, value) in cases {
-            assert_eq!(
-                hex::encode(digests.checksum(algorithm).unwrap()),
-                value,
-                "{algorithm:?}"
-            );
+            assert_eq!(hex::encode(digests.checksum(algorithm).unwrap()), value, "{algorithm:?}");
         }
     }
 }

@@ -77,11 +77,7 @@ impl Engine {
         } else {
             self.ingest_long(body, first.pieces, sink, digester).await?
         };
-        Ok(Ingested {
-            sink,
-            digests,
-            _permit: permit,
-        })
+        Ok(Ingested { sink, digests, _permit: permit })
     }
 
     async fn ingest_long(
@@ -99,10 +95,7 @@ impl Engine {
             digest(digester, &mut std::iter::from_fn(|| for_digester.blocking_recv()))
         });
         let pump = async {
-            let mut batch = NextBatch {
-                pieces: first,
-                ended: false,
-            };
+            let mut batch = NextBatch { pieces: first, ended: false };
             loop {
                 // A thread that is gone has met an error; it is told below.
                 let sent = to_digester.send(Arc::clone(&batch.pieces)).await.is_ok()
@@ -138,17 +131,11 @@ async fn next_batch(body: &mut BodyIn) -> Result<NextBatch, EngineError> {
                 pieces.push(piece);
             }
             None => {
-                return Ok(NextBatch {
-                    pieces: pieces.into(),
-                    ended: true,
-                });
+                return Ok(NextBatch { pieces: pieces.into(), ended: true });
             }
         }
     }
-    Ok(NextBatch {
-        pieces: pieces.into(),
-        ended: false,
-    })
+    Ok(NextBatch { pieces: pieces.into(), ended: false })
 }
 
 /// The work of the cutting thread.

@@ -21,6 +21,8 @@ pub mod digest;
 mod ingest;
 mod reconstruct;
 mod sink;
+#[cfg(test)]
+mod tests;
 
 pub use compose::Segment;
 pub use ingest::{Ingested, StoredFile};
@@ -59,9 +61,6 @@ pub struct Engine {
 impl Engine {
     /// An engine over `cas`.
     pub fn new(cas: Arc<dyn ChunkStore>) -> Self {
-        Self {
-            cas,
-            uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
-        }
+        Self { cas, uploads: Arc::new(Semaphore::new(UPLOADS_MAX)) }
     }
 }

@@ -76,11 +76,7 @@ impl Plan {
             if let Some(fetch) = self.ready.pop_front() {
                 return Ok(Some(fetch));
             }
-            let Some(term) = self
-                .terms
-                .pop_front()
-                .filter(|_| self.term_start < self.range.end)
-            else {
+            let Some(term) = self.terms.pop_front().filter(|_| self.term_start < self.range.end) else {
                 return Ok(None);
             };
             let term_end = self.term_start + u64::from(term.raw_bytes);
@@ -93,11 +89,7 @@ impl Plan {
 
     async fn plan_term(&mut self, term: &Term) -> Result<(), CasError> {
         let table = self.cas.table(&term.xorb).await?;
-        let no_such = || CasError::NoSuchChunks {
-            xorb: term.xorb,
-            start: term.start,
-            end: term.end,
-        };
+        let no_such = || CasError::NoSuchChunks { xorb: term.xorb, start: term.start, end: term.end };
         let base = table.raw_range(term.start..term.end).ok_or_else(no_such)?.start;
         // The wanted range in the term's own uncompressed bytes.
         let clip = |at: u64| at.saturating_sub(self.term_start).min(term.raw_bytes.into());
@@ -118,10 +110,7 @@ impl Plan {
                     run.bytes.end = bytes.end;
                 }
                 _ => {
-                    let full = run.replace(Run {
-                        chunks: index..index + 1,
-                        bytes,
-                    });
+                    let full = run.replace(Run { chunks: index..index + 1, bytes });
                     self.ready.extend(full.map(|run| run.fetch(term.xorb, &wanted)));
                 }
             }
@@ -141,11 +130,7 @@ impl Run {
     fn fetch(self, xorb: XorbHash, wanted: &Range<u64>) -> Fetch {
         let start = wanted.start.max(self.bytes.start) - self.bytes.start;
         let end = wanted.end.min(self.bytes.end) - self.bytes.start;
-        Fetch {
-            xorb,
-            chunks: self.chunks,
-            wanted: start..end,
-        }
+        Fetch { xorb, chunks: self.chunks, wanted: start..end }
     }
 }
 

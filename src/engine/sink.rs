@@ -30,14 +30,7 @@ pub(super) struct ChunkSink {
 impl ChunkSink {
     pub(super) fn new(cas: Arc<dyn ChunkStore>, runtime: Handle) -> Self {
         let builder = FileBuilder::default();
-        Self {
-            cas,
-            runtime,
-            builder,
-            writer: None,
-            seen: HashMap::new(),
-            last_met: None,
-        }
+        Self { cas, runtime, builder, writer: None, seen: HashMap::new(), last_met: None }
     }
 
     /// Takes the next chunk by its bytes.
@@ -82,10 +75,7 @@ impl ChunkSink {
     }
 
     fn store(&mut self, hash: ChunkHash, raw: &[u8]) -> Result<PendingRef, CasError> {
-        let place = self
-            .writer
-            .get_or_insert_with(|| self.cas.writer())
-            .append(&hash, raw)?;
+        let place = self.writer.get_or_insert_with(|| self.cas.writer()).append(&hash, raw)?;
         if self.seen.len() >= SEEN_MAX {
             self.seen.clear();
         }
@@ -100,11 +90,7 @@ impl ChunkSink {
 
     /// Ends the file: when it returns, all that is new is durable.
     pub(super) fn finish(self) -> Result<(FileRecord, Vec<StoredXorb>), CasError> {
-        let xorbs = self
-            .writer
-            .map(XorbWriter::finish)
-            .transpose()?
-            .unwrap_or_default();
+        let xorbs = self.writer.map(XorbWriter::finish).transpose()?.unwrap_or_default();
         Ok((self.builder.finish(&xorbs), xorbs))
     }
 }

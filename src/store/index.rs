@@ -59,12 +59,7 @@ pub struct MemoryIndex {
 
 impl ChunkIndex for MemoryIndex {
     fn find(&self, chunk: &ChunkHash) -> Result<Option<ChunkHint>, IndexError> {
-        Ok(self
-            .entries
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&key(chunk))
-            .copied())
+        Ok(self.entries.lock().unwrap_or_else(PoisonError::into_inner).get(&key(chunk)).copied())
     }
 
     fn add(&self, xorb: &XorbHash, table: &ChunkTable) -> Result<(), IndexError> {
@@ -110,10 +105,7 @@ impl ChunkIndex for FjallIndex {
         // A value of another shape is a stale format: as good as no answer.
         let hint = value.split_first_chunk::<32>().and_then(|(xorb, index)| {
             let index = u32::from_le_bytes(index.try_into().ok()?);
-            Some(ChunkHint {
-                xorb: XorbHash::from_bytes(*xorb),
-                index,
-            })
+            Some(ChunkHint { xorb: XorbHash::from_bytes(*xorb), index })
         });
         Ok(hint)
     }
@@ -145,18 +137,12 @@ mod tests {
     fn conforms(index: &impl ChunkIndex) {
         let first = table(0..3);
         index.add(&first.xorb_hash(), &first).unwrap();
-        let hint = ChunkHint {
-            xorb: first.xorb_hash(),
-            index: 2,
-        };
+        let hint = ChunkHint { xorb: first.xorb_hash(), index: 2 };
         assert_eq!(index.find(&ChunkHash::of(&[2])).unwrap(), Some(hint));
         assert_eq!(index.find(&ChunkHash::of(&[9])).unwrap(), None);
         let second = table(2..4);
         index.add(&second.xorb_hash(), &second).unwrap();
-        let hint = ChunkHint {
-            xorb: second.xorb_hash(),
-            index: 0,
-        };
+        let hint = ChunkHint { xorb: second.xorb_hash(), index: 0 };
         assert_eq!(index.find(&ChunkHash::of(&[2])).unwrap(), Some(hint));
     }
 

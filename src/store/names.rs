@@ -59,20 +59,12 @@ name_type! {
 
 /// The Hub's rule for namespaces and bucket names.
 fn check_hub_name(what: &'static str, name: &str) -> Result<String, NameError> {
-    let error = |rule| {
-        Err(NameError {
-            what,
-            name: name.chars().take(HUB_NAME_BYTES_MAX + 1).collect(),
-            rule,
-        })
-    };
+    let error =
+        |rule| Err(NameError { what, name: name.chars().take(HUB_NAME_BYTES_MAX + 1).collect(), rule });
     if name.is_empty() || name.len() > HUB_NAME_BYTES_MAX {
         return error("must have 1 to 96 characters");
     }
-    if !name
-        .bytes()
-        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
-    {
+    if !name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-')) {
         return error("may hold only letters, digits, '.', '_' and '-'");
     }
     if name.starts_with(['-', '.']) || name.ends_with(['-', '.']) {
@@ -96,10 +88,8 @@ impl BucketName {
     pub fn new(name: &str) -> Result<Self, NameError> {
         // S3 lets a name hold "--", the Hub does not; whoever creates through a door keeps that door's rule.
         let folded = name.replace("--", "-x");
-        check_hub_name("bucket name", &folded).map_err(|error| NameError {
-            name: name.to_owned(),
-            ..error
-        })?;
+        check_hub_name("bucket name", &folded)
+            .map_err(|error| NameError { name: name.to_owned(), ..error })?;
         Ok(Self(name.to_owned()))
     }
 }
@@ -109,11 +99,7 @@ impl ObjectKey {
     pub fn new(key: &str) -> Result<Self, NameError> {
         if key.is_empty() || key.len() > OBJECT_KEY_BYTES_MAX {
             let name = key.chars().take(64).collect();
-            return Err(NameError {
-                what: "object key",
-                name,
-                rule: "must have 1 to 1024 bytes",
-            });
+            return Err(NameError { what: "object key", name, rule: "must have 1 to 1024 bytes" });
         }
         Ok(Self(key.to_owned()))
     }

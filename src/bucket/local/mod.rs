@@ -78,12 +78,7 @@ impl LocalBuckets {
         let log = PackLog::open(packs, &committed, PACK_BYTES_MAX).map_err(storage)?;
         let chunks = Arc::new(LocalChunks::new(Arc::clone(&meta), Arc::new(log), index));
         let engine = Engine::new(Arc::clone(&chunks) as _);
-        Ok(Self {
-            meta,
-            chunks,
-            engine,
-            ambient,
-        })
+        Ok(Self { meta, chunks, engine, ambient })
     }
 
     async fn must_bucket(&self, id: &BucketId) -> Result<Bucket, BucketError> {
@@ -110,9 +105,7 @@ impl LocalBuckets {
                 return Ok((object, record));
             }
         }
-        Err(BucketError::Corrupt(format!(
-            "the file of object {key} has no record"
-        )))
+        Err(BucketError::Corrupt(format!("the file of object {key} has no record")))
     }
 
     /// Lets later uploads find what a committed transaction has stored.
@@ -124,10 +117,7 @@ impl LocalBuckets {
 #[async_trait]
 impl BucketApi for LocalBuckets {
     async fn create_bucket(&self, id: &BucketId, visibility: Visibility) -> Result<Bucket, BucketError> {
-        let created = self
-            .meta
-            .create_bucket(id, visibility, self.ambient.clock.now())
-            .await;
+        let created = self.meta.create_bucket(id, visibility, self.ambient.clock.now()).await;
         created.map_err(|error| match error {
             MetaError::BucketExists => BucketError::BucketExists(id.clone()),
             error => storage(error),
@@ -143,10 +133,7 @@ impl BucketApi for LocalBuckets {
     }
 
     async fn delete_bucket(&self, id: &BucketId, mode: DeleteBucket) -> Result<(), BucketError> {
-        let deleted = self
-            .meta
-            .delete_bucket(id, mode == DeleteBucket::WithContents)
-            .await;
+        let deleted = self.meta.delete_bucket(id, mode == DeleteBucket::WithContents).await;
         deleted.map_err(|error| match error {
             MetaError::NoSuchBucket => BucketError::NoSuchBucket(id.clone()),
             MetaError::BucketNotEmpty => BucketError::BucketNotEmpty(id.clone()),
@@ -174,18 +161,14 @@ impl BucketApi for LocalBuckets {
         let (object, record) = self.object_and_file(&bucket, key).await?;
         let range = match range {
             None => 0..object.size,
-            Some(asked) => asked
-                .resolve(object.size)
-                .ok_or(BucketError::RangeNotSatisfiable { size: object.size })?,
+            Some(asked) => {
+                asked.resolve(object.size).ok_or(BucketError::RangeNotSatisfiable { size: object.size })?
+            }
         };
         let name = format!("{id}/{key}");
         let body = self.engine.reconstruct(record, range.clone());
         let body = body.map_err(move |error| errors::read_error(error, &name));
-        Ok(ObjectRead {
-            object,
-            range,
-            body: Box::pin(body),
-        })
+        Ok(ObjectRead { object, range, body: Box::pin(body) })
     }
 
     async fn write(&self, id: &BucketId, write: ObjectWrite) -> Result<Object, BucketError> {
@@ -243,25 +226,15 @@ impl BucketApi for LocalBuckets {
     ) -> Result<PartPage, BucketError> {
         let bucket = self.must_bucket(id).await?;
         let found = self.must_upload(&bucket, upload).await?;
-        let mut parts = self
-            .meta
-            .parts(&upload.id, after, limit + 1)
-            .await
-            .map_err(storage)?;
+        let mut parts = self.meta.parts(&upload.id, after, limit + 1).await.map_err(storage)?;
         let truncated = parts.len() > limit && limit > 0;
         parts.truncate(limit);
-        Ok(PartPage {
-            upload: found,
-            parts,
-            truncated,
-        })
+        Ok(PartPage { upload: found, parts, truncated })
     }
 
     async fn list_uploads(&self, id: &BucketId, query: &ListUploads) -> Result<UploadPage, BucketError> {
         let bucket = self.must_bucket(id).await?;
-        uploads::page(&*self.meta, bucket.uid, query)
-            .await
-            .map_err(storage)
+        uploads::page(&*self.meta, bucket.uid, query).await.map_err(storage)
     }
 
     async fn complete_upload(

@@ -40,11 +40,7 @@ impl LocalBuckets {
         bucket: &Bucket,
         upload: &UploadRef,
     ) -> Result<Upload, BucketError> {
-        let found = self
-            .meta
-            .upload(bucket.uid, &upload.key, &upload.id)
-            .await
-            .map_err(storage)?;
+        let found = self.meta.upload(bucket.uid, &upload.key, &upload.id).await.map_err(storage)?;
         found.ok_or_else(|| BucketError::NoSuchUpload(upload.id.clone()))
     }
 
@@ -74,9 +70,9 @@ impl LocalBuckets {
         let (object, record) = self.copy_source(source).await?;
         let range = match range {
             None => 0..object.size,
-            Some(asked) => asked
-                .resolve(object.size)
-                .ok_or(BucketError::RangeNotSatisfiable { size: object.size })?,
+            Some(asked) => {
+                asked.resolve(object.size).ok_or(BucketError::RangeNotSatisfiable { size: object.size })?
+            }
         };
         if range.end - range.start > PART_BYTES_MAX {
             return Err(BucketError::TooLarge { max: PART_BYTES_MAX });
@@ -95,26 +91,9 @@ impl LocalBuckets {
                 digester.finish().md5
             }
         };
-        let stored = self
-            .engine
-            .compose(vec![Segment { record, range }])
-            .await
-            .map_err(engine_error)?;
-        let file = NewFile {
-            record: stored.record,
-            xorbs: stored.xorbs,
-        };
-        self.commit_part(
-            &bucket,
-            upload,
-            number,
-            Taken {
-                file,
-                md5,
-                checksum: None,
-            },
-        )
-        .await
+        let stored = self.engine.compose(vec![Segment { record, range }]).await.map_err(engine_error)?;
+        let file = NewFile { record: stored.record, xorbs: stored.xorbs };
+        self.commit_part(&bucket, upload, number, Taken { file, md5, checksum: None }).await
     }
 
     async fn commit_part(
@@ -133,16 +112,8 @@ impl LocalBuckets {
             modified_at: self.ambient.clock.now(),
             checksum,
         };
-        let put = self
-            .meta
-            .put_part(
-                bucket.uid,
-                &upload.key,
-                &upload.id,
-                part.clone(),
-                Some(file.clone()),
-            )
-            .await;
+        let put =
+            self.meta.put_part(bucket.uid, &upload.key, &upload.id, part.clone(), Some(file.clone())).await;
         put.map_err(|error| meta_error(error, &bucket.id, upload))?;
         self.remember(&file);
         Ok(part)
@@ -156,11 +127,7 @@ impl LocalBuckets {
         condition: WriteCondition,
     ) -> Result<Object, BucketError> {
         let bucket = self.must_bucket(id).await?;
-        let Some(found) = self
-            .meta
-            .upload(bucket.uid, &upload.key, &upload.id)
-            .await
-            .map_err(storage)?
+        let Some(found) = self.meta.upload(bucket.uid, &upload.key, &upload.id).await.map_err(storage)?
         else {
             return self.completed_before(&bucket, upload).await;
         };
@@ -169,9 +136,7 @@ impl LocalBuckets {
         let mut segments = Vec::with_capacity(parts.len());
         for part in &parts {
             let record = self.meta.file(&part.file).await.map_err(storage)?;
-            segments.push(Segment::whole(
-                record.ok_or(BucketError::InvalidPart(part.number))?,
-            ));
+            segments.push(Segment::whole(record.ok_or(BucketError::InvalidPart(part.number))?));
         }
         let stored = self.engine.compose(segments).await.map_err(engine_error)?;
         let object = Object {
@@ -184,10 +149,7 @@ impl LocalBuckets {
             parts: parts.iter().map(object_part).collect(),
             upload: Some(upload.id.clone()),
         };
-        let file = NewFile {
-            record: stored.record,
-            xorbs: stored.xorbs,
-        };
+        let file = NewFile { record: stored.record, xorbs: stored.xorbs };
         let completion = Completion {
             condition,
             parts: parts.iter().map(|part| RelyOnPart { number: part.number, file: part.file }).collect(),
@@ -216,33 +178,20 @@ impl LocalBuckets {
         if !named.is_sorted_by(|a, b| a.number < b.number) {
             return Err(BucketError::InvalidPartOrder);
         }
-        let stored = self
-            .meta
-            .parts(&upload.id, 0, usize::from(u16::MAX))
-            .await
-            .map_err(storage)?;
+        let stored = self.meta.parts(&upload.id, 0, usize::from(u16::MAX)).await.map_err(storage)?;
         let mut parts = Vec::with_capacity(named.len());
         for want in named {
             let found = stored.binary_search_by_key(&want.number, |part| part.number);
-            let part = found
-                .ok()
-                .map(|at| &stored[at])
-                .filter(|part| is_as_named(part, want));
+            let part = found.ok().map(|at| &stored[at]).filter(|part| is_as_named(part, want));
             parts.push(part.ok_or(BucketError::InvalidPart(want.number))?.clone());
         }
         let but_last = parts.split_last().map_or(&[][..], |(_, others)| others);
         if let Some(small) = but_last.iter().find(|part| part.size < PART_BYTES_MIN) {
             let (number, size) = (small.number, small.size);
-            return Err(BucketError::PartTooSmall {
-                number,
-                size,
-                min: PART_BYTES_MIN,
-            });
+            return Err(BucketError::PartTooSmall { number, size, min: PART_BYTES_MIN });
         }
         if parts.iter().map(|part| part.size).sum::<u64>() > OBJECT_BYTES_MAX {
-            return Err(BucketError::TooLarge {
-                max: OBJECT_BYTES_MAX,
-            });
+            return Err(BucketError::TooLarge { max: OBJECT_BYTES_MAX });
         }
         Ok(parts)
     }
@@ -261,16 +210,9 @@ fn multipart_etag(parts: &[Part]) -> ETag {
     for part in parts {
         md5.update(part.md5);
     }
-    ETag::Multipart {
-        md5: md5.finalize().into(),
-        parts: parts.len() as u16,
-    }
+    ETag::Multipart { md5: md5.finalize().into(), parts: parts.len() as u16 }
 }
 
 fn object_part(part: &Part) -> ObjectPart {
-    ObjectPart {
-        number: part.number,
-        size: part.size,
-        checksum: part.checksum.clone(),
-    }
+    ObjectPart { number: part.number, size: part.size, checksum: part.checksum.clone() }
 }

@@ -16,12 +16,7 @@ impl LocalBuckets {
         id: &BucketId,
         write: ObjectWrite,
     ) -> Result<Object, BucketError> {
-        let ObjectWrite {
-            key,
-            attributes,
-            condition,
-            payload,
-        } = write;
+        let ObjectWrite { key, attributes, condition, payload } = write;
         let bucket = self.must_bucket(id).await?;
         self.check_early(&bucket, &key, &condition).await?;
         let Taken { file, md5, checksum } = self.take(payload).await?;
@@ -61,10 +56,7 @@ impl LocalBuckets {
     pub(super) async fn copy_source(&self, source: &CopySource) -> Result<(Object, FileRecord), BucketError> {
         let bucket = self.must_bucket(&source.bucket).await?;
         let (object, record) = self.object_and_file(&bucket, &source.key).await?;
-        source
-            .condition
-            .check(Some(&object.etag))
-            .map_err(|_| BucketError::PreconditionFailed)?;
+        source.condition.check(Some(&object.etag)).map_err(|_| BucketError::PreconditionFailed)?;
         Ok((object, record))
     }
 
@@ -81,11 +73,7 @@ impl LocalBuckets {
                 ..source
             };
             let put = ObjectChange::Put(Box::new(object.clone()), None);
-            match self
-                .meta
-                .change(bucket.uid, &copy.key, &copy.condition, put)
-                .await
-            {
+            match self.meta.change(bucket.uid, &copy.key, &copy.condition, put).await {
                 Ok(()) => return Ok(object),
                 Err(MetaError::MissingFile(_)) => {}
                 Err(error) => return Err(change_error(error, id, &copy.key)),
@@ -103,11 +91,8 @@ impl LocalBuckets {
         // All at once, so that they share a transaction.
         let all = deletes.iter().map(async |delete| {
             let ObjectDelete { key, condition } = delete;
-            let deleted = self
-                .meta
-                .change(bucket.uid, key, condition, ObjectChange::Delete)
-                .await;
-            deleted.map_err(|error| change_error(error, id, key))
+            let changed = self.meta.change(bucket.uid, key, condition, ObjectChange::Delete).await;
+            changed.map_err(|error| change_error(error, id, key))
         });
         Ok(futures::future::join_all(all).await)
     }

@@ -30,11 +30,7 @@ struct TooLong(u64);
 impl LocalBuckets {
     /// Takes in a body and makes its bytes durable; they are not yet visible.
     pub(super) async fn take(&self, payload: Payload) -> Result<Taken, BucketError> {
-        let Payload {
-            body,
-            length,
-            digests: declared,
-        } = payload;
+        let Payload { body, length, digests: declared } = payload;
         if length.is_some_and(|length| length > PART_BYTES_MAX) {
             return Err(BucketError::TooLarge { max: PART_BYTES_MAX });
         }
@@ -48,14 +44,7 @@ impl LocalBuckets {
         let checksum = check(declared, &ingested.digests, received)?;
         let md5 = ingested.digests.md5;
         let stored = ingested.store().await.map_err(engine_error)?;
-        Ok(Taken {
-            file: NewFile {
-                record: stored.record,
-                xorbs: stored.xorbs,
-            },
-            md5,
-            checksum,
-        })
+        Ok(Taken { file: NewFile { record: stored.record, xorbs: stored.xorbs }, md5, checksum })
     }
 }
 
@@ -66,21 +55,14 @@ fn bounded(body: BodyIn, length: Option<u64>) -> BodyIn {
     Box::pin(body.map(move |piece| {
         let piece = piece?;
         received += piece.len() as u64;
-        if received > most {
-            Err(TooLong(most).into())
-        } else {
-            Ok(piece)
-        }
+        if received > most { Err(TooLong(most).into()) } else { Ok(piece) }
     }))
 }
 
 fn too_long(error: BucketError, length: Option<u64>) -> BucketError {
     match (error, length) {
         (BucketError::Body(error), length) if error.is::<TooLong>() => match length {
-            Some(declared) => BucketError::IncompleteBody {
-                declared,
-                received: declared + 1,
-            },
+            Some(declared) => BucketError::IncompleteBody { declared, received: declared + 1 },
             None => BucketError::TooLarge { max: PART_BYTES_MAX },
         },
         (error, _) => error,
@@ -90,10 +72,7 @@ fn too_long(error: BucketError, length: Option<u64>) -> BucketError {
 /// The checksums that have to be computed.
 fn asked(declared: &DeclaredDigests) -> Vec<ChecksumAlgorithm> {
     let checksum = declared.checksum.as_ref().map(|checksum| checksum.algorithm);
-    checksum
-        .into_iter()
-        .chain(declared.payload_sha256.map(|_| ChecksumAlgorithm::Sha256))
-        .collect()
+    checksum.into_iter().chain(declared.payload_sha256.map(|_| ChecksumAlgorithm::Sha256)).collect()
 }
 
 /// Compares what was declared with what came; the checksum to keep.
@@ -118,9 +97,5 @@ fn check(declared: DeclaredDigests, found: &Digests, received: u64) -> Result<Op
     if value.is_some_and(|value| value != found) {
         return Err(BucketError::ChecksumMismatch(algorithm));
     }
-    Ok(Some(Checksum {
-        algorithm,
-        value: found.to_vec(),
-        over: ChecksumType::FullObject,
-    }))
+    Ok(Some(Checksum { algorithm, value: found.to_vec(), over: ChecksumType::FullObject }))
 }

@@ -11,10 +11,7 @@ const ROWS: usize = 1000;
 const BEHIND_ALL_IDS: &str = "~";
 
 fn common_prefix<'k>(key: &'k str, query: &ListUploads) -> Option<&'k str> {
-    let delimiter = query
-        .delimiter
-        .as_deref()
-        .filter(|delimiter| !delimiter.is_empty())?;
+    let delimiter = query.delimiter.as_deref().filter(|delimiter| !delimiter.is_empty())?;
     let behind = key.get(query.prefix.len()..)?.find(delimiter)?;
     key.get(..query.prefix.len() + behind + delimiter.len())
 }
@@ -22,10 +19,7 @@ fn common_prefix<'k>(key: &'k str, query: &ListUploads) -> Option<&'k str> {
 /// Where the listing begins: behind this key and upload id.
 fn start(query: &ListUploads) -> (String, String) {
     let marker = query.key_marker.as_ref().map(|key| {
-        let id = query
-            .upload_marker
-            .as_ref()
-            .map_or(BEHIND_ALL_IDS, |id| id.as_str());
+        let id = query.upload_marker.as_ref().map_or(BEHIND_ALL_IDS, |id| id.as_str());
         (key.clone(), id.to_owned())
     });
     let prefix = (query.prefix.clone(), String::new());

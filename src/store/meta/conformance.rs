@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    After, Completion, ETagCondition, EmbeddedMeta, ListPage, ListQuery, MetaError, MetaStore, NewFile, ObjectChange,
-    PackRow, RelyOnPart, WriteCondition,
+    After, Completion, ETagCondition, EmbeddedMeta, ListPage, ListQuery, MetaError, MetaStore, NewFile,
+    ObjectChange, PackRow, RelyOnPart, WriteCondition,
 };
 use crate::store::ambient::Timestamp;
 use crate::store::names::{BucketId, BucketName, Namespace, ObjectKey, UploadId};
@@ -34,10 +34,7 @@ pub async fn all(open: impl Fn() -> Store) {
 }
 
 fn id(name: &str) -> BucketId {
-    BucketId {
-        namespace: Namespace::new("ada").unwrap(),
-        name: BucketName::new(name).unwrap(),
-    }
+    BucketId { namespace: Namespace::new("ada").unwrap(), name: BucketName::new(name).unwrap() }
 }
 
 fn key(key: &str) -> ObjectKey {
@@ -45,10 +42,7 @@ fn key(key: &str) -> ObjectKey {
 }
 
 async fn bucket(store: &Store) -> Bucket {
-    store
-        .create_bucket(&id("bucket"), Visibility::Private, Timestamp(1))
-        .await
-        .unwrap()
+    store.create_bucket(&id("bucket"), Visibility::Private, Timestamp(1)).await.unwrap()
 }
 
 /// A file of one chunk with this content, in a xorb of its own.
@@ -58,27 +52,10 @@ fn file(content: &str) -> NewFile {
     let bytes = content.len() as u32;
     table.push(chunk, bytes + 8, bytes);
     let xorb = table.xorb_hash();
-    let row = XorbRow {
-        pack: PackId(1),
-        offset: 8,
-        frame_end: 100,
-        table,
-    };
-    let terms = vec![Term {
-        xorb,
-        start: 0,
-        end: 1,
-        raw_bytes: bytes,
-    }];
-    let record = FileRecord {
-        hash: file_hash([(chunk, bytes.into())]),
-        size: bytes.into(),
-        terms,
-    };
-    NewFile {
-        record,
-        xorbs: vec![StoredXorb { hash: xorb, row }],
-    }
+    let row = XorbRow { pack: PackId(1), offset: 8, frame_end: 100, table };
+    let terms = vec![Term { xorb, start: 0, end: 1, raw_bytes: bytes }];
+    let record = FileRecord { hash: file_hash([(chunk, bytes.into())]), size: bytes.into(), terms };
+    NewFile { record, xorbs: vec![StoredXorb { hash: xorb, row }] }
 }
 
 fn object(file: &NewFile) -> Object {
@@ -100,71 +77,40 @@ fn put(content: &str) -> ObjectChange {
 }
 
 async fn change(store: &Store, bucket: &Bucket, name: &str, change: ObjectChange) -> Result<(), MetaError> {
-    store
-        .change(bucket.uid, &key(name), &WriteCondition::default(), change)
-        .await
+    store.change(bucket.uid, &key(name), &WriteCondition::default(), change).await
 }
 
 async fn buckets_are_created_once_and_listed_by_name(store: Store) {
     for name in ["b", "a"] {
-        store
-            .create_bucket(&id(name), Visibility::Public, Timestamp(1))
-            .await
-            .unwrap();
+        store.create_bucket(&id(name), Visibility::Public, Timestamp(1)).await.unwrap();
     }
-    let again = store
-        .create_bucket(&id("a"), Visibility::Private, Timestamp(2))
-        .await;
+    let again = store.create_bucket(&id("a"), Visibility::Private, Timestamp(2)).await;
     assert!(matches!(again, Err(MetaError::BucketExists)));
-    let other = BucketId {
-        namespace: Namespace::new("adam").unwrap(),
-        ..id("c")
-    };
-    store
-        .create_bucket(&other, Visibility::Private, Timestamp(1))
-        .await
-        .unwrap();
+    let other = BucketId { namespace: Namespace::new("adam").unwrap(), ..id("c") };
+    store.create_bucket(&other, Visibility::Private, Timestamp(1)).await.unwrap();
     let listed = store.buckets(&id("a").namespace).await.unwrap();
-    assert_eq!(
-        listed
-            .iter()
-            .map(|bucket| bucket.id.name.as_str())
-            .collect::<Vec<_>>(),
-        ["a", "b"]
-    );
+    assert_eq!(listed.iter().map(|bucket| bucket.id.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
     assert_ne!(listed[0].uid, listed[1].uid);
     assert_eq!(store.bucket(&id("a")).await.unwrap().as_ref(), Some(&listed[0]));
     store.delete_bucket(&id("a"), false).await.unwrap();
     assert_eq!(store.bucket(&id("a")).await.unwrap(), None);
-    assert!(matches!(
-        store.delete_bucket(&id("a"), false).await,
-        Err(MetaError::NoSuchBucket)
-    ));
+    assert!(matches!(store.delete_bucket(&id("a"), false).await, Err(MetaError::NoSuchBucket)));
 }
 
 async fn a_bucket_with_objects_stays_unless_contents_go_too(store: Store) {
     let bucket = bucket(&store).await;
     change(&store, &bucket, "k", put("x")).await.unwrap();
-    assert!(matches!(
-        store.delete_bucket(&bucket.id, false).await,
-        Err(MetaError::BucketNotEmpty)
-    ));
+    assert!(matches!(store.delete_bucket(&bucket.id, false).await, Err(MetaError::BucketNotEmpty)));
     store.delete_bucket(&bucket.id, true).await.unwrap();
     assert_eq!(store.file(&file("x").record.hash).await.unwrap(), None);
-    assert!(matches!(
-        change(&store, &bucket, "k", put("x")).await,
-        Err(MetaError::NoSuchBucket)
-    ));
+    assert!(matches!(change(&store, &bucket, "k", put("x")).await, Err(MetaError::NoSuchBucket)));
 }
 
 async fn objects_are_put_replaced_and_deleted(store: Store) {
     let bucket = bucket(&store).await;
     for content in ["one", "two"] {
         change(&store, &bucket, "k", put(content)).await.unwrap();
-        assert_eq!(
-            store.object(bucket.uid, &key("k")).await.unwrap(),
-            Some(object(&file(content)))
-        );
+        assert_eq!(store.object(bucket.uid, &key("k")).await.unwrap(), Some(object(&file(content))));
     }
     for _ in 0..2 {
         change(&store, &bucket, "k", ObjectChange::Delete).await.unwrap();
@@ -175,51 +121,24 @@ async fn objects_are_put_replaced_and_deleted(store: Store) {
 async fn conditions_are_judged_on_the_present_object(store: Store) {
     let bucket = bucket(&store).await;
     let etag = |content: &str| ETagCondition::OneOf(vec![object(&file(content)).etag.to_string()]);
-    let if_match = |etag| WriteCondition {
-        if_match: Some(etag),
-        ..WriteCondition::default()
-    };
-    let if_none = |etag| WriteCondition {
-        if_none_match: Some(etag),
-        ..WriteCondition::default()
-    };
+    let if_match = |etag| WriteCondition { if_match: Some(etag), ..WriteCondition::default() };
+    let if_none = |etag| WriteCondition { if_none_match: Some(etag), ..WriteCondition::default() };
     let attempt = async |condition: WriteCondition, content: &str| {
-        store
-            .change(bucket.uid, &key("k"), &condition, put(content))
-            .await
+        store.change(bucket.uid, &key("k"), &condition, put(content)).await
     };
-    assert!(matches!(
-        attempt(if_match(ETagCondition::Any), "x").await,
-        Err(MetaError::NoSuchObject)
-    ));
+    assert!(matches!(attempt(if_match(ETagCondition::Any), "x").await, Err(MetaError::NoSuchObject)));
     attempt(if_none(ETagCondition::Any), "one").await.unwrap();
-    assert!(matches!(
-        attempt(if_none(ETagCondition::Any), "x").await,
-        Err(MetaError::ConditionFailed)
-    ));
-    assert!(matches!(
-        attempt(if_match(etag("x")), "x").await,
-        Err(MetaError::ConditionFailed)
-    ));
-    assert!(matches!(
-        attempt(if_none(etag("one")), "x").await,
-        Err(MetaError::ConditionFailed)
-    ));
-    assert_eq!(
-        store.file(&file("x").record.hash).await.unwrap(),
-        None,
-        "a refusal leaves no trace"
-    );
+    assert!(matches!(attempt(if_none(ETagCondition::Any), "x").await, Err(MetaError::ConditionFailed)));
+    assert!(matches!(attempt(if_match(etag("x")), "x").await, Err(MetaError::ConditionFailed)));
+    assert!(matches!(attempt(if_none(etag("one")), "x").await, Err(MetaError::ConditionFailed)));
+    assert_eq!(store.file(&file("x").record.hash).await.unwrap(), None, "a refusal leaves no trace");
     attempt(if_match(etag("one")), "two").await.unwrap();
     attempt(if_none(etag("one")), "three").await.unwrap();
 }
 
 async fn one_of_many_creators_wins(store: Store) {
     let bucket = bucket(&store).await;
-    let condition = WriteCondition {
-        if_none_match: Some(ETagCondition::Any),
-        ..WriteCondition::default()
-    };
+    let condition = WriteCondition { if_none_match: Some(ETagCondition::Any), ..WriteCondition::default() };
     let (name, condition) = (key("k"), &condition);
     let tries = (0..20).map(|i| store.change(bucket.uid, &name, condition, put(&i.to_string())));
     let results = futures::future::join_all(tries).await;
@@ -230,26 +149,13 @@ async fn a_file_lives_as_long_as_something_uses_it(store: Store) {
     let bucket = bucket(&store).await;
     let file = file("x");
     change(&store, &bucket, "a", put("x")).await.unwrap();
-    change(
-        &store,
-        &bucket,
-        "b",
-        ObjectChange::Put(Box::new(object(&file)), None),
-    )
-    .await
-    .unwrap();
+    change(&store, &bucket, "b", ObjectChange::Put(Box::new(object(&file)), None)).await.unwrap();
     change(&store, &bucket, "a", put("x")).await.unwrap();
     change(&store, &bucket, "a", put("y")).await.unwrap();
-    assert_eq!(
-        store.file(&file.record.hash).await.unwrap(),
-        Some(file.record.clone())
-    );
+    assert_eq!(store.file(&file.record.hash).await.unwrap(), Some(file.record.clone()));
     change(&store, &bucket, "b", ObjectChange::Delete).await.unwrap();
     assert_eq!(store.file(&file.record.hash).await.unwrap(), None);
-    assert_eq!(
-        store.xorb(&file.xorbs[0].hash).await.unwrap(),
-        Some(file.xorbs[0].row.clone())
-    );
+    assert_eq!(store.xorb(&file.xorbs[0].hash).await.unwrap(), Some(file.xorbs[0].row.clone()));
 }
 
 async fn a_file_must_come_along_or_be_there(store: Store) {
@@ -258,17 +164,12 @@ async fn a_file_must_come_along_or_be_there(store: Store) {
     let absent = ObjectChange::Put(Box::new(object(&whole)), None);
     let refused = change(&store, &bucket, "k", absent).await;
     assert!(matches!(refused, Err(MetaError::MissingFile(hash)) if hash == whole.record.hash));
-    let without_xorbs = NewFile {
-        xorbs: Vec::new(),
-        ..whole.clone()
-    };
+    let without_xorbs = NewFile { xorbs: Vec::new(), ..whole.clone() };
     let incomplete = ObjectChange::Put(Box::new(object(&whole)), Some(Box::new(without_xorbs.clone())));
     let refused = change(&store, &bucket, "k", incomplete.clone()).await;
     assert!(matches!(refused, Err(MetaError::MissingXorb(hash)) if hash == whole.xorbs[0].hash));
     change(&store, &bucket, "other", put("x")).await.unwrap();
-    change(&store, &bucket, "other", ObjectChange::Delete)
-        .await
-        .unwrap();
+    change(&store, &bucket, "other", ObjectChange::Delete).await.unwrap();
     change(&store, &bucket, "k", incomplete).await.unwrap();
 }
 
@@ -279,21 +180,10 @@ async fn listings_roll_up_and_page(store: Store) {
         change(&store, &bucket, name, put(name)).await.unwrap();
     }
     let list = async |prefix: &str, delimiter: Option<&str>, after: Option<After>, limit: usize| {
-        let query = ListQuery {
-            prefix: prefix.to_owned(),
-            delimiter: delimiter.map(str::to_owned),
-            after,
-            limit,
-        };
-        let ListPage {
-            objects,
-            common_prefixes,
-            next,
-        } = store.list(bucket.uid, &query).await.unwrap();
-        let objects: Vec<_> = objects
-            .into_iter()
-            .map(|(key, _)| key.as_str().to_owned())
-            .collect();
+        let query =
+            ListQuery { prefix: prefix.to_owned(), delimiter: delimiter.map(str::to_owned), after, limit };
+        let ListPage { objects, common_prefixes, next } = store.list(bucket.uid, &query).await.unwrap();
+        let objects: Vec<_> = objects.into_iter().map(|(key, _)| key.as_str().to_owned()).collect();
         (objects.join(" "), common_prefixes.join(" "), next)
     };
     let is = |objects: &str, prefixes: &str, next| (objects.to_owned(), prefixes.to_owned(), next);
@@ -306,15 +196,9 @@ async fn listings_roll_up_and_page(store: Store) {
     assert_eq!(list("d", None, None, 2).await, is("d/1 d/2", "", key("d/2")));
     assert_eq!(list("d", None, key("d/2"), 2).await, is("d0", "", None));
     assert_eq!(list("", Some("/"), None, 2).await, is("a", "d/", rolled("d/")));
-    assert_eq!(
-        list("", Some("/"), rolled("d/"), 2).await,
-        is("d0", "e/", rolled("e/"))
-    );
+    assert_eq!(list("", Some("/"), rolled("d/"), 2).await, is("d0", "e/", rolled("e/")));
     assert_eq!(list("", Some("/"), rolled("e/"), 1).await, is("", "z/", None));
-    assert_eq!(
-        list("", Some("/"), key("d/1"), 1).await,
-        is("", "d/", rolled("d/"))
-    );
+    assert_eq!(list("", Some("/"), key("d/1"), 1).await, is("", "d/", rolled("d/")));
     assert_eq!(list("d", None, key("zz"), 5).await, is("", "", None));
     assert_eq!(list("", None, None, 0).await, is("", "", None));
     assert_eq!(list("nothing", Some("/"), None, 5).await, is("", "", None));
@@ -340,10 +224,7 @@ async fn put_part(store: &Store, bucket: &Bucket, upload: &Upload, number: u16, 
         modified_at: Timestamp(3),
         checksum: None,
     };
-    store
-        .put_part(bucket.uid, &upload.key, &upload.id, part.clone(), Some(file))
-        .await
-        .unwrap();
+    store.put_part(bucket.uid, &upload.key, &upload.id, part.clone(), Some(file)).await.unwrap();
     part
 }
 
@@ -353,45 +234,24 @@ async fn parts_are_replaced_listed_and_forgotten(store: Store) {
     for upload in [&second, &first] {
         store.create_upload(bucket.uid, upload).await.unwrap();
     }
+    assert_eq!(store.uploads(bucket.uid, ("", ""), 10).await.unwrap(), [first.clone(), second.clone()]);
     assert_eq!(
-        store.uploads(bucket.uid, ("", ""), 10).await.unwrap(),
-        [first.clone(), second.clone()]
-    );
-    assert_eq!(
-        store
-            .uploads(bucket.uid, ("k", first.id.as_str()), 10)
-            .await
-            .unwrap(),
+        store.uploads(bucket.uid, ("k", first.id.as_str()), 10).await.unwrap(),
         std::slice::from_ref(&second)
     );
     let lost = put_part(&store, &bucket, &first, 2, "lost").await;
     let two = put_part(&store, &bucket, &first, 2, "two").await;
     let one = put_part(&store, &bucket, &first, 1, "one").await;
-    assert_eq!(
-        store.file(&lost.file).await.unwrap(),
-        None,
-        "the last write of a part wins"
-    );
-    assert_eq!(
-        store.parts(&first.id, 0, 10).await.unwrap(),
-        [one.clone(), two.clone()]
-    );
+    assert_eq!(store.file(&lost.file).await.unwrap(), None, "the last write of a part wins");
+    assert_eq!(store.parts(&first.id, 0, 10).await.unwrap(), [one.clone(), two.clone()]);
     assert_eq!(store.parts(&first.id, 1, 10).await.unwrap(), [two]);
     assert_eq!(store.parts(&second.id, 0, 10).await.unwrap(), []);
-    store
-        .abort_upload(bucket.uid, &first.key, &first.id)
-        .await
-        .unwrap();
+    store.abort_upload(bucket.uid, &first.key, &first.id).await.unwrap();
     assert_eq!(store.file(&one.file).await.unwrap(), None);
-    assert_eq!(
-        store.upload(bucket.uid, &first.key, &first.id).await.unwrap(),
-        None
-    );
+    assert_eq!(store.upload(bucket.uid, &first.key, &first.id).await.unwrap(), None);
     let again = store.abort_upload(bucket.uid, &first.key, &first.id).await;
     assert!(matches!(again, Err(MetaError::NoSuchUpload)));
-    let late = store
-        .put_part(bucket.uid, &first.key, &first.id, one, Some(file("one")))
-        .await;
+    let late = store.put_part(bucket.uid, &first.key, &first.id, one, Some(file("one"))).await;
     assert!(matches!(late, Err(MetaError::NoSuchUpload)));
 }
 
@@ -412,39 +272,23 @@ async fn completing_relies_on_the_parts_that_were_read(store: Store) {
         let (name, id) = (&upload.key, &upload.id);
         store.complete_upload(bucket.uid, name, id, completion).await
     };
-    assert!(matches!(
-        complete(read.file, "read").await,
-        Err(MetaError::PartChanged(1))
-    ));
+    assert!(matches!(complete(read.file, "read").await, Err(MetaError::PartChanged(1))));
     assert_eq!(store.object(bucket.uid, &upload.key).await.unwrap(), None);
     complete(newer.file, "whole").await.unwrap();
-    assert_eq!(
-        store.object(bucket.uid, &upload.key).await.unwrap(),
-        Some(object(&file("whole")))
-    );
+    assert_eq!(store.object(bucket.uid, &upload.key).await.unwrap(), Some(object(&file("whole"))));
     assert_eq!(store.file(&newer.file).await.unwrap(), None);
-    assert!(matches!(
-        complete(newer.file, "whole").await,
-        Err(MetaError::NoSuchUpload)
-    ));
+    assert!(matches!(complete(newer.file, "whole").await, Err(MetaError::NoSuchUpload)));
 }
 
 async fn packs_remember_their_committed_end(store: Store) {
     let bucket = bucket(&store).await;
     for (name, pack, frame_end) in [("a", 1, 300), ("b", 1, 200), ("c", 5, 10)] {
         let mut file = file(name);
-        file.xorbs[0].row = XorbRow {
-            pack: PackId(pack),
-            frame_end,
-            ..file.xorbs[0].row.clone()
-        };
+        file.xorbs[0].row = XorbRow { pack: PackId(pack), frame_end, ..file.xorbs[0].row.clone() };
         let put = ObjectChange::Put(Box::new(object(&file)), Some(Box::new(file)));
         change(&store, &bucket, name, put).await.unwrap();
     }
-    let row = |id, committed_end| PackRow {
-        id: PackId(id),
-        committed_end,
-    };
+    let row = |id, committed_end| PackRow { id: PackId(id), committed_end };
     assert_eq!(store.packs().await.unwrap(), [row(1, 300), row(5, 10)]);
 }
 
@@ -480,8 +324,5 @@ async fn the_embedded_store_stays_when_closed() {
             Err(_) => std::thread::yield_now(),
         }
     };
-    assert_eq!(
-        again.object(bucket.uid, &key("k")).await.unwrap(),
-        Some(object(&file("x")))
-    );
+    assert_eq!(again.object(bucket.uid, &key("k")).await.unwrap(), Some(object(&file("x"))));
 }

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use super::tables::{self, Failure, Tables, decode};
 use super::{
-    ListPage, ListQuery, MetaError, MetaStore, NewFile, ObjectChange, PackRow, Completion, WriteCondition,
+    Completion, ListPage, ListQuery, MetaError, MetaStore, NewFile, ObjectChange, PackRow, WriteCondition,
     listing,
 };
 use crate::store::ambient::Timestamp;
@@ -53,10 +53,7 @@ fn engine(error: impl Into<redb::Error>) -> MetaError {
 impl EmbeddedMeta {
     /// Opens the file, or makes it.
     pub fn open(path: &Path) -> Result<Self, MetaError> {
-        let database = Database::builder()
-            .set_cache_size(CACHE_BYTES)
-            .create(path)
-            .map_err(engine)?;
+        let database = Database::builder().set_cache_size(CACHE_BYTES).create(path).map_err(engine)?;
         Self::start(database)
     }
 
@@ -84,10 +81,7 @@ impl EmbeddedMeta {
         drop(Tables::open(&transaction).map_err(engine)?);
         {
             let mut counters = transaction.open_table(tables::COUNTERS).map_err(engine)?;
-            let found = counters
-                .get("format")
-                .map_err(engine)?
-                .map(|format| format.value());
+            let found = counters.get("format").map_err(engine)?.map(|format| format.value());
             match found {
                 None => drop(counters.insert("format", FORMAT).map_err(engine)?),
                 Some(FORMAT) => {}
@@ -149,9 +143,7 @@ impl EmbeddedMeta {
 
 fn write_in_groups(database: &Database, queue: &mpsc::Receiver<Job>) {
     while let Ok(first) = queue.recv() {
-        let group: Vec<Job> = std::iter::once(first)
-            .chain(queue.try_iter().take(GROUP_MAX - 1))
-            .collect();
+        let group: Vec<Job> = std::iter::once(first).chain(queue.try_iter().take(GROUP_MAX - 1)).collect();
         let mut finishes = Vec::with_capacity(group.len());
         let committed = write_group(database, group, &mut finishes);
         for finish in finishes {
@@ -182,20 +174,13 @@ impl MetaStore for EmbeddedMeta {
         visibility: Visibility,
         created_at: Timestamp,
     ) -> Result<Bucket, MetaError> {
-        let bucket = Bucket {
-            uid: BucketUid(0),
-            id: id.clone(),
-            visibility,
-            created_at,
-        };
+        let bucket = Bucket { uid: BucketUid(0), id: id.clone(), visibility, created_at };
         self.write(move |tables| tables.create_bucket(bucket)).await
     }
 
     async fn bucket(&self, id: &BucketId) -> Result<Option<Bucket>, MetaError> {
         self.read(|snapshot| {
-            let row = snapshot
-                .open_table(tables::BUCKETS)?
-                .get((id.namespace.as_str(), id.name.as_str()))?;
+            let row = snapshot.open_table(tables::BUCKETS)?.get((id.namespace.as_str(), id.name.as_str()))?;
             Ok(row.map(|row| decode(row.value())).transpose()?)
         })
     }
@@ -217,27 +202,18 @@ impl MetaStore for EmbeddedMeta {
 
     async fn delete_bucket(&self, id: &BucketId, with_contents: bool) -> Result<(), MetaError> {
         let id = id.clone();
-        self.write(move |tables| tables.delete_bucket(&id, with_contents))
-            .await
+        self.write(move |tables| tables.delete_bucket(&id, with_contents)).await
     }
 
     async fn object(&self, bucket: BucketUid, key: &ObjectKey) -> Result<Option<Object>, MetaError> {
         self.read(|snapshot| {
-            let row = snapshot
-                .open_table(tables::OBJECTS)?
-                .get((bucket.0, key.as_str().as_bytes()))?;
+            let row = snapshot.open_table(tables::OBJECTS)?.get((bucket.0, key.as_str().as_bytes()))?;
             Ok(row.map(|row| decode(row.value())).transpose()?)
         })
     }
 
     async fn list(&self, bucket: BucketUid, query: &ListQuery) -> Result<ListPage, MetaError> {
-        self.read(|snapshot| {
-            Ok(listing::page(
-                &snapshot.open_table(tables::OBJECTS)?,
-                bucket,
-                query,
-            )?)
-        })
+        self.read(|snapshot| Ok(listing::page(&snapshot.open_table(tables::OBJECTS)?, bucket, query)?))
     }
 
     async fn change(
@@ -248,14 +224,12 @@ impl MetaStore for EmbeddedMeta {
         change: ObjectChange,
     ) -> Result<(), MetaError> {
         let (key, condition) = (key.clone(), condition.clone());
-        self.write(move |tables| tables.change(bucket, &key, &condition, change))
-            .await
+        self.write(move |tables| tables.change(bucket, &key, &condition, change)).await
     }
 
     async fn create_upload(&self, bucket: BucketUid, upload: &Upload) -> Result<(), MetaError> {
         let upload = upload.clone();
-        self.write(move |tables| tables.create_upload(bucket, &upload))
-            .await
+        self.write(move |tables| tables.create_upload(bucket, &upload)).await
     }
 
     async fn upload(
@@ -295,8 +269,7 @@ impl MetaStore for EmbeddedMeta {
         file: Option<NewFile>,
     ) -> Result<(), MetaError> {
         let (key, id) = (key.clone(), id.clone());
-        self.write(move |tables| tables.put_part(bucket, &key, &id, &part, file.as_ref()))
-            .await
+        self.write(move |tables| tables.put_part(bucket, &key, &id, &part, file.as_ref())).await
     }
 
     async fn parts(&self, id: &UploadId, after: u16, limit: usize) -> Result<Vec<Part>, MetaError> {
@@ -321,8 +294,7 @@ impl MetaStore for EmbeddedMeta {
 
     async fn abort_upload(&self, bucket: BucketUid, key: &ObjectKey, id: &UploadId) -> Result<(), MetaError> {
         let (key, id) = (key.clone(), id.clone());
-        self.write(move |tables| tables.abort_upload(bucket, &key, &id))
-            .await
+        self.write(move |tables| tables.abort_upload(bucket, &key, &id)).await
     }
 
     async fn file(&self, hash: &FileHash) -> Result<Option<FileRecord>, MetaError> {
@@ -345,10 +317,7 @@ impl MetaStore for EmbeddedMeta {
             let rows = table.range::<u64>(..)?;
             rows.map(|entry| {
                 let (id, end) = entry?;
-                Ok(PackRow {
-                    id: PackId(id.value()),
-                    committed_end: end.value(),
-                })
+                Ok(PackRow { id: PackId(id.value()), committed_end: end.value() })
             })
             .collect()
         })

@@ -31,10 +31,7 @@ fn first_bound(query: &ListQuery) -> Bound<Vec<u8>> {
 
 /// The common prefix that `key` is rolled up into.
 fn common_prefix<'k>(key: &'k str, query: &ListQuery) -> Option<&'k str> {
-    let delimiter = query
-        .delimiter
-        .as_deref()
-        .filter(|delimiter| !delimiter.is_empty())?;
+    let delimiter = query.delimiter.as_deref().filter(|delimiter| !delimiter.is_empty())?;
     let behind = key.get(query.prefix.len()..)?.find(delimiter)?;
     key.get(..query.prefix.len() + behind + delimiter.len())
 }

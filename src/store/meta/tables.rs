@@ -108,10 +108,7 @@ impl<'t> Tables<'t> {
         if self.buckets.get(name)?.is_some() {
             return Err(MetaError::BucketExists.into());
         }
-        let uid = self
-            .counters
-            .get("bucket_uid")?
-            .map_or(1, |last| last.value() + 1);
+        let uid = self.counters.get("bucket_uid")?.map_or(1, |last| last.value() + 1);
         self.counters.insert("bucket_uid", uid)?;
         bucket.uid = BucketUid(uid);
         self.bucket_uids.insert(uid, ())?;
@@ -199,8 +196,7 @@ impl<'t> Tables<'t> {
     ) -> Result<(), StorageError> {
         // Use the new before letting go of the old: they may be one file.
         self.use_file(&object.file, file)?;
-        self.objects
-            .insert((bucket.0, key.as_str().as_bytes()), encode(object)?.as_slice())?;
+        self.objects.insert((bucket.0, key.as_str().as_bytes()), encode(object)?.as_slice())?;
         if let Some(present) = present {
             self.release_file(&present.file)?;
         }
@@ -215,10 +211,7 @@ impl<'t> Tables<'t> {
     }
 
     fn must_have_upload(&self, bucket: BucketUid, key: &ObjectKey, id: &UploadId) -> Result<(), Failure> {
-        match self
-            .uploads
-            .get((bucket.0, key.as_str().as_bytes(), id.as_str()))?
-        {
+        match self.uploads.get((bucket.0, key.as_str().as_bytes(), id.as_str()))? {
             Some(_) => Ok(()),
             None => Err(MetaError::NoSuchUpload.into()),
         }
@@ -235,9 +228,7 @@ impl<'t> Tables<'t> {
         self.must_have_upload(bucket, key, id)?;
         self.must_have_file(&part.file, file)?;
         self.use_file(&part.file, file)?;
-        let replaced = self
-            .parts
-            .insert((id.as_str(), part.number), encode(part)?.as_slice())?;
+        let replaced = self.parts.insert((id.as_str(), part.number), encode(part)?.as_slice())?;
         let replaced = replaced.map(|row| decode::<Part>(row.value())).transpose()?;
         if let Some(replaced) = replaced {
             self.release_file(&replaced.file)?;
@@ -266,8 +257,7 @@ impl<'t> Tables<'t> {
         condition.check(present.as_ref().map(|object| &object.etag))?;
         self.must_have_file(&object.file, file.as_ref())?;
         self.put_object(bucket, key, present, object, file.as_ref())?;
-        self.uploads
-            .remove((bucket.0, key.as_str().as_bytes(), id.as_str()))?;
+        self.uploads.remove((bucket.0, key.as_str().as_bytes(), id.as_str()))?;
         self.delete_parts(id)?;
         Ok(())
     }
@@ -279,8 +269,7 @@ impl<'t> Tables<'t> {
         id: &UploadId,
     ) -> Result<(), Failure> {
         self.must_have_upload(bucket, key, id)?;
-        self.uploads
-            .remove((bucket.0, key.as_str().as_bytes(), id.as_str()))?;
+        self.uploads.remove((bucket.0, key.as_str().as_bytes(), id.as_str()))?;
         self.delete_parts(id)?;
         Ok(())
     }
@@ -315,19 +304,12 @@ impl<'t> Tables<'t> {
         for xorb in new.map(|new| new.xorbs.as_slice()).unwrap_or_default() {
             self.add_xorb(xorb)?;
         }
-        let uses = self
-            .file_uses
-            .get(hash.as_bytes())?
-            .map_or(0, |uses| uses.value());
+        let uses = self.file_uses.get(hash.as_bytes())?.map_or(0, |uses| uses.value());
         self.file_uses.insert(hash.as_bytes(), uses + 1)?;
         if let (0, Some(new)) = (uses, new) {
-            self.files
-                .insert(hash.as_bytes(), encode(&new.record)?.as_slice())?;
+            self.files.insert(hash.as_bytes(), encode(&new.record)?.as_slice())?;
             for xorb in xorbs_of(&new.record) {
-                let uses = self
-                    .xorb_uses
-                    .get(xorb.as_bytes())?
-                    .map_or(0, |uses| uses.value());
+                let uses = self.xorb_uses.get(xorb.as_bytes())?.map_or(0, |uses| uses.value());
                 self.xorb_uses.insert(xorb.as_bytes(), uses + 1)?;
             }
         }
@@ -346,10 +328,7 @@ impl<'t> Tables<'t> {
     }
 
     fn release_file(&mut self, hash: &FileHash) -> Result<(), StorageError> {
-        let uses = self
-            .file_uses
-            .get(hash.as_bytes())?
-            .map_or(0, |uses| uses.value());
+        let uses = self.file_uses.get(hash.as_bytes())?.map_or(0, |uses| uses.value());
         if uses > 1 {
             self.file_uses.insert(hash.as_bytes(), uses - 1)?;
             return Ok(());
@@ -358,10 +337,7 @@ impl<'t> Tables<'t> {
         let record = self.files.remove(hash.as_bytes())?;
         let record = record.map(|row| decode::<FileRecord>(row.value())).transpose()?;
         for xorb in record.iter().flat_map(xorbs_of) {
-            let uses = self
-                .xorb_uses
-                .get(xorb.as_bytes())?
-                .map_or(0, |uses| uses.value());
+            let uses = self.xorb_uses.get(xorb.as_bytes())?.map_or(0, |uses| uses.value());
             if uses > 1 {
                 self.xorb_uses.insert(xorb.as_bytes(), uses - 1)?;
             } else {

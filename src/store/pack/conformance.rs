@@ -77,14 +77,7 @@ fn packs_are_listed_by_id_and_deleted(store: &impl PackStore) {
     for id in [3, 0x10, 1] {
         store.create(PackId(id)).unwrap();
     }
-    let ids = || {
-        store
-            .list()
-            .unwrap()
-            .into_iter()
-            .map(|(id, _)| id.0)
-            .collect::<Vec<_>>()
-    };
+    let ids = || store.list().unwrap().into_iter().map(|(id, _)| id.0).collect::<Vec<_>>();
     assert_eq!(ids(), [1, 3, 0x10]);
     store.delete(PackId(3)).unwrap();
     assert_eq!(ids(), [1, 0x10]);

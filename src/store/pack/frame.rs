@@ -104,12 +104,7 @@ mod tests {
             let trailer = decode_trailer(&bytes).unwrap();
             assert_eq!(trailer.xorb, table.xorb_hash());
             assert_eq!(trailer.record_bytes, 9 * u64::from(chunks));
-            assert!(
-                trailer
-                    .chunks
-                    .iter()
-                    .eq(table.entries().iter().map(|entry| &entry.hash))
-            );
+            assert!(trailer.chunks.iter().eq(table.entries().iter().map(|entry| &entry.hash)));
         }
     }
 

@@ -27,10 +27,7 @@ impl LocalPacks {
     /// Uses `folder`, which is made if it is not there.
     pub fn open(folder: &Path) -> io::Result<Self> {
         std::fs::create_dir_all(folder)?;
-        Ok(Self {
-            folder: folder.to_owned(),
-            open: Mutex::default(),
-        })
+        Ok(Self { folder: folder.to_owned(), open: Mutex::default() })
     }
 
     fn path(&self, id: PackId) -> PathBuf {
@@ -58,10 +55,7 @@ impl LocalPacks {
 
 impl PackStore for LocalPacks {
     fn create(&self, id: PackId) -> io::Result<Box<dyn PackWriter>> {
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(self.path(id))?;
+        let file = OpenOptions::new().write(true).create_new(true).open(self.path(id))?;
         self.sync_folder()?;
         Ok(Box::new(LocalWriter::new(id, file, 0)))
     }
@@ -69,10 +63,7 @@ impl PackStore for LocalPacks {
     fn reopen(&self, id: PackId, len: u64) -> io::Result<Box<dyn PackWriter>> {
         let file = OpenOptions::new().write(true).open(self.path(id))?;
         if file.metadata()?.len() < len {
-            return Err(io::Error::new(
-                io::ErrorKind::UnexpectedEof,
-                "the pack is shorter than its frames",
-            ));
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the pack is shorter than its frames"));
         }
         let mut writer = LocalWriter::new(id, file, len);
         writer.truncate(len)?;
@@ -100,10 +91,7 @@ impl PackStore for LocalPacks {
     }
 
     fn delete(&self, id: PackId) -> io::Result<()> {
-        self.open
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&id);
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
         std::fs::remove_file(self.path(id))?;
         self.sync_folder()
     }
@@ -120,12 +108,7 @@ struct LocalWriter {
 
 impl LocalWriter {
     fn new(id: PackId, file: File, len: u64) -> Self {
-        Self {
-            id,
-            file,
-            written: len,
-            buffer: Vec::new(),
-        }
+        Self { id, file, written: len, buffer: Vec::new() }
     }
 
     fn flush(&mut self) -> io::Result<()> {

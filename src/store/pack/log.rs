@@ -48,22 +48,12 @@ impl PackLog {
                 Some(_) => {}
             }
         }
-        Ok(Self {
-            store,
-            idle: Mutex::new(idle),
-            next_id: AtomicU64::new(last_id + 1),
-            pack_bytes_max,
-        })
+        Ok(Self { store, idle: Mutex::new(idle), next_id: AtomicU64::new(last_id + 1), pack_bytes_max })
     }
 
     /// Begins a lease; a pack is taken when the first byte comes.
     pub fn lease(self: &Arc<Self>) -> PackLease {
-        PackLease {
-            log: Arc::clone(self),
-            writer: None,
-            start: 0,
-            filled: Vec::new(),
-        }
+        PackLease { log: Arc::clone(self), writer: None, start: 0, filled: Vec::new() }
     }
 
     /// Reads exactly `len` committed bytes.
@@ -75,18 +65,13 @@ impl PackLog {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         match idle {
             Some(writer) => Ok(writer),
-            None => self
-                .store
-                .create(PackId(self.next_id.fetch_add(1, Ordering::Relaxed))),
+            None => self.store.create(PackId(self.next_id.fetch_add(1, Ordering::Relaxed))),
         }
     }
 
     fn give_back(&self, writer: Box<dyn PackWriter>) {
         if writer.len() < self.pack_bytes_max {
-            self.idle
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(writer);
+            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(writer);
         }
     }
 }
@@ -229,10 +214,7 @@ mod tests {
     #[test]
     fn a_full_pack_is_left_for_a_new_one() {
         let packs = MemoryPacks::default();
-        let committed = PackRow {
-            id: PackId(7),
-            committed_end: 64,
-        };
+        let committed = PackRow { id: PackId(7), committed_end: 64 };
         let mut full = packs.create(PackId(7)).unwrap();
         full.append(&[0; 64]).unwrap();
         let log = log(&packs, &[committed]);

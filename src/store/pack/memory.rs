@@ -35,11 +35,7 @@ impl PackStore for MemoryPacks {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
         packs.insert(id, Vec::new());
-        Ok(Box::new(MemoryWriter {
-            id,
-            len: 0,
-            packs: Arc::clone(&self.packs),
-        }))
+        Ok(Box::new(MemoryWriter { id, len: 0, packs: Arc::clone(&self.packs) }))
     }
 
     fn reopen(&self, id: PackId, len: u64) -> io::Result<Box<dyn PackWriter>> {
@@ -47,11 +43,7 @@ impl PackStore for MemoryPacks {
         if present < len {
             return Err(too_short());
         }
-        let mut writer = MemoryWriter {
-            id,
-            len,
-            packs: Arc::clone(&self.packs),
-        };
+        let mut writer = MemoryWriter { id, len, packs: Arc::clone(&self.packs) };
         writer.truncate(len)?;
         Ok(Box::new(writer))
     }
@@ -61,16 +53,11 @@ impl PackStore for MemoryPacks {
         let pack = packs.get(&id).ok_or_else(missing)?;
         let start = usize::try_from(offset).map_err(|_| too_short())?;
         let end = start.checked_add(len).ok_or_else(too_short)?;
-        pack.get(start..end)
-            .map(Bytes::copy_from_slice)
-            .ok_or_else(too_short)
+        pack.get(start..end).map(Bytes::copy_from_slice).ok_or_else(too_short)
     }
 
     fn list(&self) -> io::Result<Vec<(PackId, u64)>> {
-        Ok(lock(&self.packs)
-            .iter()
-            .map(|(id, pack)| (*id, pack.len() as u64))
-            .collect())
+        Ok(lock(&self.packs).iter().map(|(id, pack)| (*id, pack.len() as u64)).collect())
     }
 
     fn delete(&self, id: PackId) -> io::Result<()> {
@@ -94,10 +81,7 @@ impl PackWriter for MemoryWriter {
     }
 
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        lock(&self.packs)
-            .get_mut(&self.id)
-            .ok_or_else(missing)?
-            .extend_from_slice(bytes);
+        lock(&self.packs).get_mut(&self.id).ok_or_else(missing)?.extend_from_slice(bytes);
         self.len += bytes.len() as u64;
         Ok(())
     }
@@ -107,10 +91,7 @@ impl PackWriter for MemoryWriter {
     }
 
     fn truncate(&mut self, len: u64) -> io::Result<()> {
-        lock(&self.packs)
-            .get_mut(&self.id)
-            .ok_or_else(missing)?
-            .truncate(len as usize);
+        lock(&self.packs).get_mut(&self.id).ok_or_else(missing)?.truncate(len as usize);
         self.len = len;
         Ok(())
     }

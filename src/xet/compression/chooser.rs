@@ -33,11 +33,7 @@ pub(super) fn choose(raw: &[u8]) -> Scheme {
     }
     let is_divergent = |lane: &BitCounts| divergence(lane, &whole) > DIVERGENCE_MIN;
     let is_text = whole[0] == 0 && whole[8] == 0;
-    if !is_text && lanes.iter().any(is_divergent) {
-        Scheme::Bg4Lz4
-    } else {
-        Scheme::Lz4
-    }
+    if !is_text && lanes.iter().any(is_divergent) { Scheme::Bg4Lz4 } else { Scheme::Lz4 }
 }
 
 /// Counts set bits by lane over the sample.
@@ -80,9 +76,7 @@ mod tests {
 
     #[test]
     fn floats_are_regrouped_and_text_and_zeros_are_not() {
-        let floats: Vec<u8> = (0..16_384u16)
-            .flat_map(|i| (f32::from(i) / 1000.0).to_le_bytes())
-            .collect();
+        let floats: Vec<u8> = (0..16_384u16).flat_map(|i| (f32::from(i) / 1000.0).to_le_bytes()).collect();
         assert_eq!(choose(&floats), Scheme::Bg4Lz4);
         let text = "The quick brown fox jumps over the lazy dog, again and again. ".repeat(1000);
         assert_eq!(choose(text.as_bytes()), Scheme::Lz4);
