@@ -13,6 +13,7 @@ use super::writer::LocalXorbWriter;
 use super::{CasError, ChunkRef, ChunkStore, XorbWriter};
 use crate::store::index::ChunkIndex;
 use crate::store::meta::MetaStore;
+use crate::store::pack::group::GroupWriter;
 use crate::store::pack::log::PackLog;
 use crate::store::rows::{StoredXorb, XorbRow};
 use crate::xet::compression::{Scheme, decompress};
@@ -27,6 +28,7 @@ const ROWS_CACHED: NonZeroUsize = NonZeroUsize::new(512).expect("not zero");
 pub struct LocalChunks {
     meta: Arc<dyn MetaStore>,
     packs: Arc<PackLog>,
+    group: Arc<GroupWriter>,
     index: Arc<dyn ChunkIndex>,
     rows: Mutex<LruCache<XorbHash, Arc<CachedRow>>>,
 }
@@ -39,8 +41,13 @@ struct CachedRow {
 
 impl LocalChunks {
     /// Puts the parts of a store together.
-    pub fn new(meta: Arc<dyn MetaStore>, packs: Arc<PackLog>, index: Arc<dyn ChunkIndex>) -> Self {
-        Self { meta, packs, index, rows: Mutex::new(LruCache::new(ROWS_CACHED)) }
+    pub fn new(
+        meta: Arc<dyn MetaStore>,
+        packs: Arc<PackLog>,
+        index: Arc<dyn ChunkIndex>,
+    ) -> std::io::Result<Self> {
+        let group = Arc::new(GroupWriter::start(Arc::clone(&packs))?);
+        Ok(Self { meta, packs, group, index, rows: Mutex::new(LruCache::new(ROWS_CACHED)) })
     }
 
     /// Lets later uploads find the chunks of xorbs that a transaction has taken.
@@ -118,7 +125,7 @@ impl ChunkStore for LocalChunks {
     }
 
     fn writer(&self) -> Box<dyn XorbWriter> {
-        Box::new(LocalXorbWriter::new(self.packs.lease()))
+        Box::new(LocalXorbWriter::new(self.packs.lease(), Arc::clone(&self.group)))
     }
 }
 

@@ -60,7 +60,7 @@ impl Bench {
         let meta = Arc::new(EmbeddedMeta::in_memory().unwrap());
         let log = PackLog::open(Arc::new(packs.clone()), &[], 1 << 30).unwrap();
         let index = Arc::new(MemoryIndex::default());
-        let inner = Arc::new(LocalChunks::new(Arc::clone(&meta) as _, Arc::new(log), index));
+        let inner = Arc::new(LocalChunks::new(Arc::clone(&meta) as _, Arc::new(log), index).unwrap());
         let cas = Arc::new(Counting { inner, chunks_read: AtomicUsize::new(0) });
         let engine = Engine::new(Arc::clone(&cas) as _);
         let id = BucketId { namespace: Namespace::new("ada").unwrap(), name: BucketName::new("b").unwrap() };

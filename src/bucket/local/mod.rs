@@ -76,7 +76,7 @@ impl LocalBuckets {
         // No runtime is needed: the embedded store answers at once.
         let committed = futures::executor::block_on(meta.packs()).map_err(storage)?;
         let log = PackLog::open(packs, &committed, PACK_BYTES_MAX).map_err(storage)?;
-        let chunks = Arc::new(LocalChunks::new(Arc::clone(&meta), Arc::new(log), index));
+        let chunks = Arc::new(LocalChunks::new(Arc::clone(&meta), Arc::new(log), index).map_err(storage)?);
         let engine = Engine::new(Arc::clone(&chunks) as _);
         Ok(Self { meta, chunks, engine, ambient })
     }

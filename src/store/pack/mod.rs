@@ -1,7 +1,7 @@
 //! Packs: the append-only containers in which xorbs physically lie.
 //!
 //! [`PackStore`] is the boundary (a folder of files, memory, later an object store); [`frame`] is what is written;
-//! [`log`] hands out packs to writers and recovers them at start. A pack holds nothing but frames, so that the
+//! [`log`] hands out packs to writers and recovers them at start; [`group`] lets small writes share one sync. A pack holds nothing but frames, so that the
 //! xorb rows and the chunk index can be made anew from the packs alone.
 
 use std::fmt;
@@ -12,6 +12,7 @@ use bytes::Bytes;
 #[cfg(test)]
 pub mod conformance;
 pub mod frame;
+pub mod group;
 mod local;
 pub mod log;
 mod memory;

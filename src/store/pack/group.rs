@@ -1,0 +1,96 @@
+//! Group commit: small frames of many writers share one append and one sync.
+//!
+//! Frames that come while a group is being synced wait and form the next group; a lone frame never waits for
+//! company.
+
+use std::io;
+use std::sync::{Arc, mpsc};
+
+use super::PackId;
+use super::log::{PackLease, PackLog};
+
+/// Frames up to this size are worth gathering: beyond it, writing costs more than syncing.
+pub const SMALL_FRAME_BYTES_MAX: usize = 1 << 20;
+
+/// Most frames in one group, which bounds its memory to 64 MiB.
+const GROUP_MAX: usize = 64;
+
+/// A frame, and where to answer its place.
+struct Job {
+    frame: Vec<u8>,
+    answer: mpsc::SyncSender<Result<(PackId, u64), Arc<io::Error>>>,
+}
+
+/// Appends small frames for everyone; its thread ends when it is dropped.
+pub struct GroupWriter {
+    jobs: mpsc::SyncSender<Job>,
+}
+
+impl GroupWriter {
+    /// Starts the thread.
+    pub fn start(log: Arc<PackLog>) -> io::Result<Self> {
+        let (jobs, queue) = mpsc::sync_channel(GROUP_MAX);
+        let thread = std::thread::Builder::new().name("pack-writer".to_owned());
+        thread.spawn(move || append_in_groups(&log, &queue))?;
+        Ok(Self { jobs })
+    }
+
+    /// Appends a frame and syncs it; answers where it lies. Blocks.
+    pub fn append(&self, frame: Vec<u8>) -> io::Result<(PackId, u64)> {
+        let gone = || io::Error::other("the pack writer has stopped");
+        let (answer, answered) = mpsc::sync_channel(1);
+        self.jobs.send(Job { frame, answer }).map_err(|_| gone())?;
+        let placed = answered.recv().map_err(|_| gone())?;
+        placed.map_err(|error| io::Error::new(error.kind(), error))
+    }
+}
+
+fn append_in_groups(log: &Arc<PackLog>, queue: &mpsc::Receiver<Job>) {
+    while let Ok(first) = queue.recv() {
+        let group: Vec<Job> = std::iter::once(first).chain(queue.try_iter().take(GROUP_MAX - 1)).collect();
+        let (frames, answers): (Vec<_>, Vec<_>) =
+            group.into_iter().map(|job| (job.frame, job.answer)).unzip();
+        let placed = append_group(log.lease(), &frames).map_err(Arc::new);
+        for (at, answer) in answers.into_iter().enumerate() {
+            // Whoever asked may have gone; then its frame is dead bytes, for gc.
+            let _ = answer.send(placed.as_ref().map(|places| places[at]).map_err(Arc::clone));
+        }
+    }
+}
+
+/// One lease, one sync. On an error all of it is taken back.
+fn append_group(mut lease: PackLease, frames: &[Vec<u8>]) -> io::Result<Vec<(PackId, u64)>> {
+    let mut places = Vec::with_capacity(frames.len());
+    for frame in frames {
+        places.push(lease.position()?);
+        lease.append(frame)?;
+    }
+    lease.commit()?;
+    Ok(places)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{MemoryPacks, PackStore};
+    use super::*;
+
+    #[test]
+    fn frames_of_many_writers_lie_whole_in_few_packs() {
+        let packs = MemoryPacks::default();
+        let log = Arc::new(PackLog::open(Arc::new(packs.clone()), &[], 1 << 20).unwrap());
+        let writer = GroupWriter::start(Arc::clone(&log)).unwrap();
+        std::thread::scope(|scope| {
+            for thread in 0..16_u8 {
+                let (writer, log) = (&writer, &log);
+                scope.spawn(move || {
+                    for round in 0..20 {
+                        let frame = vec![thread; 100 + round];
+                        let (pack, offset) = writer.append(frame.clone()).unwrap();
+                        assert_eq!(log.read(pack, offset, frame.len()).unwrap(), frame);
+                    }
+                });
+            }
+        });
+        assert_eq!(packs.list().unwrap().len(), 1, "one writer thread needs one pack");
+    }
+}
