@@ -28,12 +28,14 @@ pub(super) fn split(raw: &[u8], out: &mut Vec<u8>) {
 /// The inverse of [`split`].
 pub(super) fn join(regrouped: &[u8]) -> Vec<u8> {
     let [a, b, c, d] = groups(regrouped);
-    let mut raw = Vec::with_capacity(regrouped.len());
-    for (((a, b), c), d) in a.iter().zip(b).zip(c).zip(d) {
-        raw.extend_from_slice(&[*a, *b, *c, *d]);
+    let mut raw = vec![0; regrouped.len()];
+    let (words, tail) = raw.as_chunks_mut::<4>();
+    for ((((word, a), b), c), d) in words.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+        *word = [*a, *b, *c, *d];
     }
-    let quarter = regrouped.len() / 4;
-    raw.extend([a, b, c].iter().filter_map(|group| group.get(quarter)));
+    for (byte, group) in tail.iter_mut().zip([a, b, c]) {
+        *byte = group[group.len() - 1];
+    }
     raw
 }
 

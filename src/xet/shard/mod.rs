@@ -1,7 +1,7 @@
 //! Shards: the lists in which clients register files and xorbs, and in which servers answer dedup queries.
 //!
 //! A shard says of files of which ranges of chunks of which xorbs they are made, and of xorbs which chunks they hold.
-//! [`format`] has the layout and the types, [`Shard::decode`] is in `reader`, the encoders are in `writer`. Lookup
+//! [`mod@format`] has the layout and the types, [`Shard::decode`] is in `reader`, the encoders are in `writer`. Lookup
 //! tables, which only local caches need, are neither written nor looked into.
 //!
 //! Invariants of a decoded shard: no list is longer than the bytes it came from; each term names 1 to 8192 chunks
