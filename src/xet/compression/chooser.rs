@@ -32,25 +32,12 @@ struct Sample {
 
 /// The scheme to try for `raw`; never [`Scheme::None`], since only trying tells what does not compress.
 pub(super) fn choose(raw: &[u8]) -> Scheme {
-<<<<<<< HEAD
-    let lanes = count_lanes(raw);
-    let mut whole = BitCounts::default();
-    for lane in &lanes {
-        for (sum, count) in whole.iter_mut().zip(lane) {
-            *sum += count;
-        }
-    }
-    let is_divergent = |lane: &BitCounts| divergence(lane, &whole) > DIVERGENCE_MIN;
-    let is_text = whole[0] == 0 && whole[8] == 0;
-    if !is_text && lanes.iter().any(is_divergent) { Scheme::Bg4Lz4 } else { Scheme::Lz4 }
-=======
     let sample = Sample::of(raw.as_chunks().0);
     if sample.is_binary && sample.has_lanes_that_differ() {
         Scheme::Bg4Lz4
     } else {
         Scheme::Lz4
     }
->>>>>>> xet
 }
 
 impl Sample {
@@ -113,15 +100,10 @@ mod tests {
     }
 
     #[test]
-<<<<<<< HEAD
-    fn floats_are_regrouped_and_text_and_zeros_are_not() {
-        let floats: Vec<u8> = (0..16_384u16).flat_map(|i| (f32::from(i) / 1000.0).to_le_bytes()).collect();
-=======
     fn arrays_of_numbers_are_regrouped() {
         let floats: Vec<u8> = (0..16_384u16)
             .flat_map(|i| (f32::from(i) / 1000.0).to_le_bytes())
             .collect();
->>>>>>> xet
         assert_eq!(choose(&floats), Scheme::Bg4Lz4);
         let counters: Vec<u8> = (0..16_384u32).flat_map(u32::to_le_bytes).collect();
         assert_eq!(choose(&counters), Scheme::Bg4Lz4);
