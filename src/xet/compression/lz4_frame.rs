@@ -339,4 +339,17 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn a_linked_block_may_refer_back_by_a_whole_window() {
+        let mut random = vec![0; WINDOW_BYTES - 1];
+        blake3::Hasher::new().finalize_xof().fill(&mut random);
+        let raw = random.repeat(2);
+        let info = FrameInfo::new()
+            .block_size(BlockSize::Max64KB)
+            .block_mode(BlockMode::Linked);
+        let frame = library_frame(info, &raw);
+        assert!(frame.len() < raw.len() * 3 / 4, "the second half is references");
+        assert_eq!(decode(&frame, raw.len()).unwrap(), raw);
+    }
 }
