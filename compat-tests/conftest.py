@@ -4,6 +4,7 @@ import itertools
 import os
 
 import pytest
+
 from support import clients, rawhttp, server
 
 _names = itertools.count(1)

@@ -5,8 +5,10 @@ import contextlib
 import datetime
 import hashlib
 import time
+from email.utils import formatdate
 
 import pytest
+
 from support import sigv4
 from support.rawhttp import RawS3
 from support.server import Credentials
@@ -91,7 +93,7 @@ def test_a_signature_for_another_region_is_refused(http, kept, nothing_changes):
 
 def test_signature_version_2_is_refused(http, kept, nothing_changes):
     with nothing_changes():
-        old_style = {"authorization": f"AWS {http.who.access_key}:c2lnbmF0dXJl", "date": "Mon, 23 Nov 2026 12:00:00 GMT"}
+        old_style = {"authorization": f"AWS {http.who.access_key}:c2lnbmF0dXJl", "date": formatdate(usegmt=True)}
         assert http.fetch("PUT", kept, NEW, headers=old_style).outcome == (400, "InvalidRequest")
 
 

@@ -5,6 +5,7 @@ import pathlib
 
 import pytest
 import requests
+
 from support import clients, inputs
 from support.inputs import MIB
 from support.server import ROOT

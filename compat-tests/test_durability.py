@@ -10,6 +10,7 @@ import random
 import time
 
 import pytest
+
 from support import load, server
 
 ROUNDS = int(os.environ.get("XETGATE_KILL_ROUNDS", "5"))

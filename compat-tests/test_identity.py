@@ -9,6 +9,7 @@ import pathlib
 
 import pytest
 from botocore.exceptions import ClientError
+
 from support import inputs
 from support.inputs import MIB
 

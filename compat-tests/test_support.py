@@ -5,6 +5,7 @@ import datetime
 import hashlib
 
 import pytest
+
 from support import inputs, sigv4
 from support.server import Credentials
 

@@ -1,5 +1,6 @@
 """HTTP requests of which a test decides every byte, and what an S3 answer means."""
 
+import contextlib
 import dataclasses
 import hashlib
 import http.client
@@ -81,10 +82,9 @@ class RawS3:
 
     def send(self, request: Request) -> Answer:
         with self._connect() as s:
-            try:
+            # Refused before the body was read; the answer is waiting.
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 s.sendall(request.head() + request.body)
-            except (BrokenPipeError, ConnectionResetError):
-                pass  # Refused before the body was read; the answer is waiting.
             return read_answer(s, request.method)
 
     def call(self, method: str, path: str, body: bytes = b"", **more) -> Answer:

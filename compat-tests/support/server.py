@@ -121,7 +121,7 @@ class Server:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-            raise ServerDied(f"the server did not stop within {STOP_SECS_MAX} s of SIGTERM:\n{self.log_tail()}") from None
+            raise ServerDied(f"no stop within {STOP_SECS_MAX} s of SIGTERM:\n{self.log_tail()}") from None
         if code != 0:
             raise ServerDied(f"the server exited with {code} on SIGTERM:\n{self.log_tail()}")
 
