@@ -21,11 +21,26 @@ fn action(operation: &str) -> Option<Action> {
     Some(match operation {
         "ListBuckets" => Action::ListBuckets,
         "CreateBucket" | "DeleteBucket" => Action::ManageBucket,
-        "HeadBucket" | "GetBucketLocation" | "GetBucketVersioning" | "ListObjects" | "ListObjectsV2"
-        | "ListObjectVersions" | "ListMultipartUploads" | "ListParts" | "GetObject" | "HeadObject"
+        "HeadBucket"
+        | "GetBucketLocation"
+        | "GetBucketVersioning"
+        | "ListObjects"
+        | "ListObjectsV2"
+        | "ListObjectVersions"
+        | "ListMultipartUploads"
+        | "ListParts"
+        | "GetObject"
+        | "HeadObject"
         | "GetObjectTagging" => Action::ReadBucket,
-        "PutObject" | "CopyObject" | "DeleteObject" | "DeleteObjects" | "CreateMultipartUpload" | "UploadPart"
-        | "UploadPartCopy" | "CompleteMultipartUpload" | "AbortMultipartUpload" => Action::WriteBucket,
+        "PutObject"
+        | "CopyObject"
+        | "DeleteObject"
+        | "DeleteObjects"
+        | "CreateMultipartUpload"
+        | "UploadPart"
+        | "UploadPartCopy"
+        | "CompleteMultipartUpload"
+        | "AbortMultipartUpload" => Action::WriteBucket,
         _ => return None,
     })
 }
@@ -34,12 +49,19 @@ fn action(operation: &str) -> Option<Action> {
 impl S3Access for Access {
     async fn check(&self, context: &mut S3AccessContext<'_>) -> S3Result<()> {
         let operation = context.s3_op().name();
-        let Some(action) = action(operation) else { return Err(operation_not_implemented(operation)) };
+        let Some(action) = action(operation) else {
+            return Err(operation_not_implemented(operation));
+        };
         refuse::check_parameters(operation, context.uri())?;
         let name = context.s3_path().get_bucket_name().map(ToOwned::to_owned);
-        let caller = context.extensions_mut().get::<Call>().map(|call| Arc::clone(&call.caller));
+        let caller = context
+            .extensions_mut()
+            .get::<Call>()
+            .map(|call| Arc::clone(&call.caller));
         let caller = caller.ok_or_else(access_denied)?;
-        let bucket = name.map(|name| self.0.resolve_bucket(&caller, &name)).transpose()?;
+        let bucket = name
+            .map(|name| self.0.resolve_bucket(&caller, &name))
+            .transpose()?;
         if caller.allows(action, bucket.as_ref()) {
             return Ok(());
         }

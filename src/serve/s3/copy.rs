@@ -1,4 +1,4 @@
-//! CopyObject, and where copies come from.
+//! `CopyObject`, and where copies come from.
 
 use s3s::dto;
 use s3s::{S3Request, S3Response, S3Result};
@@ -23,7 +23,11 @@ pub(super) struct Source {
 
 impl Source {
     /// Resolves the source of a request.
-    pub(super) async fn resolve(door: &S3Door, caller: &Credential, asked: Option<AskedSource>) -> S3Result<Self> {
+    pub(super) async fn resolve(
+        door: &S3Door,
+        caller: &Credential,
+        asked: Option<AskedSource>,
+    ) -> S3Result<Self> {
         let asked = asked.ok_or_else(|| invalid_argument("Copy Source must be given"))?;
         let bucket = door.resolve_bucket(caller, asked.bucket.as_str())?;
         if !caller.allows(Action::ReadBucket, Some(&bucket)) {
@@ -44,7 +48,11 @@ impl Source {
 
     /// The source, for the layers below; the conditions on its `ETag` go with it.
     pub(super) fn into_copy_source(self) -> CopySource {
-        CopySource { bucket: self.bucket, key: self.asked.key, condition: self.asked.conditions.etag }
+        CopySource {
+            bucket: self.bucket,
+            key: self.asked.key,
+            condition: self.asked.conditions.etag,
+        }
     }
 }
 
@@ -63,13 +71,30 @@ pub(super) async fn object(
     mut request: S3Request<dto::CopyObjectInput>,
 ) -> S3Result<S3Response<dto::CopyObjectOutput>> {
     let Call { caller, asked } = Call::take(&mut request)?;
-    let Asked { source, attributes: standard, conditions, .. } = asked;
+    let Asked {
+        source,
+        attributes: standard,
+        conditions,
+        ..
+    } = asked;
     let input = request.input;
     let id = door.resolve_bucket(&caller, &input.bucket)?;
     let key = object_key(&input.key)?;
     let source = Source::resolve(door, &caller, source).await?;
-    let new_metadata = replaces(input.metadata_directive.as_ref().map(|d| d.as_str()), "metadata")?;
-    let new_tags = replaces(input.tagging_directive.as_ref().map(|d| d.as_str()), "tagging")?;
+    let new_metadata = replaces(
+        input
+            .metadata_directive
+            .as_ref()
+            .map(dto::MetadataDirective::as_str),
+        "metadata",
+    )?;
+    let new_tags = replaces(
+        input
+            .tagging_directive
+            .as_ref()
+            .map(dto::TaggingDirective::as_str),
+        "tagging",
+    )?;
     let redirect = standard.website_redirect_location.clone();
     if source.bucket == id && source.asked.key == key && !new_metadata && !new_tags && redirect.is_none() {
         return Err(invalid_request(
@@ -79,10 +104,15 @@ pub(super) async fn object(
     }
     let present = source.look(door).await?;
     if let Some(algorithm) = asked_algorithm(&request.headers)?
-        && !present.checksums.iter().any(|checksum| checksum.algorithm == algorithm)
+        && !present
+            .checksums
+            .iter()
+            .any(|checksum| checksum.algorithm == algorithm)
     {
         // A copy moves no bytes, so there is nothing to take another checksum over.
-        return Err(refuse::header("x-amz-checksum-algorithm (other than the source has)"));
+        return Err(refuse::header(
+            "x-amz-checksum-algorithm (other than the source has)",
+        ));
     }
     let tags = attributes::parse_tags(input.tagging.as_deref().filter(|_| new_tags))?;
     let mut attributes = None;
@@ -90,22 +120,33 @@ pub(super) async fn object(
         let base: Attributes = if new_metadata {
             attributes::of_write(standard, input.metadata, None)?
         } else {
-            Attributes { website_redirect_location: redirect, ..present.attributes.clone() }
+            Attributes {
+                website_redirect_location: redirect,
+                ..present.attributes.clone()
+            }
         };
         let tags = if new_tags { tags } else { present.attributes.tags };
         attributes = Some(Attributes { tags, ..base });
     }
-    let copy = ObjectCopy { source: source.into_copy_source(), key, attributes, condition: conditions.etag };
+    let copy = ObjectCopy {
+        source: source.into_copy_source(),
+        key,
+        attributes,
+        condition: conditions.etag,
+    };
     let object = door.buckets.copy(&id, copy).await?;
     let mut result = dto::CopyObjectResult {
-        e_tag: etag(&object),
+        e_tag: Some(etag(&object)),
         last_modified: Some(std::time::SystemTime::from(object.modified_at).into()),
         checksum_type: type_of(&object.checksums),
         ..dto::CopyObjectResult::default()
     };
     set_checksums!(result, &object.checksums, object.parts.len());
     let copy_object_result = Some(result);
-    Ok(S3Response::new(dto::CopyObjectOutput { copy_object_result, ..dto::CopyObjectOutput::default() }))
+    Ok(S3Response::new(dto::CopyObjectOutput {
+        copy_object_result,
+        ..dto::CopyObjectOutput::default()
+    }))
 }
 
 #[cfg(test)]
@@ -117,6 +158,9 @@ mod tests {
         assert!(matches!(replaces(None, "metadata"), Ok(false)));
         assert!(matches!(replaces(Some("COPY"), "metadata"), Ok(false)));
         assert!(matches!(replaces(Some("REPLACE"), "metadata"), Ok(true)));
-        assert_eq!(replaces(Some("replace"), "metadata").unwrap_err().code().as_str(), "InvalidArgument");
+        assert_eq!(
+            replaces(Some("replace"), "metadata").unwrap_err().code().as_str(),
+            "InvalidArgument"
+        );
     }
 }

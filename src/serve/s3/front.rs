@@ -39,7 +39,12 @@ impl Front {
     }
 
     async fn answer(&self, request: Request) -> HttpResponse {
-        if let Err(error) = preauth::check(request.method(), request.uri(), request.headers(), &self.door.region) {
+        if let Err(error) = preauth::check(
+            request.method(),
+            request.uri(),
+            request.headers(),
+            &self.door.region,
+        ) {
             return error_response(error);
         }
         match self.authenticate.call(into_s3s(request)).await {
@@ -72,15 +77,24 @@ pub(super) async fn handle(State(front): State<Arc<Front>>, request: Request) ->
 /// Hands the body to s3s, through the framing check if it is `aws-chunked`.
 fn into_s3s(mut request: Request) -> s3s::HttpRequest {
     // An empty Authorization header is none; s3s calls it malformed.
-    if request.headers().get("authorization").is_some_and(HeaderValue::is_empty) {
+    if request
+        .headers()
+        .get("authorization")
+        .is_some_and(HeaderValue::is_empty)
+    {
         request.headers_mut().remove("authorization");
     }
-    let payload = request.headers().get("x-amz-content-sha256").map(HeaderValue::as_bytes);
+    let payload = request
+        .headers()
+        .get("x-amz-content-sha256")
+        .map(HeaderValue::as_bytes);
     let streaming = payload.is_some_and(|value| value.starts_with(b"STREAMING-"));
     let signed = !payload.is_some_and(|value| value.starts_with(b"STREAMING-UNSIGNED-"));
     request.map(|body| {
         if streaming {
-            Body::http_body_unsync(StreamBody::new(CheckedChunks::new(body, signed).map_ok(Frame::data)))
+            Body::http_body_unsync(StreamBody::new(
+                CheckedChunks::new(body, signed).map_ok(Frame::data),
+            ))
         } else {
             Body::http_body_unsync(body)
         }
@@ -120,24 +134,32 @@ async fn dress(response: HttpResponse, id: &str, method: &Method, uri: &Uri) -> 
 /// Adds to an error's XML what s3s leaves out: a message if there is none, `Region`, `Resource`, `RequestId`.
 async fn complete_error(body: Body, id: &str, uri: &Uri, headers: &HeaderMap) -> Body {
     // An error's body is a short text in memory, so this neither waits nor fails.
-    let Ok(collected) = body.collect().await else { return Body::empty() };
-    let mut xml = String::from_utf8_lossy(&collected.to_bytes()).into_owned();
-    if let Some(end) = xml.rfind("</Error>") {
-        xml.truncate(end);
-        if !xml.contains("<Message>") {
-            xml.push_str("<Message>The request was refused.</Message>");
-        }
-        if let Some(region) = headers.get(BUCKET_REGION).and_then(|value| value.to_str().ok()) {
-            xml.push_str(&format!("<Region>{}</Region>", escape(region)));
-        }
-        let resource = escape(uri.path());
-        xml.push_str(&format!("<Resource>{resource}</Resource><RequestId>{id}</RequestId></Error>"));
-    }
-    Body::from(xml)
+    let Ok(collected) = body.collect().await else {
+        return Body::empty();
+    };
+    let xml = String::from_utf8_lossy(&collected.to_bytes()).into_owned();
+    let Some((head, _)) = xml.rsplit_once("</Error>") else {
+        return Body::from(xml);
+    };
+    let message = if head.contains("<Message>") {
+        ""
+    } else {
+        "<Message>The request was refused.</Message>"
+    };
+    let region = headers.get(BUCKET_REGION).and_then(|value| value.to_str().ok());
+    let region = region
+        .map(|region| format!("<Region>{}</Region>", escape(region)))
+        .unwrap_or_default();
+    let resource = escape(uri.path());
+    Body::from(format!(
+        "{head}{message}{region}<Resource>{resource}</Resource><RequestId>{id}</RequestId></Error>"
+    ))
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
 }
 
 /// The error of an operation that s3s routes and the door does not have.

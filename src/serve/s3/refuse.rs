@@ -62,7 +62,10 @@ fn is_known(name: &str, value: &str) -> bool {
 
 /// Refuses headers that ask for what is not done here, and other owners than the caller.
 pub(super) fn check_headers(headers: &HeaderMap, account: &Namespace) -> S3Result<()> {
-    for (name, value) in headers.iter().filter(|(name, _)| name.as_str().starts_with("x-amz-")) {
+    for (name, value) in headers
+        .iter()
+        .filter(|(name, _)| name.as_str().starts_with("x-amz-"))
+    {
         let value = value.to_str().unwrap_or("?");
         if !is_known(name.as_str(), value) {
             return Err(not_implemented(&format!("The header {name}")));
@@ -99,7 +102,7 @@ pub(super) fn check_parameters(operation: &str, uri: &Uri) -> S3Result<()> {
     Ok(())
 }
 
-/// The error for a CopyObject or CompleteMultipartUpload that wants what the layers below cannot do.
+/// The error for a copy or completion that wants what the layers below cannot do.
 pub(super) fn header(name: &str) -> S3Error {
     not_implemented(&format!("The header {name}"))
 }
