@@ -3,6 +3,7 @@
 //! The modules are layers, from the ground up; a module uses only what stands below it
 //! (`tests/layers.rs` holds them to it).
 
+pub mod auth;
 pub mod bucket;
 pub mod cas;
 pub mod engine;
