@@ -6,6 +6,8 @@
 pub mod auth;
 pub mod bucket;
 pub mod cas;
+pub mod config;
 pub mod engine;
 pub mod store;
+pub mod telemetry;
 pub mod xet;
