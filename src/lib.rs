@@ -8,6 +8,7 @@ pub mod bucket;
 pub mod cas;
 pub mod config;
 pub mod engine;
+pub mod serve;
 pub mod store;
 pub mod telemetry;
 pub mod xet;
