@@ -166,7 +166,7 @@ impl Config {
         let config: Self = layers
             .merge(&environment)
             .extract()
-            .map_err(|error| ConfigError::from_figment(error, file, &environment))?;
+            .map_err(|error| ConfigError::from_figment(&error, file, &environment))?;
         config.check()
     }
 

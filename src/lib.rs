@@ -6,6 +6,7 @@
 pub mod auth;
 pub mod bucket;
 pub mod cas;
+pub mod cli;
 pub mod config;
 pub mod engine;
 pub mod serve;

@@ -82,7 +82,7 @@ pub enum ConfigError {
 impl ConfigError {
     /// Puts the library's error into our words. Only the first of several is told.
     pub(super) fn from_figment(
-        error: figment::Error,
+        error: &figment::Error,
         file: Option<&Path>,
         environment: &Environment,
     ) -> Self {
