@@ -184,7 +184,9 @@ async fn an_answer_that_is_not_taken_is_given_up() {
     struct Guard(Option<oneshot::Sender<()>>);
     impl Drop for Guard {
         fn drop(&mut self) {
-            drop(self.0.take().map(|sender| sender.send(())));
+            if let Some(sender) = self.0.take() {
+                let _ = sender.send(());
+            }
         }
     }
 

@@ -8,8 +8,7 @@ use s3s::{S3Error, S3Result};
 use crate::auth::Action;
 use crate::bucket::BucketError;
 
-use super::errors::access_denied;
-use super::front::operation_not_implemented;
+use super::errors::{access_denied, not_implemented};
 use super::gate::Call;
 use super::{S3Door, refuse};
 
@@ -50,7 +49,7 @@ impl S3Access for Access {
     async fn check(&self, context: &mut S3AccessContext<'_>) -> S3Result<()> {
         let operation = context.s3_op().name();
         let Some(action) = action(operation) else {
-            return Err(operation_not_implemented(operation));
+            return Err(not_implemented(&format!("The operation {operation}")));
         };
         refuse::check_parameters(operation, context.uri())?;
         let name = context.s3_path().get_bucket_name().map(ToOwned::to_owned);

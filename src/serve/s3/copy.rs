@@ -1,5 +1,7 @@
 //! `CopyObject`, and where copies come from.
 
+use std::collections::BTreeMap;
+
 use s3s::dto;
 use s3s::{S3Request, S3Response, S3Result};
 
@@ -8,10 +10,10 @@ use crate::bucket::{Attributes, BucketError, BucketId, CopySource, Object, Objec
 
 use super::asked::{Asked, AskedSource};
 use super::checksums::{asked_algorithm, set_checksums, type_of};
-use super::errors::{access_denied, invalid_argument, invalid_request};
+use super::errors::{access_denied, invalid_argument, invalid_request, not_implemented};
 use super::gate::Call;
 use super::objects::etag;
-use super::{S3Door, attributes, object_key, refuse};
+use super::{S3Door, attributes, object_key};
 
 /// A copy source that the caller may read.
 pub(super) struct Source {
@@ -65,6 +67,56 @@ fn replaces(directive: Option<&str>, name: &str) -> S3Result<bool> {
     }
 }
 
+/// What a copy says of itself where it does not say what its source does.
+struct Changes {
+    metadata: Option<Attributes>,
+    tags: Option<BTreeMap<String, String>>,
+    redirect: Option<String>,
+}
+
+impl Changes {
+    fn of(standard: Attributes, input: &mut dto::CopyObjectInput) -> S3Result<Self> {
+        let metadata = input
+            .metadata_directive
+            .as_ref()
+            .map(dto::MetadataDirective::as_str);
+        let tags = input
+            .tagging_directive
+            .as_ref()
+            .map(dto::TaggingDirective::as_str);
+        let tags = replaces(tags, "tagging")?.then(|| attributes::parse_tags(input.tagging.as_deref()));
+        let redirect = standard.website_redirect_location.clone();
+        let metadata = replaces(metadata, "metadata")?
+            .then(|| attributes::of_write(standard, input.metadata.take(), None));
+        Ok(Self {
+            metadata: metadata.transpose()?,
+            tags: tags.transpose()?,
+            redirect,
+        })
+    }
+
+    fn is_none(&self) -> bool {
+        self.metadata.is_none() && self.tags.is_none() && self.redirect.is_none()
+    }
+
+    /// The copy's attributes; `None` if they are the source's.
+    fn apply(self, source: Attributes) -> Option<Attributes> {
+        if self.is_none() && source.website_redirect_location.is_none() {
+            return None;
+        }
+        let tags = self.tags.unwrap_or_else(|| source.tags.clone());
+        // A redirect is never copied. Source: S3 API reference, `CopyObject`.
+        let copied = Attributes {
+            website_redirect_location: self.redirect,
+            ..source
+        };
+        Some(Attributes {
+            tags,
+            ..self.metadata.unwrap_or(copied)
+        })
+    }
+}
+
 /// Copies an object.
 pub(super) async fn object(
     door: &S3Door,
@@ -77,26 +129,11 @@ pub(super) async fn object(
         conditions,
         ..
     } = asked;
-    let input = request.input;
-    let id = door.resolve_bucket(&caller, &input.bucket)?;
-    let key = object_key(&input.key)?;
+    let id = door.resolve_bucket(&caller, &request.input.bucket)?;
+    let key = object_key(&request.input.key)?;
     let source = Source::resolve(door, &caller, source).await?;
-    let new_metadata = replaces(
-        input
-            .metadata_directive
-            .as_ref()
-            .map(dto::MetadataDirective::as_str),
-        "metadata",
-    )?;
-    let new_tags = replaces(
-        input
-            .tagging_directive
-            .as_ref()
-            .map(dto::TaggingDirective::as_str),
-        "tagging",
-    )?;
-    let redirect = standard.website_redirect_location.clone();
-    if source.bucket == id && source.asked.key == key && !new_metadata && !new_tags && redirect.is_none() {
+    let changes = Changes::of(standard, &mut request.input)?;
+    if source.bucket == id && source.asked.key == key && changes.is_none() {
         return Err(invalid_request(
             "This copy request is illegal because it is trying to copy an object to itself without changing the \
              object's metadata, storage class, website redirect location or encryption attributes.",
@@ -110,28 +147,14 @@ pub(super) async fn object(
             .any(|checksum| checksum.algorithm == algorithm)
     {
         // A copy moves no bytes, so there is nothing to take another checksum over.
-        return Err(refuse::header(
-            "x-amz-checksum-algorithm (other than the source has)",
+        return Err(not_implemented(
+            "The header x-amz-checksum-algorithm, with another than the source has,",
         ));
-    }
-    let tags = attributes::parse_tags(input.tagging.as_deref().filter(|_| new_tags))?;
-    let mut attributes = None;
-    if new_metadata || new_tags || redirect.is_some() {
-        let base: Attributes = if new_metadata {
-            attributes::of_write(standard, input.metadata, None)?
-        } else {
-            Attributes {
-                website_redirect_location: redirect,
-                ..present.attributes.clone()
-            }
-        };
-        let tags = if new_tags { tags } else { present.attributes.tags };
-        attributes = Some(Attributes { tags, ..base });
     }
     let copy = ObjectCopy {
         source: source.into_copy_source(),
         key,
-        attributes,
+        attributes: changes.apply(present.attributes),
         condition: conditions.etag,
     };
     let object = door.buckets.copy(&id, copy).await?;

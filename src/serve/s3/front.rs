@@ -15,7 +15,6 @@ use s3s::{Body, HttpResponse, S3Error};
 use tracing::Instrument as _;
 
 use super::chunked::CheckedChunks;
-use super::errors::not_implemented;
 use super::{S3Door, gate, preauth};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
@@ -160,11 +159,6 @@ fn escape(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")
-}
-
-/// The error of an operation that s3s routes and the door does not have.
-pub(super) fn operation_not_implemented(name: &str) -> S3Error {
-    not_implemented(&format!("The operation {name}"))
 }
 
 #[cfg(test)]

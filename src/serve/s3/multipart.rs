@@ -1,7 +1,7 @@
 //! Multipart uploads: begin, complete, abort, list.
 
 use s3s::dto;
-use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
+use s3s::{S3Request, S3Response, S3Result, s3_error};
 
 use crate::bucket::limits::PARTS_MAX;
 use crate::bucket::{
@@ -13,7 +13,7 @@ use super::S3Door;
 use super::buckets::owner;
 use super::checksums::{self, set_checksums, type_of};
 use super::encoding::encode_url;
-use super::errors::{invalid_argument, invalid_request, no_such_upload};
+use super::errors::{invalid_argument, invalid_request, malformed_xml, no_such_upload};
 use super::gate::Call;
 use super::listing::{Names, non_empty, page_size};
 use super::objects::etag;
@@ -109,11 +109,6 @@ fn completed(object: &Object) -> dto::CompleteMultipartUploadOutput {
     };
     set_checksums!(output, &object.checksums, object.parts.len());
     output
-}
-
-fn malformed_xml() -> S3Error {
-    let message = "The XML you provided was not well-formed or did not validate against our published schema";
-    S3Error::with_message(S3ErrorCode::MalformedXML, message)
 }
 
 /// The checksums of an s3s part or completion, with their algorithms.

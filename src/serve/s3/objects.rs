@@ -17,7 +17,7 @@ use crate::bucket::{
 
 use super::asked::Asked;
 use super::checksums::{set_checksums, type_of};
-use super::errors::{custom, invalid_request, not_implemented};
+use super::errors::{invalid_request, malformed_xml, not_implemented};
 use super::front::OverrideStatus;
 use super::gate::Call;
 use super::{S3Door, attributes, conditions, object_key, ranges, refuse, upload};
@@ -310,7 +310,7 @@ pub(super) async fn delete_many(
     let id = door.resolve_bucket(&caller, &request.input.bucket)?;
     let dto::Delete { objects, quiet } = request.input.delete;
     if objects.is_empty() || objects.len() > DELETE_KEYS_MAX {
-        return Err(malformed_delete());
+        return Err(malformed_xml());
     }
     let mut outcomes: Vec<(dto::ObjectIdentifier, Option<S3Error>)> = Vec::with_capacity(objects.len());
     let (mut deletes, mut places) = (Vec::new(), Vec::new());
@@ -330,11 +330,6 @@ pub(super) async fn delete_many(
         outcomes[place].1 = result.err().map(S3Error::from);
     }
     Ok(S3Response::new(delete_output(outcomes, quiet.unwrap_or(false))))
-}
-
-fn malformed_delete() -> S3Error {
-    let message = "The XML you provided was not well-formed or did not validate against our published schema";
-    custom("MalformedXML", StatusCode::BAD_REQUEST, message)
 }
 
 fn delete_of(object: &dto::ObjectIdentifier) -> S3Result<ObjectDelete> {

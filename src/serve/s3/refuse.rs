@@ -3,7 +3,7 @@
 //! Works by what is known, not by what is unknown: an `x-amz-` header that this file does not name is refused.
 
 use axum::http::{HeaderMap, Uri};
-use s3s::{S3Error, S3Result};
+use s3s::S3Result;
 
 use crate::bucket::Namespace;
 
@@ -100,11 +100,6 @@ pub(super) fn check_parameters(operation: &str, uri: &Uri) -> S3Result<()> {
         }
     }
     Ok(())
-}
-
-/// The error for a copy or completion that wants what the layers below cannot do.
-pub(super) fn header(name: &str) -> S3Error {
-    not_implemented(&format!("The header {name}"))
 }
 
 #[cfg(test)]

@@ -83,10 +83,16 @@ impl Signer {
         signed.sort();
         let names: Vec<&str> = signed.iter().map(|(name, _)| name.as_str()).collect();
         let names = names.join(";");
-        let lines: String = signed
+        let lines: Vec<String> = signed
             .iter()
-            .map(|(name, value)| format!("{name}:{value}\n"))
+            .map(|(name, value)| {
+                format!(
+                    "{name}:{value}
+"
+                )
+            })
             .collect();
+        let lines = lines.concat();
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let mut pairs: Vec<String> = query_pairs(Some(query))
             .iter()
