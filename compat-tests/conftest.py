@@ -27,6 +27,15 @@ def xetgate(tmp_path_factory) -> server.Server:
     running.stop()
 
 
+@pytest.fixture
+def own_server(tmp_path) -> server.Server:
+    """A running server for one test, which may kill it; it does not outlive the test, however that ends."""
+    running = server.Server(tmp_path / "data", tmp_path / "log").start()
+    yield running
+    if running.process:
+        running.kill()
+
+
 @pytest.fixture(scope="session")
 def s3(xetgate):
     """boto3 as a user gets it: endpoint, credential and region, no Config."""
@@ -59,11 +68,16 @@ def bucket(s3, new_name) -> str:
     return name
 
 
+def _server_of(item) -> server.Server | None:
+    used = getattr(item, "funcargs", {})
+    return used.get("own_server") or used.get("xetgate")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     """A failing test shows the end of the server's log."""
     report = yield
-    running = item.funcargs.get("xetgate") if hasattr(item, "funcargs") else None
+    running = _server_of(item)
     if report.failed and running is not None:
         report.sections.append(("end of the server's log", running.log_tail()))
     return report

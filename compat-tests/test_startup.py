@@ -22,11 +22,9 @@ def test_a_second_process_on_the_same_folder_is_refused_by_name(xetgate, s3, buc
     assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"before"
 
 
-def test_a_folder_is_free_again_after_a_kill(tmp_path):
-    one = server.Server(tmp_path / "data", tmp_path / "log").start()
-    one.kill()
-    one.start()
-    one.stop()
+def test_a_folder_is_free_again_after_a_kill(own_server):
+    own_server.kill()
+    own_server.start()
 
 
 def test_a_port_in_use_is_refused_by_number(tmp_path):
@@ -68,11 +66,10 @@ def test_a_data_folder_that_cannot_be_made_is_named(tmp_path):
     assert str(folder) in refusal(server.run_to_exit(server.free_port(), folder))
 
 
-def test_sigterm_ends_an_idle_server_cleanly(tmp_path):
-    server.Server(tmp_path / "data", tmp_path / "log").start().stop()
+def test_sigterm_ends_an_idle_server_cleanly(own_server):
+    own_server.stop()
 
 
-def test_sigterm_ends_a_server_with_an_idle_connection(tmp_path):
-    running = server.Server(tmp_path / "data", tmp_path / "log").start()
-    with socket.create_connection(("127.0.0.1", running.port)):
-        running.stop()
+def test_sigterm_ends_a_server_with_an_idle_connection(own_server):
+    with socket.create_connection(("127.0.0.1", own_server.port)):
+        own_server.stop()
