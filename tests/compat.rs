@@ -4,6 +4,8 @@
 //! `target/`, one for each content of that file, so that later runs need no network. Nothing is skipped in silence:
 //! without Python, or when pytest finds no test, this fails and says what to do.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -106,6 +106,10 @@ pub(super) fn run(args: &ServeArgs, vars: &[(String, String)]) -> Result<(), Ser
         .enable_all()
         .build()
         .map_err(ServeError::Runtime)?;
+    // Before anything can be reached: whoever can connect may also tell us to stop, and expects a clean end.
+    let told = runtime
+        .block_on(async { Told::new() })
+        .map_err(ServeError::Runtime)?;
     let listener = runtime.block_on(Listener::bind(config.s3.listen, limits(&config)));
     let listener = listener.map_err(|error| ServeError::Listen { error })?;
     let buckets = open_store(&runtime, &folder, &ambient)?;
@@ -116,14 +120,10 @@ pub(super) fn run(args: &ServeArgs, vars: &[(String, String)]) -> Result<(), Ser
         region: config.s3.region.clone(),
     };
     let router = observed(s3::router(door), "s3", ambient);
-    let served = runtime.block_on(async {
-        let told = Told::new().map_err(ServeError::Runtime)?;
-        announce(&config, &folder, listener.address(), root.as_ref());
-        serve(listener, router, told).await;
-        Ok(())
-    });
+    announce(&config, &folder, listener.address(), root.as_ref());
+    runtime.block_on(serve(listener, router, told));
     runtime.shutdown_timeout(BLOCKING_GRACE);
-    served
+    Ok(())
 }
 
 /// The configuration, flags included.

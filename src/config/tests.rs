@@ -114,7 +114,8 @@ fn the_environment_lies_over_the_file() {
 
 #[test]
 fn every_refusal_is_one_line_that_names_key_and_place() {
-    let table: [(&str, &[(&str, &str)], &str); 11] = [
+    type Vars<'a> = &'a [(&'a str, &'a str)];
+    let table: [(&str, Vars<'_>, &str); 11] = [
         (
             "datadir = 1",
             &[],

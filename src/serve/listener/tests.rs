@@ -196,7 +196,7 @@ async fn an_answer_that_is_not_taken_is_given_up() {
         let guard = guard.lock().unwrap().take();
         Body::from_stream(futures::stream::repeat_with(move || {
             let _held = &guard;
-            Ok::<_, Infallible>(Bytes::from_static(&[0; 65536]))
+            Ok::<_, Infallible>(Bytes::from(vec![0; 65536]))
         }))
     };
     let limits = Limits {
