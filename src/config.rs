@@ -58,9 +58,7 @@ impl TryFrom<String> for Mode {
     fn try_from(text: String) -> Result<Self, String> {
         match text.as_str() {
             "standalone" => Ok(Self::Standalone),
-            other => Err(format!(
-                "mode {other:?} does not exist in this version, only \"standalone\" does"
-            )),
+            other => Err(format!("mode {other:?} does not exist in this version, only \"standalone\" does")),
         }
     }
 }
@@ -88,11 +86,7 @@ pub struct S3Config {
 impl Default for S3Config {
     fn default() -> Self {
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 9000));
-        Self {
-            listen,
-            region: "us-east-1".to_owned(),
-            max_connections: 1024,
-        }
+        Self { listen, region: "us-east-1".to_owned(), max_connections: 1024 }
     }
 }
 
@@ -110,11 +104,7 @@ pub struct ServerConfig {
 
 impl Default for ServerConfig {
     fn default() -> Self {
-        Self {
-            shutdown_grace_secs: 30,
-            header_timeout_secs: 30,
-            stall_timeout_secs: 60,
-        }
+        Self { shutdown_grace_secs: 30, header_timeout_secs: 30, stall_timeout_secs: 60 }
     }
 }
 
@@ -131,10 +121,7 @@ pub struct LogConfig {
 impl Default for LogConfig {
     fn default() -> Self {
         // s3s logs what it was sent, signatures included.
-        Self {
-            format: LogFormat::Text,
-            filter: "info,s3s=off".to_owned(),
-        }
+        Self { format: LogFormat::Text, filter: "info,s3s=off".to_owned() }
     }
 }
 
@@ -157,10 +144,7 @@ impl Config {
         let environment = Environment::of(vars);
         let mut layers = Figment::from(Serialized::defaults(Self::default()));
         if let Some(path) = file {
-            let read = |error| ConfigError::Read {
-                path: path.to_owned(),
-                error,
-            };
+            let read = |error| ConfigError::Read { path: path.to_owned(), error };
             layers = layers.merge(Toml::string(&std::fs::read_to_string(path).map_err(read)?));
         }
         let config: Self = layers
@@ -186,11 +170,7 @@ impl Config {
 
 /// The root credential as the environment gives it.
 pub fn root_given(vars: &[(String, String)]) -> RootGiven {
-    let var = |name: &str| {
-        vars.iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.clone())
-    };
+    let var = |name: &str| vars.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
     RootGiven {
         user: var(root::USER_VAR),
         access_key_id: var(root::ACCESS_KEY_ID_VAR),
@@ -203,10 +183,7 @@ pub fn root_given(vars: &[(String, String)]) -> RootGiven {
 /// to be ignored. Source: XDG Base Directory Specification.)
 pub fn default_data_dir(vars: &[(String, String)]) -> Result<PathBuf, ConfigError> {
     let absolute = |name: &str| {
-        let value = vars
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| PathBuf::from(value));
+        let value = vars.iter().find(|(key, _)| key == name).map(|(_, value)| PathBuf::from(value));
         value.filter(|path| path.is_absolute())
     };
     absolute("XDG_DATA_HOME")

@@ -18,9 +18,7 @@ const NO_TESTS: i32 = 5;
 
 /// Runs a command whose output is for whoever watches; panics with `hint` if it fails.
 fn run(command: &mut Command, hint: &str) {
-    let status = command
-        .status()
-        .unwrap_or_else(|error| panic!("{command:?}: {error}\n{hint}"));
+    let status = command.status().unwrap_or_else(|error| panic!("{command:?}: {error}\n{hint}"));
     assert!(status.success(), "{command:?}: {status}\n{hint}");
 }
 
@@ -40,22 +38,9 @@ fn python(root: &Path) -> PathBuf {
     if venv.exists() {
         fs::remove_dir_all(&venv).unwrap();
     }
-    run(
-        Command::new("python3").args(["-m", "venv"]).arg(&venv),
-        INSTALL_HINT,
-    );
-    let pip = [
-        "-m",
-        "pip",
-        "install",
-        "--disable-pip-version-check",
-        "--quiet",
-        "--requirement",
-    ];
-    run(
-        Command::new(&python).args(pip).arg(&requirements),
-        "pip could not install the pinned packages",
-    );
+    run(Command::new("python3").args(["-m", "venv"]).arg(&venv), INSTALL_HINT);
+    let pip = ["-m", "pip", "install", "--disable-pip-version-check", "--quiet", "--requirement"];
+    run(Command::new(&python).args(pip).arg(&requirements), "pip could not install the pinned packages");
     fs::write(finished, "").unwrap();
     python
 }
@@ -69,13 +54,6 @@ fn published_clients_work_against_the_binary() {
         .env("XETGATE_BIN", env!("CARGO_BIN_EXE_xetgate"))
         .status()
         .unwrap();
-    assert_ne!(
-        status.code(),
-        Some(NO_TESTS),
-        "pytest found no test in compat-tests"
-    );
-    assert!(
-        status.success(),
-        "pytest: {status}; its own output, above, tells why"
-    );
+    assert_ne!(status.code(), Some(NO_TESTS), "pytest found no test in compat-tests");
+    assert!(status.success(), "pytest: {status}; its own output, above, tells why");
 }

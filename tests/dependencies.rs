@@ -34,10 +34,7 @@ fn read(name: &str) -> String {
 
 /// Whether an SPDX expression (or the older `A/B` for "or") can be met with the allowed licences.
 fn is_allowed(expression: &str) -> bool {
-    let spaced = expression
-        .replace('(', " ( ")
-        .replace(')', " ) ")
-        .replace('/', " OR ");
+    let spaced = expression.replace('(', " ( ").replace(')', " ) ").replace('/', " OR ");
     let words: Vec<_> = spaced.split_whitespace().collect();
     let mut at = 0;
     let allowed = any_of(&words, &mut at);
@@ -106,9 +103,7 @@ fn caret_end(([major, minor, patch], written): (Version, usize)) -> Version {
 fn meets(have: Version, requirement: &str) -> bool {
     requirement.split(',').all(|part| {
         let part = part.trim();
-        let digits = part
-            .find(|c: char| c.is_ascii_digit())
-            .unwrap_or_else(|| panic!("{requirement:?}"));
+        let digits = part.find(|c: char| c.is_ascii_digit()).unwrap_or_else(|| panic!("{requirement:?}"));
         let asked = version(&part[digits..]);
         match part[..digits].trim() {
             ">=" => have >= asked.0,
@@ -127,69 +122,33 @@ fn meets(have: Version, requirement: &str) -> bool {
 fn locked() -> Vec<(String, String, Option<String>)> {
     let lock = read("Cargo.lock");
     let value = |package: &str, key: &str| {
-        let line = package
-            .lines()
-            .find_map(|line| line.strip_prefix(&format!("{key} = \"")));
+        let line = package.lines().find_map(|line| line.strip_prefix(&format!("{key} = \"")));
         line.map(|rest| rest.trim_end_matches('"').to_owned())
     };
     let packages = lock.split("[[package]]").skip(1);
-    packages
-        .map(|p| {
-            (
-                value(p, "name").unwrap(),
-                value(p, "version").unwrap(),
-                value(p, "source"),
-            )
-        })
-        .collect()
+    packages.map(|p| (value(p, "name").unwrap(), value(p, "version").unwrap(), value(p, "source"))).collect()
 }
 
 #[test]
 fn every_licence_may_be_shipped() {
     let rustc = Command::new("rustc").arg("-vV").output().unwrap();
     let rustc = String::from_utf8(rustc.stdout).unwrap();
-    let host = rustc
-        .lines()
-        .find_map(|line| line.strip_prefix("host: "))
-        .unwrap();
+    let host = rustc.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
     // Only the packages of this platform: others are not built, so need not have been fetched.
-    let arguments = [
-        "metadata",
-        "--format-version",
-        "1",
-        "--locked",
-        "--offline",
-        "--filter-platform",
-        host,
-    ];
-    let metadata = Command::new(env!("CARGO"))
-        .args(arguments)
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output();
+    let arguments = ["metadata", "--format-version", "1", "--locked", "--offline", "--filter-platform", host];
+    let metadata =
+        Command::new(env!("CARGO")).args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).output();
     let metadata = metadata.unwrap();
-    assert!(
-        metadata.status.success(),
-        "{}",
-        String::from_utf8_lossy(&metadata.stderr)
-    );
+    assert!(metadata.status.success(), "{}", String::from_utf8_lossy(&metadata.stderr));
     let metadata: serde_json::Value = serde_json::from_slice(&metadata.stdout).unwrap();
     let packages = metadata["packages"].as_array().unwrap();
     assert!(packages.len() > 50, "the metadata holds all packages");
     let refused: Vec<_> = packages
         .iter()
         .filter(|package| !package["license"].as_str().is_some_and(is_allowed))
-        .map(|package| {
-            format!(
-                "{} {}: {}",
-                package["name"], package["version"], package["license"]
-            )
-        })
+        .map(|package| format!("{} {}: {}", package["name"], package["version"], package["license"]))
         .collect();
-    assert!(
-        refused.is_empty(),
-        "licences that may not be shipped:\n{}",
-        refused.join("\n")
-    );
+    assert!(refused.is_empty(), "licences that may not be shipped:\n{}", refused.join("\n"));
 }
 
 #[test]
@@ -209,17 +168,13 @@ fn no_dependency_has_a_known_flaw() {
     let table = read(".ci/advisories.tsv");
     let mut flaws = Vec::new();
     for line in table.lines().filter(|line| !line.starts_with('#')) {
-        let [package, id, kind, fine] = line.split('\t').collect::<Vec<_>>()[..] else {
-            panic!("{line:?}")
-        };
-        let accepted = ADVISORIES_ACCEPTED
-            .iter()
-            .any(|(name, accepted, _)| (*name, *accepted) == (package, id));
+        let [package, id, kind, fine] = line.split('\t').collect::<Vec<_>>()[..] else { panic!("{line:?}") };
+        let accepted =
+            ADVISORIES_ACCEPTED.iter().any(|(name, accepted, _)| (*name, *accepted) == (package, id));
         for (_, text, _) in locked.iter().filter(|(name, ..)| name == package && !accepted) {
             let have = version(text).0;
-            let is_fine = fine
-                .split('|')
-                .any(|requirement| !requirement.is_empty() && meets(have, requirement));
+            let is_fine =
+                fine.split('|').any(|requirement| !requirement.is_empty() && meets(have, requirement));
             if !is_fine {
                 flaws.push(format!("{package} {text}: {id} ({kind}; fine are {fine:?})"));
             }
@@ -230,36 +185,18 @@ fn no_dependency_has_a_known_flaw() {
 
 #[test]
 fn the_checks_can_tell_good_from_bad() {
-    for good in [
-        "MIT",
-        "MIT/Apache-2.0",
-        "GPL-3.0 OR MIT",
-        "(MIT OR GPL-3.0) AND Unicode-3.0",
-        "MIT AND 0BSD",
-    ] {
+    for good in
+        ["MIT", "MIT/Apache-2.0", "GPL-3.0 OR MIT", "(MIT OR GPL-3.0) AND Unicode-3.0", "MIT AND 0BSD"]
+    {
         assert!(is_allowed(good), "{good}");
     }
-    for bad in [
-        "",
-        "GPL-3.0",
-        "MIT AND GPL-3.0",
-        "MIT OR",
-        "Apache-2.0 WITH Other",
-        "(MIT",
-    ] {
+    for bad in ["", "GPL-3.0", "MIT AND GPL-3.0", "MIT OR", "Apache-2.0 WITH Other", "(MIT"] {
         let allowed = is_allowed(bad);
         assert!(!allowed, "{bad}");
     }
-    for good in [
-        ">= 1.2.3",
-        "^1.0",
-        "1.2",
-        "> 1.2.2, < 2",
-        "~1.2.0",
-        "<= 1.2.3",
-        "= 1.2.3",
-        ">=1.0.0-alpha.1",
-    ] {
+    for good in
+        [">= 1.2.3", "^1.0", "1.2", "> 1.2.2, < 2", "~1.2.0", "<= 1.2.3", "= 1.2.3", ">=1.0.0-alpha.1"]
+    {
         assert!(meets([1, 2, 3], good), "{good}");
     }
     for bad in [">= 1.2.4", "^0.3", "1.3", "< 1.2.3", "~1.1.0", "2"] {

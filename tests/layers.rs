@@ -42,10 +42,7 @@ fn rust_files(folder: &str) -> Vec<PathBuf> {
 fn module_of(file: &Path) -> Vec<String> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let inside = file.strip_prefix(source).unwrap().with_extension("");
-    let mut path: Vec<_> = inside
-        .iter()
-        .map(|part| part.to_str().unwrap().to_owned())
-        .collect();
+    let mut path: Vec<_> = inside.iter().map(|part| part.to_str().unwrap().to_owned()).collect();
     if matches!(path.last().map(String::as_str), Some("mod" | "lib")) {
         path.pop();
     }
@@ -56,28 +53,18 @@ fn module_of(file: &Path) -> Vec<String> {
 fn tokens(text: &str) -> Vec<String> {
     let chars: Vec<char> = text.chars().collect();
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
-    let starts = |at: usize, what: &str| {
-        what.chars()
-            .enumerate()
-            .all(|(i, c)| chars.get(at + i) == Some(&c))
-    };
+    let starts = |at: usize, what: &str| what.chars().enumerate().all(|(i, c)| chars.get(at + i) == Some(&c));
     let mut tokens = Vec::new();
     let mut at = 0;
     while at < chars.len() {
         if starts(at, "//") {
-            at = (at..chars.len())
-                .find(|&i| chars[i] == '\n')
-                .unwrap_or(chars.len());
+            at = (at..chars.len()).find(|&i| chars[i] == '\n').unwrap_or(chars.len());
         } else if starts(at, "/*") {
-            at = (at..chars.len())
-                .find(|&i| starts(i, "*/"))
-                .map_or(chars.len(), |end| end + 2);
+            at = (at..chars.len()).find(|&i| starts(i, "*/")).map_or(chars.len(), |end| end + 2);
         } else if let Some(end) = literal_end(&chars, at) {
             at = end;
         } else if is_word(chars[at]) {
-            let end = (at..chars.len())
-                .find(|&i| !is_word(chars[i]))
-                .unwrap_or(chars.len());
+            let end = (at..chars.len()).find(|&i| !is_word(chars[i])).unwrap_or(chars.len());
             tokens.push(chars[at..end].iter().collect());
             at = end;
         } else if starts(at, "::") {
@@ -96,10 +83,7 @@ fn tokens(text: &str) -> Vec<String> {
 /// Where the string or character that begins here ends; `None` if none begins here.
 fn literal_end(chars: &[char], at: usize) -> Option<usize> {
     let before_is_word = at > 0 && (chars[at - 1].is_alphanumeric() || chars[at - 1] == '_');
-    let prefix = chars[at..]
-        .iter()
-        .take_while(|c| matches!(c, 'b' | 'r' | 'c'))
-        .count();
+    let prefix = chars[at..].iter().take_while(|c| matches!(c, 'b' | 'r' | 'c')).count();
     let hashes = chars[at + prefix..].iter().take_while(|c| **c == '#').count();
     let quote = at + prefix + hashes;
     if prefix > 0
@@ -107,9 +91,7 @@ fn literal_end(chars: &[char], at: usize) -> Option<usize> {
         && chars[at..at + prefix].contains(&'r')
         && chars.get(quote) == Some(&'"')
     {
-        let close: Vec<char> = std::iter::once('"')
-            .chain(std::iter::repeat_n('#', hashes))
-            .collect();
+        let close: Vec<char> = std::iter::once('"').chain(std::iter::repeat_n('#', hashes)).collect();
         return (quote + 1..chars.len())
             .find(|&i| chars[i..].starts_with(&close))
             .map(|end| end + close.len());
@@ -153,11 +135,7 @@ fn paths(text: &str, here: &[String]) -> Vec<Vec<String>> {
                 }
                 let mut base: Vec<String> = Vec::new();
                 if token == "super" {
-                    base.extend(
-                        here.iter()
-                            .cloned()
-                            .chain(inline.iter().map(|(_, name)| name.clone())),
-                    );
+                    base.extend(here.iter().cloned().chain(inline.iter().map(|(_, name)| name.clone())));
                     base.pop();
                 }
                 tree(&tokens, at + 2, &base, &mut found);
@@ -179,11 +157,7 @@ fn tree(tokens: &[String], mut at: usize, base: &[String], found: &mut Vec<Vec<S
             Some("{") => {
                 at += 1;
                 while tokens.get(at).is_some_and(|token| token != "}") {
-                    at = if tokens[at] == "," {
-                        at + 1
-                    } else {
-                        tree(tokens, at, &path, found)
-                    };
+                    at = if tokens[at] == "," { at + 1 } else { tree(tokens, at, &path, found) };
                 }
                 return at + 1;
             }
@@ -198,11 +172,7 @@ fn tree(tokens: &[String], mut at: usize, base: &[String], found: &mut Vec<Vec<S
     }
     found.push(path);
     // `as name` belongs to the path.
-    if tokens.get(at).is_some_and(|next| next == "as") {
-        at + 2
-    } else {
-        at
-    }
+    if tokens.get(at).is_some_and(|next| next == "as") { at + 2 } else { at }
 }
 
 /// Why a module must not use a path; `None` if it may.
@@ -240,9 +210,8 @@ fn no_arrow_runs_up_or_sideways() {
         let here = module_of(&file);
         let text = fs::read_to_string(&file).unwrap();
         if here == ["main"] {
-            let outside = tokens(&text)
-                .windows(3)
-                .any(|w| w[0] == "xetgate" && w[1] == "::" && w[2] != "cli");
+            let outside =
+                tokens(&text).windows(3).any(|w| w[0] == "xetgate" && w[1] == "::" && w[2] != "cli");
             assert!(!outside, "main.rs opens the door of cli and knows nothing else");
             continue;
         }
@@ -252,11 +221,7 @@ fn no_arrow_runs_up_or_sideways() {
             }
         }
     }
-    assert!(
-        wrong.is_empty(),
-        "arrows that run up or sideways:\n{}",
-        wrong.join("\n")
-    );
+    assert!(wrong.is_empty(), "arrows that run up or sideways:\n{}", wrong.join("\n"));
 }
 
 #[test]
@@ -284,10 +249,7 @@ fn src_shows_the_layers_and_nothing_else() {
 /// The reader itself: what it finds in a text, for the module `serve::hub`.
 fn seen(text: &str) -> Vec<String> {
     let here = ["serve", "hub"].map(str::to_owned);
-    paths(text, &here)
-        .into_iter()
-        .map(|path| path.join("::"))
-        .collect()
+    paths(text, &here).into_iter().map(|path| path.join("::")).collect()
 }
 
 #[test]
@@ -297,10 +259,7 @@ fn paths_are_found_wherever_they_stand() {
         ["a::b", "a::c::d", "a::c::self", "a::f::*"]
     );
     assert_eq!(seen("use crate::{a, b::c};"), ["a", "b::c"]);
-    assert_eq!(
-        seen("fn f() -> crate::a::B<'a> { super::s3::x() }"),
-        ["a::B", "serve::s3::x"]
-    );
+    assert_eq!(seen("fn f() -> crate::a::B<'a> { super::s3::x() }"), ["a::B", "serve::s3::x"]);
     assert_eq!(seen("pub use super::super::bucket::X;"), ["bucket::X"]);
     assert_eq!(
         seen("mod tests { use super::*; use super::super::s3; } use super::s3;"),
@@ -308,10 +267,7 @@ fn paths_are_found_wherever_they_stand() {
     );
     let hidden = "// crate::a\n/* crate::b */ let _ = (\"crate::c \\\" crate::d\", r#\"crate::e\" \"#, '\"'); crate::f";
     assert_eq!(seen(hidden), ["f"]);
-    assert_eq!(
-        seen("pub(crate) fn f() {} pub(in crate::serve) struct S;"),
-        ["serve"]
-    );
+    assert_eq!(seen("pub(crate) fn f() {} pub(in crate::serve) struct S;"), ["serve"]);
 }
 
 #[test]

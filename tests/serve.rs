@@ -20,10 +20,7 @@ fn command(home: &Path, args: &[&str], vars: &[(&str, &str)]) -> Command {
     command.env_clear().env("HOME", home).envs(vars.iter().copied());
     command.env("XETGATE__S3__LISTEN", "127.0.0.1:0");
     command.arg("serve").args(args);
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
@@ -49,10 +46,7 @@ fn refusal(home: &Path, args: &[&str], vars: &[(&str, &str)]) -> String {
     assert_eq!(status.code(), Some(1), "{err}");
     assert_eq!(out, "");
     assert_eq!(err.lines().count(), 1, "{err}");
-    err.strip_prefix("xetgate: ")
-        .unwrap_or_else(|| panic!("{err}"))
-        .trim_end()
-        .to_owned()
+    err.strip_prefix("xetgate: ").unwrap_or_else(|| panic!("{err}")).trim_end().to_owned()
 }
 
 /// A gateway that runs until this is dropped.
@@ -69,17 +63,10 @@ impl Gateway {
         let stderr = child.stderr.take().unwrap();
         let (sender, lines) = mpsc::channel();
         std::thread::spawn(move || {
-            BufReader::new(stderr)
-                .lines()
-                .map_while(Result::ok)
-                .try_for_each(|line| sender.send(line))
+            BufReader::new(stderr).lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
         });
-        let mut gateway = Self {
-            child,
-            address: SocketAddr::from(([0; 4], 0)),
-            banner: String::new(),
-            lines,
-        };
+        let mut gateway =
+            Self { child, address: SocketAddr::from(([0; 4], 0)), banner: String::new(), lines };
         let line = gateway.line_with("listening");
         let (_, rest) = line.split_once("127.0.0.1:").expect("the line tells the address");
         let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
@@ -92,10 +79,7 @@ impl Gateway {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let line = self
-                .lines
-                .recv_timeout(left)
-                .unwrap_or_else(|_| panic!("no line with {part:?}"));
+            let line = self.lines.recv_timeout(left).unwrap_or_else(|_| panic!("no line with {part:?}"));
             if line.contains(part) {
                 return line;
             }
@@ -104,10 +88,8 @@ impl Gateway {
 
     fn signal(&self, name: &str) {
         // The shell's own `kill`: a machine may have no other.
-        let sent = Command::new("sh")
-            .args(["-c", &format!("kill -{name} {}", self.child.id())])
-            .status()
-            .unwrap();
+        let sent =
+            Command::new("sh").args(["-c", &format!("kill -{name} {}", self.child.id())]).status().unwrap();
         assert!(sent.success());
     }
 
@@ -115,12 +97,7 @@ impl Gateway {
     fn stop(&mut self, signal: &str) -> Option<i32> {
         self.signal(signal);
         let code = wait(&mut self.child).code();
-        self.child
-            .stdout
-            .take()
-            .unwrap()
-            .read_to_string(&mut self.banner)
-            .unwrap();
+        self.child.stdout.take().unwrap().read_to_string(&mut self.banner).unwrap();
         code
     }
 }
@@ -147,42 +124,18 @@ fn a_first_start_needs_nothing_and_a_second_uses_the_same_credential() {
     assert_eq!((mode(&data_dir), mode(&file)), (0o700, 0o600));
     let credential = fs::read_to_string(&file).unwrap();
     let value = |key: &str| {
-        let line = credential
-            .lines()
-            .find_map(|line| line.strip_prefix(&format!("{key} = \"")));
+        let line = credential.lines().find_map(|line| line.strip_prefix(&format!("{key} = \"")));
         line.and_then(|rest| rest.strip_suffix('"')).unwrap().to_owned()
     };
-    assert!(
-        first
-            .banner
-            .contains(&format!("S3 endpoint  http://{}", first.address)),
-        "{}",
-        first.banner
-    );
-    assert!(
-        first
-            .banner
-            .contains(&format!("AWS_ACCESS_KEY_ID={} ", value("access_key_id")))
-    );
-    assert!(
-        !first.banner.contains(&value("secret_access_key")),
-        "no terminal, no secret"
-    );
+    assert!(first.banner.contains(&format!("S3 endpoint  http://{}", first.address)), "{}", first.banner);
+    assert!(first.banner.contains(&format!("AWS_ACCESS_KEY_ID={} ", value("access_key_id"))));
+    assert!(!first.banner.contains(&value("secret_access_key")), "no terminal, no secret");
 
     // What the banner says to paste does read the secret.
-    let keys = first
-        .banner
-        .lines()
-        .find_map(|line| line.trim().split_once(" aws "))
-        .unwrap()
-        .0
-        .to_owned();
+    let keys = first.banner.lines().find_map(|line| line.trim().split_once(" aws ")).unwrap().0.to_owned();
     let script = format!("{keys}; printf %s \"$AWS_SECRET_ACCESS_KEY\"");
     let read = Command::new("sh").args(["-c", &script]).output().unwrap();
-    assert_eq!(
-        String::from_utf8(read.stdout).unwrap(),
-        value("secret_access_key")
-    );
+    assert_eq!(String::from_utf8(read.stdout).unwrap(), value("secret_access_key"));
 
     let mut second = Gateway::start(home.path(), &[], &[]);
     assert_eq!(second.stop("INT"), Some(0));
@@ -199,11 +152,7 @@ fn a_given_credential_is_neither_kept_nor_shown() {
     ];
     let mut gateway = Gateway::start(home.path(), &["--data-dir", home.path().to_str().unwrap()], &vars);
     assert_eq!(gateway.stop("TERM"), Some(0));
-    assert!(
-        !gateway.banner.contains("given-by-environment"),
-        "{}",
-        gateway.banner
-    );
+    assert!(!gateway.banner.contains("given-by-environment"), "{}", gateway.banner);
     assert!(!home.path().join("root-credential.toml").exists());
 }
 
@@ -218,19 +167,13 @@ fn every_answer_has_its_id_and_every_request_its_line() {
         .unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
-    let id = answer
-        .lines()
-        .find_map(|line| line.strip_prefix("x-amz-request-id: "))
-        .expect("an id")
-        .to_owned();
+    let id =
+        answer.lines().find_map(|line| line.strip_prefix("x-amz-request-id: ")).expect("an id").to_owned();
 
     let line = gateway.line_with("xetgate::access");
-    for part in [
-        &format!("\"id\":\"{id}\""),
-        "\"method\":\"GET\"",
-        "\"path\":\"/b/k\"",
-        "\"remote\":\"127.0.0.1:",
-    ] {
+    for part in
+        [&format!("\"id\":\"{id}\""), "\"method\":\"GET\"", "\"path\":\"/b/k\"", "\"remote\":\"127.0.0.1:"]
+    {
         assert!(line.contains(part), "{part} is not in {line}");
     }
     assert!(!line.contains("5ec4e7"), "{line}");
@@ -242,9 +185,7 @@ fn every_answer_has_its_id_and_every_request_its_line() {
 fn a_second_process_on_the_data_folder_is_refused_until_the_first_is_gone() {
     let home = tempfile::tempdir().unwrap();
     let mut first = Gateway::start(home.path(), &[], &[]);
-    let data_dir = fs::canonicalize(home.path())
-        .unwrap()
-        .join(".local/share/xetgate");
+    let data_dir = fs::canonicalize(home.path()).unwrap().join(".local/share/xetgate");
     let expected = format!(
         "data folder {} is in use by another xetgate (pid {}): stop that one, or choose another folder with --data-dir",
         data_dir.display(),
@@ -264,14 +205,8 @@ fn a_port_in_use_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let message = refusal(home.path(), &["--listen", &address], &[]);
-    assert!(
-        message.starts_with(&format!("cannot listen on {address}: Address already in use")),
-        "{message}"
-    );
-    assert!(
-        message.ends_with("choose another address with --listen"),
-        "{message}"
-    );
+    assert!(message.starts_with(&format!("cannot listen on {address}: Address already in use")), "{message}");
+    assert!(message.ends_with("choose another address with --listen"), "{message}");
 }
 
 #[test]
@@ -282,10 +217,7 @@ fn a_data_folder_that_cannot_be_used_is_named() {
     for bad in [file.clone(), file.join("below")] {
         let bad = bad.to_str().unwrap();
         let message = refusal(home.path(), &["--data-dir", bad], &[]);
-        assert!(
-            message.starts_with(&format!("cannot use data folder {bad}: ")),
-            "{message}"
-        );
+        assert!(message.starts_with(&format!("cannot use data folder {bad}: ")), "{message}");
     }
 }
 

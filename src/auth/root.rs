@@ -86,16 +86,8 @@ struct Kept {
 
 /// The root credential: as given, else as kept in `data_dir`, else made and kept there. Blocks on files.
 pub fn load_or_create(data_dir: &Path, given: &RootGiven, ambient: &Ambient) -> Result<Root, AuthError> {
-    let asked = given
-        .user
-        .as_deref()
-        .map(|user| check(USER_VAR, Namespace::new(user)))
-        .transpose()?;
-    let token = given
-        .token
-        .as_deref()
-        .map(|token| check(TOKEN_VAR, Secret::new(token)))
-        .transpose()?;
+    let asked = given.user.as_deref().map(|user| check(USER_VAR, Namespace::new(user))).transpose()?;
+    let token = given.token.as_deref().map(|token| check(TOKEN_VAR, Secret::new(token))).transpose()?;
     let half = |given, missing| Err(AuthError::HalfARootKeyPair { given, missing });
     match (&given.access_key_id, &given.secret_access_key) {
         (Some(_), None) => half(ACCESS_KEY_ID_VAR, SECRET_ACCESS_KEY_VAR),
@@ -107,10 +99,7 @@ pub fn load_or_create(data_dir: &Path, given: &RootGiven, ambient: &Ambient) -> 
             };
             let access_key_id = check(ACCESS_KEY_ID_VAR, AccessKeyId::new(id))?;
             let secret = check(SECRET_ACCESS_KEY_VAR, Secret::new(secret))?;
-            Ok(Root {
-                credential: admin(account, access_key_id, secret, token),
-                source: RootSource::Given,
-            })
+            Ok(Root { credential: admin(account, access_key_id, secret, token), source: RootSource::Given })
         }
         (None, None) => {
             let mut root = kept_or_new(data_dir, asked, ambient)?;
@@ -133,30 +122,17 @@ fn admin(
     token: Option<Secret>,
 ) -> Credential {
     let (permission, buckets) = (Permission::Admin, None);
-    Credential {
-        account,
-        access_key_id,
-        secret_access_key: secret,
-        token,
-        permission,
-        buckets,
-    }
+    Credential { account, access_key_id, secret_access_key: secret, token, permission, buckets }
 }
 
 /// Says which variable a bad value came from.
 fn check<T, E: std::fmt::Display>(variable: &'static str, value: Result<T, E>) -> Result<T, AuthError> {
-    value.map_err(|error| AuthError::RootVariable {
-        variable,
-        reason: error.to_string(),
-    })
+    value.map_err(|error| AuthError::RootVariable { variable, reason: error.to_string() })
 }
 
 fn kept_or_new(data_dir: &Path, asked: Option<Namespace>, ambient: &Ambient) -> Result<Root, AuthError> {
     let path = data_dir.join(FILE_NAME);
-    let read_error = |error| AuthError::ReadRoot {
-        path: path.clone(),
-        error,
-    };
+    let read_error = |error| AuthError::ReadRoot { path: path.clone(), error };
     match fs::read_to_string(&path) {
         Ok(text) => {
             let credential = parse(&path, &text)?;
@@ -165,10 +141,7 @@ fn kept_or_new(data_dir: &Path, asked: Option<Namespace>, ambient: &Ambient) -> 
                 return Err(AuthError::OtherRootUser { path, kept, asked });
             }
             let exposed = fs::metadata(&path).map_err(read_error)?.permissions().mode() & 0o077 != 0;
-            Ok(Root {
-                credential,
-                source: RootSource::Kept { path, exposed },
-            })
+            Ok(Root { credential, source: RootSource::Kept { path, exposed } })
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let account = match asked {
@@ -176,14 +149,9 @@ fn kept_or_new(data_dir: &Path, asked: Option<Namespace>, ambient: &Ambient) -> 
                 None => default_account()?,
             };
             let credential = generate(account, ambient)?;
-            keep(&path, data_dir, &credential).map_err(|error| AuthError::WriteRoot {
-                path: path.clone(),
-                error,
-            })?;
-            Ok(Root {
-                credential,
-                source: RootSource::Kept { path, exposed: false },
-            })
+            keep(&path, data_dir, &credential)
+                .map_err(|error| AuthError::WriteRoot { path: path.clone(), error })?;
+            Ok(Root { credential, source: RootSource::Kept { path, exposed: false } })
         }
         Err(error) => Err(read_error(error)),
     }
@@ -191,10 +159,7 @@ fn kept_or_new(data_dir: &Path, asked: Option<Namespace>, ambient: &Ambient) -> 
 
 /// Reads the file's text. No message repeats any of it: a half-written line may be the secret.
 fn parse(path: &Path, text: &str) -> Result<Credential, AuthError> {
-    let damaged = |reason: String| AuthError::DamagedRoot {
-        path: path.to_owned(),
-        reason,
-    };
+    let damaged = |reason: String| AuthError::DamagedRoot { path: path.to_owned(), reason };
     let kept: Kept = Figment::from(Toml::string(text)).extract().map_err(|error| {
         damaged(match error.kind {
             figment::error::Kind::MissingField(name) => format!("it has no {name}"),
@@ -218,20 +183,12 @@ fn generate(account: Namespace, ambient: &Ambient) -> Result<Credential, AuthErr
     let access_key_id = format!("AK{}", spell(&ambient.random::<18>(), UPPER));
     let secret = spell(&ambient.random::<40>(), MIXED);
     let token = format!("hf_{}", spell(&ambient.random::<34>(), MIXED));
-    Ok(admin(
-        account,
-        AccessKeyId::new(&access_key_id)?,
-        Secret::new(&secret)?,
-        Some(Secret::new(&token)?),
-    ))
+    Ok(admin(account, AccessKeyId::new(&access_key_id)?, Secret::new(&secret)?, Some(Secret::new(&token)?)))
 }
 
 /// Spells random bytes in an alphabet whose size divides 256, so that every byte gives one letter.
 fn spell<const N: usize>(random: &[u8], alphabet: &[u8; N]) -> String {
-    random
-        .iter()
-        .map(|byte| char::from(alphabet[usize::from(*byte) % N]))
-        .collect()
+    random.iter().map(|byte| char::from(alphabet[usize::from(*byte) % N])).collect()
 }
 
 /// Writes the file so that a crash leaves all of it or nothing, and nobody else ever has it open.
@@ -250,11 +207,7 @@ fn keep(path: &Path, data_dir: &Path, credential: &Credential) -> io::Result<()>
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&temporary)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     fs::rename(&temporary, path)?;
@@ -288,18 +241,11 @@ mod tests {
         assert_eq!(first.credential.permission, Permission::Admin);
 
         assert_eq!(load(dir.path(), &RootGiven::default()).unwrap(), first);
-        assert_eq!(
-            fs::read_dir(dir.path()).unwrap().count(),
-            1,
-            "nothing but the file is left"
-        );
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing but the file is left");
 
         let elsewhere = tempfile::tempdir().unwrap();
         let other = load(elsewhere.path(), &RootGiven::default()).unwrap();
-        assert_ne!(
-            other.credential.secret_access_key,
-            first.credential.secret_access_key
-        );
+        assert_ne!(other.credential.secret_access_key, first.credential.secret_access_key);
     }
 
     #[test]
@@ -336,29 +282,16 @@ mod tests {
             message(given(Some("AK"), Some("tiny"))),
             "XETGATE_ROOT_SECRET_ACCESS_KEY: a secret must have 8 to 256 visible ASCII characters"
         );
-        let user = RootGiven {
-            user: Some("a/b".to_owned()),
-            ..RootGiven::default()
-        };
+        let user = RootGiven { user: Some("a/b".to_owned()), ..RootGiven::default() };
         assert!(message(user).starts_with("XETGATE_ROOT_USER: namespace \"a/b\""));
     }
 
     #[test]
     fn the_kept_credential_stays_with_its_account() {
         let dir = tempfile::tempdir().unwrap();
-        let user = |name: &str| RootGiven {
-            user: Some(name.to_owned()),
-            ..RootGiven::default()
-        };
+        let user = |name: &str| RootGiven { user: Some(name.to_owned()), ..RootGiven::default() };
         load(dir.path(), &user("ada")).unwrap();
-        assert_eq!(
-            load(dir.path(), &RootGiven::default())
-                .unwrap()
-                .credential
-                .account
-                .as_str(),
-            "ada"
-        );
+        assert_eq!(load(dir.path(), &RootGiven::default()).unwrap().credential.account.as_str(), "ada");
         let message = load(dir.path(), &user("bob")).unwrap_err().to_string();
         assert!(message.contains("belongs to account \"ada\""), "{message}");
     }
@@ -372,24 +305,12 @@ mod tests {
         for length in 0..whole.trim_end().len() {
             fs::write(&path, &whole[..length]).unwrap();
             let message = load(dir.path(), &RootGiven::default()).unwrap_err().to_string();
-            assert!(
-                message.contains("is damaged (") && !message.contains('\n'),
-                "{length}: {message}"
-            );
+            assert!(message.contains("is damaged (") && !message.contains('\n'), "{length}: {message}");
         }
-        fs::write(
-            &path,
-            whole.replace("secret_access_key = \"", "secret_access_key = "),
-        )
-        .unwrap();
+        fs::write(&path, whole.replace("secret_access_key = \"", "secret_access_key = ")).unwrap();
         assert!(load(dir.path(), &RootGiven::default()).is_err());
         fs::write(&path, [0xff, 0xfe]).unwrap();
-        assert!(
-            load(dir.path(), &RootGiven::default())
-                .unwrap_err()
-                .to_string()
-                .starts_with("cannot read")
-        );
+        assert!(load(dir.path(), &RootGiven::default()).unwrap_err().to_string().starts_with("cannot read"));
     }
 
     #[test]

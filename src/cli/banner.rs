@@ -31,17 +31,13 @@ impl Banner<'_> {
                 "as declared in the configuration".to_owned(),
                 "AWS_ACCESS_KEY_ID=... AWS_SECRET_ACCESS_KEY=...".to_owned(),
             ),
-            Some(Root { credential, source }) => (
-                format!("{} ({})", credential.account, origin(source)),
-                self.keys(credential, source),
-            ),
+            Some(Root { credential, source }) => {
+                (format!("{} ({})", credential.account, origin(source)), self.keys(credential, source))
+            }
         };
         // Writing to a string cannot fail.
         let _ = writeln!(text, "  account      {account}\n\nPaste, to try it:\n");
-        let _ = writeln!(
-            text,
-            "  {keys} aws --endpoint-url {endpoint} --region {region} s3 ls\n"
-        );
+        let _ = writeln!(text, "  {keys} aws --endpoint-url {endpoint} --region {region} s3 ls\n");
         text
     }
 
@@ -102,21 +98,11 @@ mod tests {
         };
         let root = Root { credential, source };
         let listen = SocketAddr::from(([0, 0, 0, 0], 9000));
-        Banner {
-            data_dir: Path::new("/d"),
-            listen,
-            region: "us-east-1",
-            root: Some(&root),
-            terminal,
-        }
-        .text()
+        Banner { data_dir: Path::new("/d"), listen, region: "us-east-1", root: Some(&root), terminal }.text()
     }
 
     fn kept() -> RootSource {
-        RootSource::Kept {
-            path: "/it's/root-credential.toml".into(),
-            exposed: false,
-        }
+        RootSource::Kept { path: "/it's/root-credential.toml".into(), exposed: false }
     }
 
     #[test]

@@ -34,29 +34,14 @@ pub(super) struct DataFolder {
 impl DataFolder {
     /// Makes the folder if need be, for its owner only, and takes its lock.
     pub(super) fn open(path: &Path) -> Result<Self, DataFolderError> {
-        let failed = |error| DataFolderError::Io {
-            path: path.to_owned(),
-            error,
-        };
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(path)
-            .map_err(failed)?;
+        let failed = |error| DataFolderError::Io { path: path.to_owned(), error };
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
         let path = fs::canonicalize(path).map_err(failed)?;
-        let failed = |error| DataFolderError::Io {
-            path: path.clone(),
-            error,
-        };
+        let failed = |error| DataFolderError::Io { path: path.clone(), error };
 
         let lock_path = path.join(LOCK_NAME);
-        let options = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .clone();
+        let options =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).clone();
         let mut lock = options.open(&lock_path).map_err(failed)?;
         match lock.try_lock() {
             Ok(()) => {}

@@ -63,20 +63,13 @@ pub(super) enum ServeError {
 
 /// What to do about it, if that is known.
 fn advice(error: &ListenError) -> &'static str {
-    if error.is_address_in_use() {
-        ": choose another address with --listen"
-    } else {
-        ""
-    }
+    if error.is_address_in_use() { ": choose another address with --listen" } else { "" }
 }
 
 /// An error and what it came from, in one line.
 fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
-    causes
-        .map(|error| error.to_string().replace('\n', " "))
-        .collect::<Vec<_>>()
-        .join(": ")
+    causes.map(|error| error.to_string().replace('\n', " ")).collect::<Vec<_>>().join(": ")
 }
 
 /// Runs the gateway; returns when it was told to stop.
@@ -93,23 +86,14 @@ pub(super) fn run(args: &ServeArgs, vars: &[(String, String)]) -> Result<(), Ser
 
     let given = config::root_given(vars);
     let wants_root = config.accounts.is_empty() || !given.is_empty();
-    let root = wants_root
-        .then(|| root::load_or_create(folder.path(), &given, &ambient))
-        .transpose()?;
-    let directory = Directory::new(
-        declared
-            .into_iter()
-            .chain(root.iter().map(|root| root.credential.clone())),
-    )?;
+    let root = wants_root.then(|| root::load_or_create(folder.path(), &given, &ambient)).transpose()?;
+    let directory =
+        Directory::new(declared.into_iter().chain(root.iter().map(|root| root.credential.clone())))?;
 
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(ServeError::Runtime)?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ServeError::Runtime)?;
     // Before anything can be reached: whoever can connect may also tell us to stop, and expects a clean end.
-    let told = runtime
-        .block_on(async { Told::new() })
-        .map_err(ServeError::Runtime)?;
+    let told = runtime.block_on(async { Told::new() }).map_err(ServeError::Runtime)?;
     let listener = runtime.block_on(Listener::bind(config.s3.listen, limits(&config)));
     let listener = listener.map_err(|error| ServeError::Listen { error })?;
     let buckets = open_store(&runtime, &folder, &ambient)?;
@@ -153,10 +137,8 @@ fn limits(config: &Config) -> Limits {
 /// Opens the store. It blocks, and may start tasks on the runtime.
 fn open_store(runtime: &Runtime, folder: &DataFolder, ambient: &Ambient) -> Result<LocalBuckets, ServeError> {
     let _inside = runtime.enter();
-    LocalBuckets::open(folder.path(), ambient.clone()).map_err(|error| ServeError::Store {
-        path: folder.path().to_owned(),
-        error,
-    })
+    LocalBuckets::open(folder.path(), ambient.clone())
+        .map_err(|error| ServeError::Store { path: folder.path().to_owned(), error })
 }
 
 /// Tells people (in text) and machines (in the log) that the gateway is there.
@@ -164,17 +146,9 @@ fn announce(config: &Config, folder: &DataFolder, listen: SocketAddr, root: Opti
     if config.log.format == LogFormat::Text {
         let mut stdout = io::stdout().lock();
         let terminal = stdout.is_terminal();
-        let banner = Banner {
-            data_dir: folder.path(),
-            listen,
-            region: &config.s3.region,
-            root,
-            terminal,
-        };
+        let banner = Banner { data_dir: folder.path(), listen, region: &config.s3.region, root, terminal };
         // Nobody has to be looking.
-        let _ = stdout
-            .write_all(banner.text().as_bytes())
-            .and_then(|()| stdout.flush());
+        let _ = stdout.write_all(banner.text().as_bytes()).and_then(|()| stdout.flush());
     }
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -195,10 +169,7 @@ struct Told {
 
 impl Told {
     fn new() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
     /// Waits for the next of them.

@@ -39,9 +39,7 @@ pub struct CredentialConfig {
 
 impl std::fmt::Debug for CredentialConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CredentialConfig")
-            .field("access_key_id", &self.access_key_id)
-            .finish_non_exhaustive()
+        f.debug_struct("CredentialConfig").field("access_key_id", &self.access_key_id).finish_non_exhaustive()
     }
 }
 
@@ -73,20 +71,13 @@ impl Config {
 impl CredentialConfig {
     fn credential(&self, account: &Namespace, folder: &Path) -> Result<Credential, String> {
         let buckets = self.buckets.as_ref().map(|names| {
-            names
-                .iter()
-                .map(|name| BucketName::new(name).map_err(text))
-                .collect::<Result<Vec<_>, _>>()
+            names.iter().map(|name| BucketName::new(name).map_err(text)).collect::<Result<Vec<_>, _>>()
         });
         Ok(Credential {
             account: account.clone(),
             access_key_id: AccessKeyId::new(&self.access_key_id).map_err(text)?,
             secret_access_key: self.secret(folder)?,
-            token: self
-                .token
-                .as_deref()
-                .map(|token| named("token", Secret::new(token)))
-                .transpose()?,
+            token: self.token.as_deref().map(|token| named("token", Secret::new(token))).transpose()?,
             permission: self.permission,
             buckets: buckets.transpose()?,
         })

@@ -23,11 +23,7 @@ impl Environment {
             .iter()
             .filter_map(|(name, value)| {
                 let key = name.strip_prefix(PREFIX)?.to_ascii_lowercase().replace("__", ".");
-                Some(Variable {
-                    name: name.clone(),
-                    key,
-                    value: value.clone(),
-                })
+                Some(Variable { name: name.clone(), key, value: value.clone() })
             })
             .collect();
         ours.sort_by(|a, b| a.name.cmp(&b.name));
@@ -37,14 +33,9 @@ impl Environment {
     /// The variable that speaks of `key`: of it, of something in it, or of something it is in.
     pub(super) fn about(&self, key: &str) -> Option<&str> {
         let within = |outer: &str, inner: &str| {
-            inner
-                .strip_prefix(outer)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };
-        let found = self
-            .0
-            .iter()
-            .find(|variable| within(&variable.key, key) || within(key, &variable.key));
+        let found = self.0.iter().find(|variable| within(&variable.key, key) || within(key, &variable.key));
         found.map(|variable| variable.name.as_str())
     }
 }
@@ -75,9 +66,7 @@ fn lay(dict: &mut Dict, key: &str, value: Value) {
             dict.insert(key.to_owned(), value);
         }
         Some((section, rest)) => {
-            let inner = dict
-                .entry(section.to_owned())
-                .or_insert_with(|| Value::from(Dict::new()));
+            let inner = dict.entry(section.to_owned()).or_insert_with(|| Value::from(Dict::new()));
             if let Value::Dict(_, inner) = inner {
                 lay(inner, rest, value);
             }

@@ -87,13 +87,7 @@ impl ConfigError {
         environment: &Environment,
     ) -> Self {
         let join = |last: Option<&str>| {
-            error
-                .path
-                .iter()
-                .map(String::as_str)
-                .chain(last)
-                .collect::<Vec<_>>()
-                .join(".")
+            error.path.iter().map(String::as_str).chain(last).collect::<Vec<_>>().join(".")
         };
         let place = |key: &str| match (environment.about(key), file) {
             (Some(variable), _) => format!("environment variable {variable}"),
@@ -103,31 +97,18 @@ impl ConfigError {
         match &error.kind {
             Kind::UnknownField(_, known) => {
                 let key = join(None);
-                Self::UnknownKey {
-                    place: place(&key),
-                    key,
-                    known: known.join(", "),
-                }
+                Self::UnknownKey { place: place(&key), key, known: known.join(", ") }
             }
             Kind::MissingField(name) => {
                 let key = join(Some(name));
-                Self::Value {
-                    place: place(&key),
-                    key,
-                    reason: "must be given".to_owned(),
-                }
+                Self::Value { place: place(&key), key, reason: "must be given".to_owned() }
             }
-            kind if error.path.is_empty() => Self::Syntax {
-                place: place(""),
-                reason: one_line(&kind.to_string()),
-            },
+            kind if error.path.is_empty() => {
+                Self::Syntax { place: place(""), reason: one_line(&kind.to_string()) }
+            }
             kind => {
                 let key = join(None);
-                Self::Value {
-                    place: place(&key),
-                    key,
-                    reason: one_line(&kind.to_string()),
-                }
+                Self::Value { place: place(&key), key, reason: one_line(&kind.to_string()) }
             }
         }
     }

@@ -8,9 +8,7 @@ use crate::auth::Permission;
 const SHIPPED: &str = include_str!("../../config/xetgate.toml");
 
 fn vars(vars: &[(&str, &str)]) -> Vec<(String, String)> {
-    vars.iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-        .collect()
+    vars.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
 /// Loads `text` as a file, with `environment` over it; the file's own path is cut out of the message.
@@ -52,24 +50,15 @@ fn the_shipped_file_names_every_key() {
         permission: Permission::Read,
         buckets: None,
     };
-    let account = AccountConfig {
-        name: "a".to_owned(),
-        credentials: vec![credential],
-    };
-    let full = Config {
-        accounts: vec![account],
-        ..Config::default()
-    };
+    let account = AccountConfig { name: "a".to_owned(), credentials: vec![credential] };
+    let full = Config { accounts: vec![account], ..Config::default() };
     let mut names = Vec::new();
     keys(&Value::serialize(&full).unwrap(), &mut names);
     assert!(names.len() > 15, "{names:?}");
     for name in names {
-        let is_named = SHIPPED
-            .lines()
-            .map(|line| line.trim_start_matches(['#', ' ']))
-            .any(|line| {
-                line.starts_with(&format!("{name} = ")) || line.contains(&format!("{name}]")) // a key, or a section
-            });
+        let is_named = SHIPPED.lines().map(|line| line.trim_start_matches(['#', ' '])).any(|line| {
+            line.starts_with(&format!("{name} = ")) || line.contains(&format!("{name}]")) // a key, or a section
+        });
         assert!(is_named, "config/xetgate.toml does not tell of `{name}`");
     }
 }
@@ -83,9 +72,7 @@ fn the_shipped_examples_are_valid() {
             Some(example)
                 if example.starts_with('[') || (example.contains(" = ") && !example.contains("  ")) =>
             {
-                format!("{example}\n")
-                    .replace("\"...\"", "\"secret-of-team\"")
-                    .replace("hf_...", "hf_abcdef")
+                format!("{example}\n").replace("\"...\"", "\"secret-of-team\"").replace("hf_...", "hf_abcdef")
             }
             _ => format!("{line}\n"),
         })
@@ -116,27 +103,15 @@ fn the_environment_lies_over_the_file() {
 fn every_refusal_is_one_line_that_names_key_and_place() {
     type Vars<'a> = &'a [(&'a str, &'a str)];
     let table: [(&str, Vars<'_>, &str); 11] = [
-        (
-            "datadir = 1",
-            &[],
-            "unknown key `datadir` in DIR/x.toml (known here: data_dir, ",
-        ),
-        (
-            "[s3]\nlisen = 1",
-            &[],
-            "unknown key `s3.lisen` in DIR/x.toml (known here: listen, ",
-        ),
+        ("datadir = 1", &[], "unknown key `datadir` in DIR/x.toml (known here: data_dir, "),
+        ("[s3]\nlisen = 1", &[], "unknown key `s3.lisen` in DIR/x.toml (known here: listen, "),
         ("[s4]\nlisten = 1", &[], "unknown key `s4` in DIR/x.toml"),
         (
             "[[accounts]]\nname=\"a\"\n[[accounts.credentials]]\nacess=1",
             &[],
             "unknown key `accounts.0.credentials.0.acess` in DIR/x.toml",
         ),
-        (
-            "[[accounts]]\n",
-            &[],
-            "`accounts.0.name` in DIR/x.toml: must be given",
-        ),
+        ("[[accounts]]\n", &[], "`accounts.0.name` in DIR/x.toml: must be given"),
         (
             "",
             &[("XETGATE__S3__LISEN", "x")],
@@ -152,16 +127,8 @@ fn every_refusal_is_one_line_that_names_key_and_place() {
             &[],
             "`mode` in DIR/x.toml: mode \"cluster\" does not exist in this version, only",
         ),
-        (
-            "[s3]\nlisten = \"here\"",
-            &[],
-            "`s3.listen` in DIR/x.toml: invalid socket address",
-        ),
-        (
-            "[s3]\nmax_connections = 0",
-            &[],
-            "`s3.max_connections` must not be 0",
-        ),
+        ("[s3]\nlisten = \"here\"", &[], "`s3.listen` in DIR/x.toml: invalid socket address"),
+        ("[s3]\nmax_connections = 0", &[], "`s3.max_connections` must not be 0"),
         (
             "a = \"secret\nb",
             &[],
@@ -171,10 +138,7 @@ fn every_refusal_is_one_line_that_names_key_and_place() {
     for (text, environment, expected) in table {
         let message = load(text, environment).unwrap_err();
         assert!(message.starts_with(expected), "{message}");
-        assert!(
-            !message.contains('\n') && !message.contains("hidden"),
-            "{message}"
-        );
+        assert!(!message.contains('\n') && !message.contains("hidden"), "{message}");
     }
 }
 
@@ -189,9 +153,7 @@ fn secrets_come_in_place_or_from_a_file_beside_the_configuration() {
         let path = dir.path().join("x.toml");
         std::fs::write(&path, text).unwrap();
         let credentials = Config::load(Some(&path), &[]).unwrap().credentials(Some(&path));
-        credentials
-            .map(|all| all[0].secret_access_key.expose().to_owned())
-            .map_err(|error| error.to_string())
+        credentials.map(|all| all[0].secret_access_key.expose().to_owned()).map_err(|error| error.to_string())
     };
     assert_eq!(declare("secret_access_key = \"in-place\"").unwrap(), "in-place");
     assert_eq!(declare("secret_access_key_file = \"s\"").unwrap(), "from-a-file");
@@ -201,11 +163,7 @@ fn secrets_come_in_place_or_from_a_file_beside_the_configuration() {
         "account \"ada\", access key id \"AK\": give either secret_access_key or secret_access_key_file"
     );
     assert_eq!(declare("").unwrap_err(), both);
-    assert!(
-        declare("secret_access_key_file = \"none\"")
-            .unwrap_err()
-            .contains("none: No such file")
-    );
+    assert!(declare("secret_access_key_file = \"none\"").unwrap_err().contains("none: No such file"));
     let short = declare("secret_access_key = \"tiny\"").unwrap_err();
     assert!(
         short.ends_with("secret_access_key: a secret must have 8 to 256 visible ASCII characters"),
@@ -216,13 +174,7 @@ fn secrets_come_in_place_or_from_a_file_beside_the_configuration() {
 #[test]
 fn the_data_folder_is_the_users_own() {
     let dir = |environment: &[(&str, &str)]| default_data_dir(&vars(environment)).ok();
-    assert_eq!(
-        dir(&[("XDG_DATA_HOME", "/d"), ("HOME", "/h")]),
-        Some("/d/xetgate".into())
-    );
-    assert_eq!(
-        dir(&[("XDG_DATA_HOME", "d"), ("HOME", "/h")]),
-        Some("/h/.local/share/xetgate".into())
-    );
+    assert_eq!(dir(&[("XDG_DATA_HOME", "/d"), ("HOME", "/h")]), Some("/d/xetgate".into()));
+    assert_eq!(dir(&[("XDG_DATA_HOME", "d"), ("HOME", "/h")]), Some("/h/.local/share/xetgate".into()));
     assert_eq!(dir(&[]), None);
 }

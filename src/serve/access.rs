@@ -53,10 +53,7 @@ pub fn observed(router: Router, door: &'static str, ambient: Ambient) -> Router 
 
 async fn observe(State(place): State<Arc<Place>>, mut request: Request, next: Next) -> Response {
     let id = RequestId::new(&place.ambient);
-    let remote = request
-        .extensions()
-        .get::<ConnectInfo<SocketAddr>>()
-        .map(|info| info.0);
+    let remote = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
     let mut line = Line {
         door: place.door,
         method: request.method().clone(),
@@ -97,12 +94,8 @@ impl Due {
             return Self::Bytes(0);
         }
         let declared = response.headers().get(header::CONTENT_LENGTH);
-        let declared = declared
-            .and_then(|value| value.to_str().ok())
-            .and_then(|text| text.parse().ok());
-        declared
-            .or(http_body::Body::size_hint(response.body()).exact())
-            .map_or(Self::Unknown, Self::Bytes)
+        let declared = declared.and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
+        declared.or(http_body::Body::size_hint(response.body()).exact()).map_or(Self::Unknown, Self::Bytes)
     }
 }
 
@@ -205,20 +198,13 @@ mod tests {
     async fn ask(method: Method, uri: &str, read_body: bool) -> (String, String, String) {
         let lines = Lines::default();
         let writer = lines.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .json()
-            .flatten_event(true)
-            .with_writer(move || writer.clone())
-            .finish();
+        let subscriber =
+            tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || writer.clone()).finish();
         let _guard = tracing::subscriber::set_default(subscriber);
 
         let answer = |Extension(id): Extension<RequestId>| async move { id.as_str().to_owned() };
         let router = observed(Router::new().fallback(answer), "test", Ambient::system());
-        let request = Request::builder()
-            .method(method)
-            .uri(uri)
-            .body(Body::empty())
-            .unwrap();
+        let request = Request::builder().method(method).uri(uri).body(Body::empty()).unwrap();
         let response = router.oneshot(request).await.unwrap();
         let id = response.headers()[REQUEST_ID_HEADER].to_str().unwrap().to_owned();
         let body = response.into_body();
@@ -237,20 +223,11 @@ mod tests {
         let (body, id, log) = ask(Method::GET, "/b/k%20k?X-Amz-Signature=5ec4e7", true).await;
         assert_eq!(body, id);
         assert!(
-            id.len() == 16
-                && id
-                    .bytes()
-                    .all(|b| b.is_ascii_digit() || (b'A'..=b'F').contains(&b)),
+            id.len() == 16 && id.bytes().all(|b| b.is_ascii_digit() || (b'A'..=b'F').contains(&b)),
             "{id}"
         );
         assert_eq!(log.lines().count(), 1);
-        for part in [
-            r#""path":"/b/k%20k""#,
-            r#""status":200"#,
-            r#""bytes":16"#,
-            r#""whole":true"#,
-            &id,
-        ] {
+        for part in [r#""path":"/b/k%20k""#, r#""status":200"#, r#""bytes":16"#, r#""whole":true"#, &id] {
             assert!(log.contains(part), "{part} is not in {log}");
         }
         assert!(!log.contains("5ec4e7"), "{log}");
@@ -259,10 +236,7 @@ mod tests {
     #[tokio::test]
     async fn an_answer_that_was_not_taken_is_not_whole() {
         let (_, _, log) = ask(Method::GET, "/", false).await;
-        assert!(
-            log.contains(r#""bytes":0"#) && log.contains(r#""whole":false"#),
-            "{log}"
-        );
+        assert!(log.contains(r#""bytes":0"#) && log.contains(r#""whole":false"#), "{log}");
         let (_, _, log) = ask(Method::HEAD, "/", false).await;
         assert!(log.contains(r#""whole":true"#), "{log}");
     }

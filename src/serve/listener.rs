@@ -70,11 +70,7 @@ impl Listener {
         let failed = |error| ListenError { address, error };
         let socket = TcpListener::bind(address).await.map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
-        Ok(Self {
-            socket,
-            address,
-            limits,
-        })
+        Ok(Self { socket, address, limits })
     }
 
     /// Where it listens.
@@ -86,9 +82,7 @@ impl Listener {
     /// connections were cut off at its end.
     pub async fn run(self, router: Router, stop: impl Future<Output = ()>) -> usize {
         let mut stop = pin!(stop);
-        let permits = Arc::new(Semaphore::new(
-            self.limits.connections_max.min(Semaphore::MAX_PERMITS),
-        ));
+        let permits = Arc::new(Semaphore::new(self.limits.connections_max.min(Semaphore::MAX_PERMITS)));
         let graceful = GracefulShutdown::new();
         let mut connections = JoinSet::new();
         loop {

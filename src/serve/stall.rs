@@ -32,18 +32,13 @@ impl Patience {
             return false;
         }
         let limit = self.limit;
-        let waiting = self
-            .waiting
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+        let waiting = self.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
         waiting.as_mut().poll(cx).is_ready()
     }
 }
 
 fn stalled() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::TimedOut,
-        "the client has let the connection stand still for too long",
-    )
+    io::Error::new(io::ErrorKind::TimedOut, "the client has let the connection stand still for too long")
 }
 
 /// A connection on which writing must make progress.
@@ -54,18 +49,11 @@ pub(super) struct StallGuard<T> {
 
 impl<T> StallGuard<T> {
     pub(super) fn new(inner: T, limit: Duration) -> Self {
-        Self {
-            inner,
-            patience: Patience::new(limit),
-        }
+        Self { inner, patience: Patience::new(limit) }
     }
 
     fn watch<R>(&mut self, polled: Poll<io::Result<R>>, cx: &mut Context<'_>) -> Poll<io::Result<R>> {
-        if self.patience.is_over(&polled, cx) {
-            Poll::Ready(Err(stalled()))
-        } else {
-            polled
-        }
+        if self.patience.is_over(&polled, cx) { Poll::Ready(Err(stalled())) } else { polled }
     }
 }
 
@@ -119,10 +107,7 @@ where
     B::Error: Into<axum::BoxError>,
 {
     pub(super) fn wrap(inner: B, limit: Duration) -> Body {
-        Body::new(Self {
-            inner,
-            patience: Patience::new(limit),
-        })
+        Body::new(Self { inner, patience: Patience::new(limit) })
     }
 }
 

@@ -21,9 +21,7 @@ struct Running {
 }
 
 async fn run(router: Router, limits: Limits) -> Running {
-    let listener = Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)), limits)
-        .await
-        .unwrap();
+    let listener = Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)), limits).await.unwrap();
     let address = listener.address();
     let (stop, stopped) = oneshot::channel();
     let ended = tokio::spawn(listener.run(router, async { drop(stopped.await) }));
@@ -69,12 +67,7 @@ async fn a_port_in_use_is_an_error_that_names_it() {
     let running = run(Router::new(), LIMITS).await;
     let error = Listener::bind(running.address, LIMITS).await.unwrap_err();
     assert!(error.is_address_in_use());
-    assert!(
-        error
-            .to_string()
-            .starts_with(&format!("cannot listen on {}: ", running.address)),
-        "{error}"
-    );
+    assert!(error.to_string().starts_with(&format!("cannot listen on {}: ", running.address)), "{error}");
 }
 
 #[tokio::test]
@@ -92,14 +85,7 @@ async fn a_running_request_is_finished_before_the_end() {
 #[tokio::test]
 async fn a_request_that_outlasts_the_grace_time_is_cut_off() {
     let (router, entered, _never) = gate();
-    let running = run(
-        router,
-        Limits {
-            shutdown_grace: Duration::from_millis(50),
-            ..LIMITS
-        },
-    )
-    .await;
+    let running = run(router, Limits { shutdown_grace: Duration::from_millis(50), ..LIMITS }).await;
     let answer = tokio::spawn(talk(running.address, GET));
     entered.notified().await;
     running.stop.send(()).unwrap();
@@ -119,14 +105,7 @@ async fn an_idle_connection_does_not_hold_up_the_end() {
 #[tokio::test]
 async fn one_connection_more_than_allowed_waits_for_its_turn() {
     let (router, entered, may_answer) = gate();
-    let running = run(
-        router,
-        Limits {
-            connections_max: 1,
-            ..LIMITS
-        },
-    )
-    .await;
+    let running = run(router, Limits { connections_max: 1, ..LIMITS }).await;
     let first = tokio::spawn(talk(running.address, GET));
     entered.notified().await;
     let second = tokio::spawn(talk(running.address, GET));
@@ -141,19 +120,9 @@ async fn one_connection_more_than_allowed_waits_for_its_turn() {
 
 #[tokio::test]
 async fn a_head_that_does_not_come_ends_the_connection() {
-    let running = run(
-        Router::new(),
-        Limits {
-            header_timeout: Duration::from_millis(50),
-            ..LIMITS
-        },
-    )
-    .await;
+    let running = run(Router::new(), Limits { header_timeout: Duration::from_millis(50), ..LIMITS }).await;
     let answer = talk(running.address, "GET / HTTP/1.1\r\nHost").await;
-    assert!(
-        answer.is_empty() || answer.starts_with("HTTP/1.1 408"),
-        "{answer}"
-    );
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
 }
 
 #[tokio::test]
@@ -162,19 +131,10 @@ async fn a_body_that_does_not_come_is_given_up() {
         let read = http_body_util::BodyExt::collect(body).await;
         read.map_or("stalled", |_| "read")
     };
-    let running = run(
-        Router::new().fallback(read),
-        Limits {
-            stall_timeout: Duration::from_millis(50),
-            ..LIMITS
-        },
-    )
-    .await;
-    let answer = talk(
-        running.address,
-        "PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf",
-    )
-    .await;
+    let running =
+        run(Router::new().fallback(read), Limits { stall_timeout: Duration::from_millis(50), ..LIMITS })
+            .await;
+    let answer = talk(running.address, "PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf").await;
     assert!(answer.ends_with("stalled"), "{answer}");
 }
 
@@ -199,15 +159,9 @@ async fn an_answer_that_is_not_taken_is_given_up() {
             Ok::<_, Infallible>(Bytes::from(vec![0; 65536]))
         }))
     };
-    let limits = Limits {
-        stall_timeout: Duration::from_millis(50),
-        ..LIMITS
-    };
+    let limits = Limits { stall_timeout: Duration::from_millis(50), ..LIMITS };
     let running = run(Router::new().fallback(endless), limits).await;
     let mut stream = TcpStream::connect(running.address).await.unwrap();
     stream.write_all(GET.as_bytes()).await.unwrap();
-    tokio::time::timeout(Duration::from_secs(20), given_up)
-        .await
-        .expect("given up in time")
-        .unwrap();
+    tokio::time::timeout(Duration::from_secs(20), given_up).await.expect("given up in time").unwrap();
 }

@@ -53,14 +53,9 @@ impl S3Access for Access {
         };
         refuse::check_parameters(operation, context.uri())?;
         let name = context.s3_path().get_bucket_name().map(ToOwned::to_owned);
-        let caller = context
-            .extensions_mut()
-            .get::<Call>()
-            .map(|call| Arc::clone(&call.caller));
+        let caller = context.extensions_mut().get::<Call>().map(|call| Arc::clone(&call.caller));
         let caller = caller.ok_or_else(access_denied)?;
-        let bucket = name
-            .map(|name| self.0.resolve_bucket(&caller, &name))
-            .transpose()?;
+        let bucket = name.map(|name| self.0.resolve_bucket(&caller, &name)).transpose()?;
         if caller.allows(action, bucket.as_ref()) {
             return Ok(());
         }

@@ -72,21 +72,11 @@ impl Asked {
             Some(source) => {
                 headers.insert(COPY_SOURCE, COPY_SOURCE_READ);
                 let (bucket, key) = parse_source(&source)?;
-                Some(AskedSource {
-                    bucket,
-                    key,
-                    conditions: source_conditions,
-                })
+                Some(AskedSource { bucket, key, conditions: source_conditions })
             }
         };
         let attributes = attributes::take(headers);
-        Ok(Self {
-            range,
-            conditions,
-            source,
-            attributes,
-            trailers: None,
-        })
+        Ok(Self { range, conditions, source, attributes, trailers: None })
     }
 }
 
@@ -108,10 +98,7 @@ pub(super) fn text(headers: &mut HeaderMap, name: &HeaderName) -> Option<String>
 fn take_conditions(headers: &mut HeaderMap, names: &[HeaderName; 4]) -> Conditions {
     let [if_match, if_none_match, if_modified_since, if_unmodified_since] = names;
     let mut etags = |name| text(headers, name).as_deref().map(conditions::parse_etags);
-    let etag = WriteCondition {
-        if_match: etags(if_match),
-        if_none_match: etags(if_none_match),
-    };
+    let etag = WriteCondition { if_match: etags(if_match), if_none_match: etags(if_none_match) };
     let mut date = |name| text(headers, name).as_deref().and_then(parse_date);
     Conditions {
         etag,
@@ -158,10 +145,7 @@ mod tests {
     fn a_copy_source_is_bucket_and_key() {
         let expected = |bucket: &str, key: &str| Some((bucket.to_owned(), key.to_owned()));
         assert_eq!(source("b/k"), expected("b", "k"));
-        assert_eq!(
-            source("/My_Bucket/a/b%20c%3Fversion+1"),
-            expected("My_Bucket", "a/b c?version+1")
-        );
+        assert_eq!(source("/My_Bucket/a/b%20c%3Fversion+1"), expected("My_Bucket", "a/b c?version+1"));
         assert_eq!(source("b/%D0%BA?versionId=null"), expected("b", "к"));
         for bad in ["", "b", "/b", "b/", "b/k?versionId=1", "b/%ff"] {
             assert_eq!(source(bad), None, "{bad:?}");

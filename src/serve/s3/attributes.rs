@@ -44,10 +44,7 @@ pub(super) fn take(headers: &mut HeaderMap) -> Attributes {
 
 /// `aws-chunked` is how the body came, not what the object is.
 fn without_aws_chunked(encoding: &str) -> Option<String> {
-    let kept = encoding
-        .split(',')
-        .map(str::trim)
-        .filter(|name| !name.eq_ignore_ascii_case("aws-chunked"));
+    let kept = encoding.split(',').map(str::trim).filter(|name| !name.eq_ignore_ascii_case("aws-chunked"));
     let kept: Vec<_> = kept.filter(|name| !name.is_empty()).collect();
     (!kept.is_empty()).then(|| kept.join(", "))
 }
@@ -59,23 +56,13 @@ pub(super) fn of_write(
     tagging: Option<&str>,
 ) -> S3Result<Attributes> {
     let user_metadata = user_metadata(metadata)?;
-    let content_type = standard
-        .content_type
-        .or_else(|| Some(DEFAULT_CONTENT_TYPE.to_owned()));
-    Ok(Attributes {
-        content_type,
-        user_metadata,
-        tags: parse_tags(tagging)?,
-        ..standard
-    })
+    let content_type = standard.content_type.or_else(|| Some(DEFAULT_CONTENT_TYPE.to_owned()));
+    Ok(Attributes { content_type, user_metadata, tags: parse_tags(tagging)?, ..standard })
 }
 
 fn user_metadata(metadata: Option<Metadata>) -> S3Result<BTreeMap<String, String>> {
     let metadata: BTreeMap<_, _> = metadata.unwrap_or_default().into_iter().collect();
-    let bytes: usize = metadata
-        .iter()
-        .map(|(name, value)| name.len() + value.len())
-        .sum();
+    let bytes: usize = metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
     if bytes > USER_METADATA_BYTES_MAX {
         return Err(s3_error!(
             MetadataTooLarge,
@@ -91,23 +78,14 @@ pub(super) fn parse_tags(tagging: Option<&str>) -> S3Result<BTreeMap<String, Str
     for (key, value) in query_pairs(tagging) {
         let fits = key.chars().count() <= TAG_KEY_CHARS_MAX && value.chars().count() <= TAG_VALUE_CHARS_MAX;
         if key.is_empty() || !fits {
-            return Err(s3_error!(
-                InvalidTag,
-                "The tag's key or value is too long, or the key is empty"
-            ));
+            return Err(s3_error!(InvalidTag, "The tag's key or value is too long, or the key is empty"));
         }
         if tags.insert(key, value).is_some() {
-            return Err(s3_error!(
-                InvalidTag,
-                "Cannot provide multiple Tags with the same key"
-            ));
+            return Err(s3_error!(InvalidTag, "Cannot provide multiple Tags with the same key"));
         }
     }
     if tags.len() > TAGS_MAX {
-        return Err(s3_error!(
-            InvalidTag,
-            "Object tags cannot be greater than {TAGS_MAX}"
-        ));
+        return Err(s3_error!(InvalidTag, "Object tags cannot be greater than {TAGS_MAX}"));
     }
     Ok(tags)
 }
@@ -115,19 +93,13 @@ pub(super) fn parse_tags(tagging: Option<&str>) -> S3Result<BTreeMap<String, Str
 /// The headers of an answer that shows an object's attributes; user metadata is written by s3s.
 pub(super) fn to_headers(attributes: &Attributes) -> HeaderMap {
     let standard = [
-        (
-            CONTENT_TYPE,
-            attributes.content_type.as_deref().or(Some(DEFAULT_CONTENT_TYPE)),
-        ),
+        (CONTENT_TYPE, attributes.content_type.as_deref().or(Some(DEFAULT_CONTENT_TYPE))),
         (CACHE_CONTROL, attributes.cache_control.as_deref()),
         (CONTENT_DISPOSITION, attributes.content_disposition.as_deref()),
         (CONTENT_ENCODING, attributes.content_encoding.as_deref()),
         (CONTENT_LANGUAGE, attributes.content_language.as_deref()),
         (EXPIRES, attributes.expires.as_deref()),
-        (
-            WEBSITE_REDIRECT_LOCATION,
-            attributes.website_redirect_location.as_deref(),
-        ),
+        (WEBSITE_REDIRECT_LOCATION, attributes.website_redirect_location.as_deref()),
     ];
     // The values were headers once, so they can be again.
     let header =
@@ -138,12 +110,8 @@ pub(super) fn to_headers(attributes: &Attributes) -> HeaderMap {
 /// User metadata as s3s writes it.
 pub(super) fn to_metadata(attributes: &Attributes) -> Option<Metadata> {
     let metadata = &attributes.user_metadata;
-    (!metadata.is_empty()).then(|| {
-        metadata
-            .iter()
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect()
-    })
+    (!metadata.is_empty())
+        .then(|| metadata.iter().map(|(name, value)| (name.clone(), value.clone())).collect())
 }
 
 /// Replaces headers as `response-*` parameters ask.
@@ -174,10 +142,7 @@ mod tests {
     fn aws_chunked_is_not_an_objects_encoding() {
         assert_eq!(without_aws_chunked("aws-chunked"), None);
         assert_eq!(without_aws_chunked("aws-chunked,gzip").as_deref(), Some("gzip"));
-        assert_eq!(
-            without_aws_chunked("gzip, aws-chunked, br").as_deref(),
-            Some("gzip, br")
-        );
+        assert_eq!(without_aws_chunked("gzip, aws-chunked, br").as_deref(), Some("gzip, br"));
     }
 
     #[test]
@@ -185,10 +150,7 @@ mod tests {
         let mut headers = HeaderMap::from_iter([
             (CONTENT_TYPE, HeaderValue::from_static("text/plain")),
             (EXPIRES, HeaderValue::from_static("whenever")),
-            (
-                CONTENT_DISPOSITION,
-                HeaderValue::from_bytes("attachment; filename=ü".as_bytes()).unwrap(),
-            ),
+            (CONTENT_DISPOSITION, HeaderValue::from_bytes("attachment; filename=ü".as_bytes()).unwrap()),
         ]);
         let before = headers.clone();
         let attributes = take(&mut headers);
@@ -199,10 +161,7 @@ mod tests {
     #[test]
     fn more_than_2_kib_of_metadata_is_too_large() {
         let of = |bytes: usize| {
-            user_metadata(Some(Metadata::from_iter([(
-                "k".to_owned(),
-                "v".repeat(bytes - 1),
-            )])))
+            user_metadata(Some(Metadata::from_iter([("k".to_owned(), "v".repeat(bytes - 1))])))
         };
         assert!(of(2048).is_ok());
         assert_eq!(of(2049).unwrap_err().code().as_str(), "MetadataTooLarge");

@@ -20,10 +20,7 @@ const CLASSIC_REGION: &str = "us-east-1";
 /// An account, as S3 shows owners: its name is its id.
 pub(super) fn owner(caller: &Credential) -> dto::Owner {
     let name = caller.account.as_str().to_owned();
-    dto::Owner {
-        display_name: Some(name.clone()),
-        id: Some(name),
-    }
+    dto::Owner { display_name: Some(name.clone()), id: Some(name) }
 }
 
 /// The buckets of the caller's account that its key may read.
@@ -37,9 +34,7 @@ pub(super) async fn list(
         None => BUCKETS_MAX,
         Some(asked) if (1..=BUCKETS_MAX).contains(&asked) => asked,
         Some(_) => {
-            return Err(invalid_argument(
-                "Argument max-buckets must be an integer between 1 and 10000",
-            ));
+            return Err(invalid_argument("Argument max-buckets must be an integer between 1 and 10000"));
         }
     };
     let after = match input.continuation_token.as_deref().map(decode_token) {
@@ -47,10 +42,7 @@ pub(super) async fn list(
         Some(Some(After::Key(name))) => Some(name),
         Some(_) => return Err(invalid_argument("The continuation token provided is incorrect")),
     };
-    let elsewhere = input
-        .bucket_region
-        .as_deref()
-        .is_some_and(|region| region != door.region);
+    let elsewhere = input.bucket_region.as_deref().is_some_and(|region| region != door.region);
     let prefix = input.prefix.as_deref().unwrap_or_default();
     let mut buckets = door.buckets.list_buckets(&call.caller.account).await?;
     buckets.retain(|bucket| {
@@ -61,10 +53,7 @@ pub(super) async fn list(
     let limit = usize::try_from(limit).unwrap_or_default();
     let more = buckets.len() > limit;
     buckets.truncate(limit);
-    let last = buckets
-        .last()
-        .filter(|_| more)
-        .map(|bucket| After::Key(bucket.id.name.as_str().to_owned()));
+    let last = buckets.last().filter(|_| more).map(|bucket| After::Key(bucket.id.name.as_str().to_owned()));
     Ok(S3Response::new(dto::ListBucketsOutput {
         buckets: Some(buckets.iter().map(|bucket| to_s3(bucket, &door.region)).collect()),
         continuation_token: last.as_ref().map(encode_token),
@@ -97,22 +86,14 @@ pub(super) async fn create(
     }
     let id = door.resolve_bucket(&call.caller, &input.bucket)?;
     door.buckets.create_bucket(&id, Visibility::Private).await?;
-    Ok(S3Response::new(dto::CreateBucketOutput {
-        location: Some(format!("/{}", input.bucket)),
-    }))
+    Ok(S3Response::new(dto::CreateBucketOutput { location: Some(format!("/{}", input.bucket)) }))
 }
 
 fn check_configuration(configuration: &dto::CreateBucketConfiguration, region: &str) -> S3Result<()> {
     if configuration.location.is_some() || configuration.bucket.is_some() {
-        return Err(not_implemented(
-            "A directory bucket (Location or Bucket in CreateBucketConfiguration)",
-        ));
+        return Err(not_implemented("A directory bucket (Location or Bucket in CreateBucketConfiguration)"));
     }
-    match configuration
-        .location_constraint
-        .as_ref()
-        .map(dto::BucketLocationConstraint::as_str)
-    {
+    match configuration.location_constraint.as_ref().map(dto::BucketLocationConstraint::as_str) {
         None | Some("") => Ok(()),
         Some(asked) if asked == region => Ok(()),
         Some(asked) => Err(s3_error!(
@@ -128,12 +109,9 @@ fn is_s3_bucket_name(name: &str) -> bool {
     let bytes = name.as_bytes();
     let alphanumeric = |byte: Option<&u8>| byte.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
     let allowed = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-');
-    let reserved_start = ["xn--", "sthree-", "amzn-s3-demo-"]
-        .iter()
-        .any(|prefix| name.starts_with(prefix));
-    let reserved_end = ["-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3"]
-        .iter()
-        .any(|suffix| name.ends_with(suffix));
+    let reserved_start = ["xn--", "sthree-", "amzn-s3-demo-"].iter().any(|prefix| name.starts_with(prefix));
+    let reserved_end =
+        ["-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3"].iter().any(|suffix| name.ends_with(suffix));
     (3..=63).contains(&bytes.len())
         && bytes.iter().all(allowed)
         && alphanumeric(bytes.first())
@@ -153,10 +131,7 @@ pub(super) async fn head(
     let id = door.resolve_bucket(&call.caller, &request.input.bucket)?;
     door.buckets.bucket(&id).await?;
     let bucket_region = Some(door.region.clone());
-    Ok(S3Response::new(dto::HeadBucketOutput {
-        bucket_region,
-        ..dto::HeadBucketOutput::default()
-    }))
+    Ok(S3Response::new(dto::HeadBucketOutput { bucket_region, ..dto::HeadBucketOutput::default() }))
 }
 
 /// A bucket's region.
@@ -167,15 +142,9 @@ pub(super) async fn location(
     let call = Call::take(&mut request)?;
     let id = door.resolve_bucket(&call.caller, &request.input.bucket)?;
     door.buckets.bucket(&id).await?;
-    let region = if door.region == CLASSIC_REGION {
-        String::new()
-    } else {
-        door.region.clone()
-    };
+    let region = if door.region == CLASSIC_REGION { String::new() } else { door.region.clone() };
     let location_constraint = Some(dto::BucketLocationConstraint::from(region));
-    Ok(S3Response::new(dto::GetBucketLocationOutput {
-        location_constraint,
-    }))
+    Ok(S3Response::new(dto::GetBucketLocationOutput { location_constraint }))
 }
 
 /// No bucket is versioned.

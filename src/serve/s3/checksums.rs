@@ -81,9 +81,8 @@ fn value_bytes(algorithm: ChecksumAlgorithm) -> usize {
 }
 
 fn parse_algorithm(name: &str) -> S3Result<ChecksumAlgorithm> {
-    let known = HEADERS
-        .into_iter()
-        .find(|(algorithm, _)| algorithm_name(*algorithm).eq_ignore_ascii_case(name));
+    let known =
+        HEADERS.into_iter().find(|(algorithm, _)| algorithm_name(*algorithm).eq_ignore_ascii_case(name));
     known.map(|(algorithm, _)| algorithm).ok_or_else(|| {
         invalid_request(
             "Checksum algorithm provided is unsupported. Please try again with any of the valid types: \
@@ -94,10 +93,7 @@ fn parse_algorithm(name: &str) -> S3Result<ChecksumAlgorithm> {
 
 /// Reads a checksum's base64 text.
 pub(super) fn parse_value(algorithm: ChecksumAlgorithm, text: &str) -> S3Result<Vec<u8>> {
-    let value = STANDARD
-        .decode(text)
-        .ok()
-        .filter(|value| value.len() == value_bytes(algorithm));
+    let value = STANDARD.decode(text).ok().filter(|value| value.len() == value_bytes(algorithm));
     value.ok_or_else(|| {
         let name = algorithm_name(algorithm).to_ascii_lowercase();
         invalid_request(format!("Value for x-amz-checksum-{name} header is invalid."))
@@ -105,10 +101,7 @@ pub(super) fn parse_value(algorithm: ChecksumAlgorithm, text: &str) -> S3Result<
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers
-        .get(name)
-        .and_then(|value| value.to_str().ok())
-        .filter(|value| !value.is_empty())
+    headers.get(name).and_then(|value| value.to_str().ok()).filter(|value| !value.is_empty())
 }
 
 /// The algorithm that a request names without a value.
@@ -120,9 +113,8 @@ pub(super) fn asked_algorithm(headers: &HeaderMap) -> S3Result<Option<ChecksumAl
 
 /// The one checksum that a request's headers carry, if any.
 pub(super) fn in_headers(headers: &HeaderMap) -> S3Result<Option<(ChecksumAlgorithm, Vec<u8>)>> {
-    let mut carried = HEADERS
-        .into_iter()
-        .filter_map(|(algorithm, name)| Some((algorithm, header(headers, name)?)));
+    let mut carried =
+        HEADERS.into_iter().filter_map(|(algorithm, name)| Some((algorithm, header(headers, name)?)));
     let Some((algorithm, text)) = carried.next() else {
         return Ok(None);
     };
@@ -142,14 +134,8 @@ fn in_trailer(headers: &HeaderMap) -> S3Result<Option<ChecksumAlgorithm>> {
         return Ok(None);
     };
     let mut found = None;
-    for name in announced
-        .split(',')
-        .map(str::trim)
-        .filter(|name| !name.is_empty())
-    {
-        let known = HEADERS
-            .into_iter()
-            .find(|(_, known)| known.eq_ignore_ascii_case(name));
+    for name in announced.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+        let known = HEADERS.into_iter().find(|(_, known)| known.eq_ignore_ascii_case(name));
         let (algorithm, _) = known.ok_or_else(|| {
             invalid_request(format!(
                 "The value specified in the x-amz-trailer header is not supported: {name}"
@@ -167,8 +153,7 @@ fn content_md5(headers: &HeaderMap) -> S3Result<Option<[u8; 16]>> {
         return Ok(None);
     };
     let md5 = STANDARD.decode(text).ok().and_then(|bytes| bytes.try_into().ok());
-    md5.map(Some)
-        .ok_or_else(|| s3s::s3_error!(InvalidDigest, "The Content-MD5 you specified is not valid."))
+    md5.map(Some).ok_or_else(|| s3s::s3_error!(InvalidDigest, "The Content-MD5 you specified is not valid."))
 }
 
 /// What a request with a body declares about it. `wanted` is a checksum to compute if it declares none.
@@ -184,23 +169,15 @@ pub(super) fn declared(
         (Some(_), Some(_)) => return Err(several()),
         (Some((algorithm, value)), None) => Some((algorithm, DeclaredValue::Given(value))),
         (None, Some(algorithm)) => Some((algorithm, trailing(algorithm, trailers))),
-        (None, None) => asked
-            .or(wanted)
-            .map(|algorithm| (algorithm, DeclaredValue::Computed)),
+        (None, None) => asked.or(wanted).map(|algorithm| (algorithm, DeclaredValue::Computed)),
     };
     if let (Some(asked), Some((algorithm, _))) = (asked, &checksum)
         && asked != *algorithm
     {
-        return Err(invalid_request(
-            "Value for x-amz-sdk-checksum-algorithm header is invalid.",
-        ));
+        return Err(invalid_request("Value for x-amz-sdk-checksum-algorithm header is invalid."));
     }
     let checksum = checksum.map(|(algorithm, value)| DeclaredChecksum { algorithm, value });
-    Ok(DeclaredDigests {
-        md5: content_md5(headers)?,
-        payload_sha256: None,
-        checksum,
-    })
+    Ok(DeclaredDigests { md5: content_md5(headers)?, payload_sha256: None, checksum })
 }
 
 /// A value that s3s will have read when the body has ended; one that is malformed has not come.
@@ -242,14 +219,8 @@ pub(super) fn of_upload(headers: &HeaderMap) -> S3Result<Option<(ChecksumAlgorit
 
 /// Checks the digests declared for a body that is in memory.
 pub(super) fn check_in_memory(declared: DeclaredDigests, body: &[u8]) -> S3Result<()> {
-    if declared
-        .md5
-        .is_some_and(|md5| md5 != md5::Md5::digest(body).as_slice())
-    {
-        return Err(BucketError::Md5Mismatch {
-            received: body.len() as u64,
-        }
-        .into());
+    if declared.md5.is_some_and(|md5| md5 != md5::Md5::digest(body).as_slice()) {
+        return Err(BucketError::Md5Mismatch { received: body.len() as u64 }.into());
     }
     let Some(DeclaredChecksum { algorithm, value }) = declared.checksum else {
         return Ok(());
@@ -268,12 +239,8 @@ pub(super) fn check_in_memory(declared: DeclaredDigests, body: &[u8]) -> S3Resul
 
 /// The checksum of an object put together from parts; `None` if a part has none of the algorithm.
 pub(super) fn of_parts(algorithm: ChecksumAlgorithm, over: ChecksumType, parts: &[&Part]) -> Option<Vec<u8>> {
-    let stored = parts
-        .iter()
-        .map(|part| part.checksum.as_ref().filter(|sum| sum.algorithm == algorithm));
-    let values: Vec<&[u8]> = stored
-        .map(|sum| sum.map(|sum| &sum.value[..]))
-        .collect::<Option<_>>()?;
+    let stored = parts.iter().map(|part| part.checksum.as_ref().filter(|sum| sum.algorithm == algorithm));
+    let values: Vec<&[u8]> = stored.map(|sum| sum.map(|sum| &sum.value[..])).collect::<Option<_>>()?;
     if over == ChecksumType::Composite {
         return Some(compute(algorithm, &values.concat()));
     }
@@ -297,9 +264,9 @@ fn compute(algorithm: ChecksumAlgorithm, body: &[u8]) -> Vec<u8> {
     match algorithm {
         ChecksumAlgorithm::Crc32 => crc32(CrcAlgorithm::Crc32IsoHdlc),
         ChecksumAlgorithm::Crc32c => crc32(CrcAlgorithm::Crc32Iscsi),
-        ChecksumAlgorithm::Crc64Nvme => crc_fast::checksum(CrcAlgorithm::Crc64Nvme, body)
-            .to_be_bytes()
-            .to_vec(),
+        ChecksumAlgorithm::Crc64Nvme => {
+            crc_fast::checksum(CrcAlgorithm::Crc64Nvme, body).to_be_bytes().to_vec()
+        }
         ChecksumAlgorithm::Sha1 => sha1::Sha1::digest(body).to_vec(),
         ChecksumAlgorithm::Sha256 => sha2::Sha256::digest(body).to_vec(),
     }
@@ -310,10 +277,7 @@ mod tests {
     use super::*;
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-        pairs
-            .iter()
-            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
-            .collect()
+        pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
     }
 
     fn declared_code(pairs: &[(&'static str, &str)]) -> String {
@@ -324,50 +288,26 @@ mod tests {
     #[test]
     fn one_checksum_at_most_and_well_formed() {
         assert_eq!(declared_code(&[("x-amz-checksum-crc32", "AAAAAA==")]), "ok");
-        let two = [
-            ("x-amz-checksum-crc32", "AAAAAA=="),
-            ("x-amz-checksum-crc32c", "AAAAAA=="),
-        ];
+        let two = [("x-amz-checksum-crc32", "AAAAAA=="), ("x-amz-checksum-crc32c", "AAAAAA==")];
         assert_eq!(declared_code(&two), "InvalidRequest");
-        let both = [
-            ("x-amz-checksum-crc32", "AAAAAA=="),
-            ("x-amz-trailer", "x-amz-checksum-crc32"),
-        ];
+        let both = [("x-amz-checksum-crc32", "AAAAAA=="), ("x-amz-trailer", "x-amz-checksum-crc32")];
         assert_eq!(declared_code(&both), "InvalidRequest");
         for bad in ["bad", "AAAA", "AAAAAAA="] {
-            assert_eq!(
-                declared_code(&[("x-amz-checksum-crc32", bad)]),
-                "InvalidRequest",
-                "{bad}"
-            );
+            assert_eq!(declared_code(&[("x-amz-checksum-crc32", bad)]), "InvalidRequest", "{bad}");
         }
         assert_eq!(declared_code(&[("content-md5", "bad")]), "InvalidDigest");
-        assert_eq!(
-            declared_code(&[("x-amz-trailer", "x-amz-meta-late")]),
-            "InvalidRequest"
-        );
+        assert_eq!(declared_code(&[("x-amz-trailer", "x-amz-meta-late")]), "InvalidRequest");
     }
 
     #[test]
     fn a_named_algorithm_without_a_value_is_computed() {
-        let digests = declared(
-            &headers(&[("x-amz-sdk-checksum-algorithm", "crc32c")]),
-            None,
-            None,
-        )
-        .unwrap();
+        let digests = declared(&headers(&[("x-amz-sdk-checksum-algorithm", "crc32c")]), None, None).unwrap();
         let checksum = digests.checksum.unwrap();
         assert_eq!(checksum.algorithm, ChecksumAlgorithm::Crc32c);
         assert!(matches!(checksum.value, DeclaredValue::Computed));
-        let other = [
-            ("x-amz-sdk-checksum-algorithm", "SHA1"),
-            ("x-amz-checksum-crc32", "AAAAAA=="),
-        ];
+        let other = [("x-amz-sdk-checksum-algorithm", "SHA1"), ("x-amz-checksum-crc32", "AAAAAA==")];
         assert_eq!(declared_code(&other), "InvalidRequest");
-        assert_eq!(
-            declared_code(&[("x-amz-sdk-checksum-algorithm", "MD4")]),
-            "InvalidRequest"
-        );
+        assert_eq!(declared_code(&[("x-amz-sdk-checksum-algorithm", "MD4")]), "InvalidRequest");
     }
 
     #[test]
@@ -376,14 +316,8 @@ mod tests {
         let (name, kind) = ("x-amz-checksum-algorithm", "x-amz-checksum-type");
         let (full, composite) = (ChecksumType::FullObject, ChecksumType::Composite);
         assert_eq!(of(&[]), Some(None));
-        assert_eq!(
-            of(&[(name, "CRC32")]),
-            Some(Some((ChecksumAlgorithm::Crc32, composite)))
-        );
-        assert_eq!(
-            of(&[(name, "CRC64NVME")]),
-            Some(Some((ChecksumAlgorithm::Crc64Nvme, full)))
-        );
+        assert_eq!(of(&[(name, "CRC32")]), Some(Some((ChecksumAlgorithm::Crc32, composite))));
+        assert_eq!(of(&[(name, "CRC64NVME")]), Some(Some((ChecksumAlgorithm::Crc64Nvme, full))));
         assert_eq!(
             of(&[(name, "CRC32C"), (kind, "FULL_OBJECT")]),
             Some(Some((ChecksumAlgorithm::Crc32c, full)))
@@ -400,10 +334,7 @@ mod tests {
             (ChecksumAlgorithm::Crc32, "cbf43926"),
             (ChecksumAlgorithm::Crc32c, "e3069283"),
             (ChecksumAlgorithm::Crc64Nvme, "ae8b14860a799888"),
-            (
-                ChecksumAlgorithm::Sha1,
-                "f7c3bc1d808e04732adf679965ccc34ca7ae3441",
-            ),
+            (ChecksumAlgorithm::Sha1, "f7c3bc1d808e04732adf679965ccc34ca7ae3441"),
         ];
         for (algorithm, expected) in cases {
             assert_eq!(hex::encode(compute(algorithm, b"123456789")), expected);
@@ -422,55 +353,29 @@ mod tests {
             size: body.len() as u64,
             md5: [0; 16],
             modified_at: crate::bucket::Timestamp(0),
-            checksum: Some(Checksum {
-                algorithm,
-                value,
-                over: ChecksumType::FullObject,
-            }),
+            checksum: Some(Checksum { algorithm, value, over: ChecksumType::FullObject }),
         }
     }
 
     #[test]
     fn the_checksum_of_the_whole_follows_from_those_of_its_parts() {
-        for algorithm in [
-            ChecksumAlgorithm::Crc32,
-            ChecksumAlgorithm::Crc32c,
-            ChecksumAlgorithm::Crc64Nvme,
-        ] {
-            let parts = [
-                part(1, b"1234", algorithm),
-                part(2, b"", algorithm),
-                part(3, b"56789", algorithm),
-            ];
+        for algorithm in [ChecksumAlgorithm::Crc32, ChecksumAlgorithm::Crc32c, ChecksumAlgorithm::Crc64Nvme] {
+            let parts = [part(1, b"1234", algorithm), part(2, b"", algorithm), part(3, b"56789", algorithm)];
             let parts: Vec<_> = parts.iter().collect();
             let whole = of_parts(algorithm, ChecksumType::FullObject, &parts);
             assert_eq!(whole, Some(compute(algorithm, b"123456789")), "{algorithm:?}");
         }
         let sha = part(1, b"1234", ChecksumAlgorithm::Sha256);
         let composite = of_parts(ChecksumAlgorithm::Sha256, ChecksumType::Composite, &[&sha]);
-        let expected = compute(
-            ChecksumAlgorithm::Sha256,
-            &compute(ChecksumAlgorithm::Sha256, b"1234"),
-        );
+        let expected = compute(ChecksumAlgorithm::Sha256, &compute(ChecksumAlgorithm::Sha256, b"1234"));
         assert_eq!(composite, Some(expected));
-        assert_eq!(
-            of_parts(ChecksumAlgorithm::Crc32, ChecksumType::Composite, &[&sha]),
-            None
-        );
+        assert_eq!(of_parts(ChecksumAlgorithm::Crc32, ChecksumType::Composite, &[&sha]), None);
     }
 
     #[test]
     fn a_composite_checksum_says_over_how_many_parts() {
-        let of = |over| {
-            to_text(
-                &Checksum {
-                    algorithm: ChecksumAlgorithm::Crc32,
-                    value: vec![0; 4],
-                    over,
-                },
-                3,
-            )
-        };
+        let of =
+            |over| to_text(&Checksum { algorithm: ChecksumAlgorithm::Crc32, value: vec![0; 4], over }, 3);
         assert_eq!(of(ChecksumType::Composite), "AAAAAA==-3");
         assert_eq!(of(ChecksumType::FullObject), "AAAAAA==");
     }

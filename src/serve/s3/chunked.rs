@@ -66,12 +66,7 @@ struct Framing {
 
 impl Framing {
     fn new(signed: bool) -> Self {
-        Self {
-            signed,
-            at: At::Size,
-            line: Vec::new(),
-            out: VecDeque::new(),
-        }
+        Self { signed, at: At::Size, line: Vec::new(), out: VecDeque::new() }
     }
 
     /// Takes what has arrived; what goes on to s3s is then in `out`.
@@ -119,11 +114,7 @@ impl Framing {
             self.out.extend([size_line, data, Bytes::from_static(b"\r\n")]);
         }
         let left = left - len as u64;
-        self.at = if left == 0 {
-            At::DataEnd { seen_cr: false }
-        } else {
-            At::Data(left)
-        };
+        self.at = if left == 0 { At::DataEnd { seen_cr: false } } else { At::Data(left) };
     }
 
     fn feed_data_end(&mut self, seen_cr: bool, input: &mut Bytes) -> Result<(), FramingError> {
@@ -140,11 +131,7 @@ impl Framing {
     }
 
     fn end(&self) -> Result<(), FramingError> {
-        if self.at == At::Trailers {
-            Ok(())
-        } else {
-            Err(FramingError::Truncated)
-        }
+        if self.at == At::Trailers { Ok(()) } else { Err(FramingError::Truncated) }
     }
 }
 
@@ -153,9 +140,7 @@ fn parse_size(line: &[u8]) -> Option<u64> {
     let line = std::str::from_utf8(line).ok()?.strip_suffix("\r\n")?;
     let digits = line.split_once(';').map_or(line, |(digits, _)| digits);
     let well_formed = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-    well_formed
-        .then(|| u64::from_str_radix(digits, 16).ok())
-        .flatten()
+    well_formed.then(|| u64::from_str_radix(digits, 16).ok()).flatten()
 }
 
 /// An `aws-chunked` body whose framing is checked as it passes.
@@ -168,11 +153,7 @@ pub(super) struct CheckedChunks {
 impl CheckedChunks {
     /// Wraps a body; `signed` if its chunks carry signatures.
     pub(super) fn new(body: axum::body::Body, signed: bool) -> Self {
-        Self {
-            body: body.into_data_stream(),
-            framing: Framing::new(signed),
-            done: false,
-        }
+        Self { body: body.into_data_stream(), framing: Framing::new(signed), done: false }
     }
 }
 
@@ -228,11 +209,7 @@ mod tests {
 
     #[test]
     fn an_unsigned_chunk_is_cut_into_what_arrives() {
-        let pieces: [&[u8]; 3] = [
-            b"6\r\nab",
-            b"cd",
-            b"ef\r\n0\r\nx-amz-checksum-crc32:AAAAAA==\r\n\r\n",
-        ];
+        let pieces: [&[u8]; 3] = [b"6\r\nab", b"cd", b"ef\r\n0\r\nx-amz-checksum-crc32:AAAAAA==\r\n\r\n"];
         let expected = b"2\r\nab\r\n2\r\ncd\r\n2\r\nef\r\n0\r\nx-amz-checksum-crc32:AAAAAA==\r\n\r\n";
         assert_eq!(pass(false, &pieces).unwrap(), expected);
     }
@@ -253,22 +230,13 @@ mod tests {
     #[test]
     fn a_body_without_its_last_chunk_is_truncated() {
         for body in [&b""[..], b"3\r\nabc\r\n", b"3\r\nab", b"3"] {
-            assert!(
-                matches!(pass(false, &[body]), Err(FramingError::Truncated)),
-                "{body:?}"
-            );
+            assert!(matches!(pass(false, &[body]), Err(FramingError::Truncated)), "{body:?}");
         }
     }
 
     #[test]
     fn what_is_not_chunked_is_malformed() {
-        for body in [
-            &b"abc\r\n"[..1],
-            b"zz\r\n",
-            b"\r\n",
-            b"+3\r\nabc\r\n",
-            b"3\r\nabcd\r\n",
-        ] {
+        for body in [&b"abc\r\n"[..1], b"zz\r\n", b"\r\n", b"+3\r\nabc\r\n", b"3\r\nabcd\r\n"] {
             let malformed = matches!(pass(false, &[body, b"\n"]), Err(FramingError::Malformed));
             assert!(malformed, "{body:?}");
         }

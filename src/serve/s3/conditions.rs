@@ -17,10 +17,7 @@ use super::errors::with_header;
 pub(super) fn parse_etags(text: &str) -> ETagCondition {
     let strip = |etag: &str| {
         let etag = etag.trim();
-        etag.strip_prefix("W/")
-            .unwrap_or(etag)
-            .trim_matches('"')
-            .to_owned()
+        etag.strip_prefix("W/").unwrap_or(etag).trim_matches('"').to_owned()
     };
     match text.trim() {
         "*" => ETagCondition::Any,
@@ -46,11 +43,7 @@ impl Conditions {
         if !self.may_be_used(object) {
             return Err(BucketError::PreconditionFailed.into());
         }
-        if self.is_unwanted(object) {
-            Err(not_modified(object))
-        } else {
-            Ok(())
-        }
+        if self.is_unwanted(object) { Err(not_modified(object)) } else { Ok(()) }
     }
 
     /// Checks the conditions of a copy source, where nothing is answered with "not modified".
@@ -121,17 +114,11 @@ mod tests {
             if_match: if_match.map(parse_etags),
             if_none_match: if_none_match.map(parse_etags),
         };
-        Conditions {
-            etag,
-            ..Conditions::default()
-        }
+        Conditions { etag, ..Conditions::default() }
     }
 
     fn status(result: S3Result<()>) -> u16 {
-        result.map_or_else(
-            |error| error.status_code().map_or(0, |status| status.as_u16()),
-            |()| 200,
-        )
+        result.map_or_else(|error| error.status_code().map_or(0, |status| status.as_u16()), |()| 200)
     }
 
     const ZEROS: &str = "\"00000000000000000000000000000000\"";
@@ -139,10 +126,7 @@ mod tests {
     #[test]
     fn etag_conditions_of_reads() {
         assert_eq!(status(of(Some(ZEROS), None).check_read(&object())), 200);
-        assert_eq!(
-            status(of(Some(ZEROS.trim_matches('"')), None).check_read(&object())),
-            200
-        );
+        assert_eq!(status(of(Some(ZEROS.trim_matches('"')), None).check_read(&object())), 200);
         assert_eq!(status(of(Some("*"), None).check_read(&object())), 200);
         assert_eq!(status(of(Some("\"x\""), None).check_read(&object())), 412);
         assert_eq!(status(of(None, Some(ZEROS)).check_read(&object())), 304);
@@ -152,22 +136,13 @@ mod tests {
 
     #[test]
     fn dates_count_in_whole_seconds_and_only_without_etags() {
-        let modified = |since| Conditions {
-            if_modified_since: Some(since),
-            ..Conditions::default()
-        };
+        let modified = |since| Conditions { if_modified_since: Some(since), ..Conditions::default() };
         assert_eq!(status(modified(1000).check_read(&object())), 304);
         assert_eq!(status(modified(999).check_read(&object())), 200);
-        let unmodified = |since| Conditions {
-            if_unmodified_since: Some(since),
-            ..Conditions::default()
-        };
+        let unmodified = |since| Conditions { if_unmodified_since: Some(since), ..Conditions::default() };
         assert_eq!(status(unmodified(1000).check_read(&object())), 200);
         assert_eq!(status(unmodified(999).check_read(&object())), 412);
-        let both = Conditions {
-            if_unmodified_since: Some(999),
-            ..of(Some(ZEROS), None)
-        };
+        let both = Conditions { if_unmodified_since: Some(999), ..of(Some(ZEROS), None) };
         assert_eq!(status(both.check_read(&object())), 200);
     }
 
@@ -175,9 +150,6 @@ mod tests {
     fn not_modified_tells_etag_and_date() {
         let error = not_modified(&object());
         assert_eq!(error.headers().unwrap()[ETAG], ZEROS);
-        assert_eq!(
-            error.headers().unwrap()[LAST_MODIFIED],
-            "Thu, 01 Jan 1970 00:16:40 GMT"
-        );
+        assert_eq!(error.headers().unwrap()[LAST_MODIFIED], "Thu, 01 Jan 1970 00:16:40 GMT");
     }
 }

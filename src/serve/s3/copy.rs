@@ -50,11 +50,7 @@ impl Source {
 
     /// The source, for the layers below; the conditions on its `ETag` go with it.
     pub(super) fn into_copy_source(self) -> CopySource {
-        CopySource {
-            bucket: self.bucket,
-            key: self.asked.key,
-            condition: self.asked.conditions.etag,
-        }
+        CopySource { bucket: self.bucket, key: self.asked.key, condition: self.asked.conditions.etag }
     }
 }
 
@@ -76,23 +72,13 @@ struct Changes {
 
 impl Changes {
     fn of(standard: Attributes, input: &mut dto::CopyObjectInput) -> S3Result<Self> {
-        let metadata = input
-            .metadata_directive
-            .as_ref()
-            .map(dto::MetadataDirective::as_str);
-        let tags = input
-            .tagging_directive
-            .as_ref()
-            .map(dto::TaggingDirective::as_str);
+        let metadata = input.metadata_directive.as_ref().map(dto::MetadataDirective::as_str);
+        let tags = input.tagging_directive.as_ref().map(dto::TaggingDirective::as_str);
         let tags = replaces(tags, "tagging")?.then(|| attributes::parse_tags(input.tagging.as_deref()));
         let redirect = standard.website_redirect_location.clone();
         let metadata = replaces(metadata, "metadata")?
             .then(|| attributes::of_write(standard, input.metadata.take(), None));
-        Ok(Self {
-            metadata: metadata.transpose()?,
-            tags: tags.transpose()?,
-            redirect,
-        })
+        Ok(Self { metadata: metadata.transpose()?, tags: tags.transpose()?, redirect })
     }
 
     fn is_none(&self) -> bool {
@@ -106,14 +92,8 @@ impl Changes {
         }
         let tags = self.tags.unwrap_or_else(|| source.tags.clone());
         // A redirect is never copied. Source: S3 API reference, `CopyObject`.
-        let copied = Attributes {
-            website_redirect_location: self.redirect,
-            ..source
-        };
-        Some(Attributes {
-            tags,
-            ..self.metadata.unwrap_or(copied)
-        })
+        let copied = Attributes { website_redirect_location: self.redirect, ..source };
+        Some(Attributes { tags, ..self.metadata.unwrap_or(copied) })
     }
 }
 
@@ -123,12 +103,7 @@ pub(super) async fn object(
     mut request: S3Request<dto::CopyObjectInput>,
 ) -> S3Result<S3Response<dto::CopyObjectOutput>> {
     let Call { caller, asked } = Call::take(&mut request)?;
-    let Asked {
-        source,
-        attributes: standard,
-        conditions,
-        ..
-    } = asked;
+    let Asked { source, attributes: standard, conditions, .. } = asked;
     let id = door.resolve_bucket(&caller, &request.input.bucket)?;
     let key = object_key(&request.input.key)?;
     let source = Source::resolve(door, &caller, source).await?;
@@ -141,10 +116,7 @@ pub(super) async fn object(
     }
     let present = source.look(door).await?;
     if let Some(algorithm) = asked_algorithm(&request.headers)?
-        && !present
-            .checksums
-            .iter()
-            .any(|checksum| checksum.algorithm == algorithm)
+        && !present.checksums.iter().any(|checksum| checksum.algorithm == algorithm)
     {
         // A copy moves no bytes, so there is nothing to take another checksum over.
         return Err(not_implemented(
@@ -166,10 +138,7 @@ pub(super) async fn object(
     };
     set_checksums!(result, &object.checksums, object.parts.len());
     let copy_object_result = Some(result);
-    Ok(S3Response::new(dto::CopyObjectOutput {
-        copy_object_result,
-        ..dto::CopyObjectOutput::default()
-    }))
+    Ok(S3Response::new(dto::CopyObjectOutput { copy_object_result, ..dto::CopyObjectOutput::default() }))
 }
 
 #[cfg(test)]
@@ -181,9 +150,6 @@ mod tests {
         assert!(matches!(replaces(None, "metadata"), Ok(false)));
         assert!(matches!(replaces(Some("COPY"), "metadata"), Ok(false)));
         assert!(matches!(replaces(Some("REPLACE"), "metadata"), Ok(true)));
-        assert_eq!(
-            replaces(Some("replace"), "metadata").unwrap_err().code().as_str(),
-            "InvalidArgument"
-        );
+        assert_eq!(replaces(Some("replace"), "metadata").unwrap_err().code().as_str(), "InvalidArgument");
     }
 }

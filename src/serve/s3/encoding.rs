@@ -42,10 +42,7 @@ pub(super) fn decode_url(text: &str) -> Option<String> {
 
 /// The pairs of a query, decoded; `+` is a space. Pairs that are not UTF-8 are left out (s3s refuses them).
 pub(super) fn query_pairs(query: Option<&str>) -> Vec<(String, String)> {
-    let pairs = query
-        .unwrap_or_default()
-        .split('&')
-        .filter(|pair| !pair.is_empty());
+    let pairs = query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
     pairs
         .filter_map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -94,34 +91,22 @@ mod tests {
 
     #[test]
     fn query_pairs_are_decoded() {
-        let expected = vec![
-            ("a b".to_owned(), "c&".to_owned()),
-            ("uploads".to_owned(), String::new()),
-        ];
+        let expected = vec![("a b".to_owned(), "c&".to_owned()), ("uploads".to_owned(), String::new())];
         assert_eq!(query_pairs(Some("a+b=c%26&&uploads")), expected);
         assert!(query_pairs(None).is_empty());
     }
 
     #[test]
     fn tokens_come_back_as_they_went() {
-        for after in [
-            After::Key("a/ü".to_owned()),
-            After::Prefix("p/".to_owned()),
-            After::Key(String::new()),
-        ] {
+        for after in [After::Key("a/ü".to_owned()), After::Prefix("p/".to_owned()), After::Key(String::new())]
+        {
             assert_eq!(decode_token(&encode_token(&after)), Some(after));
         }
     }
 
     #[test]
     fn what_is_no_token_of_ours_is_refused() {
-        for bad in [
-            "",
-            "!",
-            "a",
-            &URL_SAFE_NO_PAD.encode("xkey"),
-            &URL_SAFE_NO_PAD.encode([b'k', 0xff]),
-        ] {
+        for bad in ["", "!", "a", &URL_SAFE_NO_PAD.encode("xkey"), &URL_SAFE_NO_PAD.encode([b'k', 0xff])] {
             assert_eq!(decode_token(bad), None, "{bad:?}");
         }
     }

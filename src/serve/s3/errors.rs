@@ -111,10 +111,9 @@ impl From<BucketError> for S3Error {
                 EntityTooSmall,
                 "Part {number} has {size} bytes; every part but the last must have at least {min}."
             ),
-            BucketError::PreconditionFailed => s3_error!(
-                PreconditionFailed,
-                "At least one of the pre-conditions you specified did not hold"
-            ),
+            BucketError::PreconditionFailed => {
+                s3_error!(PreconditionFailed, "At least one of the pre-conditions you specified did not hold")
+            }
             BucketError::RangeNotSatisfiable { size } => invalid_range(size),
             BucketError::TooLarge { max } => {
                 s3_error!(
@@ -132,10 +131,7 @@ impl From<BucketError> for S3Error {
 fn from_body(error: BucketError) -> S3Error {
     match error {
         BucketError::Md5Mismatch { .. } => {
-            s3_error!(
-                BadDigest,
-                "The Content-MD5 you specified did not match what we received."
-            )
+            s3_error!(BadDigest, "The Content-MD5 you specified did not match what we received.")
         }
         BucketError::PayloadSha256Mismatch => payload_sha256_mismatch(),
         BucketError::ChecksumMismatch(algorithm) => s3_error!(
@@ -146,10 +142,7 @@ fn from_body(error: BucketError) -> S3Error {
         BucketError::MissingTrailer(algorithm) => custom(
             "MalformedTrailerError",
             StatusCode::BAD_REQUEST,
-            format!(
-                "The announced {} trailer did not come or is malformed.",
-                algorithm_name(algorithm)
-            ),
+            format!("The announced {} trailer did not come or is malformed.", algorithm_name(algorithm)),
         ),
         BucketError::IncompleteBody { declared, received } => s3_error!(
             IncompleteBody,
@@ -164,10 +157,7 @@ fn from_body(error: BucketError) -> S3Error {
 fn internal(error: &BucketError) -> S3Error {
     let source = std::error::Error::source(error).map(ToString::to_string);
     tracing::error!(%error, source, "request failed");
-    s3_error!(
-        InternalError,
-        "We encountered an internal error. Please try again."
-    )
+    s3_error!(InternalError, "We encountered an internal error. Please try again.")
 }
 
 /// An error of the body's stream.
@@ -187,11 +177,7 @@ pub(super) fn from_stream(error: &BoxError) -> S3Error {
         return payload_sha256_mismatch();
     }
     if says(FramingError::TOO_LARGE) {
-        return custom(
-            "InvalidChunkSizeError",
-            StatusCode::BAD_REQUEST,
-            FramingError::TOO_LARGE,
-        );
+        return custom("InvalidChunkSizeError", StatusCode::BAD_REQUEST, FramingError::TOO_LARGE);
     }
     let malformed = [FramingError::MALFORMED, "FormatError", "ChunkMetaTooLarge"];
     if malformed.into_iter().any(says) {
@@ -229,68 +215,26 @@ mod tests {
 
     #[test]
     fn every_bucket_error_has_s3s_code_and_status() {
-        let id = BucketId {
-            namespace: Namespace::new("n").unwrap(),
-            name: BucketName::new("b").unwrap(),
-        };
+        let id = BucketId { namespace: Namespace::new("n").unwrap(), name: BucketName::new("b").unwrap() };
         let key = ObjectKey::new("k").unwrap();
         let cases = [
             (BucketError::NoSuchBucket(id.clone()), "NoSuchBucket", 404),
-            (
-                BucketError::BucketExists(id.clone()),
-                "BucketAlreadyOwnedByYou",
-                409,
-            ),
+            (BucketError::BucketExists(id.clone()), "BucketAlreadyOwnedByYou", 409),
             (BucketError::BucketNotEmpty(id), "BucketNotEmpty", 409),
             (BucketError::NoSuchKey(key), "NoSuchKey", 404),
-            (
-                BucketError::NoSuchUpload(UploadId::new(0, [0; 8])),
-                "NoSuchUpload",
-                404,
-            ),
+            (BucketError::NoSuchUpload(UploadId::new(0, [0; 8])), "NoSuchUpload", 404),
             (BucketError::InvalidPart(1), "InvalidPart", 400),
             (BucketError::InvalidPartOrder, "InvalidPartOrder", 400),
-            (
-                BucketError::PartTooSmall {
-                    number: 1,
-                    size: 2,
-                    min: 3,
-                },
-                "EntityTooSmall",
-                400,
-            ),
+            (BucketError::PartTooSmall { number: 1, size: 2, min: 3 }, "EntityTooSmall", 400),
             (BucketError::PreconditionFailed, "PreconditionFailed", 412),
             (BucketError::RangeNotSatisfiable { size: 5 }, "InvalidRange", 416),
             (BucketError::Md5Mismatch { received: 1 }, "BadDigest", 400),
-            (
-                BucketError::PayloadSha256Mismatch,
-                "XAmzContentSHA256Mismatch",
-                400,
-            ),
-            (
-                BucketError::ChecksumMismatch(ChecksumAlgorithm::Crc32),
-                "BadDigest",
-                400,
-            ),
-            (
-                BucketError::MissingTrailer(ChecksumAlgorithm::Sha1),
-                "MalformedTrailerError",
-                400,
-            ),
-            (
-                BucketError::IncompleteBody {
-                    declared: 2,
-                    received: 1,
-                },
-                "IncompleteBody",
-                400,
-            ),
+            (BucketError::PayloadSha256Mismatch, "XAmzContentSHA256Mismatch", 400),
+            (BucketError::ChecksumMismatch(ChecksumAlgorithm::Crc32), "BadDigest", 400),
+            (BucketError::MissingTrailer(ChecksumAlgorithm::Sha1), "MalformedTrailerError", 400),
+            (BucketError::IncompleteBody { declared: 2, received: 1 }, "IncompleteBody", 400),
             (BucketError::TooLarge { max: 1 }, "EntityTooLarge", 400),
-            (
-                BucketError::Body("connection reset".into()),
-                "IncompleteBody",
-                400,
-            ),
+            (BucketError::Body("connection reset".into()), "IncompleteBody", 400),
             (BucketError::Corrupt("row".to_owned()), "InternalError", 500),
             (BucketError::Storage("disk".into()), "InternalError", 500),
         ];
@@ -310,10 +254,7 @@ mod tests {
     #[test]
     fn what_s3s_says_of_a_body_is_told_apart() {
         let cases = [
-            (
-                "AwsChunkedStreamError: SignatureMismatch",
-                "SignatureDoesNotMatch",
-            ),
+            ("AwsChunkedStreamError: SignatureMismatch", "SignatureDoesNotMatch"),
             ("UploadStreamError: Sha256Mismatch", "XAmzContentSHA256Mismatch"),
             ("UploadStreamError: Incomplete", "IncompleteBody"),
             ("AwsChunkedStreamError: FormatError", "InvalidRequest"),
@@ -326,9 +267,6 @@ mod tests {
             assert_eq!(from_stream(&text.into()).code().as_str(), code, "{text}");
         }
         let wrapped = format!("AwsChunkedStreamError: Underlying: {}", FramingError::TooLarge);
-        assert_eq!(
-            from_stream(&wrapped.into()).code().as_str(),
-            "InvalidChunkSizeError"
-        );
+        assert_eq!(from_stream(&wrapped.into()).code().as_str(), "InvalidChunkSizeError");
     }
 }

@@ -53,10 +53,7 @@ pub(super) fn authenticating_service(door: &Arc<S3Door>) -> S3Service {
     routing.set_access(Access(Arc::clone(door)));
     routing.set_validation(AnyBucketName);
     routing.set_config(config());
-    let gate = Gate {
-        door: Arc::clone(door),
-        routing: routing.build(),
-    };
+    let gate = Gate { door: Arc::clone(door), routing: routing.build() };
 
     let mut builder = S3ServiceBuilder::new(Nothing);
     builder.set_auth(Keys(Arc::clone(door)));
@@ -89,10 +86,7 @@ impl S3Auth for Keys {
 }
 
 fn unknown_key() -> S3Error {
-    s3_error!(
-        InvalidAccessKeyId,
-        "The AWS Access Key Id you provided does not exist in our records."
-    )
+    s3_error!(InvalidAccessKeyId, "The AWS Access Key Id you provided does not exist in our records.")
 }
 
 /// The second service sees no signatures; that it has an authentication at all makes it ask [`Access`].
@@ -134,10 +128,7 @@ impl S3Route for Gate {
         let response = self.routing.call(request).await.map_err(|error| {
             let error = StdError::from(error);
             tracing::error!(%error, "an answer could not be written");
-            s3_error!(
-                InternalError,
-                "We encountered an internal error. Please try again."
-            )
+            s3_error!(InternalError, "We encountered an internal error. Please try again.")
         })?;
         let (parts, body) = response.into_parts();
         let mut response = S3Response::with_status(body, parts.status);
@@ -150,31 +141,17 @@ impl S3Route for Gate {
 impl Gate {
     /// Makes the request that the second service reads.
     async fn admit(&self, request: S3Request<Body>) -> S3Result<Request<Body>> {
-        let S3Request {
-            input: mut body,
-            method,
-            uri,
-            mut headers,
-            trailing_headers,
-            credentials,
-            ..
-        } = request;
+        let S3Request { input: mut body, method, uri, mut headers, trailing_headers, credentials, .. } =
+            request;
         let credentials = credentials.ok_or_else(access_denied)?;
-        let caller = self
-            .door
-            .directory
-            .credential(&credentials.access_key)
-            .ok_or_else(unknown_key)?;
+        let caller = self.door.directory.credential(&credentials.access_key).ok_or_else(unknown_key)?;
         headers.remove(AUTHORIZATION);
         let uri = take_signed_query(&uri, &mut headers)?;
         refuse::check_headers(&headers, &caller.account)?;
         if carries_xml(&method, &uri) {
             body = Body::from(read_xml(&headers, trailing_headers.clone(), body).await?);
         }
-        let asked = Asked {
-            trailers: trailing_headers,
-            ..Asked::take(&mut headers)?
-        };
+        let asked = Asked { trailers: trailing_headers, ..Asked::take(&mut headers)? };
         let mut request = Request::new(body);
         *request.method_mut() = method;
         *request.uri_mut() = uri;
@@ -198,12 +175,7 @@ fn take_signed_query(uri: &Uri, headers: &mut HeaderMap) -> S3Result<Uri> {
     ];
     let malformed = || s3_error!(InvalidURI, "Couldn't parse the specified URI.");
     let mut kept = Vec::new();
-    for pair in uri
-        .query()
-        .unwrap_or_default()
-        .split('&')
-        .filter(|pair| !pair.is_empty())
-    {
+    for pair in uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let name = decode_url(name).ok_or_else(malformed)?.to_ascii_lowercase();
         if !name.starts_with("x-amz-") {
@@ -216,11 +188,7 @@ fn take_signed_query(uri: &Uri, headers: &mut HeaderMap) -> S3Result<Uri> {
         }
     }
     let path = uri.path();
-    let text = if kept.is_empty() {
-        path.to_owned()
-    } else {
-        format!("{path}?{}", kept.join("&"))
-    };
+    let text = if kept.is_empty() { path.to_owned() } else { format!("{path}?{}", kept.join("&")) };
     text.parse().map_err(|_| malformed())
 }
 
@@ -239,10 +207,8 @@ fn bucket_only(path: &str) -> bool {
 /// is not what was signed.
 async fn read_xml(headers: &HeaderMap, trailers: Option<TrailingHeaders>, body: Body) -> S3Result<Bytes> {
     let declared = checksums::declared(headers, trailers, None)?;
-    let collected = Limited::new(body, XML_BODY_BYTES_MAX)
-        .collect()
-        .await
-        .map_err(|error| from_stream(&error))?;
+    let collected =
+        Limited::new(body, XML_BODY_BYTES_MAX).collect().await.map_err(|error| from_stream(&error))?;
     let body = collected.to_bytes();
     checksums::check_in_memory(declared, &body)?;
     Ok(body)

@@ -20,9 +20,9 @@ const KEYS_MAX: i32 = 1000;
 pub(super) fn page_size(asked: Option<i32>, name: &str) -> S3Result<i32> {
     match asked {
         None => Ok(KEYS_MAX),
-        Some(asked) if asked < 0 => Err(invalid_argument(format!(
-            "Argument {name} must be an integer between 0 and 2147483647"
-        ))),
+        Some(asked) if asked < 0 => {
+            Err(invalid_argument(format!("Argument {name} must be an integer between 0 and 2147483647")))
+        }
         Some(asked) => Ok(asked.min(KEYS_MAX)),
     }
 }
@@ -45,21 +45,12 @@ impl Names {
 
     /// A name as the listing shows it.
     pub(super) fn write(self, name: &str) -> String {
-        if self.url {
-            encode_url(name)
-        } else {
-            name.to_owned()
-        }
+        if self.url { encode_url(name) } else { name.to_owned() }
     }
 
     /// Common prefixes as the listing shows them.
     pub(super) fn prefixes(self, prefixes: &[String]) -> dto::CommonPrefixList {
-        prefixes
-            .iter()
-            .map(|prefix| dto::CommonPrefix {
-                prefix: Some(self.write(prefix)),
-            })
-            .collect()
+        prefixes.iter().map(|prefix| dto::CommonPrefix { prefix: Some(self.write(prefix)) }).collect()
     }
 }
 
@@ -72,14 +63,9 @@ pub(super) fn non_empty(text: Option<String>) -> Option<String> {
 pub(super) fn after_name(prefix: &str, delimiter: Option<&str>, name: String) -> After {
     let rest = name.strip_prefix(prefix).zip(delimiter);
     let is_common_prefix = rest.is_some_and(|(rest, delimiter)| {
-        rest.find(delimiter)
-            .is_some_and(|at| at + delimiter.len() == rest.len())
+        rest.find(delimiter).is_some_and(|at| at + delimiter.len() == rest.len())
     });
-    if is_common_prefix {
-        After::Prefix(name)
-    } else {
-        After::Key(name)
-    }
+    if is_common_prefix { After::Prefix(name) } else { After::Key(name) }
 }
 
 /// The name that stands for where a listing goes on.
@@ -107,9 +93,7 @@ fn contents(objects: &[(ObjectKey, Object)], names: Names, owner: Option<&dto::O
         last_modified: Some(std::time::SystemTime::from(object.modified_at).into()),
         owner: owner.cloned(),
         size: i64::try_from(object.size).ok(),
-        storage_class: Some(dto::ObjectStorageClass::from_static(
-            dto::ObjectStorageClass::STANDARD,
-        )),
+        storage_class: Some(dto::ObjectStorageClass::from_static(dto::ObjectStorageClass::STANDARD)),
         restore_status: None,
     };
     objects.iter().map(entry).collect()
@@ -117,10 +101,7 @@ fn contents(objects: &[(ObjectKey, Object)], names: Names, owner: Option<&dto::O
 
 /// The algorithms of an object's checksums.
 pub(super) fn algorithms(object: &Object) -> Option<dto::ChecksumAlgorithmList> {
-    let algorithms = object
-        .checksums
-        .iter()
-        .map(|checksum| algorithm_to_s3(checksum.algorithm));
+    let algorithms = object.checksums.iter().map(|checksum| algorithm_to_s3(checksum.algorithm));
     (!object.checksums.is_empty()).then(|| algorithms.collect())
 }
 
@@ -139,12 +120,7 @@ pub(super) async fn list_v1(
     let marker = input.marker.unwrap_or_default();
     let after = non_empty(Some(marker.clone())).map(|name| after_name(&prefix, delimiter.as_deref(), name));
     let limit = usize::try_from(max_keys).unwrap_or_default();
-    let query = ListQuery {
-        prefix,
-        delimiter,
-        after,
-        limit,
-    };
+    let query = ListQuery { prefix, delimiter, after, limit };
     let page = page(door, &id, &query).await?;
     // AWS tells the next marker only with a delimiter; without one it is the last key, which the client has.
     let next = page.next.as_ref().filter(|_| query.delimiter.is_some());
@@ -186,12 +162,7 @@ pub(super) async fn list_v2(
         _ => None,
     };
     let limit = usize::try_from(max_keys).unwrap_or_default();
-    let query = ListQuery {
-        prefix,
-        delimiter,
-        after,
-        limit,
-    };
+    let query = ListQuery { prefix, delimiter, after, limit };
     let page = page(door, &id, &query).await?;
     let owner = owner(&caller);
     let owner = input.fetch_owner.unwrap_or(false).then_some(&owner);

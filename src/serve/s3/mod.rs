@@ -57,30 +57,19 @@ pub struct S3Door {
 /// Everything on the S3 listener: the caller mounts it at the root and adds nothing beside it.
 pub fn router(door: S3Door) -> axum::Router {
     let front = front::Front::new(Arc::new(door));
-    axum::Router::new()
-        .fallback(front::handle)
-        .with_state(Arc::new(front))
+    axum::Router::new().fallback(front::handle).with_state(Arc::new(front))
 }
 
 impl S3Door {
     /// Which bucket a caller means by a name in the path: the one of that name in its own account.
     ///
     /// The only place that knows how requests address buckets.
-    #[expect(
-        clippy::unused_self,
-        reason = "other ways of addressing are the door's configuration"
-    )]
+    #[expect(clippy::unused_self, reason = "other ways of addressing are the door's configuration")]
     fn resolve_bucket(&self, caller: &Credential, name: &str) -> S3Result<BucketId> {
         let name = BucketName::new(name).map_err(|_| {
-            S3Error::with_message(
-                S3ErrorCode::InvalidBucketName,
-                "The specified bucket is not valid.",
-            )
+            S3Error::with_message(S3ErrorCode::InvalidBucketName, "The specified bucket is not valid.")
         })?;
-        Ok(BucketId {
-            namespace: caller.account.clone(),
-            name,
-        })
+        Ok(BucketId { namespace: caller.account.clone(), name })
     }
 }
 

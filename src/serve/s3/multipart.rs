@@ -25,17 +25,12 @@ const PARTS_PAGE: usize = 1000;
 /// Reads how a request names an upload.
 pub(super) fn upload_ref(key: &str, id: &str) -> S3Result<UploadRef> {
     let id = UploadId::parse(id).ok_or_else(no_such_upload)?;
-    Ok(UploadRef {
-        key: object_key(key)?,
-        id,
-    })
+    Ok(UploadRef { key: object_key(key)?, id })
 }
 
 /// Reads a part number.
 pub(super) fn part_number(number: i32) -> S3Result<u16> {
-    let valid = u16::try_from(number)
-        .ok()
-        .filter(|number| (1..=PARTS_MAX).contains(number));
+    let valid = u16::try_from(number).ok().filter(|number| (1..=PARTS_MAX).contains(number));
     valid.ok_or_else(|| invalid_argument("Part number must be an integer between 1 and 10000, inclusive"))
 }
 
@@ -55,9 +50,7 @@ pub(super) async fn create(
     let upload = door.buckets.create_upload(&id, upload).await?;
     Ok(S3Response::new(dto::CreateMultipartUploadOutput {
         bucket: Some(input.bucket),
-        checksum_algorithm: upload
-            .checksum
-            .map(|(algorithm, _)| checksums::algorithm_to_s3(algorithm)),
+        checksum_algorithm: upload.checksum.map(|(algorithm, _)| checksums::algorithm_to_s3(algorithm)),
         checksum_type: upload.checksum.map(|(_, over)| checksums::type_to_s3(over)),
         key: Some(input.key),
         upload_id: Some(upload.id.as_str().to_owned()),
@@ -73,23 +66,13 @@ pub(super) async fn complete(
     let Call { caller, asked } = Call::take(&mut request)?;
     let id = door.resolve_bucket(&caller, &request.input.bucket)?;
     let upload = upload_ref(&request.input.key, &request.input.upload_id)?;
-    let named = request
-        .input
-        .multipart_upload
-        .take()
-        .and_then(|named| named.parts)
-        .unwrap_or_default();
+    let named = request.input.multipart_upload.take().and_then(|named| named.parts).unwrap_or_default();
     if named.is_empty() || named.len() > usize::from(PARTS_MAX) {
         return Err(malformed_xml());
     }
     let named: Vec<_> = named.iter().map(completed_part).collect::<S3Result<_>>()?;
-    Expected::of(&request.input)?
-        .check(door, &id, &upload, &named)
-        .await?;
-    let object = door
-        .buckets
-        .complete_upload(&id, &upload, named, asked.conditions.etag)
-        .await?;
+    Expected::of(&request.input)?.check(door, &id, &upload, &named).await?;
+    let object = door.buckets.complete_upload(&id, &upload, named, asked.conditions.etag).await?;
 
     let host = request.headers.get("host").and_then(|host| host.to_str().ok());
     let dto::CompleteMultipartUploadInput { bucket, key, .. } = request.input;
@@ -128,9 +111,8 @@ fn completed_part(part: &dto::CompletedPart) -> S3Result<CompletedPart> {
     let (Some(number), Some(etag)) = (part.part_number, &part.e_tag) else {
         return Err(malformed_xml());
     };
-    let mut named = named_checksums!(part)
-        .into_iter()
-        .filter_map(|(algorithm, text)| Some((algorithm, text.as_ref()?)));
+    let mut named =
+        named_checksums!(part).into_iter().filter_map(|(algorithm, text)| Some((algorithm, text.as_ref()?)));
     let checksum = match named.next() {
         None => None,
         Some((algorithm, text)) => Some((algorithm, checksums::parse_value(algorithm, text)?)),
@@ -138,11 +120,7 @@ fn completed_part(part: &dto::CompletedPart) -> S3Result<CompletedPart> {
     if named.next().is_some() {
         return Err(invalid_request("A part may name a single checksum."));
     }
-    Ok(CompletedPart {
-        number: part_number(number)?,
-        etag: etag.value().to_owned(),
-        checksum,
-    })
+    Ok(CompletedPart { number: part_number(number)?, etag: etag.value().to_owned(), checksum })
 }
 
 /// What a completion says of the whole object, which must hold before it becomes one.
@@ -163,11 +141,7 @@ impl Expected {
         }
         let size = input.mpu_object_size.map(u64::try_from).transpose();
         let size = size.map_err(|_| invalid_argument("The x-amz-mp-object-size header is invalid."))?;
-        Ok(Self {
-            size,
-            checksum,
-            over: input.checksum_type.clone(),
-        })
+        Ok(Self { size, checksum, over: input.checksum_type.clone() })
     }
 
     /// Compares it with the stored parts that the completion names.
@@ -189,8 +163,7 @@ impl Expected {
         };
         let find = |part: &CompletedPart| {
             let at = parts.binary_search_by_key(&part.number, |stored| stored.number);
-            at.map(|at| &parts[at])
-                .map_err(|_| BucketError::InvalidPart(part.number))
+            at.map(|at| &parts[at]).map_err(|_| BucketError::InvalidPart(part.number))
         };
         let parts: Vec<&Part> = named.iter().map(find).collect::<Result<_, _>>()?;
         self.compare(&upload, &parts)
@@ -204,22 +177,14 @@ impl Expected {
             )));
         }
         let over = upload.checksum.map(|(_, over)| checksums::type_to_s3(over));
-        if self
-            .over
-            .as_ref()
-            .is_some_and(|expected| Some(expected) != over.as_ref())
-        {
-            return Err(invalid_request(
-                "The upload was created using another checksum type.",
-            ));
+        if self.over.as_ref().is_some_and(|expected| Some(expected) != over.as_ref()) {
+            return Err(invalid_request("The upload was created using another checksum type."));
         }
         let Some((algorithm, text)) = &self.checksum else {
             return Ok(());
         };
         let Some((_, over)) = upload.checksum.filter(|(known, _)| known == algorithm) else {
-            return Err(invalid_request(
-                "The upload was created using another checksum algorithm.",
-            ));
+            return Err(invalid_request("The upload was created using another checksum algorithm."));
         };
         let text = text.strip_suffix(&format!("-{}", parts.len())).unwrap_or(text);
         let value = checksums::parse_value(*algorithm, text)?;
@@ -299,12 +264,7 @@ pub(super) async fn list(
         next_upload_id_marker: next_upload,
         prefix: Some(names.write(&query.prefix)),
         upload_id_marker: Some(upload_marker.unwrap_or_default()),
-        uploads: Some(
-            page.uploads
-                .iter()
-                .map(|upload| upload_to_s3(upload, names, &owner))
-                .collect(),
-        ),
+        uploads: Some(page.uploads.iter().map(|upload| upload_to_s3(upload, names, &owner)).collect()),
         request_charged: None,
     }))
 }
@@ -322,26 +282,18 @@ fn next_markers(page: &UploadPage) -> (Option<String>, Option<String>) {
     let upload_key = upload.map(|upload| upload.key.as_str());
     match page.common_prefixes.last() {
         Some(prefix) if upload_key.is_none_or(|key| key < prefix.as_str()) => (Some(prefix.clone()), None),
-        _ => (
-            upload_key.map(ToOwned::to_owned),
-            upload.map(|upload| upload.id.as_str().to_owned()),
-        ),
+        _ => (upload_key.map(ToOwned::to_owned), upload.map(|upload| upload.id.as_str().to_owned())),
     }
 }
 
 /// An account as the one who began an upload.
 pub(super) fn initiator(owner: &dto::Owner) -> dto::Initiator {
-    dto::Initiator {
-        display_name: owner.display_name.clone(),
-        id: owner.id.clone(),
-    }
+    dto::Initiator { display_name: owner.display_name.clone(), id: owner.id.clone() }
 }
 
 fn upload_to_s3(upload: &Upload, names: Names, owner: &dto::Owner) -> dto::MultipartUpload {
     dto::MultipartUpload {
-        checksum_algorithm: upload
-            .checksum
-            .map(|(algorithm, _)| checksums::algorithm_to_s3(algorithm)),
+        checksum_algorithm: upload.checksum.map(|(algorithm, _)| checksums::algorithm_to_s3(algorithm)),
         checksum_type: upload.checksum.map(|(_, over)| checksums::type_to_s3(over)),
         initiated: Some(std::time::SystemTime::from(upload.created_at).into()),
         initiator: Some(initiator(owner)),
@@ -367,18 +319,12 @@ mod tests {
 
     #[test]
     fn what_cannot_be_an_upload_id_names_no_upload() {
-        assert_eq!(
-            upload_ref("k", "../x").unwrap_err().code().as_str(),
-            "NoSuchUpload"
-        );
+        assert_eq!(upload_ref("k", "../x").unwrap_err().code().as_str(), "NoSuchUpload");
     }
 
     #[test]
     fn a_part_is_named_by_number_and_etag() {
-        let part = dto::CompletedPart {
-            part_number: Some(1),
-            ..dto::CompletedPart::default()
-        };
+        let part = dto::CompletedPart { part_number: Some(1), ..dto::CompletedPart::default() };
         assert_eq!(completed_part(&part).unwrap_err().code().as_str(), "MalformedXML");
     }
 }

@@ -47,10 +47,7 @@ pub(super) async fn put(
         payload: upload::payload(&request.headers, input.body, asked.trailers, None)?,
     };
     let object = door.buckets.write(&id, write).await?;
-    let mut output = dto::PutObjectOutput {
-        e_tag: Some(etag(&object)),
-        ..dto::PutObjectOutput::default()
-    };
+    let mut output = dto::PutObjectOutput { e_tag: Some(etag(&object)), ..dto::PutObjectOutput::default() };
     output.checksum_type = type_of(&object.checksums);
     set_checksums!(output, &object.checksums, object.parts.len());
     Ok(with_xet_hash(S3Response::new(output), &object))
@@ -73,16 +70,10 @@ struct Wanted {
 impl Wanted {
     fn new(asked: &Asked, part: Option<i32>, mode: Option<&dto::ChecksumMode>) -> S3Result<Self> {
         if part.is_some() && asked.range.is_some() {
-            return Err(invalid_request(
-                "Cannot specify both Range header and partNumber query parameter",
-            ));
+            return Err(invalid_request("Cannot specify both Range header and partNumber query parameter"));
         }
         let checksums = mode.is_some_and(|mode| mode.as_str() == dto::ChecksumMode::ENABLED);
-        Ok(Self {
-            range: asked.range,
-            part,
-            checksums,
-        })
+        Ok(Self { range: asked.range, part, checksums })
     }
 
     /// The bytes meant, if not simply all of them.
@@ -110,11 +101,7 @@ pub(super) async fn get(
     let (read, partial) = open(door, &id, &key, &asked, &wanted).await?;
 
     let ObjectRead { object, range, body } = read;
-    let body = SizedBody {
-        body,
-        left: range.end - range.start,
-        span: tracing::Span::current(),
-    };
+    let body = SizedBody { body, left: range.end - range.start, span: tracing::Span::current() };
     let mut output = dto::GetObjectOutput {
         accept_ranges: Some("bytes".to_owned()),
         body: Some(s3s::Body::http_body_unsync(body).into()),
@@ -124,9 +111,7 @@ pub(super) async fn get(
         last_modified: Some(std::time::SystemTime::from(object.modified_at).into()),
         metadata: attributes::to_metadata(&object.attributes),
         parts_count: parts_count(&object, &wanted),
-        tag_count: i32::try_from(object.attributes.tags.len())
-            .ok()
-            .filter(|count| *count > 0),
+        tag_count: i32::try_from(object.attributes.tags.len()).ok().filter(|count| *count > 0),
         ..dto::GetObjectOutput::default()
     };
     if wanted.checksums && !partial {
@@ -160,10 +145,7 @@ async fn open(
     let expected = wanted.range_of(&read.object)?;
     if expected.as_ref().is_some_and(|expected| *expected != read.range) {
         // The object was overwritten between the two looks, by one whose parts lie elsewhere.
-        return Err(s3_error!(
-            OperationAborted,
-            "The object was overwritten. Please try again."
-        ));
+        return Err(s3_error!(OperationAborted, "The object was overwritten. Please try again."));
     }
     // There is no way to write the range of no bytes, so an empty part is answered as the whole.
     let partial = expected.is_some_and(|expected| !expected.is_empty());
@@ -203,8 +185,7 @@ impl http_body::Body for SizedBody {
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
             Some(Err(error)) => {
-                self.span
-                    .in_scope(|| tracing::error!(%error, "an answer was cut off"));
+                self.span.in_scope(|| tracing::error!(%error, "an answer was cut off"));
                 Poll::Ready(Some(Err(error)))
             }
             None => Poll::Ready(None),
@@ -238,9 +219,7 @@ pub(super) async fn head(
     let mut output = dto::HeadObjectOutput {
         accept_ranges: Some("bytes".to_owned()),
         content_length: i64::try_from(size).ok(),
-        content_range: part
-            .as_ref()
-            .map(|range| ranges::content_range(range, object.size)),
+        content_range: part.as_ref().map(|range| ranges::content_range(range, object.size)),
         e_tag: Some(etag(&object)),
         last_modified: Some(std::time::SystemTime::from(object.modified_at).into()),
         metadata: attributes::to_metadata(&object.attributes),
@@ -254,9 +233,7 @@ pub(super) async fn head(
     let mut response = S3Response::new(output);
     response.headers = shown_headers(&object, request.uri.query())?;
     if part.is_some() {
-        response
-            .extensions
-            .insert(OverrideStatus(StatusCode::PARTIAL_CONTENT));
+        response.extensions.insert(OverrideStatus(StatusCode::PARTIAL_CONTENT));
     }
     Ok(with_xet_hash(response, &object))
 }
@@ -271,16 +248,8 @@ pub(super) async fn tagging(
     let id = door.resolve_bucket(&caller, &request.input.bucket)?;
     let object = door.buckets.object(&id, &object_key(&request.input.key)?).await?;
     let tags = object.attributes.tags.into_iter();
-    let tag_set = tags
-        .map(|(key, value)| dto::Tag {
-            key: Some(key),
-            value: Some(value),
-        })
-        .collect();
-    Ok(S3Response::new(dto::GetObjectTaggingOutput {
-        tag_set,
-        version_id: None,
-    }))
+    let tag_set = tags.map(|(key, value)| dto::Tag { key: Some(key), value: Some(value) }).collect();
+    Ok(S3Response::new(dto::GetObjectTaggingOutput { tag_set, version_id: None }))
 }
 
 /// Deletes an object; one that is not there is deleted already.
@@ -291,10 +260,7 @@ pub(super) async fn delete(
     let Call { caller, asked } = Call::take(&mut request)?;
     refuse::check_version(request.input.version_id.as_deref())?;
     let id = door.resolve_bucket(&caller, &request.input.bucket)?;
-    let delete = ObjectDelete {
-        key: object_key(&request.input.key)?,
-        condition: asked.conditions.etag,
-    };
+    let delete = ObjectDelete { key: object_key(&request.input.key)?, condition: asked.conditions.etag };
     for result in door.buckets.delete(&id, vec![delete]).await? {
         result?;
     }
@@ -337,16 +303,10 @@ fn delete_of(object: &dto::ObjectIdentifier) -> S3Result<ObjectDelete> {
     if object.size.is_some() || object.last_modified_time.is_some() {
         return Err(not_implemented("A condition on Size or LastModifiedTime"));
     }
-    let if_match = object
-        .e_tag
-        .as_ref()
-        .map(|etag| conditions::parse_etags(etag.value()));
+    let if_match = object.e_tag.as_ref().map(|etag| conditions::parse_etags(etag.value()));
     Ok(ObjectDelete {
         key: object_key(&object.key)?,
-        condition: WriteCondition {
-            if_match,
-            if_none_match: None,
-        },
+        condition: WriteCondition { if_match, if_none_match: None },
     })
 }
 
@@ -359,11 +319,7 @@ fn delete_output(
         let (key, version_id) = (Some(object.key), object.version_id);
         match error {
             None if quiet => {}
-            None => deleted.push(dto::DeletedObject {
-                key,
-                version_id,
-                ..dto::DeletedObject::default()
-            }),
+            None => deleted.push(dto::DeletedObject { key, version_id, ..dto::DeletedObject::default() }),
             Some(error) => errors.push(dto::Error {
                 code: Some(error.code().as_str().to_owned()),
                 key,
@@ -372,9 +328,5 @@ fn delete_output(
             }),
         }
     }
-    dto::DeleteObjectsOutput {
-        deleted: Some(deleted),
-        errors: Some(errors),
-        request_charged: None,
-    }
+    dto::DeleteObjectsOutput { deleted: Some(deleted), errors: Some(errors), request_charged: None }
 }

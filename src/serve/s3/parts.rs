@@ -36,10 +36,7 @@ pub(super) async fn upload(
     let payload = upload::payload(&request.headers, input.body, asked.trailers, wanted)?;
     check_algorithm(&running, &payload.digests)?;
     let part = door.buckets.write_part(&id, &upload, number, payload).await?;
-    let mut output = dto::UploadPartOutput {
-        e_tag: Some(etag(&part)),
-        ..dto::UploadPartOutput::default()
-    };
+    let mut output = dto::UploadPartOutput { e_tag: Some(etag(&part)), ..dto::UploadPartOutput::default() };
     set_checksums!(output, part.checksum.iter(), 0);
     Ok(S3Response::new(output))
 }
@@ -73,13 +70,8 @@ pub(super) async fn copy(
     let source = Source::resolve(door, &caller, asked.source).await?;
     let present = source.look(door).await?;
     let range = input.copy_source_range.as_deref();
-    let range = range
-        .map(|text| ranges::parse_copy_range(text, present.size))
-        .transpose()?;
-    let part = door
-        .buckets
-        .copy_part(&id, &upload, number, &source.into_copy_source(), range)
-        .await?;
+    let range = range.map(|text| ranges::parse_copy_range(text, present.size)).transpose()?;
+    let part = door.buckets.copy_part(&id, &upload, number, &source.into_copy_source(), range).await?;
     let mut result = dto::CopyPartResult {
         e_tag: Some(etag(&part)),
         last_modified: Some(std::time::SystemTime::from(part.modified_at).into()),
@@ -110,18 +102,11 @@ pub(super) async fn list(
     let limit = usize::try_from(max_parts).unwrap_or_default();
     // A page of no parts still tells about the upload.
     let page = door.buckets.list_parts(&id, &upload, after, limit.max(1)).await?;
-    let (parts, truncated) = if limit == 0 {
-        (Vec::new(), false)
-    } else {
-        (page.parts, page.truncated)
-    };
+    let (parts, truncated) = if limit == 0 { (Vec::new(), false) } else { (page.parts, page.truncated) };
     let owner = owner(&caller);
     Ok(S3Response::new(dto::ListPartsOutput {
         bucket: Some(input.bucket),
-        checksum_algorithm: page
-            .upload
-            .checksum
-            .map(|(algorithm, _)| checksums::algorithm_to_s3(algorithm)),
+        checksum_algorithm: page.upload.checksum.map(|(algorithm, _)| checksums::algorithm_to_s3(algorithm)),
         checksum_type: page.upload.checksum.map(|(_, over)| checksums::type_to_s3(over)),
         initiator: Some(initiator(&owner)),
         is_truncated: Some(truncated),

@@ -25,10 +25,7 @@ const PRESIGNED_PARAMETERS: [&str; 6] = [
 type Pairs = [(String, String)];
 
 fn value<'a>(pairs: &'a Pairs, name: &str) -> Option<&'a str> {
-    pairs
-        .iter()
-        .find(|(n, _)| n == name)
-        .map(|(_, value)| value.as_str())
+    pairs.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
 }
 
 /// Checks the form of a request's authentication, and that it is for this region.
@@ -39,30 +36,23 @@ pub(super) fn check(method: &Method, uri: &Uri, headers: &HeaderMap, region: &st
         return Err(custom("AccessForbidden", StatusCode::FORBIDDEN, message));
     }
     // s3s would read a form's whole file into memory.
-    let content_type = headers
-        .get(CONTENT_TYPE)
-        .map(|value| value.as_bytes().to_ascii_lowercase());
+    let content_type = headers.get(CONTENT_TYPE).map(|value| value.as_bytes().to_ascii_lowercase());
     if method == Method::POST && content_type.is_some_and(|value| value.starts_with(b"multipart/form-data")) {
         return Err(not_implemented("Upload by POST form (multipart/form-data)"));
     }
     let pairs = query_pairs(uri.query());
     let authorization = headers.get(AUTHORIZATION).filter(|value| !value.is_empty());
-    let presigned = PRESIGNED_PARAMETERS
-        .iter()
-        .any(|name| value(&pairs, name).is_some());
-    // s3s accepts Signature Version 2, which binds neither region nor payload.
-    if value(&pairs, "Signature").is_some() || value(&pairs, "AWSAccessKeyId").is_some() {
-        return Err(signature_v2());
-    }
+    let presigned = PRESIGNED_PARAMETERS.iter().any(|name| value(&pairs, name).is_some());
     // We give out no session tokens; s3s ignores them.
-    let token = headers
-        .get("x-amz-security-token")
-        .is_some_and(|token| !token.is_empty());
+    let token = headers.get("x-amz-security-token").is_some_and(|token| !token.is_empty());
     if token || value(&pairs, "X-Amz-Security-Token").is_some_and(|token| !token.is_empty()) {
-        return Err(s3_error!(
-            InvalidToken,
-            "The provided token is malformed or otherwise invalid."
-        ));
+        return Err(s3_error!(InvalidToken, "The provided token is malformed or otherwise invalid."));
+    }
+    // boto3 and aws-cli presign with Signature Version 2 unless told otherwise, so its URLs are taken; s3s checks
+    // them. They live as long as their signer says, and bind neither region nor host.
+    let presigned_v2 = value(&pairs, "Signature").is_some();
+    if presigned_v2 && (presigned || authorization.is_some()) {
+        return Err(invalid_argument("Only one auth mechanism allowed."));
     }
     match (presigned, authorization) {
         (true, Some(_)) => Err(invalid_argument("Only one auth mechanism allowed.")),
@@ -80,10 +70,7 @@ fn signature_v2() -> s3s::S3Error {
 
 fn check_presigned(pairs: &Pairs, headers: &HeaderMap, region: &str) -> S3Result<()> {
     let refused = |message: String| s3_error!(AuthorizationQueryParametersError, "{message}");
-    if PRESIGNED_PARAMETERS
-        .iter()
-        .any(|name| value(pairs, name).is_none())
-    {
+    if PRESIGNED_PARAMETERS.iter().any(|name| value(pairs, name).is_none()) {
         let names = PRESIGNED_PARAMETERS.join(", ");
         return Err(refused(format!(
             "Query-string authentication version 4 requires the {names} parameters."
@@ -94,30 +81,18 @@ fn check_presigned(pairs: &Pairs, headers: &HeaderMap, region: &str) -> S3Result
         Some(secs) if secs <= PRESIGNED_SECS_MAX => {}
         Some(_) => {
             let max = PRESIGNED_SECS_MAX;
-            return Err(refused(format!(
-                "X-Amz-Expires must be less than a week (in seconds): {max}"
-            )));
+            return Err(refused(format!("X-Amz-Expires must be less than a week (in seconds): {max}")));
         }
         None => {
-            return Err(refused(
-                "X-Amz-Expires should be a non-negative number".to_owned(),
-            ));
+            return Err(refused("X-Amz-Expires should be a non-negative number".to_owned()));
         }
     }
     // s3s does not compare the scope with its own region.
     if let Err(wrong) = check_scope(value(pairs, "X-Amz-Credential").unwrap_or_default(), region) {
         let error = refused(format!("Error parsing the X-Amz-Credential parameter; {wrong}"));
-        return Err(with_header(
-            error,
-            HeaderName::from_static("x-amz-bucket-region"),
-            region,
-        ));
+        return Err(with_header(error, HeaderName::from_static("x-amz-bucket-region"), region));
     }
-    check_signed_headers(
-        value(pairs, "X-Amz-SignedHeaders").unwrap_or_default(),
-        headers,
-        true,
-    )
+    check_signed_headers(value(pairs, "X-Amz-SignedHeaders").unwrap_or_default(), headers, true)
 }
 
 fn check_header(authorization: &str, headers: &HeaderMap, region: &str) -> S3Result<()> {
@@ -132,12 +107,8 @@ fn check_header(authorization: &str, headers: &HeaderMap, region: &str) -> S3Res
         let mut fields = fields.split(',').filter_map(|field| field.trim().split_once('='));
         fields.find(|(field, _)| *field == name).map(|(_, value)| value)
     };
-    let malformed = |what: &str| {
-        s3_error!(
-            AuthorizationHeaderMalformed,
-            "The authorization header is malformed; {what}"
-        )
-    };
+    let malformed =
+        |what: &str| s3_error!(AuthorizationHeaderMalformed, "The authorization header is malformed; {what}");
     let (Some(credential), Some(signed), Some(_)) =
         (field("Credential"), field("SignedHeaders"), field("Signature"))
     else {
@@ -145,11 +116,7 @@ fn check_header(authorization: &str, headers: &HeaderMap, region: &str) -> S3Res
     };
     // s3s does not compare the scope with its own region.
     if let Err(wrong) = check_scope(credential, region) {
-        return Err(with_header(
-            malformed(&wrong),
-            HeaderName::from_static("x-amz-bucket-region"),
-            region,
-        ));
+        return Err(with_header(malformed(&wrong), HeaderName::from_static("x-amz-bucket-region"), region));
     }
     check_signed_headers(signed, headers, false)
 }
@@ -165,15 +132,11 @@ fn check_scope(credential: &str, region: &str) -> Result<(), String> {
         return Err("the credential must be KEY/DATE/REGION/s3/aws4_request.".to_owned());
     };
     if signed_region != region {
-        return Err(format!(
-            "the region '{signed_region}' is wrong; expecting '{region}'"
-        ));
+        return Err(format!("the region '{signed_region}' is wrong; expecting '{region}'"));
     }
     // s3s accepts "sts" as well.
     if service != "s3" {
-        return Err(format!(
-            "incorrect service \"{service}\". This endpoint belongs to \"s3\"."
-        ));
+        return Err(format!("incorrect service \"{service}\". This endpoint belongs to \"s3\"."));
     }
     Ok(())
 }
@@ -205,17 +168,9 @@ mod tests {
     fn with_authorization(value: &str) -> String {
         let headers = HeaderMap::from_iter([
             (AUTHORIZATION, value.parse().unwrap()),
-            (
-                HeaderName::from_static("x-amz-date"),
-                "20260101T000000Z".parse().unwrap(),
-            ),
+            (HeaderName::from_static("x-amz-date"), "20260101T000000Z".parse().unwrap()),
         ]);
-        code(check(
-            &Method::GET,
-            &Uri::from_static("/b"),
-            &headers,
-            "us-east-1",
-        ))
+        code(check(&Method::GET, &Uri::from_static("/b"), &headers, "us-east-1"))
     }
 
     fn presigned(expires: &str, scope: &str) -> String {
@@ -223,31 +178,18 @@ mod tests {
             "/b/k?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AK%2F20260101%2F{scope}%2Faws4_request\
              &X-Amz-Date=20260101T000000Z&X-Amz-Expires={expires}&X-Amz-SignedHeaders=host&X-Amz-Signature=00"
         );
-        code(check(
-            &Method::GET,
-            &uri.parse().unwrap(),
-            &HeaderMap::new(),
-            "us-east-1",
-        ))
+        code(check(&Method::GET, &uri.parse().unwrap(), &HeaderMap::new(), "us-east-1"))
     }
 
     #[test]
     fn the_scope_must_name_this_region_and_s3() {
         let rest = "SignedHeaders=host;x-amz-date, Signature=00";
         let header = |scope: &str| {
-            with_authorization(&format!(
-                "AWS4-HMAC-SHA256 Credential=AK/20260101/{scope}, {rest}"
-            ))
+            with_authorization(&format!("AWS4-HMAC-SHA256 Credential=AK/20260101/{scope}, {rest}"))
         };
         assert_eq!(header("us-east-1/s3/aws4_request"), "ok");
-        assert_eq!(
-            header("eu-west-1/s3/aws4_request"),
-            "AuthorizationHeaderMalformed"
-        );
-        assert_eq!(
-            header("us-east-1/sts/aws4_request"),
-            "AuthorizationHeaderMalformed"
-        );
+        assert_eq!(header("eu-west-1/s3/aws4_request"), "AuthorizationHeaderMalformed");
+        assert_eq!(header("us-east-1/sts/aws4_request"), "AuthorizationHeaderMalformed");
         assert_eq!(header("us-east-1/s3"), "AuthorizationHeaderMalformed");
     }
 
@@ -255,26 +197,19 @@ mod tests {
     fn a_presigned_url_lives_for_a_week_at_most() {
         assert_eq!(presigned("604800", "us-east-1%2Fs3"), "ok");
         for bad in ["604801", "-1", "x", ""] {
-            assert_eq!(
-                presigned(bad, "us-east-1%2Fs3"),
-                "AuthorizationQueryParametersError",
-                "{bad:?}"
-            );
+            assert_eq!(presigned(bad, "us-east-1%2Fs3"), "AuthorizationQueryParametersError", "{bad:?}");
         }
-        assert_eq!(
-            presigned("60", "eu-west-1%2Fs3"),
-            "AuthorizationQueryParametersError"
-        );
+        assert_eq!(presigned("60", "eu-west-1%2Fs3"), "AuthorizationQueryParametersError");
     }
 
     #[test]
-    fn signature_version_2_is_refused() {
+    fn signature_version_2_is_for_presigned_urls_only() {
         assert_eq!(with_authorization("AWS AK:c2ln"), "InvalidRequest");
-        let uri = Uri::from_static("/b/k?AWSAccessKeyId=AK&Expires=1&Signature=x");
-        assert_eq!(
-            code(check(&Method::GET, &uri, &HeaderMap::new(), "us-east-1")),
-            "InvalidRequest"
-        );
+        let check =
+            |uri: &str| code(check(&Method::GET, &uri.parse().unwrap(), &HeaderMap::new(), "us-east-1"));
+        let url = "/b/k?AWSAccessKeyId=AK&Expires=1&Signature=x";
+        assert_eq!(check(url), "ok");
+        assert_eq!(check(&format!("{url}&X-Amz-Signature=00")), "InvalidArgument");
     }
 
     #[test]
@@ -289,9 +224,6 @@ mod tests {
         let options = check(&Method::OPTIONS, &Uri::from_static("/b"), &HeaderMap::new(), "r");
         assert_eq!(code(options), "AccessForbidden");
         let form = HeaderMap::from_iter([(CONTENT_TYPE, "multipart/form-data; boundary=x".parse().unwrap())]);
-        assert_eq!(
-            code(check(&Method::POST, &Uri::from_static("/b"), &form, "r")),
-            "NotImplemented"
-        );
+        assert_eq!(code(check(&Method::POST, &Uri::from_static("/b"), &form, "r")), "NotImplemented");
     }
 }

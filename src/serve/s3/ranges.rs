@@ -42,9 +42,7 @@ pub(super) fn parse_copy_range(text: &str, source_size: u64) -> S3Result<ByteRan
 /// The bytes of an object's part; an object that did not come in parts has one.
 pub(super) fn of_part(object: &Object, number: i32) -> S3Result<Range<u64>> {
     if !(1..=10_000).contains(&number) {
-        return Err(invalid_argument(
-            "Part number must be an integer between 1 and 10000, inclusive",
-        ));
+        return Err(invalid_argument("Part number must be an integer between 1 and 10000, inclusive"));
     }
     if object.parts.is_empty() && number == 1 {
         return Ok(0..object.size);
@@ -56,10 +54,7 @@ pub(super) fn of_part(object: &Object, number: i32) -> S3Result<Range<u64>> {
         }
         start += part.size;
     }
-    Err(s3_error!(
-        InvalidPart,
-        "The requested part number is not satisfiable"
-    ))
+    Err(s3_error!(InvalidPart, "The requested part number is not satisfiable"))
 }
 
 /// `Content-Range` of a part of an object.
@@ -76,46 +71,25 @@ mod tests {
         assert_eq!(parse("bytes=0-4"), Some(ByteRange::Bounded(0, 4)));
         assert_eq!(parse("bytes=5-"), Some(ByteRange::From(5)));
         assert_eq!(parse("bytes=-7"), Some(ByteRange::Suffix(7)));
-        assert_eq!(
-            parse("bytes=0-99999999999999999999"),
-            Some(ByteRange::Bounded(0, u64::MAX))
-        );
+        assert_eq!(parse("bytes=0-99999999999999999999"), Some(ByteRange::Bounded(0, u64::MAX)));
     }
 
     #[test]
     fn a_malformed_range_is_as_if_not_there() {
-        for bad in [
-            "",
-            "bytes",
-            "bytes=",
-            "bytes=-",
-            "bytes=4-2",
-            "bytes=a-b",
-            "bytes=0-1,3-4",
-            "0-4",
-            "bytes=+1-2",
-        ] {
+        for bad in
+            ["", "bytes", "bytes=", "bytes=-", "bytes=4-2", "bytes=a-b", "bytes=0-1,3-4", "0-4", "bytes=+1-2"]
+        {
             assert_eq!(parse(bad), None, "{bad:?}");
         }
     }
 
     #[test]
     fn a_copy_range_lies_within_its_source() {
-        assert_eq!(
-            parse_copy_range("bytes=0-4", 5).ok(),
-            Some(ByteRange::Bounded(0, 4))
-        );
+        assert_eq!(parse_copy_range("bytes=0-4", 5).ok(), Some(ByteRange::Bounded(0, 4)));
         let code =
             |text| parse_copy_range(text, 5).map_or_else(|e| e.code().as_str().to_owned(), |_| String::new());
         assert_eq!(code("bytes=0-5"), "InvalidRange");
-        for bad in [
-            "0-4",
-            "bytes=0",
-            "bytes=0-",
-            "bytes=-2",
-            "bytes=0-2,3-5",
-            "bytes=0-bar",
-        ] {
+        for bad in ["0-4", "bytes=0", "bytes=0-", "bytes=-2", "bytes=0-2,3-5", "bytes=0-bar"] {
             assert_eq!(code(bad), "InvalidArgument", "{bad:?}");
         }
     }

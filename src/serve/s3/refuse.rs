@@ -62,10 +62,7 @@ fn is_known(name: &str, value: &str) -> bool {
 
 /// Refuses headers that ask for what is not done here, and other owners than the caller.
 pub(super) fn check_headers(headers: &HeaderMap, account: &Namespace) -> S3Result<()> {
-    for (name, value) in headers
-        .iter()
-        .filter(|(name, _)| name.as_str().starts_with("x-amz-"))
-    {
+    for (name, value) in headers.iter().filter(|(name, _)| name.as_str().starts_with("x-amz-")) {
         let value = value.to_str().unwrap_or("?");
         if !is_known(name.as_str(), value) {
             return Err(not_implemented(&format!("The header {name}")));

@@ -19,32 +19,21 @@ pub(super) fn payload(
     let length = declared_length(headers)?;
     let digests = checksums::declared(headers, trailers, wanted)?;
     let body = body.unwrap_or_else(|| StreamingBlob::from(s3s::Body::empty()));
-    Ok(Payload {
-        body: Box::pin(body),
-        length: Some(length),
-        digests,
-    })
+    Ok(Payload { body: Box::pin(body), length: Some(length), digests })
 }
 
 /// The length of the content, which S3 wants to know before it comes.
 fn declared_length(headers: &HeaderMap) -> S3Result<u64> {
-    let number = |name: &str| {
-        headers
-            .get(name)
-            .map(|value| value.to_str().ok().and_then(|text| text.parse().ok()))
-    };
+    let number =
+        |name: &str| headers.get(name).map(|value| value.to_str().ok().and_then(|text| text.parse().ok()));
     let chunked = headers.contains_key("transfer-encoding");
     let length = match (number("x-amz-decoded-content-length"), number("content-length")) {
         (Some(length), _) | (None, Some(length)) => length,
         // A request with neither a length nor a transfer coding has no body. RFC 9112, section 6.3.
         (None, None) => (!chunked).then_some(0),
     };
-    let length: u64 = length.ok_or_else(|| {
-        s3_error!(
-            MissingContentLength,
-            "You must provide the Content-Length HTTP header."
-        )
-    })?;
+    let length: u64 = length
+        .ok_or_else(|| s3_error!(MissingContentLength, "You must provide the Content-Length HTTP header."))?;
     if length > PART_BYTES_MAX {
         return Err(s3_error!(
             EntityTooLarge,
@@ -59,28 +48,17 @@ mod tests {
     use super::*;
 
     fn length(pairs: &[(&'static str, &str)]) -> Result<u64, String> {
-        let headers = pairs
-            .iter()
-            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+        let headers = pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
         declared_length(&headers.collect()).map_err(|error| error.code().as_str().to_owned())
     }
 
     #[test]
     fn the_length_of_the_content_is_known_before_it_comes() {
         assert_eq!(length(&[("content-length", "5")]), Ok(5));
-        assert_eq!(
-            length(&[("content-length", "90"), ("x-amz-decoded-content-length", "5")]),
-            Ok(5)
-        );
+        assert_eq!(length(&[("content-length", "90"), ("x-amz-decoded-content-length", "5")]), Ok(5));
         assert_eq!(length(&[]), Ok(0));
-        assert_eq!(
-            length(&[("transfer-encoding", "chunked")]),
-            Err("MissingContentLength".to_owned())
-        );
+        assert_eq!(length(&[("transfer-encoding", "chunked")]), Err("MissingContentLength".to_owned()));
         assert_eq!(length(&[("content-length", "5368709120")]), Ok(5 << 30));
-        assert_eq!(
-            length(&[("content-length", "5368709121")]),
-            Err("EntityTooLarge".to_owned())
-        );
+        assert_eq!(length(&[("content-length", "5368709121")]), Err("EntityTooLarge".to_owned()));
     }
 }

@@ -33,18 +33,11 @@ pub(super) async fn list(
     let version_marker = non_empty(input.version_id_marker);
     refuse::check_version(version_marker.as_deref())?;
     if version_marker.is_some() && marker.is_empty() {
-        return Err(invalid_argument(
-            "A version-id marker cannot be specified without a key marker.",
-        ));
+        return Err(invalid_argument("A version-id marker cannot be specified without a key marker."));
     }
     let after = non_empty(Some(marker.clone())).map(|name| after_name(&prefix, delimiter.as_deref(), name));
     let limit = usize::try_from(max_keys).unwrap_or_default();
-    let query = ListQuery {
-        prefix,
-        delimiter,
-        after,
-        limit,
-    };
+    let query = ListQuery { prefix, delimiter, after, limit };
     let page = page(door, &id, &query).await?;
     let owner = owner(&caller);
     let next_version = page.next.as_ref().filter(|after| matches!(after, After::Key(_)));
@@ -60,12 +53,7 @@ pub(super) async fn list(
         next_version_id_marker: next_version.map(|_| NULL_VERSION.to_owned()),
         prefix: Some(names.write(&query.prefix)),
         version_id_marker: Some(version_marker.unwrap_or_default()),
-        versions: Some(
-            page.objects
-                .iter()
-                .map(|entry| version(entry, names, &owner))
-                .collect(),
-        ),
+        versions: Some(page.objects.iter().map(|entry| version(entry, names, &owner)).collect()),
         ..dto::ListObjectVersionsOutput::default()
     }))
 }

@@ -15,19 +15,11 @@ use tower::ServiceExt as _;
 use super::{S3Door, router};
 use crate::auth::{AccessKeyId, Credential, Directory, Permission, Secret};
 use crate::bucket::{BucketName, LocalBuckets, Namespace};
-use crate::store::ambient::Ambient;
+use crate::store::ambient::{Ambient, ManualClock, Timestamp};
 use signer::{Signer, sha256_hex};
 
-const ADA: Signer = Signer {
-    access_key: "AKADA",
-    secret_key: "secret-of-ada",
-    region: "us-east-1",
-};
-const READER: Signer = Signer {
-    access_key: "AKREAD",
-    secret_key: "secret-of-reader",
-    region: "us-east-1",
-};
+const ADA: Signer = Signer { access_key: "AKADA", secret_key: "secret-of-ada", region: "us-east-1" };
+const READER: Signer = Signer { access_key: "AKREAD", secret_key: "secret-of-reader", region: "us-east-1" };
 
 fn credential(signer: Signer, permission: Permission, buckets: Option<&str>) -> Credential {
     Credential {
@@ -40,6 +32,11 @@ fn credential(signer: Signer, permission: Permission, buckets: Option<&str>) -> 
     }
 }
 
+/// A clock that stands at 1,000 seconds.
+fn ambient() -> Ambient {
+    Ambient { clock: Arc::new(ManualClock::at(Timestamp(1_000_000))), ..Ambient::system() }
+}
+
 fn door() -> Router {
     let directory = Directory::new([
         credential(ADA, Permission::Admin, None),
@@ -47,7 +44,7 @@ fn door() -> Router {
     ])
     .unwrap();
     router(S3Door {
-        buckets: Arc::new(LocalBuckets::in_memory(Ambient::system()).unwrap()),
+        buckets: Arc::new(LocalBuckets::in_memory(ambient()).unwrap()),
         directory: Arc::new(directory),
         clock: Ambient::system(),
         region: "us-east-1".to_owned(),
@@ -64,15 +61,8 @@ impl Answer {
     /// The error's code, and that the error is complete.
     fn code(&self) -> &str {
         assert!(self.headers.contains_key("x-amz-request-id"));
-        assert!(
-            self.body.contains("<Resource>") && self.body.contains("<RequestId>"),
-            "{}",
-            self.body
-        );
-        let code = self
-            .body
-            .split_once("<Code>")
-            .and_then(|(_, rest)| rest.split_once("</Code>"));
+        assert!(self.body.contains("<Resource>") && self.body.contains("<RequestId>"), "{}", self.body);
+        let code = self.body.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>"));
         code.map_or("", |(code, _)| code)
     }
 }
@@ -82,11 +72,7 @@ async fn send(door: &Router, request: Request<Body>) -> Answer {
     let (parts, body) = response.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     let body = String::from_utf8(body.to_vec()).unwrap();
-    Answer {
-        status: parts.status,
-        headers: parts.headers,
-        body,
-    }
+    Answer { status: parts.status, headers: parts.headers, body }
 }
 
 async fn call(

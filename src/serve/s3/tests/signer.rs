@@ -29,15 +29,8 @@ fn hmac(key: &[u8], data: &[u8]) -> Vec<u8> {
     let mut block = [0; 64];
     block[..key.len()].copy_from_slice(key);
     let pad = |byte: u8| block.map(|b| b ^ byte);
-    let inner = Sha256::new()
-        .chain_update(pad(0x36))
-        .chain_update(data)
-        .finalize();
-    Sha256::new()
-        .chain_update(pad(0x5c))
-        .chain_update(inner)
-        .finalize()
-        .to_vec()
+    let inner = Sha256::new().chain_update(pad(0x36)).chain_update(data).finalize();
+    Sha256::new().chain_update(pad(0x5c)).chain_update(inner).finalize().to_vec()
 }
 
 pub(super) fn sha256_hex(data: &[u8]) -> String {
@@ -69,15 +62,9 @@ impl Signer {
         let now = OffsetDateTime::from(std::time::SystemTime::from(Ambient::system().clock.now()));
         let format = format_description!("[year][month][day]T[hour][minute][second]Z");
         let time = now.format(format).unwrap();
-        let mut signed: Vec<(String, String)> = headers
-            .iter()
-            .map(|(name, value)| (name.to_ascii_lowercase(), (*value).to_owned()))
-            .collect();
-        for (name, value) in [
-            ("host", "s3.test"),
-            ("x-amz-date", &time),
-            ("x-amz-content-sha256", payload),
-        ] {
+        let mut signed: Vec<(String, String)> =
+            headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), (*value).to_owned())).collect();
+        for (name, value) in [("host", "s3.test"), ("x-amz-date", &time), ("x-amz-content-sha256", payload)] {
             signed.push((name.to_owned(), value.to_owned()));
         }
         signed.sort();
@@ -99,33 +86,20 @@ impl Signer {
             .map(|(name, value)| format!("{}={}", encode_url(name), encode_url(value).replace('/', "%2F")))
             .collect();
         pairs.sort();
-        let canonical = format!(
-            "{method}\n{path}\n{}\n{lines}\n{names}\n{payload}",
-            pairs.join("&")
-        );
+        let canonical = format!("{method}\n{path}\n{}\n{lines}\n{names}\n{payload}", pairs.join("&"));
         let scope = self.scope(&time);
-        let text = format!(
-            "AWS4-HMAC-SHA256\n{time}\n{scope}\n{}",
-            sha256_hex(canonical.as_bytes())
-        );
+        let text = format!("AWS4-HMAC-SHA256\n{time}\n{scope}\n{}", sha256_hex(canonical.as_bytes()));
         let signature = self.sign_text(&time, &text);
         let authorization = format!(
             "AWS4-HMAC-SHA256 Credential={}/{scope}, SignedHeaders={names}, Signature={signature}",
             self.access_key
         );
-        let mut request = Request::builder()
-            .method(method)
-            .uri(target)
-            .header("authorization", authorization);
+        let mut request =
+            Request::builder().method(method).uri(target).header("authorization", authorization);
         for (name, value) in signed {
             request = request.header(name, value);
         }
-        Signed {
-            request: request.body(body.into()).unwrap(),
-            signature,
-            signer: self,
-            time,
-        }
+        Signed { request: request.body(body.into()).unwrap(), signature, signer: self, time }
     }
 }
 
@@ -136,10 +110,8 @@ impl Signed {
         for chunk in chunks.iter().chain([&&b""[..]]) {
             let scope = self.signer.scope(&self.time);
             let (empty, data) = (sha256_hex(b""), sha256_hex(chunk));
-            let text = format!(
-                "AWS4-HMAC-SHA256-PAYLOAD\n{}\n{scope}\n{previous}\n{empty}\n{data}",
-                self.time
-            );
+            let text =
+                format!("AWS4-HMAC-SHA256-PAYLOAD\n{}\n{scope}\n{previous}\n{empty}\n{data}", self.time);
             previous = self.signer.sign_text(&self.time, &text);
             body.extend(format!("{:x};chunk-signature={previous}\r\n", chunk.len()).into_bytes());
             body.extend_from_slice(chunk);
