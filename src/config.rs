@@ -121,7 +121,7 @@ pub struct LogConfig {
 impl Default for LogConfig {
     fn default() -> Self {
         // s3s logs what it was sent, signatures included.
-        Self { format: LogFormat::Text, filter: "info,s3s=off".to_owned() }
+        Self { format: LogFormat::Text, filter: "info,fjall=warn,lsm_tree=warn,s3s=off".to_owned() }
     }
 }
 
