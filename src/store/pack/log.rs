@@ -205,7 +205,7 @@ mod tests {
         let (orphan, _, _) = append(&before, b"a pack of its own");
         std::mem::forget((torn, orphan));
         assert_eq!(other, id);
-        let after = log(&packs, &[PackRow { id, committed_end: 9 }]);
+        let after = log(&packs, &[PackRow { id, committed_end: 9, live_bytes: 9 }]);
         assert_eq!(packs.list().unwrap(), [(id, 9)]);
         let (_, next, _) = append(&after, b"x");
         assert_eq!(next, id, "the pack goes on where it was cut");
@@ -214,7 +214,7 @@ mod tests {
     #[test]
     fn a_full_pack_is_left_for_a_new_one() {
         let packs = MemoryPacks::default();
-        let committed = PackRow { id: PackId(7), committed_end: 64 };
+        let committed = PackRow { id: PackId(7), committed_end: 64, live_bytes: 64 };
         let mut full = packs.create(PackId(7)).unwrap();
         full.append(&[0; 64]).unwrap();
         let log = log(&packs, &[committed]);
