@@ -106,6 +106,17 @@ impl PackLog {
         self.store.read(id, offset, len)
     }
 
+    /// Like [`PackLog::read`]; `None` if the pack is not there or ends before.
+    pub fn read_if_there(&self, id: PackId, offset: u64, len: usize) -> io::Result<Option<Bytes>> {
+        match self.store.read(id, offset, len) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound) => {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// Takes an open pack or makes one, held by `hold` from the first moment.
     fn take_writer(&self, hold: &mut PackHold) -> io::Result<Box<dyn PackWriter>> {
         let id = {
