@@ -10,8 +10,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::ambient::Timestamp;
-use super::names::{BucketId, ObjectKey, UploadId};
 use super::meta::FramePlace;
+use super::names::{BucketId, ObjectKey, UploadId};
 use super::pack::PackId;
 use super::pack::frame::HEAD as FRAME_HEAD;
 use crate::xet::hash::{FileHash, XorbHash};

@@ -96,8 +96,7 @@ async fn check_record(
     tables: &mut LruCache<XorbHash, Option<Arc<ChunkTable>>>,
     report: &mut CheckReport,
 ) -> Result<(), MetaError> {
-    let mut wrong =
-        |what: String| report.find(Finding::BadFile { file: record.hash.to_string(), what });
+    let mut wrong = |what: String| report.find(Finding::BadFile { file: record.hash.to_string(), what });
     let size: u64 = record.terms.iter().map(|term| u64::from(term.raw_bytes)).sum();
     if size != record.size {
         wrong(format!("its terms have {size} bytes, it has {}", record.size));

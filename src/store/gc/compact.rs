@@ -56,7 +56,8 @@ pub(super) async fn run(
         }
         let files = files_of(&*view, &candidates).await?;
         for batch in batches(candidates) {
-            pace.spend(batch.iter().map(|candidate| u64::from(candidate.row.table.record_bytes())).sum()).await?;
+            pace.spend(batch.iter().map(|candidate| u64::from(candidate.row.table.record_bytes())).sum())
+                .await?;
             compact(store, batch, &files, report).await?;
         }
     }

@@ -10,16 +10,9 @@ use crate::xet::xorb::ChunkTable;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PackPlan {
     /// Nothing in it is live.
-    Delete {
-        id: PackId,
-        len: u64,
-    },
+    Delete { id: PackId, len: u64 },
     /// Most of it is dead: its live frames are worth copying.
-    Rewrite {
-        id: PackId,
-        len: u64,
-        live: u64,
-    },
+    Rewrite { id: PackId, len: u64, live: u64 },
 }
 
 impl PackPlan {

@@ -14,8 +14,8 @@ use tokio::sync::oneshot;
 use super::snapshot::Snapshot;
 use super::tables::{self, Failure, Tables, decode};
 use super::{
-    Completion, IdleXorb, ListPage, ListQuery, MetaError, MetaStore, MetaView, NewFile, ObjectChange, PackRow,
-    TermChange, WriteCondition, XorbMove, listing, xorbs,
+    Completion, IdleXorb, ListPage, ListQuery, MetaError, MetaStore, MetaView, NewFile, ObjectChange,
+    PackRow, TermChange, WriteCondition, XorbMove, listing, xorbs,
 };
 use crate::store::ambient::Timestamp;
 use crate::store::names::{BucketId, Namespace, ObjectKey, UploadId};

@@ -102,8 +102,8 @@ impl MetaView for Snapshot {
     ) -> Result<Vec<((UploadId, u16), Part)>, MetaError> {
         self.read(|snapshot| {
             let table = snapshot.open_table(tables::PARTS)?;
-            let start =
-                after.map_or(Bound::Unbounded, |(upload, number)| Bound::Excluded((upload.as_str(), *number)));
+            let start = after
+                .map_or(Bound::Unbounded, |(upload, number)| Bound::Excluded((upload.as_str(), *number)));
             let rows = table.range::<(&str, u16)>((start, Bound::Unbounded))?.take(limit);
             rows.map(|entry| {
                 let (name, row) = entry?;
@@ -146,8 +146,7 @@ impl MetaView for Snapshot {
     async fn xorbs(&self, after: Option<&XorbHash>, limit: usize) -> Result<Vec<XorbEntry>, MetaError> {
         self.read(|snapshot| {
             let table = snapshot.open_table(tables::XORBS)?;
-            let (uses, idle) =
-                (snapshot.open_table(tables::XORB_USES)?, snapshot.open_table(tables::IDLE)?);
+            let (uses, idle) = (snapshot.open_table(tables::XORB_USES)?, snapshot.open_table(tables::IDLE)?);
             let in_packs = snapshot.open_table(tables::PACK_XORBS)?;
             let rows = table.range::<[u8; 32]>(behind(after.map(XorbHash::as_bytes)))?.take(limit);
             rows.map(|entry| {

@@ -120,7 +120,11 @@ impl Tables<'_> {
         Ok(())
     }
 
-    pub(super) fn register_xorbs(&mut self, xorbs: &[StoredXorb], keep_until: Timestamp) -> Result<(), Failure> {
+    pub(super) fn register_xorbs(
+        &mut self,
+        xorbs: &[StoredXorb],
+        keep_until: Timestamp,
+    ) -> Result<(), Failure> {
         let added = self.add_xorbs(xorbs)?;
         self.idle_unless_used(&added)?;
         for StoredXorb { hash, .. } in xorbs {

@@ -62,9 +62,8 @@ fn append_in_groups(log: &Arc<PackLog>, queue: &mpsc::Receiver<Job>) {
         for (at, answer) in answers.into_iter().enumerate() {
             // Whoever asked may have gone; then its frame is dead bytes, for gc.
             let placed = placed.as_ref().map_err(Arc::clone);
-            let _ = answer.send(
-                placed.map(|(places, hold)| Placed { place: places[at], hold: Arc::clone(hold) }),
-            );
+            let _ = answer
+                .send(placed.map(|(places, hold)| Placed { place: places[at], hold: Arc::clone(hold) }));
         }
     }
 }

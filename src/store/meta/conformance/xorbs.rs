@@ -91,7 +91,10 @@ async fn what_a_known_file_brings_is_idle_at_once(store: Store) {
     let again = NewFile { xorbs: file("other").xorbs, ..file("x") };
     let put = ObjectChange::Put(Box::new(object(&again)), Some(Box::new(again)));
     change(&store, &bucket, "b", put).await.unwrap();
-    assert_eq!(idle(&store).await.iter().map(|idle| idle.hash).collect::<Vec<_>>(), [xorb_of(&file("other"))]);
+    assert_eq!(
+        idle(&store).await.iter().map(|idle| idle.hash).collect::<Vec<_>>(),
+        [xorb_of(&file("other"))]
+    );
 }
 
 async fn xorbs_move_between_packs(store: Store) {
