@@ -66,20 +66,19 @@ impl ChunkSink {
         let hash = ChunkHash::of(raw);
         if !self.tentative.is_empty() {
             if let Some(place) = self.neighbour(&hash) {
-                return self.wait(place, hash, raw);
+                self.wait(place, hash, raw);
+                return Ok(());
             }
             self.refuse()?;
         }
         match self.find(&hash)? {
             Some(Place::Stored(place)) if !self.builder.continues(Place::Stored(place)) => {
-                self.wait(place, hash, raw)
+                self.wait(place, hash, raw);
             }
-            Some(place) => {
-                self.place(place, &hash, raw.len());
-                Ok(())
-            }
-            None => self.store(hash, raw),
+            Some(place) => self.place(place, &hash, raw.len()),
+            None => self.store(hash, raw)?,
         }
+        Ok(())
     }
 
     /// Takes the next chunk by its place.
@@ -100,16 +99,15 @@ impl ChunkSink {
     }
 
     /// Lets a chunk wait behind its neighbours; takes them all if they are enough.
-    fn wait(&mut self, place: ChunkRef, hash: ChunkHash, raw: &[u8]) -> Result<(), CasError> {
+    fn wait(&mut self, place: ChunkRef, hash: ChunkHash, raw: &[u8]) {
         if self.tentative.len() + 1 < self.guard.run_wanted() {
             self.tentative.push(Tentative { place, hash, raw: raw.to_vec() });
-            return Ok(());
+            return;
         }
         for waiting in std::mem::take(&mut self.tentative) {
             self.place(Place::Stored(waiting.place), &waiting.hash, waiting.raw.len());
         }
         self.place(Place::Stored(place), &hash, raw.len());
-        Ok(())
     }
 
     /// The run that waited was too short: its chunks are stored again.

@@ -76,7 +76,7 @@ pub async fn rebuild_index(store: &Arc<LocalStore>, pace: &Pace) -> Result<Rebui
         let walk = move || -> Result<RebuildReport, RebuildError> {
             let mut found = RebuildReport::default();
             let mut scan = PackScan::new(&packs, id, len);
-            while let Some(scanned) = scan.next()? {
+            while let Some(scanned) = scan.step()? {
                 match scanned {
                     Scanned::Gap(range) => found.gap_bytes += range.end - range.start,
                     Scanned::Frame { xorb, place, table } => {

@@ -96,7 +96,7 @@ fn whole_frames(
 ) -> Result<(u64, HashSet<XorbHash>), CheckError> {
     let (mut frames, mut whole) = (0, HashSet::new());
     let mut scan = PackScan::new(packs, id, len);
-    while let Some(scanned) = scan.next()? {
+    while let Some(scanned) = scan.step()? {
         if let Scanned::Frame { xorb, place, table } = scanned {
             frames += 1;
             let row = runtime.block_on(view.xorb(&xorb))?;

@@ -36,16 +36,15 @@ pub(super) async fn run(
 ) -> Result<Option<Listed>, GcError> {
     let mut last = None;
     loop {
-        let listed = match waiting.take() {
-            Some(listed) => listed,
-            None => {
-                let listed = list(store, now, last).await?;
-                last = listed.xorbs.last().map(|idle| idle.hash);
-                if last.is_none() {
-                    return Ok(None);
-                }
-                listed
+        let listed = if let Some(listed) = waiting.take() {
+            listed
+        } else {
+            let listed = list(store, now, last).await?;
+            last = listed.xorbs.last().map(|idle| idle.hash);
+            if last.is_none() {
+                return Ok(None);
             }
+            listed
         };
         if tokio::time::timeout(patience, store.readers.wait(listed.epoch)).await.is_err() {
             report.xorbs_left += listed.xorbs.len() as u64;

@@ -20,7 +20,7 @@ use crate::store::pack::frame;
 use crate::store::pack::log::{PackHold, PackLog};
 use crate::store::pack::verify::check_record;
 use crate::store::rows::{StoredXorb, XorbRow};
-use crate::xet::hash::{FileHash, XorbHash};
+use crate::xet::hash::{ChunkHash, FileHash, XorbHash};
 use crate::xet::limits::{XORB_CHUNKS_MAX, XORB_RAW_BYTES_MAX};
 use crate::xet::xorb::ChunkTable;
 
@@ -183,17 +183,17 @@ struct Gathered {
 /// Copies the live records of a batch into one new xorb; `None` if all of them are damaged.
 fn gather(packs: &Arc<PackLog>, batch: &[Candidate]) -> std::io::Result<Option<Gathered>> {
     let (mut bytes, mut table) = (frame::HEAD.to_vec(), ChunkTable::default());
-    let mut runs: HashMap<XorbHash, Vec<(std::ops::Range<u32>, u32)>> = HashMap::new();
+    let mut starts = Vec::new();
     for candidate in batch {
-        let (bytes_before, table_before) = (bytes.len(), table.clone());
-        match append_live(packs, candidate, &mut bytes, &mut table)? {
-            Some(moved) => drop(runs.insert(candidate.hash, moved)),
-            None => {
-                warn!(xorb = %candidate.hash, pack = %candidate.row.pack, "a damaged xorb is not compacted");
-                bytes.truncate(bytes_before);
-                table = table_before;
-            }
+        let Some(live) = read_live(packs, candidate)? else {
+            warn!(xorb = %candidate.hash, pack = %candidate.row.pack, "a damaged xorb is not compacted");
+            continue;
+        };
+        starts.push((candidate, table.len() as u32));
+        for chunk in live.chunks {
+            table.push(chunk.hash, chunk.record_bytes, chunk.raw_bytes);
         }
+        bytes.extend(live.records);
     }
     if table.is_empty() {
         return Ok(None);
@@ -206,48 +206,63 @@ fn gather(packs: &Arc<PackLog>, batch: &[Candidate]) -> std::io::Result<Option<G
     let hold = lease.commit()?;
     let (offset, frame_end) = (start + frame::HEAD.len() as u64, start + bytes.len() as u64);
     let xorb = StoredXorb { hash, row: XorbRow { pack, offset, frame_end, table } };
-    let moved = runs.into_iter().map(|(old, runs)| {
-        let runs = runs.into_iter().map(|(chunks, to_start)| MovedRun { chunks, to: hash, to_start });
-        (old, runs.collect())
-    });
+    let moved = starts.into_iter().map(|(candidate, start)| (candidate.hash, runs(candidate, hash, start)));
     Ok(Some(Gathered { moved: moved.collect(), xorb, hold }))
 }
 
-/// Appends a candidate's live records, each checked; answers where its runs begin, or `None` if one is damaged.
-fn append_live(
-    packs: &PackLog,
-    candidate: &Candidate,
-    bytes: &mut Vec<u8>,
-    table: &mut ChunkTable,
-) -> std::io::Result<Option<Vec<(std::ops::Range<u32>, u32)>>> {
-    let Candidate { row, live, .. } = candidate;
-    let mut moved = Vec::new();
+/// Where the live runs of a candidate are, whose live chunks lie in `to` from `start` on.
+fn runs(candidate: &Candidate, to: XorbHash, start: u32) -> Vec<MovedRun> {
+    let mut to_start = start;
+    let runs = candidate.live.iter().map(|chunks| {
+        let run = MovedRun { chunks: chunks.clone(), to, to_start };
+        to_start += chunks.end - chunks.start;
+        run
+    });
+    runs.collect()
+}
+
+struct LiveChunk {
+    hash: ChunkHash,
+    record_bytes: u32,
+    raw_bytes: u32,
+}
+
+/// The live records of a xorb, one behind the other.
+struct Live {
+    records: Vec<u8>,
+    chunks: Vec<LiveChunk>,
+}
+
+/// Reads a candidate's live records and checks each; `None` if one is damaged.
+fn read_live(packs: &PackLog, Candidate { row, live, .. }: &Candidate) -> std::io::Result<Option<Live>> {
+    let mut found = Live { records: Vec::new(), chunks: Vec::new() };
     for run in live.iter() {
-        moved.push((run.clone(), table.len() as u32));
         let Some(records) = row.table.record_range(run.clone()) else {
             return Ok(None);
         };
         let start = row.offset + u64::from(records.start);
-        let Some(run_bytes) = packs.read_if_there(row.pack, start, records.len())? else {
+        let Some(bytes) = packs.read_if_there(row.pack, start, records.len())? else {
             return Ok(None);
         };
-        let mut rest = &run_bytes[..];
+        let mut rest = &bytes[..];
         for index in run {
-            let (Some(hash), Some(record), Some(raw)) = (
-                row.table.hash(index),
-                row.table.record_range(index..index + 1),
-                row.table.raw_range(index..index + 1),
-            ) else {
+            let chunk = live_chunk(&row.table, index);
+            let Some((record, behind)) =
+                chunk.as_ref().and_then(|chunk| rest.split_at_checked(chunk.record_bytes as usize))
+            else {
                 return Ok(None);
             };
-            let (record, behind) = rest.split_at(record.len());
-            if check_record(record, &hash).is_err() {
-                return Ok(None);
-            }
-            table.push(hash, record.len() as u32, raw.end - raw.start);
+            found.chunks.extend(chunk.filter(|chunk| check_record(record, &chunk.hash).is_ok()));
             rest = behind;
         }
-        bytes.extend_from_slice(&run_bytes);
+        found.records.extend_from_slice(&bytes);
     }
-    Ok(Some(moved))
+    let wanted: usize = live.iter().map(|run| run.len()).sum();
+    Ok((found.chunks.len() == wanted).then_some(found))
+}
+
+fn live_chunk(table: &ChunkTable, index: u32) -> Option<LiveChunk> {
+    let (record, raw) = (table.record_range(index..index + 1)?, table.raw_range(index..index + 1)?);
+    let (record_bytes, raw_bytes) = (record.end - record.start, raw.end - raw.start);
+    Some(LiveChunk { hash: table.hash(index)?, record_bytes, raw_bytes })
 }

@@ -40,7 +40,9 @@ pub(super) async fn run(
     }
     let plans = plan_packs(&lengths, &rows);
     if dry_run {
-        plans.iter().for_each(|plan| count(report, *plan));
+        for plan in plans {
+            count(report, plan);
+        }
         return Ok(());
     }
     // All first, so that no frame is copied into a pack that is rewritten next.
@@ -75,13 +77,13 @@ fn count(report: &mut GcReport, plan: PackPlan) {
 /// Copies all whole frames of a retired pack that have rows.
 async fn empty(
     store: &Arc<LocalStore>,
-    pack: PackId,
+    id: PackId,
     pace: &Pace,
     report: &mut GcReport,
 ) -> Result<(), GcError> {
     let mut last = None;
     loop {
-        let names = store.meta.xorbs_in(pack, last, PAGE).await?;
+        let names = store.meta.xorbs_in(id, last, PAGE).await?;
         if names.is_empty() {
             return Ok(());
         }
@@ -89,7 +91,7 @@ async fn empty(
         let mut page = Vec::with_capacity(names.len());
         for hash in names {
             // Gone since it was listed, or elsewhere: nothing to do.
-            let row = store.meta.xorb(&hash).await?.filter(|row| row.pack == pack);
+            let row = store.meta.xorb(&hash).await?.filter(|row| row.pack == id);
             page.extend(row.map(|row| StoredXorb { hash, row }));
         }
         page.sort_unstable_by_key(|xorb| xorb.row.offset);
@@ -123,8 +125,8 @@ struct Copied {
 
 async fn copy(store: &Arc<LocalStore>, batch: Vec<StoredXorb>, report: &mut GcReport) -> Result<(), GcError> {
     let packs = Arc::clone(&store.packs);
-    let copied = spawn_blocking(move || copy_frames(&packs, &batch)).await?;
-    let Copied { moves, damaged, hold } = copied.map_err(io("rewriting a pack"))?;
+    let outcome = spawn_blocking(move || copy_frames(&packs, &batch)).await?;
+    let Copied { moves, damaged, hold } = outcome.map_err(io("rewriting a pack"))?;
     report.frames_damaged += damaged;
     let store = Arc::clone(store);
     // To its end, even if the pass is dropped: the copies must be held until they have rows.
@@ -141,13 +143,13 @@ async fn copy(store: &Arc<LocalStore>, batch: Vec<StoredXorb>, report: &mut GcRe
 /// Copies whole frames and syncs the copies. A damaged one stays where it is: to copy it would be to vouch for it.
 fn copy_frames(packs: &Arc<PackLog>, batch: &[StoredXorb]) -> std::io::Result<Copied> {
     let mut lease = packs.lease();
-    let (mut moves, mut damaged) = (Vec::with_capacity(batch.len()), 0);
+    let (mut moves, mut left) = (Vec::with_capacity(batch.len()), 0);
     for StoredXorb { hash, row } in batch {
         let frame = packs.read_if_there(row.pack, row.frame_start(), row.frame_bytes() as usize)?;
         let damages = frame.as_ref().map(|frame| frame_damages(frame, hash, row));
         let Some(frame) = frame.filter(|_| damages.is_some_and(|damages| damages.is_empty())) else {
             warn!(pack = %row.pack, offset = row.offset, xorb = %hash, "a damaged frame is not moved");
-            damaged += 1;
+            left += 1;
             continue;
         };
         let (pack, start) = lease.position()?;
@@ -156,5 +158,5 @@ fn copy_frames(packs: &Arc<PackLog>, batch: &[StoredXorb]) -> std::io::Result<Co
         let to = FramePlace { pack, offset, frame_end };
         moves.push(XorbMove { hash: *hash, from: row.place(), to });
     }
-    Ok(Copied { moves, damaged, hold: lease.commit()? })
+    Ok(Copied { moves, damaged: left, hold: lease.commit()? })
 }

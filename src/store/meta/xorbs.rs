@@ -160,7 +160,7 @@ impl Tables<'_> {
     }
 
     pub(super) fn move_xorbs(&mut self, moves: &[XorbMove]) -> Result<usize, Failure> {
-        let mut moved = 0;
+        let mut count = 0;
         for XorbMove { hash, from, to } in moves {
             let Some(row) = self.xorb_row(hash)?.filter(|row| row.place() == *from) else {
                 continue;
@@ -169,9 +169,9 @@ impl Tables<'_> {
             let row = XorbRow { pack: to.pack, offset: to.offset, frame_end: to.frame_end, ..row };
             self.enter_pack(hash, &row)?;
             self.xorbs.insert(hash.as_bytes(), encode(&row)?.as_slice())?;
-            moved += 1;
+            count += 1;
         }
-        Ok(moved)
+        Ok(count)
     }
 
     pub(super) fn replace_terms(&mut self, change: &TermChange) -> Result<usize, Failure> {

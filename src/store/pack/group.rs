@@ -23,6 +23,9 @@ pub struct Placed {
     pub hold: Arc<PackHold>,
 }
 
+/// The packs, and where in them frames begin.
+type Places = Vec<(PackId, u64)>;
+
 /// A frame, and where to answer its place.
 struct Job {
     frame: Vec<u8>,
@@ -69,7 +72,7 @@ fn append_in_groups(log: &Arc<PackLog>, queue: &mpsc::Receiver<Job>) {
 }
 
 /// One lease, one sync. On an error all of it is taken back.
-fn append_group(mut lease: PackLease, frames: &[Vec<u8>]) -> io::Result<(Vec<(PackId, u64)>, Arc<PackHold>)> {
+fn append_group(mut lease: PackLease, frames: &[Vec<u8>]) -> io::Result<(Places, Arc<PackHold>)> {
     let mut places = Vec::with_capacity(frames.len());
     for frame in frames {
         places.push(lease.position()?);

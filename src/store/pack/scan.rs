@@ -52,7 +52,7 @@ impl<'p> PackScan<'p> {
     }
 
     /// The next frame or gap; `None` at the end.
-    pub fn next(&mut self) -> io::Result<Option<Scanned>> {
+    pub fn step(&mut self) -> io::Result<Option<Scanned>> {
         let start = self.at;
         if start >= self.len {
             return Ok(None);
@@ -159,7 +159,7 @@ mod tests {
         let log = PackLog::open(Arc::new(packs.clone()), &[], 1 << 30).unwrap();
         packs.create(PackId(1)).unwrap().append(bytes).unwrap();
         let mut scan = PackScan::new(&log, PackId(1), bytes.len() as u64);
-        std::iter::from_fn(|| scan.next().unwrap()).collect()
+        std::iter::from_fn(|| scan.step().unwrap()).collect()
     }
 
     #[test]

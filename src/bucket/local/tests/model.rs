@@ -142,12 +142,11 @@ impl Task {
     }
 
     async fn read(&mut self, name: &str) {
-        match self.model.get(name) {
-            Some(data) => assert_eq!(get(&self.buckets, name, None).await, *data),
-            None => {
-                let read = self.buckets.object(&bucket_id(), &key(name)).await;
-                assert!(matches!(read, Err(BucketError::NoSuchKey(_))));
-            }
+        if let Some(data) = self.model.get(name) {
+            assert_eq!(get(&self.buckets, name, None).await, *data);
+        } else {
+            let read = self.buckets.object(&bucket_id(), &key(name)).await;
+            assert!(matches!(read, Err(BucketError::NoSuchKey(_))));
         }
     }
 }
