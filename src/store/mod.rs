@@ -5,7 +5,8 @@
 //! upload or a request is: what those rely on they say with a [`hold`], made of [`pins`], [`readers`] and packs.
 //!
 //! Upkeep: [`gc`] gives space back, [`check`] compares rows with what they point at, [`scrub`] reads every byte,
-//! [`stats`] counts, [`rebuild`] makes the chunk index anew; each as fast as its [`pace`] allows.
+//! [`stats`] counts, [`rebuild`] makes the chunk index anew; each as fast as its [`pace`] allows. [`upkeep`] does the
+//! first and the third again and again.
 
 pub mod ambient;
 pub mod check;
@@ -26,3 +27,4 @@ mod report;
 pub mod rows;
 pub mod scrub;
 pub mod stats;
+pub mod upkeep;

@@ -4,6 +4,7 @@
 //! moved or removed; between packs gc may have its turn, and what gc moves behind the cursor it has verified itself.
 
 use std::collections::{HashMap, HashSet};
+use std::path::Path;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -47,6 +48,23 @@ pub struct ScrubCursor {
     pub pack: u64,
     /// Frames that end before this are done.
     pub offset: u64,
+}
+
+impl ScrubCursor {
+    /// The cursor that was saved here; the beginning if there is none that can be read.
+    pub fn load(path: &Path) -> Self {
+        let read = std::fs::read_to_string(path).unwrap_or_default();
+        let mut numbers = read.split_whitespace().map(|number| number.parse().ok());
+        match (numbers.next().flatten(), numbers.next().flatten()) {
+            (Some(pack), Some(offset)) => Self { pack, offset },
+            _ => Self::default(),
+        }
+    }
+
+    /// Saves where to go on. It is not synced: to lose it costs a second look.
+    pub fn save(self, path: &Path) -> std::io::Result<()> {
+        std::fs::write(path, format!("{} {}\n", self.pack, self.offset))
+    }
 }
 
 /// Damage in a live frame.

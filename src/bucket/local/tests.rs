@@ -18,6 +18,7 @@ use crate::xet::merkle::file_hash;
 
 mod damage;
 mod model;
+mod power;
 mod upkeep;
 
 fn bucket_id() -> BucketId {

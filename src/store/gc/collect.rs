@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::spawn_blocking;
 use tracing::warn;
 
 use super::rewrite::Dying;
@@ -17,6 +18,9 @@ use crate::xet::hash::XorbHash;
 
 /// Xorbs listed before readers are waited for once; 40 bytes each.
 const LISTED_MAX: usize = 100_000;
+
+/// Xorbs removed in one transaction: their rows, with tables of up to 330 KiB, are in memory together.
+const REMOVED_TOGETHER: usize = 100;
 
 /// Idle xorbs, and the readers that must have left before they are removed.
 pub(super) struct Listed {
@@ -50,7 +54,7 @@ pub(super) async fn run(
             report.xorbs_left += listed.xorbs.len() as u64;
             return Ok(Some(listed));
         }
-        for batch in listed.xorbs.chunks(PAGE) {
+        for batch in listed.xorbs.chunks(REMOVED_TOGETHER) {
             pace.spend(0).await?;
             remove(store, batch.to_vec(), now, report).await?;
         }
@@ -88,8 +92,11 @@ async fn remove(
         let removed = store.meta.remove_xorbs(batch, now).await?;
         store.rows.forget(removed.iter().map(|xorb| &xorb.hash));
         drop(doomed);
-        forget_chunks(&store, &removed);
-        Ok::<_, MetaError>(removed)
+        let forgetting = spawn_blocking(move || {
+            forget_chunks(&store, &removed);
+            removed
+        });
+        Ok::<_, GcError>(forgetting.await?)
     });
     let removed = removing.await??;
     report.xorbs_left += (asked - removed.len()) as u64;

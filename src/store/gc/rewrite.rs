@@ -88,15 +88,15 @@ async fn empty(
             return Ok(());
         }
         last = names.last().copied();
-        let mut page = Vec::with_capacity(names.len());
+        let mut live = Vec::with_capacity(names.len());
         for hash in names {
             // Gone since it was listed, or elsewhere: nothing to do.
             let row = store.meta.xorb(&hash).await?.filter(|row| row.pack == id);
-            page.extend(row.map(|row| StoredXorb { hash, row }));
+            live.extend(row.map(|row| StoredXorb { hash, row }));
         }
-        page.sort_unstable_by_key(|xorb| xorb.row.offset);
-        while !page.is_empty() {
-            let batch = take_batch(&mut page);
+        live.sort_unstable_by_key(|xorb| xorb.row.offset);
+        while !live.is_empty() {
+            let batch = take_batch(&mut live);
             let bytes = batch.iter().map(|xorb| xorb.row.frame_bytes()).sum();
             pace.spend(bytes).await?;
             copy(store, batch, report).await?;

@@ -61,25 +61,35 @@ fn append_in_groups(log: &Arc<PackLog>, queue: &mpsc::Receiver<Job>) {
         let group: Vec<Job> = std::iter::once(first).chain(queue.try_iter().take(GROUP_MAX - 1)).collect();
         let (frames, answers): (Vec<_>, Vec<_>) =
             group.into_iter().map(|job| (job.frame, job.answer)).unzip();
-        let placed = append_group(log.lease(), &frames).map_err(Arc::new);
-        for (at, answer) in answers.into_iter().enumerate() {
+        for (answer, placed) in answers.into_iter().zip(append_group(log.lease(), &frames)) {
             // Whoever asked may have gone; then its frame is dead bytes, for gc.
-            let placed = placed.as_ref().map_err(Arc::clone);
-            let _ = answer
-                .send(placed.map(|(places, hold)| Placed { place: places[at], hold: Arc::clone(hold) }));
+            let _ = answer.send(placed);
+        }
+    }
+}
+
+/// An answer for each frame; what holds the packs is in the answers alone.
+fn append_group(lease: PackLease, frames: &[Vec<u8>]) -> Vec<Result<Placed, Arc<io::Error>>> {
+    match append_frames(lease, frames) {
+        Ok((places, hold)) => {
+            let hold = Arc::new(hold);
+            places.into_iter().map(|place| Ok(Placed { place, hold: Arc::clone(&hold) })).collect()
+        }
+        Err(error) => {
+            let error = Arc::new(error);
+            frames.iter().map(|_| Err(Arc::clone(&error))).collect()
         }
     }
 }
 
 /// One lease, one sync. On an error all of it is taken back.
-fn append_group(mut lease: PackLease, frames: &[Vec<u8>]) -> io::Result<(Places, Arc<PackHold>)> {
+fn append_frames(mut lease: PackLease, frames: &[Vec<u8>]) -> io::Result<(Places, PackHold)> {
     let mut places = Vec::with_capacity(frames.len());
     for frame in frames {
         places.push(lease.position()?);
         lease.append(frame)?;
     }
-    let hold = lease.commit()?;
-    Ok((places, Arc::new(hold)))
+    Ok((places, lease.commit()?))
 }
 
 #[cfg(test)]

@@ -113,7 +113,9 @@ async fn a_stopped_scrub_goes_on_where_it_was() {
         put(&buckets, &seed.to_string(), &noise(seed, 400_000)).await;
     }
     let whole = scrub_all(&buckets).await;
-    let (mut cursor, mut frames, mut stops) = (ScrubCursor::default(), 0, 0);
+    let folder = tempfile::tempdir().unwrap();
+    let saved = folder.path().join("scrub");
+    let (mut cursor, mut frames, mut stops) = (ScrubCursor::load(&saved), 0, 0);
     loop {
         let pace = Pace { bytes_per_sec: Some(100_000_000), ..Pace::default() };
         let scrubbing = scrub(buckets.store(), cursor, &pace);
@@ -125,7 +127,11 @@ async fn a_stopped_scrub_goes_on_where_it_was() {
         let report = report.unwrap();
         frames += report.frames;
         match report.cursor {
-            Some(next) => cursor = next,
+            Some(next) => {
+                next.save(&saved).unwrap();
+                cursor = ScrubCursor::load(&saved);
+                assert_eq!(cursor, next);
+            }
             None => break,
         }
         stops += 1;

@@ -174,7 +174,9 @@ async fn keep(buckets: Arc<LocalBuckets>, collector: Arc<Collector>, stop: Arc<A
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn objects_stay_what_they_are_while_everything_is_collected() {
-    for seed in 0..2 {
+    // More of them for a long run.
+    let seeds = std::env::var("XETGATE_MODEL_SEEDS").map_or(4, |seeds| seeds.parse().unwrap());
+    for seed in 0..seeds {
         let (buckets, packs) = small_packs().await;
         let clock = Arc::clone(&buckets.ambient.clock);
         let collector = Arc::new(Collector::new(Arc::clone(buckets.store()), clock));

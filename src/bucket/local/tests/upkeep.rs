@@ -6,6 +6,7 @@ use super::*;
 use crate::store::ambient::{Clock, ManualClock};
 use crate::store::check::check;
 use crate::store::gc::{Collector, GcOptions, GcReport};
+use crate::store::meta::{FramePlace, XorbMove};
 use crate::store::pace::Pace;
 use crate::store::pack::PackStore;
 use crate::store::rebuild::rebuild_index;
@@ -216,4 +217,44 @@ async fn stats_count_what_there_is() {
     assert_eq!((stats.pack_bytes, stats.dead_bytes), (pack_bytes(&packs), 0));
     assert!(stats.dedup_ratio > 2.2 && stats.dedup_ratio < 2.5, "{}", stats.table());
     assert!(stats.compression_ratio > 1.0, "{}", stats.table());
+}
+
+#[tokio::test]
+async fn a_hint_to_a_xorb_that_is_gone_is_no_answer() {
+    let (buckets, _) = small_packs().await;
+    let data = noise(1, 300_000);
+    put(&buckets, "k", &data).await;
+    assert_eq!(get(&buckets, "k", None).await, data, "its row is cached");
+    let xorb = xorb_of(&buckets, "k").await;
+    let row = buckets.meta.xorb(&xorb).await.unwrap().unwrap();
+    delete(&buckets, "k").await;
+    assert_eq!(gc(&buckets).await.xorbs_removed, 1);
+    // An index that was not synced may remember it.
+    buckets.store().index.add(&xorb, &row.table).unwrap();
+    put(&buckets, "k", &data).await;
+    assert_eq!(get(&buckets, "k", None).await, data);
+}
+
+#[tokio::test]
+async fn a_reader_with_an_old_place_asks_again() {
+    let (buckets, _) = small_packs().await;
+    let data = noise(1, 300_000);
+    put(&buckets, "k", &data).await;
+    assert_eq!(get(&buckets, "k", None).await, data, "its row is cached");
+    let hash = xorb_of(&buckets, "k").await;
+    let (packs, meta) = (&buckets.store().packs, &buckets.meta);
+    let row = meta.xorb(&hash).await.unwrap().unwrap();
+    let frame = packs.read(row.pack, row.frame_start(), row.frame_bytes() as usize).unwrap();
+    assert!(packs.retire(row.pack));
+    let mut lease = packs.lease();
+    let (pack, start) = lease.position().unwrap();
+    lease.append(&frame).unwrap();
+    let hold = lease.commit().unwrap();
+    let to = FramePlace { pack, offset: start + 8, frame_end: start + row.frame_bytes() };
+    let there = XorbMove { hash, from: row.place(), to };
+    assert_eq!(meta.move_xorbs(vec![there]).await.unwrap(), 1);
+    drop(hold);
+    assert!(meta.forget_pack(row.pack).await.unwrap());
+    packs.delete(row.pack).unwrap();
+    assert_eq!(get(&buckets, "k", None).await, data);
 }
