@@ -1,107 +1,66 @@
 //! Chunks in the packs of this machine.
+//!
+//! A read that fails because its pack was rewritten meanwhile is made again where the xorb lies now.
 
-use std::num::NonZeroUsize;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use lru::LruCache;
 use tracing::warn;
 
 use super::writer::LocalXorbWriter;
 use super::{CasError, ChunkRef, ChunkStore, XorbWriter};
-use crate::store::index::ChunkIndex;
-use crate::store::meta::MetaStore;
+use crate::store::hold::Hold;
+use crate::store::local::LocalStore;
+use crate::store::located::LocatedXorb;
 use crate::store::pack::group::GroupWriter;
-use crate::store::pack::log::PackLog;
-use crate::store::rows::{StoredXorb, XorbRow};
+use crate::store::rows::StoredXorb;
 use crate::xet::compression::{Scheme, decompress};
 use crate::xet::hash::{ChunkHash, XorbHash};
 use crate::xet::limits::XORB_RECORD_HEADER_BYTES;
 use crate::xet::xorb::{ChunkTable, RecordHeader};
 
-/// Xorb rows kept in memory. A full one has 1,000 chunks of 40 bytes, so the cache stays near 20 MiB.
-const ROWS_CACHED: NonZeroUsize = NonZeroUsize::new(512).expect("not zero");
+/// How often a xorb may move while it is being read; gc takes far longer to move it once.
+const MOVES_MAX: usize = 8;
 
 /// Chunks in packs, found by the index, located by the metadata.
 pub struct LocalChunks {
-    meta: Arc<dyn MetaStore>,
-    packs: Arc<PackLog>,
+    store: Arc<LocalStore>,
     group: Arc<GroupWriter>,
-    index: Arc<dyn ChunkIndex>,
-    rows: Mutex<LruCache<XorbHash, Arc<CachedRow>>>,
-}
-
-struct CachedRow {
-    row: XorbRow,
-    /// Shared apart from the row: the engine asks for tables only.
-    table: Arc<ChunkTable>,
 }
 
 impl LocalChunks {
-    /// Puts the parts of a store together.
-    pub fn new(
-        meta: Arc<dyn MetaStore>,
-        packs: Arc<PackLog>,
-        index: Arc<dyn ChunkIndex>,
-    ) -> std::io::Result<Self> {
-        let group = Arc::new(GroupWriter::start(Arc::clone(&packs))?);
-        Ok(Self { meta, packs, group, index, rows: Mutex::new(LruCache::new(ROWS_CACHED)) })
+    /// The chunks of a store.
+    pub fn new(store: Arc<LocalStore>) -> std::io::Result<Self> {
+        let group = Arc::new(GroupWriter::start(Arc::clone(&store.packs))?);
+        Ok(Self { store, group })
     }
 
     /// Lets later uploads find the chunks of xorbs that a transaction has taken.
     pub fn remember(&self, xorbs: &[StoredXorb]) {
         for xorb in xorbs {
-            if let Err(error) = self.index.add(&xorb.hash, &xorb.row.table) {
+            if let Err(error) = self.store.index.add(&xorb.hash, &xorb.row.table) {
                 warn!(%error, xorb = %xorb.hash, "its chunks will not be found by later uploads");
             }
         }
     }
 
-    async fn row(&self, xorb: &XorbHash) -> Result<Arc<CachedRow>, CasError> {
-        if let Some(row) = self.rows.lock().unwrap_or_else(PoisonError::into_inner).get(xorb) {
-            return Ok(Arc::clone(row));
-        }
-        let mut row = self.meta.xorb(xorb).await?.ok_or(CasError::MissingXorb(*xorb))?;
-        let table = Arc::new(std::mem::take(&mut row.table));
-        let row = Arc::new(CachedRow { row, table });
-        self.rows.lock().unwrap_or_else(PoisonError::into_inner).put(*xorb, Arc::clone(&row));
-        Ok(row)
-    }
-}
-
-#[async_trait]
-impl ChunkStore for LocalChunks {
-    async fn find(&self, chunk: &ChunkHash) -> Result<Option<ChunkRef>, CasError> {
-        let hint = self.index.find(chunk).unwrap_or_else(|error| {
-            warn!(%error, "going on without deduplication");
-            None
-        });
-        let Some(hint) = hint else {
-            return Ok(None);
-        };
-        match self.table(&hint.xorb).await {
-            Ok(table) if table.hash(hint.index) == Some(*chunk) => {
-                Ok(Some(ChunkRef { xorb: hint.xorb, index: hint.index }))
-            }
-            // The index may be older than the truth, or two hashes may share a key.
-            Ok(_) | Err(CasError::MissingXorb(_)) => Ok(None),
-            Err(error) => Err(error),
-        }
+    async fn row(&self, xorb: &XorbHash) -> Result<Arc<LocatedXorb>, CasError> {
+        self.store.rows.get(xorb).await?.ok_or(CasError::MissingXorb(*xorb))
     }
 
-    async fn table(&self, xorb: &XorbHash) -> Result<Arc<ChunkTable>, CasError> {
-        Ok(Arc::clone(&self.row(xorb).await?.table))
-    }
-
-    async fn read(&self, xorb: &XorbHash, chunks: Range<u32>) -> Result<Vec<Bytes>, CasError> {
-        let cached = self.row(xorb).await?;
-        let no_such = || CasError::NoSuchChunks { xorb: *xorb, start: chunks.start, end: chunks.end };
-        let records = cached.table.record_range(chunks.clone()).ok_or_else(no_such)?;
-        let (pack, offset) = (cached.row.pack, cached.row.offset + u64::from(records.start));
-        let packs = Arc::clone(&self.packs);
-        let (xorb, chunks) = (*xorb, chunks.clone());
+    async fn read_at(
+        &self,
+        at: Arc<LocatedXorb>,
+        xorb: XorbHash,
+        chunks: Range<u32>,
+    ) -> Result<Vec<Bytes>, CasError> {
+        let no_such = || CasError::NoSuchChunks { xorb, start: chunks.start, end: chunks.end };
+        let records = at.table.record_range(chunks.clone()).ok_or_else(no_such)?;
+        let (pack, start) = (at.place.pack, at.place.offset);
+        let offset = start + u64::from(records.start);
+        let packs = Arc::clone(&self.store.packs);
         let work = move || {
             let run = packs.read(pack, offset, records.len()).map_err(|error| match error.kind() {
                 std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::NotFound => CasError::Damaged {
@@ -113,19 +72,66 @@ impl ChunkStore for LocalChunks {
                 _ => CasError::Io { doing: "reading a pack", error },
             })?;
             let damaged = |chunk: u32, reason: String| {
-                let begin = cached.table.record_range(chunk..chunk + 1).map_or(0, |records| records.start);
-                let place = format!("pack {pack} offset {}", cached.row.offset + u64::from(begin));
+                let begin = at.table.record_range(chunk..chunk + 1).map_or(0, |records| records.start);
+                let place = format!("pack {pack} offset {}", start + u64::from(begin));
                 CasError::Damaged { xorb, chunk, place, reason }
             };
-            decode_run(&cached.table, &run, chunks).map_err(|(chunk, reason)| damaged(chunk, reason))
+            decode_run(&at.table, &run, chunks).map_err(|(chunk, reason)| damaged(chunk, reason))
         };
         tokio::task::spawn_blocking(work).await.unwrap_or_else(|panic| {
             Err(CasError::Io { doing: "reading a pack", error: std::io::Error::other(panic) })
         })
     }
+}
+
+#[async_trait]
+impl ChunkStore for LocalChunks {
+    async fn find(&self, chunk: &ChunkHash, hold: &mut Hold) -> Result<Option<ChunkRef>, CasError> {
+        let hint = self.store.index.find(chunk).unwrap_or_else(|error| {
+            warn!(%error, "going on without deduplication");
+            None
+        });
+        // Pinned first: what is seen to be there afterwards stays there.
+        let Some(hint) = hint.filter(|hint| hold.pin(&self.store.pins, hint.xorb)) else {
+            return Ok(None);
+        };
+        match self.store.rows.get(&hint.xorb).await? {
+            Some(row) if row.table.hash(hint.index) == Some(*chunk) => {
+                Ok(Some(ChunkRef { xorb: hint.xorb, index: hint.index }))
+            }
+            // Two hashes share a key of the index.
+            Some(_) => Ok(None),
+            // The index is older than the truth.
+            None => {
+                hold.unpin(&hint.xorb);
+                Ok(None)
+            }
+        }
+    }
+
+    async fn table(&self, xorb: &XorbHash) -> Result<Arc<ChunkTable>, CasError> {
+        Ok(Arc::clone(&self.row(xorb).await?.table))
+    }
+
+    async fn read(&self, xorb: &XorbHash, chunks: Range<u32>) -> Result<Vec<Bytes>, CasError> {
+        let mut at = self.row(xorb).await?;
+        for _ in 0..MOVES_MAX {
+            let read = self.read_at(Arc::clone(&at), *xorb, chunks.clone()).await;
+            if !matches!(read, Err(CasError::Damaged { .. })) {
+                return read;
+            }
+            self.store.rows.forget([xorb]);
+            let now = self.row(xorb).await?;
+            if now.place == at.place {
+                return read;
+            }
+            at = now;
+        }
+        self.read_at(at, *xorb, chunks).await
+    }
 
     fn writer(&self) -> Box<dyn XorbWriter> {
-        Box::new(LocalXorbWriter::new(self.packs.lease(), Arc::clone(&self.group)))
+        Box::new(LocalXorbWriter::new(self.store.packs.lease(), Arc::clone(&self.group)))
     }
 }
 

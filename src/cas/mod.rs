@@ -9,6 +9,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use crate::store::hold::Hold;
 use crate::store::rows::StoredXorb;
 use crate::xet::hash::{ChunkHash, XorbHash};
 use crate::xet::xorb::ChunkTable;
@@ -82,8 +83,8 @@ pub struct PendingRef {
 /// Where chunks are kept.
 #[async_trait]
 pub trait ChunkStore: Send + Sync + 'static {
-    /// Where this chunk is, if it is stored and may be referred to.
-    async fn find(&self, chunk: &ChunkHash) -> Result<Option<ChunkRef>, CasError>;
+    /// Where this chunk is, if it is stored and may be referred to; `hold` then keeps it there.
+    async fn find(&self, chunk: &ChunkHash, hold: &mut Hold) -> Result<Option<ChunkRef>, CasError>;
 
     /// The chunk table of a stored xorb.
     async fn table(&self, xorb: &XorbHash) -> Result<Arc<ChunkTable>, CasError>;
@@ -101,6 +102,6 @@ pub trait XorbWriter: Send {
     /// Compresses and appends a chunk.
     fn append(&mut self, hash: &ChunkHash, raw: &[u8]) -> Result<PendingRef, CasError>;
 
-    /// Ends the last xorb; when it returns all of them are durable.
-    fn finish(self: Box<Self>) -> Result<Vec<StoredXorb>, CasError>;
+    /// Ends the last xorb; when it returns all of them are durable, and `hold` keeps them until they have rows.
+    fn finish(self: Box<Self>, hold: &mut Hold) -> Result<Vec<StoredXorb>, CasError>;
 }

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use super::{CasError, PendingRef, XorbWriter};
+use crate::store::hold::Hold;
 use crate::store::pack::PackId;
 use crate::store::pack::frame;
 use crate::store::pack::group::{GroupWriter, SMALL_FRAME_BYTES_MAX};
@@ -99,11 +100,12 @@ impl LocalXorbWriter {
         Ok(())
     }
 
-    fn finish_small(mut self, table: ChunkTable) -> Result<Vec<StoredXorb>, CasError> {
+    fn finish_small(mut self, table: ChunkTable, hold: &mut Hold) -> Result<Vec<StoredXorb>, CasError> {
         let hash = table.xorb_hash();
         self.unwritten.extend_from_slice(&frame::encode_trailer(&hash, &table));
-        let start = self.group.append(self.unwritten).map_err(appending)?;
-        Ok(vec![StoredXorb { hash, row: row(table, start) }])
+        let placed = self.group.append(self.unwritten).map_err(appending)?;
+        hold.keep(placed.hold);
+        Ok(vec![StoredXorb { hash, row: row(table, placed.place) }])
     }
 }
 
@@ -124,13 +126,14 @@ impl XorbWriter for LocalXorbWriter {
         Ok(PendingRef { xorb, index })
     }
 
-    fn finish(mut self: Box<Self>) -> Result<Vec<StoredXorb>, CasError> {
+    fn finish(mut self: Box<Self>, hold: &mut Hold) -> Result<Vec<StoredXorb>, CasError> {
         if let Some(small) = self.open.take_if(|open| open.frame_start.is_none() && self.done.is_empty()) {
-            return self.finish_small(small.table);
+            return self.finish_small(small.table, hold);
         }
         self.cut()?;
         let Self { lease, done, .. } = *self;
-        lease.commit().map_err(|error| CasError::Io { doing: "syncing a pack", error })?;
+        let packs = lease.commit().map_err(|error| CasError::Io { doing: "syncing a pack", error })?;
+        hold.keep(Arc::new(packs));
         Ok(done)
     }
 }

@@ -45,6 +45,12 @@ pub(super) struct FileBuilder {
 }
 
 impl FileBuilder {
+    /// Whether a chunk at this place would continue the last term.
+    pub(super) fn continues(&self, place: Place) -> bool {
+        let (slot, index) = place.slot();
+        self.terms.last().is_some_and(|last| last.slot == slot && last.end == index)
+    }
+
     /// Adds the next chunk.
     pub(super) fn push(&mut self, place: Place, hash: &ChunkHash, raw_bytes: u32) {
         self.tree.push((*hash).into(), raw_bytes.into());

@@ -15,7 +15,8 @@ use super::ingest::StoredFile;
 use super::sink::ChunkSink;
 use super::{Engine, EngineError};
 use crate::cas::{CasError, ChunkRef, ChunkStore};
-use crate::store::rows::{FileRecord, StoredXorb};
+use crate::store::hold::Hold;
+use crate::store::rows::FileRecord;
 use crate::xet::hash::ChunkHash;
 
 /// A range of a stored file.
@@ -40,17 +41,17 @@ impl Segment {
 }
 
 impl Engine {
-    /// Joins segments, in order, into one file.
-    pub async fn compose(&self, mut segments: Vec<Segment>) -> Result<StoredFile, EngineError> {
+    /// Joins segments, in order, into one file. `hold` keeps what the segments' records name; it must be older than
+    /// they are.
+    pub async fn compose(&self, mut segments: Vec<Segment>, hold: Hold) -> Result<StoredFile, EngineError> {
         if let [only] = segments.as_mut_slice()
             && only.is_whole()
         {
-            return Ok(StoredFile { record: segments.remove(0).record, xorbs: Vec::new() });
+            return Ok(StoredFile { record: segments.remove(0).record, xorbs: Vec::new(), hold });
         }
         let cas = Arc::clone(&self.cas);
         let runtime = Handle::current();
-        let (record, xorbs) = spawn_blocking(move || Composer::new(cas, runtime).run(&segments)).await??;
-        Ok(StoredFile { record, xorbs })
+        Ok(spawn_blocking(move || Composer::new(cas, runtime, hold).run(&segments)).await??)
     }
 }
 
@@ -79,12 +80,12 @@ struct Composer {
 }
 
 impl Composer {
-    fn new(cas: Arc<dyn ChunkStore>, runtime: Handle) -> Self {
-        let sink = ChunkSink::new(Arc::clone(&cas), runtime.clone());
+    fn new(cas: Arc<dyn ChunkStore>, runtime: Handle, hold: Hold) -> Self {
+        let sink = ChunkSink::new(Arc::clone(&cas), runtime.clone(), hold);
         Self { cas, runtime, sink, cutter: Cutter::default() }
     }
 
-    fn run(mut self, segments: &[Segment]) -> Result<(FileRecord, Vec<StoredXorb>), CasError> {
+    fn run(mut self, segments: &[Segment]) -> Result<StoredFile, CasError> {
         let last = segments.iter().rposition(|segment| !segment.range.is_empty());
         for (at, segment) in segments.iter().enumerate() {
             let ends_file = Some(at) == last && segment.range.end == segment.record.size;
@@ -131,8 +132,7 @@ impl Composer {
     fn add_chunk(&mut self, chunk: &SourceChunk, ends_file: bool) -> Result<(), CasError> {
         let stays = chunk.is_whole() && (chunk.ended_by_cut || ends_file);
         if stays && self.cutter.is_at_boundary() {
-            self.sink.push_stored(chunk.place, &chunk.hash, chunk.raw_bytes);
-            return Ok(());
+            return self.sink.push_stored(chunk.place, &chunk.hash, chunk.raw_bytes);
         }
         let ChunkRef { xorb, index } = chunk.place;
         let sink = &mut self.sink;

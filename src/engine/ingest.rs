@@ -16,6 +16,7 @@ use super::digest::{Digester, Digests};
 use super::sink::ChunkSink;
 use super::{BodyIn, Engine, EngineError};
 use crate::cas::CasError;
+use crate::store::hold::Hold;
 use crate::store::rows::{ChecksumAlgorithm, FileRecord, StoredXorb};
 
 /// Pieces are handed to the threads in batches of at least this, to wake them rarely.
@@ -41,6 +42,8 @@ pub struct StoredFile {
     pub record: FileRecord,
     /// The xorbs stored for it.
     pub xorbs: Vec<StoredXorb>,
+    /// What it relies on stays while this lives: to be dropped when the file's transaction has been answered.
+    pub hold: Hold,
 }
 
 impl Ingested {
@@ -51,8 +54,7 @@ impl Ingested {
 
     /// Makes it durable.
     pub async fn store(self) -> Result<StoredFile, EngineError> {
-        let (record, xorbs) = spawn_blocking(move || self.sink.finish()).await??;
-        Ok(StoredFile { record, xorbs })
+        Ok(spawn_blocking(move || self.sink.finish()).await??)
     }
 }
 
@@ -65,7 +67,7 @@ impl Engine {
     ) -> Result<Ingested, EngineError> {
         let permit = Arc::clone(&self.uploads).acquire_owned().await;
         let permit = permit.map_err(|closed| EngineError::Body(closed.into()))?;
-        let sink = ChunkSink::new(Arc::clone(&self.cas), Handle::current());
+        let sink = ChunkSink::new(Arc::clone(&self.cas), Handle::current(), Hold::default());
         let digester = Digester::new(asked);
         let first = next_batch(&mut body).await?;
         let (sink, digests) = if first.ended {

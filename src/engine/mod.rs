@@ -18,6 +18,7 @@ mod builder;
 mod compose;
 mod cutter;
 pub mod digest;
+mod fragmentation;
 mod ingest;
 mod reconstruct;
 mod sink;

@@ -1,4 +1,8 @@
 //! Where chunks go: looked up, and only then compressed and written.
+//!
+//! While the guard against fragmentation asks for longer runs, the chunks of a hit wait ("tentative") until the run
+//! is long enough to be taken, or ends and is stored again. At most [`FragmentationGuard::run_wanted`] chunks wait,
+//! which is eight: 1 MiB.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,14 +10,23 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 
 use super::builder::{FileBuilder, Place};
+use super::fragmentation::FragmentationGuard;
+use super::ingest::StoredFile;
 use crate::cas::{CasError, ChunkRef, ChunkStore, PendingRef, XorbWriter};
-use crate::store::rows::{FileRecord, StoredXorb};
+use crate::store::hold::Hold;
 use crate::xet::hash::ChunkHash;
 use crate::xet::xorb::ChunkTable;
 
 /// New chunks of this upload that are remembered, some 8 GiB of data in some 10 MiB; what is older is met again
 /// only by later uploads.
 const SEEN_MAX: usize = 1 << 17;
+
+/// A chunk that was met and may yet be refused.
+struct Tentative {
+    place: ChunkRef,
+    hash: ChunkHash,
+    raw: Vec<u8>,
+}
 
 /// Takes the chunks of one file in order. Its calls block; dropped unfinished, it leaves nothing behind.
 pub(super) struct ChunkSink {
@@ -25,28 +38,87 @@ pub(super) struct ChunkSink {
     seen: HashMap<ChunkHash, PendingRef>,
     /// The last stored chunk that was met: the next one is likely to be its neighbour.
     last_met: Option<(ChunkRef, Arc<ChunkTable>)>,
+    guard: FragmentationGuard,
+    /// Neighbours in one xorb that wait for more of them.
+    tentative: Vec<Tentative>,
+    /// What the file relies on.
+    hold: Hold,
 }
 
 impl ChunkSink {
-    pub(super) fn new(cas: Arc<dyn ChunkStore>, runtime: Handle) -> Self {
-        let builder = FileBuilder::default();
-        Self { cas, runtime, builder, writer: None, seen: HashMap::new(), last_met: None }
+    /// `hold` keeps what [`ChunkSink::push_stored`] will name.
+    pub(super) fn new(cas: Arc<dyn ChunkStore>, runtime: Handle, hold: Hold) -> Self {
+        Self {
+            cas,
+            runtime,
+            builder: FileBuilder::default(),
+            writer: None,
+            seen: HashMap::new(),
+            last_met: None,
+            guard: FragmentationGuard::default(),
+            tentative: Vec::new(),
+            hold,
+        }
     }
 
     /// Takes the next chunk by its bytes.
     pub(super) fn push_bytes(&mut self, raw: &[u8]) -> Result<(), CasError> {
         let hash = ChunkHash::of(raw);
-        let place = match self.find(&hash)? {
-            Some(place) => place,
-            None => Place::Pending(self.store(hash, raw)?),
-        };
-        self.builder.push(place, &hash, raw.len() as u32);
+        if !self.tentative.is_empty() {
+            if let Some(place) = self.neighbour(&hash) {
+                self.wait(place, hash, raw);
+                return Ok(());
+            }
+            self.refuse()?;
+        }
+        match self.find(&hash)? {
+            Some(Place::Stored(place)) if !self.builder.continues(Place::Stored(place)) => {
+                self.wait(place, hash, raw);
+            }
+            Some(place) => self.place(place, &hash, raw.len()),
+            None => self.store(hash, raw)?,
+        }
         Ok(())
     }
 
     /// Takes the next chunk by its place.
-    pub(super) fn push_stored(&mut self, place: ChunkRef, hash: &ChunkHash, raw_bytes: u32) {
-        self.builder.push(Place::Stored(place), hash, raw_bytes);
+    pub(super) fn push_stored(
+        &mut self,
+        place: ChunkRef,
+        hash: &ChunkHash,
+        raw_bytes: u32,
+    ) -> Result<(), CasError> {
+        self.refuse()?;
+        self.place(Place::Stored(place), hash, raw_bytes as usize);
+        Ok(())
+    }
+
+    fn place(&mut self, place: Place, hash: &ChunkHash, raw_bytes: usize) {
+        self.guard.placed(self.builder.continues(place));
+        self.builder.push(place, hash, raw_bytes as u32);
+    }
+
+    /// Lets a chunk wait behind its neighbours; takes them all if they are enough.
+    fn wait(&mut self, place: ChunkRef, hash: ChunkHash, raw: &[u8]) {
+        if self.tentative.len() + 1 < self.guard.run_wanted() {
+            self.tentative.push(Tentative { place, hash, raw: raw.to_vec() });
+            return;
+        }
+        for waiting in std::mem::take(&mut self.tentative) {
+            self.place(Place::Stored(waiting.place), &waiting.hash, waiting.raw.len());
+        }
+        self.place(Place::Stored(place), &hash, raw.len());
+    }
+
+    /// The run that waited was too short: its chunks are stored again.
+    fn refuse(&mut self) -> Result<(), CasError> {
+        for Tentative { hash, raw, .. } in std::mem::take(&mut self.tentative) {
+            match self.seen.get(&hash) {
+                Some(place) => self.place(Place::Pending(*place), &hash, raw.len()),
+                None => self.store(hash, &raw)?,
+            }
+        }
+        Ok(())
     }
 
     fn find(&mut self, hash: &ChunkHash) -> Result<Option<Place>, CasError> {
@@ -56,7 +128,7 @@ impl ChunkSink {
         if let Some(place) = self.seen.get(hash) {
             return Ok(Some(Place::Pending(*place)));
         }
-        let Some(place) = self.runtime.block_on(self.cas.find(hash))? else {
+        let Some(place) = self.runtime.block_on(self.cas.find(hash, &mut self.hold))? else {
             return Ok(None);
         };
         let table = self.runtime.block_on(self.cas.table(&place.xorb))?;
@@ -74,23 +146,26 @@ impl ChunkSink {
         Some(*last)
     }
 
-    fn store(&mut self, hash: ChunkHash, raw: &[u8]) -> Result<PendingRef, CasError> {
+    fn store(&mut self, hash: ChunkHash, raw: &[u8]) -> Result<(), CasError> {
         let place = self.writer.get_or_insert_with(|| self.cas.writer()).append(&hash, raw)?;
         if self.seen.len() >= SEEN_MAX {
             self.seen.clear();
         }
         self.seen.insert(hash, place);
-        Ok(place)
+        self.place(Place::Pending(place), &hash, raw.len());
+        Ok(())
     }
 
     /// Bytes taken so far.
     pub(super) fn size(&self) -> u64 {
-        self.builder.size()
+        self.builder.size() + self.tentative.iter().map(|waiting| waiting.raw.len() as u64).sum::<u64>()
     }
 
     /// Ends the file: when it returns, all that is new is durable.
-    pub(super) fn finish(self) -> Result<(FileRecord, Vec<StoredXorb>), CasError> {
-        let xorbs = self.writer.map(XorbWriter::finish).transpose()?.unwrap_or_default();
-        Ok((self.builder.finish(&xorbs), xorbs))
+    pub(super) fn finish(mut self) -> Result<StoredFile, CasError> {
+        self.refuse()?;
+        let Self { writer, builder, mut hold, .. } = self;
+        let xorbs = writer.map(|writer| writer.finish(&mut hold)).transpose()?.unwrap_or_default();
+        Ok(StoredFile { record: builder.finish(&xorbs), xorbs, hold })
     }
 }

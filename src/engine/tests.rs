@@ -11,12 +11,14 @@ use futures::{TryStreamExt, stream};
 use super::{Engine, EngineError, Segment};
 use crate::cas::{CasError, ChunkRef, ChunkStore, LocalChunks, XorbWriter};
 use crate::store::ambient::Timestamp;
+use crate::store::hold::Hold;
 use crate::store::index::MemoryIndex;
+use crate::store::local::LocalStore;
 use crate::store::meta::{EmbeddedMeta, MetaStore, NewFile, ObjectChange, WriteCondition};
 use crate::store::names::{BucketId, BucketName, Namespace, ObjectKey};
-use crate::store::pack::log::PackLog;
 use crate::store::pack::{MemoryPacks, PackStore};
 use crate::store::rows::{Attributes, Bucket, ETag, FileRecord, Object, Visibility};
+use crate::xet::chunker::chunk_lengths;
 use crate::xet::hash::{ChunkHash, XorbHash};
 use crate::xet::xorb::ChunkTable;
 
@@ -28,8 +30,8 @@ struct Counting {
 
 #[async_trait]
 impl ChunkStore for Counting {
-    async fn find(&self, chunk: &ChunkHash) -> Result<Option<ChunkRef>, CasError> {
-        self.inner.find(chunk).await
+    async fn find(&self, chunk: &ChunkHash, hold: &mut Hold) -> Result<Option<ChunkRef>, CasError> {
+        self.inner.find(chunk, hold).await
     }
 
     async fn table(&self, xorb: &XorbHash) -> Result<Arc<ChunkTable>, CasError> {
@@ -58,9 +60,10 @@ impl Bench {
     async fn new() -> Self {
         let packs = MemoryPacks::default();
         let meta = Arc::new(EmbeddedMeta::in_memory().unwrap());
-        let log = PackLog::open(Arc::new(packs.clone()), &[], 1 << 30).unwrap();
         let index = Arc::new(MemoryIndex::default());
-        let inner = Arc::new(LocalChunks::new(Arc::clone(&meta) as _, Arc::new(log), index).unwrap());
+        let store =
+            LocalStore::assemble(Arc::clone(&meta) as _, Arc::new(packs.clone()), index, 1 << 30).unwrap();
+        let inner = Arc::new(LocalChunks::new(Arc::new(store)).unwrap());
         let cas = Arc::new(Counting { inner, chunks_read: AtomicUsize::new(0) });
         let engine = Engine::new(Arc::clone(&cas) as _);
         let id = BucketId { namespace: Namespace::new("ada").unwrap(), name: BucketName::new("b").unwrap() };
@@ -133,7 +136,7 @@ async fn composing_reads_only_the_seams() {
         segments.push(Segment::whole(bench.store(&data.slice_ref(part)).await));
     }
     bench.chunks_read();
-    let composed = bench.engine.compose(segments).await.unwrap();
+    let composed = bench.engine.compose(segments, Hold::default()).await.unwrap();
     assert_eq!(composed.record.hash, whole.hash);
     let seams = 4;
     assert!(bench.chunks_read() < seams * 10);
@@ -160,6 +163,25 @@ async fn a_chunk_that_repeats_is_stored_once() {
     let record = bench.store(&data).await;
     assert!(bench.stored_bytes() < 2 << 20);
     assert_eq!(bench.load(&record, 0..record.size).await.unwrap(), data);
+}
+
+#[tokio::test]
+async fn a_much_shuffled_file_does_not_decay_into_small_reads() {
+    let bench = Bench::new().await;
+    let data = noise(6, 40 << 20);
+    bench.store(&data).await;
+    // Chunks are cut where they were, for the chunker forgets everything at a cut.
+    let (mut every_second, mut rest) = (Vec::new(), &data[..]);
+    for (at, len) in chunk_lengths(&data).into_iter().enumerate() {
+        let (chunk, behind) = rest.split_at(len);
+        every_second.extend_from_slice(if at % 2 == 0 { chunk } else { &[] });
+        rest = behind;
+    }
+    let shuffled = Bytes::from(every_second);
+    let record = bench.store(&shuffled).await;
+    assert!((128..140).contains(&record.terms.len()), "{} terms", record.terms.len());
+    assert_eq!(record.hash, Bench::new().await.store(&shuffled).await.hash);
+    assert_eq!(bench.load(&record, 0..record.size).await.unwrap(), shuffled);
 }
 
 #[tokio::test]

@@ -45,6 +45,15 @@ pub trait ChunkIndex: Send + Sync + 'static {
 
     /// Remembers all chunks of a xorb; where a chunk is known already, the new place is kept.
     fn add(&self, xorb: &XorbHash, table: &ChunkTable) -> Result<(), IndexError>;
+
+    /// Forgets the chunks of a xorb, where they are known to be in it.
+    fn remove(&self, xorb: &XorbHash, table: &ChunkTable) -> Result<(), IndexError>;
+
+    /// Forgets everything.
+    fn clear(&self) -> Result<(), IndexError>;
+
+    /// Bytes that it takes on disk.
+    fn bytes(&self) -> u64;
 }
 
 fn key(chunk: &ChunkHash) -> [u8; KEY_BYTES] {
@@ -68,6 +77,26 @@ impl ChunkIndex for MemoryIndex {
             entries.insert(key(&entry.hash), ChunkHint { xorb: *xorb, index });
         }
         Ok(())
+    }
+
+    fn remove(&self, xorb: &XorbHash, table: &ChunkTable) -> Result<(), IndexError> {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        for entry in table.entries() {
+            let key = key(&entry.hash);
+            if entries.get(&key).is_some_and(|hint| hint.xorb == *xorb) {
+                entries.remove(&key);
+            }
+        }
+        Ok(())
+    }
+
+    fn clear(&self) -> Result<(), IndexError> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        Ok(())
+    }
+
+    fn bytes(&self) -> u64 {
+        0
     }
 }
 
@@ -120,6 +149,26 @@ impl ChunkIndex for FjallIndex {
         }
         batch.commit().map_err(failed)
     }
+
+    fn remove(&self, xorb: &XorbHash, table: &ChunkTable) -> Result<(), IndexError> {
+        let mut batch = self.database.batch();
+        for entry in table.entries() {
+            let key = key(&entry.hash);
+            let value = self.chunks.get(key).map_err(failed)?;
+            if value.is_some_and(|value| value.starts_with(xorb.as_bytes())) {
+                batch.remove(&self.chunks, key);
+            }
+        }
+        batch.commit().map_err(failed)
+    }
+
+    fn clear(&self) -> Result<(), IndexError> {
+        self.chunks.clear().map_err(failed)
+    }
+
+    fn bytes(&self) -> u64 {
+        self.database.disk_space().unwrap_or_default()
+    }
 }
 
 #[cfg(test)]
@@ -144,6 +193,12 @@ mod tests {
         index.add(&second.xorb_hash(), &second).unwrap();
         let hint = ChunkHint { xorb: second.xorb_hash(), index: 0 };
         assert_eq!(index.find(&ChunkHash::of(&[2])).unwrap(), Some(hint));
+        index.remove(&first.xorb_hash(), &first).unwrap();
+        assert_eq!(index.find(&ChunkHash::of(&[1])).unwrap(), None);
+        assert_eq!(index.find(&ChunkHash::of(&[2])).unwrap(), Some(hint), "it is known to be elsewhere");
+        index.clear().unwrap();
+        assert_eq!(index.find(&ChunkHash::of(&[2])).unwrap(), None);
+        index.add(&first.xorb_hash(), &first).unwrap();
     }
 
     #[test]

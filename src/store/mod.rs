@@ -1,11 +1,30 @@
 //! Where bytes and rows live.
 //!
 //! [`meta`] holds the truth in rows, [`pack`] holds the bytes, [`index`] remembers where chunks are (a cache of the
-//! packs). [`ambient`] is where time and randomness come in. Nothing here knows what an upload or a request is.
+//! packs); [`local`] puts them together. [`ambient`] is where time and randomness come in. Nothing here knows what an
+//! upload or a request is: what those rely on they say with a [`hold`], made of [`pins`], [`readers`] and packs.
+//!
+//! Upkeep: [`gc`] gives space back, [`check`] compares rows with what they point at, [`scrub`] reads every byte,
+//! [`stats`] counts, [`rebuild`] makes the chunk index anew; each as fast as its [`pace`] allows. [`upkeep`] does the
+//! first and the third again and again.
 
 pub mod ambient;
+pub mod check;
+mod damage;
+pub mod gc;
+pub mod hold;
 pub mod index;
+pub mod local;
+pub mod located;
 pub mod meta;
 pub mod names;
+pub mod pace;
 pub mod pack;
+pub mod pins;
+pub mod readers;
+pub mod rebuild;
+mod report;
 pub mod rows;
+pub mod scrub;
+pub mod stats;
+pub mod upkeep;

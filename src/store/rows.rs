@@ -10,8 +10,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::ambient::Timestamp;
+use super::meta::FramePlace;
 use super::names::{BucketId, ObjectKey, UploadId};
 use super::pack::PackId;
+use super::pack::frame::HEAD as FRAME_HEAD;
 use crate::xet::hash::{FileHash, XorbHash};
 use crate::xet::xorb::ChunkTable;
 
@@ -225,6 +227,23 @@ pub struct XorbRow {
     pub frame_end: u64,
     /// Its chunks.
     pub table: ChunkTable,
+}
+
+impl XorbRow {
+    /// Where its frame begins in the pack.
+    pub fn frame_start(&self) -> u64 {
+        self.offset.saturating_sub(FRAME_HEAD.len() as u64)
+    }
+
+    /// Bytes of its frame.
+    pub fn frame_bytes(&self) -> u64 {
+        self.frame_end.saturating_sub(self.frame_start())
+    }
+
+    /// Where its frame lies.
+    pub fn place(&self) -> FramePlace {
+        FramePlace { pack: self.pack, offset: self.offset, frame_end: self.frame_end }
+    }
 }
 
 /// A xorb whose bytes are stored and synced. It becomes part of the truth when a transaction takes it.

@@ -16,13 +16,12 @@ use super::{
     WriteCondition,
 };
 use crate::cas::LocalChunks;
-use crate::engine::Engine;
+use crate::engine::{Engine, StoredFile};
 use crate::store::ambient::Ambient;
-use crate::store::index::{ChunkIndex, FjallIndex, MemoryIndex};
-use crate::store::meta::{EmbeddedMeta, MetaError, MetaStore, NewFile};
-use crate::store::pack::log::{PACK_BYTES_MAX, PackLog};
-use crate::store::pack::{LocalPacks, MemoryPacks, PackStore};
-use crate::store::rows::{Bucket, FileRecord};
+use crate::store::hold::Hold;
+use crate::store::local::LocalStore;
+use crate::store::meta::{MetaError, MetaStore, NewFile};
+use crate::store::rows::{Bucket, FileRecord, StoredXorb};
 
 mod errors;
 mod multipart;
@@ -36,6 +35,7 @@ use errors::meta_error;
 
 /// Buckets of one data folder (or, for tests, of memory).
 pub struct LocalBuckets {
+    store: Arc<LocalStore>,
     meta: Arc<dyn MetaStore>,
     chunks: Arc<LocalChunks>,
     engine: Engine,
@@ -47,38 +47,26 @@ fn storage(error: impl Into<super::BoxError>) -> BucketError {
 }
 
 impl LocalBuckets {
-    /// Opens the store in `folder`, or makes it: `meta.redb`, `packs/` and `index/`. What was being written when the
-    /// last process ended is cut off. Blocks.
+    /// Opens the store in `folder`, or makes it; see [`LocalStore::open`]. Blocks.
     pub fn open(folder: &Path, ambient: Ambient) -> Result<Self, BucketError> {
-        let meta = EmbeddedMeta::open(&folder.join("meta.redb")).map_err(storage)?;
-        let packs = LocalPacks::open(&folder.join("packs")).map_err(storage)?;
-        let index = FjallIndex::open(&folder.join("index")).map_err(storage)?;
-        Self::assemble(Arc::new(meta), Arc::new(packs), Arc::new(index), ambient)
+        Self::new(Arc::new(LocalStore::open(folder).map_err(storage)?), ambient)
     }
 
     /// A store that ends with the process, for tests.
     pub fn in_memory(ambient: Ambient) -> Result<Self, BucketError> {
-        let meta = EmbeddedMeta::in_memory().map_err(storage)?;
-        Self::assemble(
-            Arc::new(meta),
-            Arc::new(MemoryPacks::default()),
-            Arc::new(MemoryIndex::default()),
-            ambient,
-        )
+        Self::new(Arc::new(LocalStore::in_memory().map_err(storage)?), ambient)
     }
 
-    fn assemble(
-        meta: Arc<dyn MetaStore>,
-        packs: Arc<dyn PackStore>,
-        index: Arc<dyn ChunkIndex>,
-        ambient: Ambient,
-    ) -> Result<Self, BucketError> {
-        // No runtime is needed: the embedded store answers at once.
-        let committed = futures::executor::block_on(meta.packs()).map_err(storage)?;
-        let log = PackLog::open(packs, &committed, PACK_BYTES_MAX).map_err(storage)?;
-        let chunks = Arc::new(LocalChunks::new(Arc::clone(&meta), Arc::new(log), index).map_err(storage)?);
+    /// The buckets of an opened store.
+    pub fn new(store: Arc<LocalStore>, ambient: Ambient) -> Result<Self, BucketError> {
+        let chunks = Arc::new(LocalChunks::new(Arc::clone(&store)).map_err(storage)?);
         let engine = Engine::new(Arc::clone(&chunks) as _);
-        Ok(Self { meta, chunks, engine, ambient })
+        Ok(Self { meta: Arc::clone(&store.meta), store, chunks, engine, ambient })
+    }
+
+    /// The store that these buckets lie in, for its upkeep.
+    pub fn store(&self) -> &Arc<LocalStore> {
+        &self.store
     }
 
     async fn must_bucket(&self, id: &BucketId) -> Result<Bucket, BucketError> {
@@ -108,9 +96,40 @@ impl LocalBuckets {
         Err(BucketError::Corrupt(format!("the file of object {key} has no record")))
     }
 
-    /// Lets later uploads find what a committed transaction has stored.
-    fn remember(&self, file: &NewFile) {
-        self.chunks.remember(&file.xorbs);
+    /// What keeps the records read from now on true, and the xorbs they name in place.
+    fn reading(&self) -> Hold {
+        Hold::reading(self.store.readers.enter())
+    }
+
+    /// Makes the transaction that takes a new file, to its end even if whoever asked goes away: what the file relies
+    /// on must be held until the transaction has been answered. Afterwards later uploads find its chunks.
+    async fn commit_file(
+        &self,
+        file: TakenFile,
+        transaction: impl Future<Output = Result<(), MetaError>> + Send + 'static,
+    ) -> Result<(), MetaError> {
+        let chunks = Arc::clone(&self.chunks);
+        let committing = tokio::spawn(async move {
+            transaction.await?;
+            chunks.remember(&file.xorbs);
+            drop(file.hold);
+            Ok(())
+        });
+        committing.await.unwrap_or_else(|error| Err(MetaError::Engine(error.to_string())))
+    }
+}
+
+/// What of a file outlives the transaction that takes it.
+struct TakenFile {
+    xorbs: Vec<StoredXorb>,
+    hold: Hold,
+}
+
+impl TakenFile {
+    /// Splits a stored file into what the transaction needs and what must outlive it.
+    fn split(stored: StoredFile) -> (NewFile, Self) {
+        let StoredFile { record, xorbs, hold } = stored;
+        (NewFile { record, xorbs: xorbs.clone() }, Self { xorbs, hold })
     }
 }
 
@@ -157,6 +176,7 @@ impl BucketApi for LocalBuckets {
         key: &ObjectKey,
         range: Option<ByteRange>,
     ) -> Result<ObjectRead, BucketError> {
+        let reading = self.store.readers.enter();
         let bucket = self.must_bucket(id).await?;
         let (object, record) = self.object_and_file(&bucket, key).await?;
         let range = match range {
@@ -167,7 +187,11 @@ impl BucketApi for LocalBuckets {
         };
         let name = format!("{id}/{key}");
         let body = self.engine.reconstruct(record, range.clone());
-        let body = body.map_err(move |error| errors::read_error(error, &name));
+        let body = body.map_err(move |error| {
+            // What the record names stays while this closure, and so the body, lives.
+            let _ = &reading;
+            errors::read_error(error, &name)
+        });
         Ok(ObjectRead { object, range, body: Box::pin(body) })
     }
 

@@ -1,5 +1,7 @@
 //! Multipart uploads: each part is a file of its own until compose joins them.
 
+use std::sync::Arc;
+
 use futures::TryStreamExt;
 use md5::{Digest, Md5};
 
@@ -10,10 +12,10 @@ use super::super::{
 };
 use super::errors::{engine_error, meta_error};
 use super::payload::Taken;
-use super::{LocalBuckets, storage};
+use super::{LocalBuckets, TakenFile, storage};
 use crate::engine::Segment;
 use crate::engine::digest::Digester;
-use crate::store::meta::{Completion, MetaError, NewFile, RelyOnPart};
+use crate::store::meta::{Completion, MetaError, RelyOnPart};
 use crate::store::rows::Bucket;
 
 impl LocalBuckets {
@@ -67,6 +69,7 @@ impl LocalBuckets {
     ) -> Result<Part, BucketError> {
         let bucket = self.must_bucket(id).await?;
         self.must_upload(&bucket, upload).await?;
+        let hold = self.reading();
         let (object, record) = self.copy_source(source).await?;
         let range = match range {
             None => 0..object.size,
@@ -91,8 +94,8 @@ impl LocalBuckets {
                 digester.finish().md5
             }
         };
-        let stored = self.engine.compose(vec![Segment { record, range }]).await.map_err(engine_error)?;
-        let file = NewFile { record: stored.record, xorbs: stored.xorbs };
+        let composing = self.engine.compose(vec![Segment { record, range }], hold);
+        let file = composing.await.map_err(engine_error)?;
         self.commit_part(&bucket, upload, number, Taken { file, md5, checksum: None }).await
     }
 
@@ -112,10 +115,11 @@ impl LocalBuckets {
             modified_at: self.ambient.clock.now(),
             checksum,
         };
-        let put =
-            self.meta.put_part(bucket.uid, &upload.key, &upload.id, part.clone(), Some(file.clone())).await;
-        put.map_err(|error| meta_error(error, &bucket.id, upload))?;
-        self.remember(&file);
+        let (new, file) = TakenFile::split(file);
+        let (meta, uid, part_row) = (Arc::clone(&self.meta), bucket.uid, part.clone());
+        let UploadRef { key, id } = upload.clone();
+        let put = async move { meta.put_part(uid, &key, &id, part_row, Some(new)).await };
+        self.commit_file(file, put).await.map_err(|error| meta_error(error, &bucket.id, upload))?;
         Ok(part)
     }
 
@@ -133,12 +137,13 @@ impl LocalBuckets {
         };
         let parts = self.named_parts(upload, &named).await?;
         self.check_early(&bucket, &upload.key, &condition).await?;
+        let hold = self.reading();
         let mut segments = Vec::with_capacity(parts.len());
         for part in &parts {
             let record = self.meta.file(&part.file).await.map_err(storage)?;
             segments.push(Segment::whole(record.ok_or(BucketError::InvalidPart(part.number))?));
         }
-        let stored = self.engine.compose(segments).await.map_err(engine_error)?;
+        let stored = self.engine.compose(segments, hold).await.map_err(engine_error)?;
         let object = Object {
             file: stored.record.hash,
             size: stored.record.size,
@@ -149,16 +154,18 @@ impl LocalBuckets {
             parts: parts.iter().map(object_part).collect(),
             upload: Some(upload.id.clone()),
         };
-        let file = NewFile { record: stored.record, xorbs: stored.xorbs };
+        let (new, taken) = TakenFile::split(stored);
         let completion = Completion {
             condition,
             parts: parts.iter().map(|part| RelyOnPart { number: part.number, file: part.file }).collect(),
             object: object.clone(),
-            file: Some(file.clone()),
+            file: Some(new),
         };
-        let completed = self.meta.complete_upload(bucket.uid, &upload.key, &upload.id, completion).await;
+        let (meta, ended) = (Arc::clone(&self.meta), upload.clone());
+        let complete =
+            async move { meta.complete_upload(bucket.uid, &ended.key, &ended.id, completion).await };
+        let completed = self.commit_file(taken, complete).await;
         completed.map_err(|error| meta_error(error, id, upload))?;
-        self.remember(&file);
         Ok(object)
     }
 

@@ -1,12 +1,14 @@
 //! Single writes, copies and deletes of objects.
 
+use std::sync::Arc;
+
 use super::super::{
     BucketError, BucketId, CopySource, ETag, Object, ObjectCopy, ObjectDelete, ObjectKey, ObjectWrite,
     WriteCondition,
 };
 use super::errors::change_error;
 use super::payload::Taken;
-use super::{LocalBuckets, copied_attributes};
+use super::{LocalBuckets, TakenFile, copied_attributes};
 use crate::store::meta::{MetaError, ObjectChange};
 use crate::store::rows::{Bucket, FileRecord};
 
@@ -30,10 +32,12 @@ impl LocalBuckets {
             parts: Vec::new(),
             upload: None,
         };
-        let put = ObjectChange::Put(Box::new(object.clone()), Some(Box::new(file.clone())));
-        let changed = self.meta.change(bucket.uid, &key, &condition, put).await;
+        let (new, taken) = TakenFile::split(file);
+        let put = ObjectChange::Put(Box::new(object.clone()), Some(Box::new(new)));
+        let (meta, name) = (Arc::clone(&self.meta), key.clone());
+        let change = async move { meta.change(bucket.uid, &name, &condition, put).await };
+        let changed = self.commit_file(taken, change).await;
         changed.map_err(|error| change_error(error, id, &key))?;
-        self.remember(&file);
         Ok(object)
     }
 

@@ -7,15 +7,15 @@ use super::super::{
 };
 use super::LocalBuckets;
 use super::errors::engine_error;
+use crate::engine::StoredFile;
 use crate::engine::digest::Digests;
-use crate::store::meta::NewFile;
 
 use futures::StreamExt;
 
 /// A body that is durable and was what it was declared to be.
 pub(super) struct Taken {
     /// The file it became.
-    pub file: NewFile,
+    pub file: StoredFile,
     /// Its MD5.
     pub md5: [u8; 16],
     /// The checksum to keep, if one was declared.
@@ -44,7 +44,7 @@ impl LocalBuckets {
         let checksum = check(declared, &ingested.digests, received)?;
         let md5 = ingested.digests.md5;
         let stored = ingested.store().await.map_err(engine_error)?;
-        Ok(Taken { file: NewFile { record: stored.record, xorbs: stored.xorbs }, md5, checksum })
+        Ok(Taken { file: stored, md5, checksum })
     }
 }
 

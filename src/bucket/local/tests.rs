@@ -8,9 +8,18 @@ use futures::{StreamExt, TryStreamExt, stream};
 use super::super::*;
 use super::LocalBuckets;
 use crate::store::ambient::Ambient;
+use crate::store::index::MemoryIndex;
+use crate::store::local::LocalStore;
+use crate::store::meta::EmbeddedMeta;
+use crate::store::pack::MemoryPacks;
 use crate::xet::chunker::chunk_lengths;
 use crate::xet::hash::ChunkHash;
 use crate::xet::merkle::file_hash;
+
+mod damage;
+mod model;
+mod power;
+mod upkeep;
 
 fn bucket_id() -> BucketId {
     BucketId { namespace: Namespace::new("ada").unwrap(), name: BucketName::new("b").unwrap() }
@@ -24,6 +33,17 @@ async fn buckets() -> LocalBuckets {
     let buckets = LocalBuckets::in_memory(Ambient::system()).unwrap();
     buckets.create_bucket(&bucket_id(), Visibility::Private).await.unwrap();
     buckets
+}
+
+/// Buckets in packs of at most a mebibyte, so that there are many.
+async fn small_packs() -> (Arc<LocalBuckets>, MemoryPacks) {
+    let packs = MemoryPacks::default();
+    let meta = Arc::new(EmbeddedMeta::in_memory().unwrap());
+    let index = Arc::new(MemoryIndex::default());
+    let store = LocalStore::assemble(meta, Arc::new(packs.clone()), index, 1 << 20).unwrap();
+    let buckets = LocalBuckets::new(Arc::new(store), Ambient::system()).unwrap();
+    buckets.create_bucket(&bucket_id(), Visibility::Private).await.unwrap();
+    (Arc::new(buckets), packs)
 }
 
 /// Bytes that do not compress, the same for the same seed.

@@ -16,6 +16,8 @@ use crate::xet::hash::{ChunkHash, FileHash};
 use crate::xet::merkle::file_hash;
 use crate::xet::xorb::ChunkTable;
 
+mod xorbs;
+
 type Store = Arc<dyn MetaStore>;
 
 /// Runs the whole suite; `open` gives an empty store.
@@ -31,6 +33,7 @@ pub async fn all(open: impl Fn() -> Store) {
     parts_are_replaced_listed_and_forgotten(open()).await;
     completing_relies_on_the_parts_that_were_read(open()).await;
     packs_remember_their_committed_end(open()).await;
+    xorbs::all(&open).await;
 }
 
 fn id(name: &str) -> BucketId {
@@ -288,8 +291,8 @@ async fn packs_remember_their_committed_end(store: Store) {
         let put = ObjectChange::Put(Box::new(object(&file)), Some(Box::new(file)));
         change(&store, &bucket, name, put).await.unwrap();
     }
-    let row = |id, committed_end| PackRow { id: PackId(id), committed_end };
-    assert_eq!(store.packs().await.unwrap(), [row(1, 300), row(5, 10)]);
+    let row = |id, committed_end, live_bytes| PackRow { id: PackId(id), committed_end, live_bytes };
+    assert_eq!(store.packs().await.unwrap(), [row(1, 300, 500), row(5, 10, 10)]);
 }
 
 #[tokio::test]

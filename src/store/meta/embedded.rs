@@ -11,19 +11,22 @@ use async_trait::async_trait;
 use redb::{Database, ReadableDatabase, ReadableTable, WriteTransaction};
 use tokio::sync::oneshot;
 
+use super::snapshot::Snapshot;
 use super::tables::{self, Failure, Tables, decode};
 use super::{
-    Completion, ListPage, ListQuery, MetaError, MetaStore, NewFile, ObjectChange, PackRow, WriteCondition,
-    listing,
+    Completion, IdleXorb, ListPage, ListQuery, MetaError, MetaStore, MetaView, NewFile, ObjectChange,
+    PackRow, TermChange, WriteCondition, XorbMove, listing, xorbs,
 };
 use crate::store::ambient::Timestamp;
 use crate::store::names::{BucketId, Namespace, ObjectKey, UploadId};
 use crate::store::pack::PackId;
-use crate::store::rows::{Bucket, BucketUid, FileRecord, Object, Part, Upload, Visibility, XorbRow};
+use crate::store::rows::{
+    Bucket, BucketUid, FileRecord, Object, Part, StoredXorb, Upload, Visibility, XorbRow,
+};
 use crate::xet::hash::{FileHash, XorbHash};
 
 /// The tables' layout; a store of another one is refused, not guessed at.
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 
 /// Most requests in one transaction: it keeps the memory of a transaction bounded.
 const GROUP_MAX: usize = 512;
@@ -46,7 +49,7 @@ pub struct EmbeddedMeta {
     jobs: mpsc::SyncSender<Job>,
 }
 
-fn engine(error: impl Into<redb::Error>) -> MetaError {
+pub(super) fn engine(error: impl Into<redb::Error>) -> MetaError {
     MetaError::Engine(error.into().to_string())
 }
 
@@ -316,10 +319,53 @@ impl MetaStore for EmbeddedMeta {
             let table = snapshot.open_table(tables::PACKS)?;
             let rows = table.range::<u64>(..)?;
             rows.map(|entry| {
-                let (id, end) = entry?;
-                Ok(PackRow { id: PackId(id.value()), committed_end: end.value() })
+                let (id, row) = entry?;
+                let (committed_end, live_bytes) = row.value();
+                Ok(PackRow { id: PackId(id.value()), committed_end, live_bytes })
             })
             .collect()
         })
+    }
+
+    async fn register_xorbs(&self, xorbs: Vec<StoredXorb>, keep_until: Timestamp) -> Result<(), MetaError> {
+        self.write(move |tables| tables.register_xorbs(&xorbs, keep_until)).await
+    }
+
+    async fn idle_xorbs(
+        &self,
+        now: Timestamp,
+        after: Option<XorbHash>,
+        limit: usize,
+    ) -> Result<Vec<IdleXorb>, MetaError> {
+        self.read(|snapshot| xorbs::idle(snapshot, now, after, limit))
+    }
+
+    async fn remove_xorbs(&self, idle: Vec<IdleXorb>, now: Timestamp) -> Result<Vec<StoredXorb>, MetaError> {
+        self.write(move |tables| tables.remove_xorbs(&idle, now)).await
+    }
+
+    async fn xorbs_in(
+        &self,
+        pack: PackId,
+        after: Option<XorbHash>,
+        limit: usize,
+    ) -> Result<Vec<XorbHash>, MetaError> {
+        self.read(|snapshot| xorbs::of_pack(snapshot, pack, after, limit))
+    }
+
+    async fn move_xorbs(&self, moves: Vec<XorbMove>) -> Result<usize, MetaError> {
+        self.write(move |tables| tables.move_xorbs(&moves)).await
+    }
+
+    async fn replace_terms(&self, change: TermChange) -> Result<usize, MetaError> {
+        self.write(move |tables| tables.replace_terms(&change)).await
+    }
+
+    async fn forget_pack(&self, pack: PackId) -> Result<bool, MetaError> {
+        self.write(move |tables| tables.forget_pack(pack)).await
+    }
+
+    async fn view(&self) -> Result<Box<dyn MetaView>, MetaError> {
+        Ok(Box::new(Snapshot::of(self.database.begin_read().map_err(engine)?)))
     }
 }

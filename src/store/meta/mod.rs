@@ -6,7 +6,9 @@
 //! Invariants, kept by every transaction:
 //! * a file record is there exactly as long as an object or a part uses it;
 //! * a xorb's use count is the number of file records with a term in it;
-//! * every xorb that a file record names has a row.
+//! * every xorb that a file record names has a row;
+//! * a xorb with a use count of 0 has an idle record, whose generation is another each time it becomes idle;
+//! * a pack's live bytes are those of the frames of the rows in it.
 
 use async_trait::async_trait;
 
@@ -22,9 +24,15 @@ use crate::xet::hash::{FileHash, XorbHash};
 pub mod conformance;
 mod embedded;
 mod listing;
+mod snapshot;
 mod tables;
+mod terms;
+mod view;
+mod xorbs;
 
 pub use embedded::EmbeddedMeta;
+pub use terms::{MovedRun, TermChange};
+pub use view::{Counts, MetaView, XorbEntry};
 
 /// Why a transaction was not made.
 #[derive(Debug, thiserror::Error)]
@@ -177,13 +185,46 @@ pub struct Completion {
     pub file: Option<NewFile>,
 }
 
-/// What start-up needs to know of a pack.
+/// What start-up and gc need to know of a pack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PackRow {
     /// The pack.
     pub id: PackId,
     /// Where its last committed frame ends; what lies behind was never acknowledged.
     pub committed_end: u64,
+    /// Bytes of the frames that have rows; all others are dead.
+    pub live_bytes: u64,
+}
+
+/// A xorb that no file record uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IdleXorb {
+    /// The xorb.
+    pub hash: XorbHash,
+    /// Of this idleness: a xorb that was used in between has another.
+    pub generation: u64,
+}
+
+/// Where a xorb's frame lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FramePlace {
+    /// The pack.
+    pub pack: PackId,
+    /// Where its first chunk record begins.
+    pub offset: u64,
+    /// Where its frame ends.
+    pub frame_end: u64,
+}
+
+/// A xorb whose frame was copied elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct XorbMove {
+    /// The xorb.
+    pub hash: XorbHash,
+    /// Where it was when it was copied.
+    pub from: FramePlace,
+    /// Where the copy lies, synced.
+    pub to: FramePlace,
 }
 
 /// The store of truth. Every write is one transaction: durable when answered, invisible when refused.
@@ -274,4 +315,40 @@ pub trait MetaStore: Send + Sync + 'static {
 
     /// Every pack that a committed xorb lies in.
     async fn packs(&self) -> Result<Vec<PackRow>, MetaError>;
+
+    /// Takes xorbs that no file uses yet, and keeps them unused until then. Known ones are kept longer if need be.
+    async fn register_xorbs(&self, xorbs: Vec<StoredXorb>, keep_until: Timestamp) -> Result<(), MetaError>;
+
+    /// Xorbs behind `after` that nothing uses and that need not be kept at `now`, by hash, at most `limit`.
+    async fn idle_xorbs(
+        &self,
+        now: Timestamp,
+        after: Option<XorbHash>,
+        limit: usize,
+    ) -> Result<Vec<IdleXorb>, MetaError>;
+
+    /// Removes those of the xorbs that are still idle in the same generation and need not be kept at `now`; answers
+    /// the rows that are gone.
+    async fn remove_xorbs(&self, idle: Vec<IdleXorb>, now: Timestamp) -> Result<Vec<StoredXorb>, MetaError>;
+
+    /// Xorbs behind `after` whose rows name this pack, by hash, at most `limit`.
+    async fn xorbs_in(
+        &self,
+        pack: PackId,
+        after: Option<XorbHash>,
+        limit: usize,
+    ) -> Result<Vec<XorbHash>, MetaError>;
+
+    /// Points the rows of xorbs to where they were copied; one that is not where it was is left alone. Answers how
+    /// many were moved.
+    async fn move_xorbs(&self, moves: Vec<XorbMove>) -> Result<usize, MetaError>;
+
+    /// Lets file records name other xorbs that hold the same chunks. Answers how many records have changed.
+    async fn replace_terms(&self, change: TermChange) -> Result<usize, MetaError>;
+
+    /// Forgets a pack that no row names; answers whether that is so.
+    async fn forget_pack(&self, pack: PackId) -> Result<bool, MetaError>;
+
+    /// All rows as they are at this moment.
+    async fn view(&self) -> Result<Box<dyn MetaView>, MetaError>;
 }

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 
 use super::{Completion, MetaError, NewFile, ObjectChange, WriteCondition};
 use crate::store::names::{BucketId, ObjectKey, UploadId};
-use crate::store::rows::{Bucket, BucketUid, FileRecord, Object, Part, StoredXorb, Upload};
+use crate::store::rows::{Bucket, BucketUid, FileRecord, Object, Part, Upload};
 use crate::xet::hash::{FileHash, XorbHash};
 
 /// A row in its serialised form.
@@ -35,8 +35,14 @@ pub(super) const FILE_USES: TableDefinition<[u8; 32], u64> = TableDefinition::ne
 pub(super) const XORBS: TableDefinition<[u8; 32], Row> = TableDefinition::new("xorbs");
 /// xorb hash -> number of file records that use it; apart from the row, which is large
 pub(super) const XORB_USES: TableDefinition<[u8; 32], u64> = TableDefinition::new("xorb_uses");
-/// pack -> end of its last committed frame
-pub(super) const PACKS: TableDefinition<u64, u64> = TableDefinition::new("packs");
+/// xorb hash -> generation: the xorbs that no file record uses
+pub(super) const IDLE: TableDefinition<[u8; 32], u64> = TableDefinition::new("idle");
+/// xorb hash -> until when (in ms) it is kept even if nothing uses it
+pub(super) const KEPT: TableDefinition<[u8; 32], u64> = TableDefinition::new("kept");
+/// pack -> (end of its last committed frame, bytes of its live frames)
+pub(super) const PACKS: TableDefinition<u64, (u64, u64)> = TableDefinition::new("packs");
+/// (pack, xorb hash): which live xorbs lie in a pack
+pub(super) const PACK_XORBS: TableDefinition<(u64, [u8; 32]), ()> = TableDefinition::new("pack_xorbs");
 /// name -> number
 pub(super) const COUNTERS: TableDefinition<&str, u64> = TableDefinition::new("counters");
 
@@ -66,7 +72,7 @@ pub(super) fn decode<T: DeserializeOwned>(row: &[u8]) -> Result<T, StorageError>
         .map_err(|error| StorageError::Corrupted(format!("a row cannot be read: {error}")))
 }
 
-fn encode<T: Serialize>(row: &T) -> Result<Vec<u8>, StorageError> {
+pub(super) fn encode<T: Serialize>(row: &T) -> Result<Vec<u8>, StorageError> {
     postcard::to_stdvec(row)
         .map_err(|error| StorageError::Corrupted(format!("a row cannot be written: {error}")))
 }
@@ -78,11 +84,14 @@ pub(super) struct Tables<'t> {
     objects: Table<'t, (u64, &'static [u8]), Row>,
     uploads: Table<'t, (u64, &'static [u8], &'static str), Row>,
     parts: Table<'t, (&'static str, u16), Row>,
-    files: Table<'t, [u8; 32], Row>,
+    pub(super) files: Table<'t, [u8; 32], Row>,
     file_uses: Table<'t, [u8; 32], u64>,
-    xorbs: Table<'t, [u8; 32], Row>,
-    xorb_uses: Table<'t, [u8; 32], u64>,
-    packs: Table<'t, u64, u64>,
+    pub(super) xorbs: Table<'t, [u8; 32], Row>,
+    pub(super) xorb_uses: Table<'t, [u8; 32], u64>,
+    pub(super) idle: Table<'t, [u8; 32], u64>,
+    pub(super) kept: Table<'t, [u8; 32], u64>,
+    pub(super) packs: Table<'t, u64, (u64, u64)>,
+    pub(super) pack_xorbs: Table<'t, (u64, [u8; 32]), ()>,
     counters: Table<'t, &'static str, u64>,
 }
 
@@ -98,7 +107,10 @@ impl<'t> Tables<'t> {
             file_uses: transaction.open_table(FILE_USES)?,
             xorbs: transaction.open_table(XORBS)?,
             xorb_uses: transaction.open_table(XORB_USES)?,
+            idle: transaction.open_table(IDLE)?,
+            kept: transaction.open_table(KEPT)?,
             packs: transaction.open_table(PACKS)?,
+            pack_xorbs: transaction.open_table(PACK_XORBS)?,
             counters: transaction.open_table(COUNTERS)?,
         })
     }
@@ -108,8 +120,7 @@ impl<'t> Tables<'t> {
         if self.buckets.get(name)?.is_some() {
             return Err(MetaError::BucketExists.into());
         }
-        let uid = self.counters.get("bucket_uid")?.map_or(1, |last| last.value() + 1);
-        self.counters.insert("bucket_uid", uid)?;
+        let uid = self.count_up("bucket_uid")?;
         bucket.uid = BucketUid(uid);
         self.bucket_uids.insert(uid, ())?;
         self.buckets.insert(name, encode(&bucket)?.as_slice())?;
@@ -301,30 +312,16 @@ impl<'t> Tables<'t> {
     }
 
     fn use_file(&mut self, hash: &FileHash, new: Option<&NewFile>) -> Result<(), StorageError> {
-        for xorb in new.map(|new| new.xorbs.as_slice()).unwrap_or_default() {
-            self.add_xorb(xorb)?;
-        }
+        let added = self.add_xorbs(new.map(|new| new.xorbs.as_slice()).unwrap_or_default())?;
         let uses = self.file_uses.get(hash.as_bytes())?.map_or(0, |uses| uses.value());
         self.file_uses.insert(hash.as_bytes(), uses + 1)?;
         if let (0, Some(new)) = (uses, new) {
             self.files.insert(hash.as_bytes(), encode(&new.record)?.as_slice())?;
             for xorb in xorbs_of(&new.record) {
-                let uses = self.xorb_uses.get(xorb.as_bytes())?.map_or(0, |uses| uses.value());
-                self.xorb_uses.insert(xorb.as_bytes(), uses + 1)?;
+                self.use_xorb(&xorb)?;
             }
         }
-        Ok(())
-    }
-
-    /// Adds a xorb, unless it is known: then the one that came first stays, and the bytes of this one are dead.
-    fn add_xorb(&mut self, StoredXorb { hash, row }: &StoredXorb) -> Result<(), StorageError> {
-        if self.xorbs.get(hash.as_bytes())?.is_some() {
-            return Ok(());
-        }
-        self.xorbs.insert(hash.as_bytes(), encode(row)?.as_slice())?;
-        let end = self.packs.get(row.pack.0)?.map_or(0, |end| end.value());
-        self.packs.insert(row.pack.0, end.max(row.frame_end))?;
-        Ok(())
+        self.idle_unless_used(&added)
     }
 
     fn release_file(&mut self, hash: &FileHash) -> Result<(), StorageError> {
@@ -336,19 +333,18 @@ impl<'t> Tables<'t> {
         self.file_uses.remove(hash.as_bytes())?;
         let record = self.files.remove(hash.as_bytes())?;
         let record = record.map(|row| decode::<FileRecord>(row.value())).transpose()?;
-        for xorb in record.iter().flat_map(xorbs_of) {
-            let uses = self.xorb_uses.get(xorb.as_bytes())?.map_or(0, |uses| uses.value());
-            if uses > 1 {
-                self.xorb_uses.insert(xorb.as_bytes(), uses - 1)?;
-            } else {
-                self.xorb_uses.remove(xorb.as_bytes())?;
-            }
-        }
-        Ok(())
+        record.iter().flat_map(xorbs_of).try_for_each(|xorb| self.release_xorb(&xorb))
+    }
+
+    /// The next value of a counter; the first is 1.
+    pub(super) fn count_up(&mut self, counter: &'static str) -> Result<u64, StorageError> {
+        let next = self.counters.get(counter)?.map_or(1, |last| last.value() + 1);
+        self.counters.insert(counter, next)?;
+        Ok(next)
     }
 }
 
 /// The distinct xorbs of a file.
-fn xorbs_of(record: &FileRecord) -> BTreeSet<XorbHash> {
+pub(super) fn xorbs_of(record: &FileRecord) -> BTreeSet<XorbHash> {
     record.terms.iter().map(|term| term.xorb).collect()
 }

@@ -21,7 +21,8 @@ use crate::xet::xorb::ChunkTable;
 /// First bytes of a frame.
 pub const HEAD: [u8; 8] = *b"XGF1\0\0\0\0";
 
-const TRAILER_MAGIC: [u8; 4] = *b"XGT1";
+/// First bytes of a trailer.
+pub const TRAILER_MAGIC: [u8; 4] = *b"XGT1";
 const TRAILER_FIXED_BYTES: usize = 4 + 4 + 8 + 32;
 const CHECKSUM_BYTES: usize = 4;
 

@@ -7,7 +7,7 @@ use std::io;
 use std::sync::{Arc, mpsc};
 
 use super::PackId;
-use super::log::{PackLease, PackLog};
+use super::log::{PackHold, PackLease, PackLog};
 
 /// Frames up to this size are worth gathering: beyond it, writing costs more than syncing.
 pub const SMALL_FRAME_BYTES_MAX: usize = 1 << 20;
@@ -15,10 +15,21 @@ pub const SMALL_FRAME_BYTES_MAX: usize = 1 << 20;
 /// Most frames in one group, which bounds its memory to 64 MiB.
 const GROUP_MAX: usize = 64;
 
+/// Where a frame lies, and what keeps it there until it has a row.
+pub struct Placed {
+    /// The pack, and where in it the frame begins.
+    pub place: (PackId, u64),
+    /// To be kept until the frame has a row.
+    pub hold: Arc<PackHold>,
+}
+
+/// The packs, and where in them frames begin.
+type Places = Vec<(PackId, u64)>;
+
 /// A frame, and where to answer its place.
 struct Job {
     frame: Vec<u8>,
-    answer: mpsc::SyncSender<Result<(PackId, u64), Arc<io::Error>>>,
+    answer: mpsc::SyncSender<Result<Placed, Arc<io::Error>>>,
 }
 
 /// Appends small frames for everyone; its thread ends when it is dropped.
@@ -36,7 +47,7 @@ impl GroupWriter {
     }
 
     /// Appends a frame and syncs it; answers where it lies. Blocks.
-    pub fn append(&self, frame: Vec<u8>) -> io::Result<(PackId, u64)> {
+    pub fn append(&self, frame: Vec<u8>) -> io::Result<Placed> {
         let gone = || io::Error::other("the pack writer has stopped");
         let (answer, answered) = mpsc::sync_channel(1);
         self.jobs.send(Job { frame, answer }).map_err(|_| gone())?;
@@ -50,23 +61,35 @@ fn append_in_groups(log: &Arc<PackLog>, queue: &mpsc::Receiver<Job>) {
         let group: Vec<Job> = std::iter::once(first).chain(queue.try_iter().take(GROUP_MAX - 1)).collect();
         let (frames, answers): (Vec<_>, Vec<_>) =
             group.into_iter().map(|job| (job.frame, job.answer)).unzip();
-        let placed = append_group(log.lease(), &frames).map_err(Arc::new);
-        for (at, answer) in answers.into_iter().enumerate() {
+        for (answer, placed) in answers.into_iter().zip(append_group(log.lease(), &frames)) {
             // Whoever asked may have gone; then its frame is dead bytes, for gc.
-            let _ = answer.send(placed.as_ref().map(|places| places[at]).map_err(Arc::clone));
+            let _ = answer.send(placed);
+        }
+    }
+}
+
+/// An answer for each frame; what holds the packs is in the answers alone.
+fn append_group(lease: PackLease, frames: &[Vec<u8>]) -> Vec<Result<Placed, Arc<io::Error>>> {
+    match append_frames(lease, frames) {
+        Ok((places, hold)) => {
+            let hold = Arc::new(hold);
+            places.into_iter().map(|place| Ok(Placed { place, hold: Arc::clone(&hold) })).collect()
+        }
+        Err(error) => {
+            let error = Arc::new(error);
+            frames.iter().map(|_| Err(Arc::clone(&error))).collect()
         }
     }
 }
 
 /// One lease, one sync. On an error all of it is taken back.
-fn append_group(mut lease: PackLease, frames: &[Vec<u8>]) -> io::Result<Vec<(PackId, u64)>> {
+fn append_frames(mut lease: PackLease, frames: &[Vec<u8>]) -> io::Result<(Places, PackHold)> {
     let mut places = Vec::with_capacity(frames.len());
     for frame in frames {
         places.push(lease.position()?);
         lease.append(frame)?;
     }
-    lease.commit()?;
-    Ok(places)
+    Ok((places, lease.commit()?))
 }
 
 #[cfg(test)]
@@ -85,7 +108,7 @@ mod tests {
                 scope.spawn(move || {
                     for round in 0..20 {
                         let frame = vec![thread; 100 + round];
-                        let (pack, offset) = writer.append(frame.clone()).unwrap();
+                        let (pack, offset) = writer.append(frame.clone()).unwrap().place;
                         assert_eq!(log.read(pack, offset, frame.len()).unwrap(), frame);
                     }
                 });

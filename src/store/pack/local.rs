@@ -91,8 +91,9 @@ impl PackStore for LocalPacks {
     }
 
     fn delete(&self, id: PackId) -> io::Result<()> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
         std::fs::remove_file(self.path(id))?;
+        // Only now, for a reader may have opened it until then; an open file keeps its space.
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
         self.sync_folder()
     }
 }

@@ -1,14 +1,24 @@
 //! The log: which pack a writer appends to, and what is left of a writer that gave up.
 //!
 //! A writer leases a pack for itself, so its frames lie together and giving up is a truncation. Finished packs go
-//! back to a pool of open ones; a pack that has reached its full size (usually [`PACK_BYTES_MAX`]) is never appended to again.
+//! back to a pool of open ones; a pack that has reached its full size (usually [`PACK_BYTES_MAX`]) is never appended
+//! to again, nor is one that gc has retired.
+//!
+//! | pack is | held | in the pool | gc may retire it |
+//! |---|---|---|---|
+//! | leased | yes | no | no |
+//! | open, with frames that have no rows yet | yes | yes | no |
+//! | open | no | yes | yes: it leaves the pool |
+//! | full, failed or retired | no, or by frames without rows | no | once it is not held |
 //!
 //! Invariants: bytes behind a pack's last committed frame belong to a running lease or to nobody, and are cut off at
-//! the next start. A pack whose sync or truncation failed is never leased again.
+//! the next start. A pack whose sync or truncation failed is never leased again. A pack that is neither held nor in
+//! the pool never gets another frame or row.
 
+use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use tracing::warn;
@@ -20,10 +30,19 @@ use crate::store::meta::PackRow;
 /// two thousand files.
 pub const PACK_BYTES_MAX: u64 = 512 << 20;
 
+/// Who may write where.
+#[derive(Default)]
+struct State {
+    /// Open packs that nobody has leased.
+    pool: Vec<Box<dyn PackWriter>>,
+    /// How many leases and [`PackHold`]s keep each pack.
+    held: HashMap<PackId, usize>,
+}
+
 /// All packs of a store.
 pub struct PackLog {
     store: Arc<dyn PackStore>,
-    idle: Mutex<Vec<Box<dyn PackWriter>>>,
+    state: Mutex<State>,
     next_id: AtomicU64,
     pack_bytes_max: u64,
 }
@@ -32,7 +51,7 @@ impl PackLog {
     /// Opens the packs, of which those in `committed` hold committed frames: cuts off what was never committed. A pack is full at
     /// `pack_bytes_max`.
     pub fn open(store: Arc<dyn PackStore>, committed: &[PackRow], pack_bytes_max: u64) -> io::Result<Self> {
-        let mut idle = Vec::new();
+        let mut pool = Vec::new();
         let mut last_id = committed.iter().map(|row| row.id.0).max().unwrap_or(0);
         for (id, len) in store.list()? {
             last_id = last_id.max(id.0);
@@ -42,18 +61,44 @@ impl PackLog {
                     warn!(pack = %id, len, expected = row.committed_end, "pack is shorter than its committed frames");
                 }
                 Some(row) if row.committed_end < pack_bytes_max => {
-                    idle.push(store.reopen(id, row.committed_end)?);
+                    pool.push(store.reopen(id, row.committed_end)?);
                 }
                 Some(row) if len > row.committed_end => drop(store.reopen(id, row.committed_end)?),
                 Some(_) => {}
             }
         }
-        Ok(Self { store, idle: Mutex::new(idle), next_id: AtomicU64::new(last_id + 1), pack_bytes_max })
+        let state = Mutex::new(State { pool, held: HashMap::new() });
+        Ok(Self { store, state, next_id: AtomicU64::new(last_id + 1), pack_bytes_max })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Begins a lease; a pack is taken when the first byte comes.
     pub fn lease(self: &Arc<Self>) -> PackLease {
-        PackLease { log: Arc::clone(self), writer: None, start: 0, filled: Vec::new() }
+        let hold = PackHold { log: Arc::clone(self), packs: Vec::new() };
+        PackLease { log: Arc::clone(self), writer: None, start: 0, filled: Vec::new(), hold }
+    }
+
+    /// All packs with their lengths, by id.
+    pub fn list(&self) -> io::Result<Vec<(PackId, u64)>> {
+        self.store.list()
+    }
+
+    /// Sees to it that a pack never gets another frame; answers whether that is so. It is not while someone holds it.
+    pub fn retire(&self, id: PackId) -> bool {
+        let mut state = self.lock();
+        let is_free = !state.held.contains_key(&id);
+        if is_free {
+            state.pool.retain(|writer| writer.id() != id);
+        }
+        is_free
+    }
+
+    /// Deletes a retired pack that no row names; its space is given back.
+    pub fn delete(&self, id: PackId) -> io::Result<()> {
+        self.store.delete(id)
     }
 
     /// Reads exactly `len` committed bytes.
@@ -61,17 +106,58 @@ impl PackLog {
         self.store.read(id, offset, len)
     }
 
-    fn take_writer(&self) -> io::Result<Box<dyn PackWriter>> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        match idle {
-            Some(writer) => Ok(writer),
-            None => self.store.create(PackId(self.next_id.fetch_add(1, Ordering::Relaxed))),
+    /// Like [`PackLog::read`]; `None` if the pack is not there or ends before.
+    pub fn read_if_there(&self, id: PackId, offset: u64, len: usize) -> io::Result<Option<Bytes>> {
+        match self.store.read(id, offset, len) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound) => {
+                Ok(None)
+            }
+            Err(error) => Err(error),
         }
+    }
+
+    /// Takes an open pack or makes one, held by `hold` from the first moment.
+    fn take_writer(&self, hold: &mut PackHold) -> io::Result<Box<dyn PackWriter>> {
+        let id = {
+            let mut state = self.lock();
+            let writer = state.pool.pop();
+            let id = writer
+                .as_ref()
+                .map_or_else(|| PackId(self.next_id.fetch_add(1, Ordering::Relaxed)), |writer| writer.id());
+            *state.held.entry(id).or_default() += 1;
+            hold.packs.push(id);
+            match writer {
+                Some(writer) => return Ok(writer),
+                None => id,
+            }
+        };
+        self.store.create(id)
     }
 
     fn give_back(&self, writer: Box<dyn PackWriter>) {
         if writer.len() < self.pack_bytes_max {
-            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(writer);
+            self.lock().pool.push(writer);
+        }
+    }
+}
+
+/// Packs that hold frames without rows, or are being written to: gc leaves them alone until this is dropped.
+pub struct PackHold {
+    log: Arc<PackLog>,
+    packs: Vec<PackId>,
+}
+
+impl Drop for PackHold {
+    fn drop(&mut self) {
+        let mut state = self.log.lock();
+        for id in &self.packs {
+            if let Some(count) = state.held.get_mut(id) {
+                *count -= 1;
+                if *count == 0 {
+                    state.held.remove(id);
+                }
+            }
         }
     }
 }
@@ -84,6 +170,8 @@ pub struct PackLease {
     start: u64,
     /// Packs that this lease has filled and synced, with where it began in each.
     filled: Vec<(PackId, u64)>,
+    /// Every pack it has written to.
+    hold: PackHold,
 }
 
 impl PackLease {
@@ -97,7 +185,7 @@ impl PackLease {
         let writer = match &mut self.writer {
             Some(writer) => writer,
             empty => {
-                let writer = self.log.take_writer()?;
+                let writer = self.log.take_writer(&mut self.hold)?;
                 self.start = writer.len();
                 empty.insert(writer)
             }
@@ -113,8 +201,9 @@ impl PackLease {
         }
     }
 
-    /// Syncs everything appended and gives the pack back. What was appended stays.
-    pub fn commit(mut self) -> io::Result<()> {
+    /// Syncs everything appended and gives the pack back. What was appended stays; the answer is to be kept until
+    /// it has rows.
+    pub fn commit(mut self) -> io::Result<PackHold> {
         if let Some(writer) = &mut self.writer {
             let synced = writer.sync();
             if let Err(error) = synced {
@@ -127,7 +216,8 @@ impl PackLease {
         if let Some(writer) = self.writer.take() {
             self.log.give_back(writer);
         }
-        Ok(())
+        let nothing = PackHold { log: Arc::clone(&self.log), packs: Vec::new() };
+        Ok(std::mem::replace(&mut self.hold, nothing))
     }
 
     fn abandon(&mut self) -> io::Result<()> {
@@ -205,7 +295,7 @@ mod tests {
         let (orphan, _, _) = append(&before, b"a pack of its own");
         std::mem::forget((torn, orphan));
         assert_eq!(other, id);
-        let after = log(&packs, &[PackRow { id, committed_end: 9 }]);
+        let after = log(&packs, &[PackRow { id, committed_end: 9, live_bytes: 9 }]);
         assert_eq!(packs.list().unwrap(), [(id, 9)]);
         let (_, next, _) = append(&after, b"x");
         assert_eq!(next, id, "the pack goes on where it was cut");
@@ -214,12 +304,30 @@ mod tests {
     #[test]
     fn a_full_pack_is_left_for_a_new_one() {
         let packs = MemoryPacks::default();
-        let committed = PackRow { id: PackId(7), committed_end: 64 };
+        let committed = PackRow { id: PackId(7), committed_end: 64, live_bytes: 64 };
         let mut full = packs.create(PackId(7)).unwrap();
         full.append(&[0; 64]).unwrap();
         let log = log(&packs, &[committed]);
         let (lease, id, offset) = append(&log, b"x");
         lease.commit().unwrap();
         assert_eq!((id, offset), (PackId(8), 0));
+    }
+
+    #[test]
+    fn only_packs_that_nobody_holds_are_retired() {
+        let packs = MemoryPacks::default();
+        let log = log(&packs, &[]);
+        let (lease, id, _) = append(&log, b"frame");
+        assert!(!log.retire(id), "it is leased");
+        let hold = lease.commit().unwrap();
+        assert!(!log.retire(id), "its frame has no row yet");
+        drop(hold);
+        assert!(log.retire(id));
+        let (other, next, _) = append(&log, b"x");
+        assert_ne!(next, id, "a retired pack gets no more frames");
+        drop(other);
+        assert!(log.retire(next), "what a dropped lease has written needs no row");
+        log.delete(id).unwrap();
+        assert_eq!(log.list().unwrap(), [(next, 0)]);
     }
 }

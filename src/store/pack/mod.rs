@@ -1,8 +1,9 @@
 //! Packs: the append-only containers in which xorbs physically lie.
 //!
 //! [`PackStore`] is the boundary (a folder of files, memory, later an object store); [`frame`] is what is written;
-//! [`log`] hands out packs to writers and recovers them at start; [`group`] lets small writes share one sync. A pack holds nothing but frames, so that the
-//! xorb rows and the chunk index can be made anew from the packs alone.
+//! [`log`] hands out packs to writers and recovers them at start; [`group`] lets small writes share one sync;
+//! [`scan`] walks frames and [`verify`] looks at every byte of one. A pack holds nothing but frames, so that the xorb
+//! rows and the chunk index can be made anew from the packs alone.
 
 use std::fmt;
 use std::io;
@@ -16,6 +17,8 @@ pub mod group;
 mod local;
 pub mod log;
 mod memory;
+pub mod scan;
+pub mod verify;
 
 pub use local::LocalPacks;
 pub use memory::MemoryPacks;

@@ -1,0 +1,218 @@
+//! Several tasks put, overwrite, copy, delete, upload in parts and abort, while gc, rewriting and compaction run all
+//! the time, and check finds every moment in between sound. Each task knows what its keys must hold.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::*;
+use crate::store::check::check;
+use crate::store::gc::{Collector, GcOptions, GcReport};
+use crate::store::pace::Pace;
+use crate::store::pack::PackStore;
+use crate::store::scrub::{ScrubCursor, scrub};
+
+const TASKS: u64 = 4;
+const STEPS: usize = 60;
+const KEYS: u64 = 6;
+
+/// Random numbers, the same for the same seed.
+struct Dice(blake3::OutputReader);
+
+impl Dice {
+    fn new(seed: u64) -> Self {
+        Self(blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof())
+    }
+
+    fn below(&mut self, end: u64) -> u64 {
+        let mut bytes = [0; 8];
+        self.0.fill(&mut bytes);
+        u64::from_le_bytes(bytes) % end
+    }
+
+    /// Content made of pieces that other objects have too, whole or in part.
+    fn content(&mut self) -> Bytes {
+        let mut content = Vec::new();
+        for _ in 0..=self.below(3) {
+            let piece = noise(self.below(12), 600_000);
+            let start = [0, self.below(500_000) as usize][self.below(2) as usize];
+            let end = start + self.below(600_000 - start as u64) as usize;
+            content.extend_from_slice(&piece[start..end]);
+        }
+        content.into()
+    }
+}
+
+struct Task {
+    buckets: Arc<LocalBuckets>,
+    dice: Dice,
+    number: u64,
+    model: BTreeMap<String, Bytes>,
+}
+
+impl Task {
+    fn name(&mut self) -> String {
+        format!("{}-{}", self.number, self.dice.below(KEYS))
+    }
+
+    async fn step(&mut self) {
+        let name = self.name();
+        match self.dice.below(20) {
+            0..7 => self.put(name).await,
+            7..10 => self.delete(&name).await,
+            10..12 => self.copy(name).await,
+            12 => self.multipart(name).await,
+            13 => self.abort(name).await,
+            14 => self.break_off(&name).await,
+            _ => self.read(&name).await,
+        }
+    }
+
+    async fn put(&mut self, name: String) {
+        let data = self.dice.content();
+        put(&self.buckets, &name, &data).await;
+        self.model.insert(name, data);
+    }
+
+    async fn delete(&mut self, name: &str) {
+        let delete = ObjectDelete { key: key(name), condition: WriteCondition::default() };
+        self.buckets.delete(&bucket_id(), vec![delete]).await.unwrap().pop().unwrap().unwrap();
+        self.model.remove(name);
+    }
+
+    async fn copy(&mut self, name: String) {
+        let from = self.name();
+        let Some(data) = self.model.get(&from).cloned() else {
+            return;
+        };
+        let copy = ObjectCopy {
+            source: source(&from),
+            key: key(&name),
+            attributes: None,
+            condition: WriteCondition::default(),
+        };
+        self.buckets.copy(&bucket_id(), copy).await.unwrap();
+        self.model.insert(name, data);
+    }
+
+    async fn begin(&mut self, name: &str) -> UploadRef {
+        let new = NewUpload { key: key(name), attributes: Attributes::default(), checksum: None };
+        let upload = self.buckets.create_upload(&bucket_id(), new).await.unwrap();
+        UploadRef { key: upload.key, id: upload.id }
+    }
+
+    /// A large part, and as the second one a range of another object.
+    async fn multipart(&mut self, name: String) {
+        let upload = self.begin(&name).await;
+        let mut data = [noise(self.dice.below(3), 5 << 20), self.dice.content()].concat();
+        let mut parts = vec![
+            self.buckets.write_part(&bucket_id(), &upload, 1, payload(&data.clone().into())).await.unwrap(),
+        ];
+        let from = self.name();
+        if let Some(other) = self.model.get(&from).filter(|other| other.len() > 2) {
+            let (first, last) = (other.len() as u64 / 3, other.len() as u64 - 1);
+            let range = Some(ByteRange::Bounded(first, last));
+            parts
+                .push(self.buckets.copy_part(&bucket_id(), &upload, 2, &source(&from), range).await.unwrap());
+            data.extend_from_slice(&other[first as usize..]);
+        }
+        let named = parts.iter().map(|part| CompletedPart {
+            number: part.number,
+            etag: hex::encode(part.md5),
+            checksum: None,
+        });
+        let (named, condition) = (named.collect(), WriteCondition::default());
+        let object = self.buckets.complete_upload(&bucket_id(), &upload, named, condition).await.unwrap();
+        assert_eq!(object.file, hash_of(&data));
+        self.model.insert(name, data.into());
+    }
+
+    async fn abort(&mut self, name: String) {
+        let upload = self.begin(&name).await;
+        let part = payload(&self.dice.content());
+        self.buckets.write_part(&bucket_id(), &upload, 1, part).await.unwrap();
+        self.buckets.abort_upload(&bucket_id(), &upload).await.unwrap();
+    }
+
+    async fn break_off(&mut self, name: &str) {
+        let data = self.dice.content();
+        let cut = payload(&data).body.take(3).chain(stream::iter([Err("connection reset".into())]));
+        let broken = Payload { body: Box::pin(cut), ..payload(&data) };
+        self.buckets.write(&bucket_id(), write(name, broken)).await.unwrap_err();
+    }
+
+    async fn read(&mut self, name: &str) {
+        if let Some(data) = self.model.get(name) {
+            assert_eq!(get(&self.buckets, name, None).await, *data);
+        } else {
+            let read = self.buckets.object(&bucket_id(), &key(name)).await;
+            assert!(matches!(read, Err(BucketError::NoSuchKey(_))));
+        }
+    }
+}
+
+async fn assert_clean(buckets: &LocalBuckets) {
+    let report = check(buckets.store(), &Pace::default()).await.unwrap();
+    assert!(report.is_clean(), "{}", report.table());
+}
+
+/// Collects and checks until told to stop; answers all that was done.
+async fn keep(buckets: Arc<LocalBuckets>, collector: Arc<Collector>, stop: Arc<AtomicBool>) -> GcReport {
+    let options = GcOptions { patience: Duration::from_millis(30), ..GcOptions::default() };
+    let mut sum = GcReport::default();
+    while !stop.load(Ordering::Relaxed) {
+        let report = collector.pass(&options, &Pace::default()).await.unwrap();
+        sum.xorbs_removed += report.xorbs_removed;
+        sum.xorbs_compacted += report.xorbs_compacted;
+        sum.packs_rewritten += report.packs_rewritten;
+        sum.packs_deleted += report.packs_deleted;
+        assert_eq!(report.frames_damaged, 0);
+        assert_clean(&buckets).await;
+    }
+    sum
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn objects_stay_what_they_are_while_everything_is_collected() {
+    // More of them for a long run.
+    let seeds = std::env::var("XETGATE_MODEL_SEEDS").map_or(4, |seeds| seeds.parse().unwrap());
+    for seed in 0..seeds {
+        let (buckets, packs) = small_packs().await;
+        let clock = Arc::clone(&buckets.ambient.clock);
+        let collector = Arc::new(Collector::new(Arc::clone(buckets.store()), clock));
+        let stop = Arc::new(AtomicBool::new(false));
+        let keeper = tokio::spawn(keep(Arc::clone(&buckets), Arc::clone(&collector), Arc::clone(&stop)));
+        let tasks: Vec<_> = (0..TASKS)
+            .map(|number| {
+                let (buckets, dice) = (Arc::clone(&buckets), Dice::new(seed * TASKS + number));
+                let mut task = Task { buckets, dice, number, model: BTreeMap::new() };
+                tokio::spawn(async move {
+                    for _ in 0..STEPS {
+                        task.step().await;
+                    }
+                    task
+                })
+            })
+            .collect();
+        let mut done = Vec::new();
+        for task in tasks {
+            done.push(task.await.unwrap());
+        }
+        stop.store(true, Ordering::Relaxed);
+        let kept = keeper.await.unwrap();
+        println!("seed {seed}: {}", kept.table());
+        assert!(kept.xorbs_removed > 0 && kept.packs_rewritten > 0);
+        assert_clean(&buckets).await;
+        let report = scrub(buckets.store(), ScrubCursor::default(), &Pace::default()).await.unwrap();
+        assert_eq!(report.damages, []);
+        for task in &mut done {
+            for (name, data) in std::mem::take(&mut task.model) {
+                assert_eq!(get(&buckets, &name, None).await, data, "{name}");
+                task.delete(&name).await;
+            }
+        }
+        collector.pass(&GcOptions::default(), &Pace::default()).await.unwrap();
+        assert_clean(&buckets).await;
+        assert_eq!(packs.list().unwrap(), [], "everything is given back");
+    }
+}

@@ -1,0 +1,200 @@
+//! Garbage collection: gives back what nothing uses any more.
+//!
+//! A pass aborts uploads that have expired, copies the last live chunks out of xorbs that are mostly dead
+//! ([`compact`]), removes xorbs that nothing uses ([`collect`]), and deletes or rewrites packs ([`rewrite`]); what to
+//! do is decided by pure functions ([`plan`]).
+//!
+//! Why nothing reachable is ever removed:
+//! * a xorb is removed by a transaction that checks that nothing has used it since it was listed;
+//! * before that, everybody who may have read a file record that names it has left ([`crate::store::readers`]), and no
+//!   running upload was promised it ([`crate::store::pins`]);
+//! * a pack is deleted when no row names it, and nobody holds it for frames that have no rows yet;
+//! * bytes that move are verified, and synced before their row points to them. Readers that come with the old place
+//!   ask for the row again.
+//!
+//! A pass may be cut off at any point: what is half done is dead bytes, for the next pass.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::ambient::{Clock, Timestamp};
+use super::local::LocalStore;
+use super::meta::MetaError;
+use super::pace::{Pace, Stopped};
+
+mod collect;
+mod compact;
+mod plan;
+mod rewrite;
+
+use collect::Listed;
+
+/// Rows looked at together.
+const PAGE: usize = 1000;
+
+/// Why a pass ended early; what it had done stands.
+#[derive(Debug, thiserror::Error)]
+pub enum GcError {
+    /// The metadata store failed.
+    #[error(transparent)]
+    Meta(#[from] MetaError),
+    /// Packs could not be read or written.
+    #[error("{doing}: {error}")]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// What the system said.
+        #[source]
+        error: std::io::Error,
+    },
+    /// It was told to stop.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+    /// A worker thread ended early: a bug, or the runtime is stopping.
+    #[error("a worker ended early")]
+    Worker(#[from] tokio::task::JoinError),
+}
+
+fn io(doing: &'static str) -> impl Fn(std::io::Error) -> GcError {
+    move |error| GcError::Io { doing, error }
+}
+
+/// What a pass is to do.
+#[derive(Debug, Clone)]
+pub struct GcOptions {
+    /// Only say what would be done.
+    pub dry_run: bool,
+    /// Uploads begun longer ago are aborted; none if `None`.
+    pub expire_uploads_after: Option<Duration>,
+    /// How long to wait for readers; what they may still need is left to the next pass.
+    pub patience: Duration,
+    /// Whether to look for xorbs with few live chunks: it reads all file records.
+    pub compact: bool,
+}
+
+impl Default for GcOptions {
+    fn default() -> Self {
+        Self {
+            dry_run: false,
+            expire_uploads_after: Some(Duration::from_hours(7 * 24)),
+            patience: Duration::from_mins(1),
+            compact: true,
+        }
+    }
+}
+
+/// What a pass has done, or would do.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct GcReport {
+    /// Whether it only looked.
+    pub dry_run: bool,
+    /// Uploads aborted.
+    pub uploads_expired: u64,
+    /// Xorbs with few live chunks whose live chunks were copied.
+    pub xorbs_compacted: u64,
+    /// File records that name other xorbs now.
+    pub files_rewritten: u64,
+    /// Xorbs removed.
+    pub xorbs_removed: u64,
+    /// Bytes of their frames.
+    pub xorb_bytes_removed: u64,
+    /// Xorbs that nothing uses, left for a running upload or for the next pass.
+    pub xorbs_left: u64,
+    /// Packs deleted, rewritten ones among them.
+    pub packs_deleted: u64,
+    /// Packs whose live frames were copied.
+    pub packs_rewritten: u64,
+    /// Bytes copied.
+    pub bytes_moved: u64,
+    /// Bytes given back to the file system, copies taken off.
+    pub bytes_freed: i64,
+    /// Packs to be deleted or rewritten but held by running writes.
+    pub packs_left: u64,
+    /// Damaged frames that were not copied; scrub says what they hit.
+    pub frames_damaged: u64,
+}
+
+impl GcReport {
+    /// The report for people.
+    pub fn table(&self) -> String {
+        let rows: [(&str, String); 12] = [
+            ("uploads expired", self.uploads_expired.to_string()),
+            ("xorbs compacted", self.xorbs_compacted.to_string()),
+            ("files rewritten", self.files_rewritten.to_string()),
+            ("xorbs removed", self.xorbs_removed.to_string()),
+            ("xorb bytes removed", self.xorb_bytes_removed.to_string()),
+            ("xorbs left", self.xorbs_left.to_string()),
+            ("packs deleted", self.packs_deleted.to_string()),
+            ("packs rewritten", self.packs_rewritten.to_string()),
+            ("bytes moved", self.bytes_moved.to_string()),
+            ("bytes freed", self.bytes_freed.to_string()),
+            ("packs left", self.packs_left.to_string()),
+            ("frames damaged", self.frames_damaged.to_string()),
+        ];
+        super::report::table(&rows)
+    }
+}
+
+/// Collects a store's garbage; remembers between passes what it could not wait for.
+pub struct Collector {
+    store: Arc<LocalStore>,
+    clock: Arc<dyn Clock>,
+    waiting: Mutex<Option<Listed>>,
+}
+
+impl Collector {
+    /// A collector of `store`.
+    pub fn new(store: Arc<LocalStore>, clock: Arc<dyn Clock>) -> Self {
+        Self { store, clock, waiting: Mutex::new(None) }
+    }
+
+    /// Makes one pass. May be dropped at any time.
+    pub async fn pass(&self, options: &GcOptions, pace: &Pace) -> Result<GcReport, GcError> {
+        let _alone = self.store.upkeep.lock().await;
+        let mut report = GcReport { dry_run: options.dry_run, ..GcReport::default() };
+        let now = self.clock.now();
+        if let Some(age) = options.expire_uploads_after {
+            let before = Timestamp(now.0.saturating_sub(age.as_millis() as u64));
+            report.uploads_expired = expire_uploads(&self.store, before, options.dry_run).await?;
+        }
+        if options.compact {
+            compact::run(&self.store, options.dry_run, pace, &mut report).await?;
+        }
+        let mut dying = rewrite::Dying::default();
+        if options.dry_run {
+            dying = collect::preview(&self.store, now, &mut report).await?;
+        } else {
+            let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let waiting =
+                collect::run(&self.store, now, options.patience, waiting, pace, &mut report).await?;
+            *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = waiting;
+        }
+        rewrite::run(&self.store, options.dry_run, &dying, pace, &mut report).await?;
+        Ok(report)
+    }
+}
+
+/// Aborts uploads begun before a time; answers how many.
+async fn expire_uploads(store: &LocalStore, before: Timestamp, dry_run: bool) -> Result<u64, MetaError> {
+    let view = store.meta.view().await?;
+    let (mut expired, mut last) = (0, None);
+    loop {
+        let page = view.uploads(last.as_ref(), PAGE).await?;
+        for (bucket, upload) in page.iter().filter(|(_, upload)| upload.created_at < before) {
+            if !dry_run {
+                match store.meta.abort_upload(*bucket, &upload.key, &upload.id).await {
+                    // It has ended by itself.
+                    Ok(()) | Err(MetaError::NoSuchUpload | MetaError::NoSuchBucket) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            expired += 1;
+        }
+        last = page.into_iter().next_back();
+        if last.is_none() {
+            return Ok(expired);
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! [`MetaView`] of the embedded engine: a redb read transaction.
+
+use std::ops::Bound;
+
+use async_trait::async_trait;
+use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata, StorageError};
+
+use super::embedded::engine;
+use super::tables::{self, decode};
+use super::view::{Counts, MetaView, XorbEntry};
+use super::xorbs::behind;
+use super::{MetaError, PackRow};
+use crate::store::names::{ObjectKey, UploadId};
+use crate::store::pack::PackId;
+use crate::store::rows::{Bucket, BucketUid, FileRecord, Object, Part, Upload, XorbRow};
+use crate::xet::hash::{FileHash, XorbHash};
+
+/// Rows of one moment. While it lives, the database cannot use the pages again that are freed meanwhile.
+pub(super) struct Snapshot(ReadTransaction);
+
+fn corrupt(error: impl std::fmt::Display) -> redb::Error {
+    StorageError::Corrupted(error.to_string()).into()
+}
+
+fn object_key(bytes: &[u8]) -> Result<ObjectKey, redb::Error> {
+    ObjectKey::new(std::str::from_utf8(bytes).map_err(corrupt)?).map_err(corrupt)
+}
+
+impl Snapshot {
+    pub(super) fn of(transaction: ReadTransaction) -> Self {
+        Self(transaction)
+    }
+
+    fn read<T>(&self, read: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error>) -> Result<T, MetaError> {
+        read(&self.0).map_err(engine)
+    }
+}
+
+#[async_trait]
+impl MetaView for Snapshot {
+    async fn counts(&self) -> Result<Counts, MetaError> {
+        self.read(|snapshot| {
+            Ok(Counts {
+                objects: snapshot.open_table(tables::OBJECTS)?.len()?,
+                uploads: snapshot.open_table(tables::UPLOADS)?.len()?,
+                files: snapshot.open_table(tables::FILES)?.len()?,
+                xorbs: snapshot.open_table(tables::XORBS)?.len()?,
+            })
+        })
+    }
+
+    async fn buckets(&self) -> Result<Vec<Bucket>, MetaError> {
+        self.read(|snapshot| {
+            let table = snapshot.open_table(tables::BUCKETS)?;
+            table.iter()?.map(|entry| Ok(decode(entry?.1.value())?)).collect()
+        })
+    }
+
+    async fn objects(
+        &self,
+        after: Option<&(BucketUid, ObjectKey)>,
+        limit: usize,
+    ) -> Result<Vec<((BucketUid, ObjectKey), Object)>, MetaError> {
+        self.read(|snapshot| {
+            let table = snapshot.open_table(tables::OBJECTS)?;
+            let start = after.map_or(Bound::Unbounded, |(bucket, key)| {
+                Bound::Excluded((bucket.0, key.as_str().as_bytes()))
+            });
+            let rows = table.range::<(u64, &[u8])>((start, Bound::Unbounded))?.take(limit);
+            rows.map(|entry| {
+                let (name, row) = entry?;
+                let (bucket, key) = name.value();
+                Ok(((BucketUid(bucket), object_key(key)?), decode(row.value())?))
+            })
+            .collect()
+        })
+    }
+
+    async fn uploads(
+        &self,
+        after: Option<&(BucketUid, Upload)>,
+        limit: usize,
+    ) -> Result<Vec<(BucketUid, Upload)>, MetaError> {
+        self.read(|snapshot| {
+            let table = snapshot.open_table(tables::UPLOADS)?;
+            let start = after.map_or(Bound::Unbounded, |(bucket, upload)| {
+                Bound::Excluded((bucket.0, upload.key.as_str().as_bytes(), upload.id.as_str()))
+            });
+            let rows = table.range::<(u64, &[u8], &str)>((start, Bound::Unbounded))?.take(limit);
+            rows.map(|entry| {
+                let (name, row) = entry?;
+                Ok((BucketUid(name.value().0), decode(row.value())?))
+            })
+            .collect()
+        })
+    }
+
+    async fn parts(
+        &self,
+        after: Option<&(UploadId, u16)>,
+        limit: usize,
+    ) -> Result<Vec<((UploadId, u16), Part)>, MetaError> {
+        self.read(|snapshot| {
+            let table = snapshot.open_table(tables::PARTS)?;
+            let start = after
+                .map_or(Bound::Unbounded, |(upload, number)| Bound::Excluded((upload.as_str(), *number)));
+            let rows = table.range::<(&str, u16)>((start, Bound::Unbounded))?.take(limit);
+            rows.map(|entry| {
+                let (name, row) = entry?;
+                let (upload, number) = name.value();
+                let upload = UploadId::parse(upload).ok_or_else(|| corrupt("not an upload id"))?;
+                Ok(((upload, number), decode(row.value())?))
+            })
+            .collect()
+        })
+    }
+
+    async fn files(&self, after: Option<&FileHash>, limit: usize) -> Result<Vec<FileRecord>, MetaError> {
+        self.read(|snapshot| {
+            let table = snapshot.open_table(tables::FILES)?;
+            let rows = table.range::<[u8; 32]>(behind(after.map(FileHash::as_bytes)))?.take(limit);
+            rows.map(|entry| Ok(decode(entry?.1.value())?)).collect()
+        })
+    }
+
+    async fn has_file(&self, file: &FileHash) -> Result<bool, MetaError> {
+        self.read(|snapshot| Ok(snapshot.open_table(tables::FILES)?.get(file.as_bytes())?.is_some()))
+    }
+
+    async fn file_uses(
+        &self,
+        after: Option<&FileHash>,
+        limit: usize,
+    ) -> Result<Vec<(FileHash, u64)>, MetaError> {
+        self.read(|snapshot| {
+            let table = snapshot.open_table(tables::FILE_USES)?;
+            let rows = table.range::<[u8; 32]>(behind(after.map(FileHash::as_bytes)))?.take(limit);
+            rows.map(|entry| {
+                let (hash, uses) = entry?;
+                Ok((FileHash::from_bytes(hash.value()), uses.value()))
+            })
+            .collect()
+        })
+    }
+
+    async fn xorbs(&self, after: Option<&XorbHash>, limit: usize) -> Result<Vec<XorbEntry>, MetaError> {
+        self.read(|snapshot| {
+            let table = snapshot.open_table(tables::XORBS)?;
+            let (uses, idle) = (snapshot.open_table(tables::XORB_USES)?, snapshot.open_table(tables::IDLE)?);
+            let in_packs = snapshot.open_table(tables::PACK_XORBS)?;
+            let rows = table.range::<[u8; 32]>(behind(after.map(XorbHash::as_bytes)))?.take(limit);
+            rows.map(|entry| {
+                let (hash, row) = entry?;
+                let hash = hash.value();
+                let row: XorbRow = decode(row.value())?;
+                Ok(XorbEntry {
+                    hash: XorbHash::from_bytes(hash),
+                    uses: uses.get(hash)?.map_or(0, |uses| uses.value()),
+                    idle: idle.get(hash)?.map(|generation| generation.value()),
+                    in_pack: in_packs.get((row.pack.0, hash))?.is_some(),
+                    row,
+                })
+            })
+            .collect()
+        })
+    }
+
+    async fn xorb(&self, hash: &XorbHash) -> Result<Option<XorbRow>, MetaError> {
+        self.read(|snapshot| {
+            let row = snapshot.open_table(tables::XORBS)?.get(hash.as_bytes())?;
+            Ok(row.map(|row| decode(row.value())).transpose()?)
+        })
+    }
+
+    async fn stray_xorbs(&self, limit: usize) -> Result<Vec<XorbHash>, MetaError> {
+        self.read(|snapshot| {
+            let xorbs = snapshot.open_table(tables::XORBS)?;
+            let mut strays = Vec::new();
+            for counts in [tables::XORB_USES, tables::IDLE, tables::KEPT] {
+                for entry in snapshot.open_table(counts)?.iter()? {
+                    let hash = entry?.0.value();
+                    if strays.len() < limit && xorbs.get(hash)?.is_none() {
+                        strays.push(XorbHash::from_bytes(hash));
+                    }
+                }
+            }
+            for entry in snapshot.open_table(tables::PACK_XORBS)?.iter()? {
+                let (_, hash) = entry?.0.value();
+                if strays.len() < limit && xorbs.get(hash)?.is_none() {
+                    strays.push(XorbHash::from_bytes(hash));
+                }
+            }
+            Ok(strays)
+        })
+    }
+
+    async fn packs(&self) -> Result<Vec<PackRow>, MetaError> {
+        self.read(|snapshot| {
+            let table = snapshot.open_table(tables::PACKS)?;
+            let rows = table.iter()?;
+            rows.map(|entry| {
+                let (id, row) = entry?;
+                let (committed_end, live_bytes) = row.value();
+                Ok(PackRow { id: PackId(id.value()), committed_end, live_bytes })
+            })
+            .collect()
+        })
+    }
+}

@@ -1,0 +1,92 @@
+//! [`MetaView`]: all rows as they were at one moment, in pages, for work that looks at everything.
+
+use async_trait::async_trait;
+
+use super::{MetaError, PackRow};
+use crate::store::names::{ObjectKey, UploadId};
+use crate::store::rows::{Bucket, BucketUid, FileRecord, Object, Part, Upload, XorbRow};
+use crate::xet::hash::{FileHash, XorbHash};
+
+/// How many rows there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Objects.
+    pub objects: u64,
+    /// Running uploads.
+    pub uploads: u64,
+    /// File records.
+    pub files: u64,
+    /// Xorbs.
+    pub xorbs: u64,
+}
+
+/// A xorb with all that is known of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct XorbEntry {
+    /// The xorb.
+    pub hash: XorbHash,
+    /// Where it lies.
+    pub row: XorbRow,
+    /// How many file records use it.
+    pub uses: u64,
+    /// The generation of its idle record.
+    pub idle: Option<u64>,
+    /// Whether the rows of its pack count it.
+    pub in_pack: bool,
+}
+
+/// Rows of one moment. Pages are ordered by what names the row, begin behind `after`, and an empty one is the end.
+#[async_trait]
+pub trait MetaView: Send + Sync {
+    /// How many rows there are.
+    async fn counts(&self) -> Result<Counts, MetaError>;
+
+    /// All buckets.
+    async fn buckets(&self) -> Result<Vec<Bucket>, MetaError>;
+
+    /// A page of the objects of all buckets.
+    async fn objects(
+        &self,
+        after: Option<&(BucketUid, ObjectKey)>,
+        limit: usize,
+    ) -> Result<Vec<((BucketUid, ObjectKey), Object)>, MetaError>;
+
+    /// A page of the running uploads of all buckets.
+    async fn uploads(
+        &self,
+        after: Option<&(BucketUid, Upload)>,
+        limit: usize,
+    ) -> Result<Vec<(BucketUid, Upload)>, MetaError>;
+
+    /// A page of the parts of all uploads.
+    async fn parts(
+        &self,
+        after: Option<&(UploadId, u16)>,
+        limit: usize,
+    ) -> Result<Vec<((UploadId, u16), Part)>, MetaError>;
+
+    /// A page of file records.
+    async fn files(&self, after: Option<&FileHash>, limit: usize) -> Result<Vec<FileRecord>, MetaError>;
+
+    /// Whether there is a record of the file.
+    async fn has_file(&self, file: &FileHash) -> Result<bool, MetaError>;
+
+    /// A page of the use counts of files.
+    async fn file_uses(
+        &self,
+        after: Option<&FileHash>,
+        limit: usize,
+    ) -> Result<Vec<(FileHash, u64)>, MetaError>;
+
+    /// A page of xorbs.
+    async fn xorbs(&self, after: Option<&XorbHash>, limit: usize) -> Result<Vec<XorbEntry>, MetaError>;
+
+    /// Where a xorb lies.
+    async fn xorb(&self, hash: &XorbHash) -> Result<Option<XorbRow>, MetaError>;
+
+    /// Names of xorbs that are counted, idle or in a pack, and have no row.
+    async fn stray_xorbs(&self, limit: usize) -> Result<Vec<XorbHash>, MetaError>;
+
+    /// Every pack.
+    async fn packs(&self) -> Result<Vec<PackRow>, MetaError>;
+}
