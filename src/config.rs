@@ -19,9 +19,11 @@ use crate::telemetry::LogFormat;
 mod accounts;
 mod environment;
 mod error;
+mod upkeep;
 
 pub use accounts::{AccountConfig, CredentialConfig};
 pub use error::ConfigError;
+pub use upkeep::{GcConfig, ScrubConfig, UploadsConfig};
 
 use environment::Environment;
 
@@ -37,6 +39,12 @@ pub struct Config {
     pub s3: S3Config,
     /// What holds for every listener.
     pub server: ServerConfig,
+    /// Multipart uploads.
+    pub uploads: UploadsConfig,
+    /// Garbage collection.
+    pub gc: GcConfig,
+    /// Scrubbing.
+    pub scrub: ScrubConfig,
     /// The log.
     pub log: LogConfig,
     /// Accounts declared here; with none, there is the root account.
@@ -132,6 +140,9 @@ impl Default for Config {
             mode: Mode::Standalone,
             s3: S3Config::default(),
             server: ServerConfig::default(),
+            uploads: UploadsConfig::default(),
+            gc: GcConfig::default(),
+            scrub: ScrubConfig::default(),
             log: LogConfig::default(),
             accounts: Vec::new(),
         }
@@ -160,6 +171,7 @@ impl Config {
             ("s3.max_connections", self.s3.max_connections == 0),
             ("server.header_timeout_secs", self.server.header_timeout_secs == 0),
             ("server.stall_timeout_secs", self.server.stall_timeout_secs == 0),
+            ("uploads.expire_days", self.uploads.expire_days == 0),
         ];
         match zero.iter().find(|(_, is_zero)| *is_zero) {
             Some((key, _)) => Err(ConfigError::Zero { key }),

@@ -10,7 +10,9 @@ use clap::{Parser, Subcommand};
 
 mod banner;
 mod data_folder;
+mod place;
 mod serve;
+mod store;
 
 /// An S3-compatible gateway whose storage is Xet: content-defined chunks, each kept once.
 #[derive(Debug, Parser)]
@@ -24,6 +26,8 @@ struct Cli {
 enum Command {
     /// Run the gateway until told to stop (SIGTERM, SIGINT).
     Serve(serve::ServeArgs),
+    /// Look after a data folder: statistics, check, scrub, garbage collection.
+    Store(store::StoreArgs),
 }
 
 /// Runs the command that the process was started with.
@@ -34,7 +38,8 @@ pub fn main() -> ExitCode {
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
     let done = match cli.command {
-        Command::Serve(args) => serve::run(&args, &vars),
+        Command::Serve(args) => serve::run(&args, &vars).map_err(|error| error.to_string()),
+        Command::Store(args) => store::run(&args, &vars).map_err(|error| error.to_string()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

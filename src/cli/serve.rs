@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 use super::banner::Banner;
-use super::data_folder::{DataFolder, DataFolderError};
+use super::data_folder::DataFolder;
+use super::place::{PlaceArgs, PlaceError, take_folder};
 use crate::auth::root::{self, Root, RootSource};
 use crate::auth::{AuthError, Directory};
 use crate::bucket::{BucketError, LocalBuckets};
@@ -19,6 +21,7 @@ use crate::serve::access::observed;
 use crate::serve::listener::{Limits, ListenError, Listener};
 use crate::serve::s3::{self, S3Door};
 use crate::store::ambient::Ambient;
+use crate::store::upkeep;
 use crate::telemetry::{self, LogFormat, TelemetryError};
 
 /// How long work on blocking threads may take to end once nothing is served any more.
@@ -27,16 +30,11 @@ const BLOCKING_GRACE: Duration = Duration::from_secs(10);
 /// What `serve` takes. Flags win over the environment, the environment over the file.
 #[derive(Debug, clap::Args)]
 pub(super) struct ServeArgs {
-    /// Configuration file (every key is documented in config/xetgate.toml).
-    #[arg(long, value_name = "FILE", env = "XETGATE_CONFIG")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    place: PlaceArgs,
     /// Address and port of the S3 endpoint [default: 127.0.0.1:9000].
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
-    // Not a doc comment: clap would show its backticks.
-    #[arg(help = "Data folder [default: $XDG_DATA_HOME/xetgate or ~/.local/share/xetgate]")]
-    #[arg(long, value_name = "DIR", env = "XETGATE_DATA_DIR")]
-    data_dir: Option<PathBuf>,
     /// Form of the log lines on standard error [default: text].
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<LogFormat>,
@@ -50,7 +48,7 @@ pub(super) enum ServeError {
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
     #[error(transparent)]
-    DataFolder(#[from] DataFolderError),
+    Place(#[from] PlaceError),
     #[error(transparent)]
     Auth(#[from] AuthError),
     #[error("{error}{}", advice(.error))]
@@ -75,13 +73,9 @@ fn chain(error: &dyn std::error::Error) -> String {
 /// Runs the gateway; returns when it was told to stop.
 pub(super) fn run(args: &ServeArgs, vars: &[(String, String)]) -> Result<(), ServeError> {
     let config = configure(args, vars)?;
-    let declared = config.credentials(args.config.as_deref())?;
+    let declared = config.credentials(args.place.config.as_deref())?;
     telemetry::init(config.log.format, &config.log.filter)?;
-    let data_dir = match &config.data_dir {
-        Some(data_dir) => data_dir.clone(),
-        None => config::default_data_dir(vars)?,
-    };
-    let folder = DataFolder::open(&data_dir)?;
+    let folder = take_folder(&config, vars)?;
     let ambient = Ambient::system();
 
     let given = config::root_given(vars);
@@ -97,6 +91,7 @@ pub(super) fn run(args: &ServeArgs, vars: &[(String, String)]) -> Result<(), Ser
     let listener = runtime.block_on(Listener::bind(config.s3.listen, limits(&config)));
     let listener = listener.map_err(|error| ServeError::Listen { error })?;
     let buckets = open_store(&runtime, &folder, &ambient)?;
+    let upkeep = start_upkeep(&runtime, &config, &folder, &buckets, &ambient);
     let door = S3Door {
         buckets: Arc::new(buckets),
         directory: Arc::new(directory),
@@ -106,21 +101,19 @@ pub(super) fn run(args: &ServeArgs, vars: &[(String, String)]) -> Result<(), Ser
     let router = observed(s3::router(door), "s3", ambient);
     announce(&config, &folder, listener.address(), root.as_ref());
     runtime.block_on(serve(listener, router, told));
+    upkeep.cancel();
     runtime.shutdown_timeout(BLOCKING_GRACE);
     Ok(())
 }
 
 /// The configuration, flags included.
 fn configure(args: &ServeArgs, vars: &[(String, String)]) -> Result<Config, ConfigError> {
-    let mut config = Config::load(args.config.as_deref(), vars)?;
+    let mut config = args.place.configuration(vars)?;
     if let Some(listen) = args.listen {
         config.s3.listen = listen;
     }
     if let Some(format) = args.log_format {
         config.log.format = format;
-    }
-    if let Some(data_dir) = &args.data_dir {
-        config.data_dir = Some(data_dir.clone());
     }
     Ok(config)
 }
@@ -139,6 +132,21 @@ fn open_store(runtime: &Runtime, folder: &DataFolder, ambient: &Ambient) -> Resu
     let _inside = runtime.enter();
     LocalBuckets::open(folder.path(), ambient.clone())
         .map_err(|error| ServeError::Store { path: folder.path().to_owned(), error })
+}
+
+/// Starts collecting and scrubbing in the background, until the token is cancelled.
+fn start_upkeep(
+    runtime: &Runtime,
+    config: &Config,
+    folder: &DataFolder,
+    buckets: &LocalBuckets,
+    ambient: &Ambient,
+) -> CancellationToken {
+    let stop = CancellationToken::new();
+    let options = config.upkeep(&folder.path().join("scrub-cursor"));
+    let (store, clock) = (Arc::clone(buckets.store()), Arc::clone(&ambient.clock));
+    runtime.spawn(upkeep::run(store, clock, options, stop.clone()));
+    stop
 }
 
 /// Tells people (in text) and machines (in the log) that the gateway is there.

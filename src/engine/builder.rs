@@ -5,20 +5,30 @@ use crate::store::rows::{FileRecord, StoredXorb, Term};
 use crate::xet::hash::{ChunkHash, FileHash, XorbHash};
 use crate::xet::merkle::MerkleTree;
 
+/// Which xorbs new chunks go into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Room {
+    /// Those of the file.
+    Body,
+    /// Those of chunks that are likely to be needed only for a while: a part's first and last, which end where the
+    /// part does and not where the whole file would be cut. Apart from the others, they can be collected together.
+    Edge,
+}
+
 /// Where a chunk is, or will be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
     /// In a stored xorb.
     Stored(ChunkRef),
     /// In a xorb that is being written.
-    Pending(PendingRef),
+    Pending(Room, PendingRef),
 }
 
 impl Place {
     fn slot(self) -> (Slot, u32) {
         match self {
             Self::Stored(place) => (Slot::Stored(place.xorb), place.index),
-            Self::Pending(place) => (Slot::Pending(place.xorb), place.index),
+            Self::Pending(room, place) => (Slot::Pending(room, place.xorb), place.index),
         }
     }
 }
@@ -26,7 +36,7 @@ impl Place {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Slot {
     Stored(XorbHash),
-    Pending(u32),
+    Pending(Room, u32),
 }
 
 struct PendingTerm {
@@ -70,12 +80,13 @@ impl FileBuilder {
         self.size
     }
 
-    /// The record, now that the written xorbs have hashes.
-    pub(super) fn finish(self, written: &[StoredXorb]) -> FileRecord {
+    /// The record, now that the written xorbs of both rooms have hashes.
+    pub(super) fn finish(self, body: &[StoredXorb], edge: &[StoredXorb]) -> FileRecord {
         let terms = self.terms.into_iter().map(|term| {
             let xorb = match term.slot {
                 Slot::Stored(xorb) => xorb,
-                Slot::Pending(ordinal) => written[ordinal as usize].hash,
+                Slot::Pending(Room::Body, ordinal) => body[ordinal as usize].hash,
+                Slot::Pending(Room::Edge, ordinal) => edge[ordinal as usize].hash,
             };
             Term { xorb, start: term.start, end: term.end, raw_bytes: term.raw_bytes }
         });

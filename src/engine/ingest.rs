@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::spawn_blocking;
 
+use super::builder::Room;
 use super::cutter::Cutter;
 use super::digest::{Digester, Digests};
 use super::sink::ChunkSink;
@@ -27,6 +28,16 @@ const BATCHES_QUEUED: usize = 2;
 
 /// The pieces of a body that came together.
 type Batch = Arc<[Bytes]>;
+
+/// What a body is to become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// A whole file.
+    File,
+    /// A part, which [`Engine::compose`] joins with others: its first and last chunk are kept apart, for they are
+    /// likely to be dead when it is joined.
+    Part,
+}
 
 /// A body that was taken in whole. Its new chunks are written but not yet durable; dropped, they are taken back.
 pub struct Ingested {
@@ -63,6 +74,7 @@ impl Engine {
     pub async fn ingest(
         &self,
         mut body: BodyIn,
+        layout: Layout,
         asked: &[ChecksumAlgorithm],
     ) -> Result<Ingested, EngineError> {
         let permit = Arc::clone(&self.uploads).acquire_owned().await;
@@ -72,12 +84,12 @@ impl Engine {
         let first = next_batch(&mut body).await?;
         let (sink, digests) = if first.ended {
             let both = move || -> Result<_, CasError> {
-                let sink = cut(sink, &mut std::iter::once(Arc::clone(&first.pieces)))?;
+                let sink = cut(sink, layout, &mut std::iter::once(Arc::clone(&first.pieces)))?;
                 Ok((sink, digest(digester, &mut std::iter::once(first.pieces))))
             };
             spawn_blocking(both).await??
         } else {
-            self.ingest_long(body, first.pieces, sink, digester).await?
+            self.ingest_long(body, layout, first.pieces, sink, digester).await?
         };
         Ok(Ingested { sink, digests, _permit: permit })
     }
@@ -85,6 +97,7 @@ impl Engine {
     async fn ingest_long(
         &self,
         mut body: BodyIn,
+        layout: Layout,
         first: Batch,
         sink: ChunkSink,
         digester: Digester,
@@ -92,7 +105,7 @@ impl Engine {
         let (to_cutter, mut for_cutter) = mpsc::channel::<Batch>(BATCHES_QUEUED);
         let (to_digester, mut for_digester) = mpsc::channel::<Batch>(BATCHES_QUEUED);
         let cutter =
-            spawn_blocking(move || cut(sink, &mut std::iter::from_fn(|| for_cutter.blocking_recv())));
+            spawn_blocking(move || cut(sink, layout, &mut std::iter::from_fn(|| for_cutter.blocking_recv())));
         let digester = spawn_blocking(move || {
             digest(digester, &mut std::iter::from_fn(|| for_digester.blocking_recv()))
         });
@@ -141,13 +154,24 @@ async fn next_batch(body: &mut BodyIn) -> Result<NextBatch, EngineError> {
 }
 
 /// The work of the cutting thread.
-fn cut(mut sink: ChunkSink, batches: &mut dyn Iterator<Item = Batch>) -> Result<ChunkSink, CasError> {
+fn cut(
+    mut sink: ChunkSink,
+    layout: Layout,
+    batches: &mut dyn Iterator<Item = Batch>,
+) -> Result<ChunkSink, CasError> {
+    let edge = if layout == Layout::Part { Room::Edge } else { Room::Body };
     let mut cutter = Cutter::default();
+    sink.room = edge;
     for batch in batches {
         for piece in batch.iter() {
-            cutter.feed(piece, |chunk| sink.push_bytes(chunk))?;
+            cutter.feed(piece, |chunk| {
+                let pushed = sink.push_bytes(chunk);
+                sink.room = Room::Body;
+                pushed
+            })?;
         }
     }
+    sink.room = edge;
     cutter.finish(|chunk| sink.push_bytes(chunk))?;
     Ok(sink)
 }

@@ -26,7 +26,7 @@ mod sink;
 mod tests;
 
 pub use compose::Segment;
-pub use ingest::{Ingested, StoredFile};
+pub use ingest::{Ingested, Layout, StoredFile};
 
 /// A boxed error from outside the engine.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

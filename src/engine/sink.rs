@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
-use super::builder::{FileBuilder, Place};
+use super::builder::{FileBuilder, Place, Room};
 use super::fragmentation::FragmentationGuard;
 use super::ingest::StoredFile;
 use crate::cas::{CasError, ChunkRef, ChunkStore, PendingRef, XorbWriter};
@@ -33,9 +33,12 @@ pub(super) struct ChunkSink {
     cas: Arc<dyn ChunkStore>,
     runtime: Handle,
     builder: FileBuilder,
+    /// Which xorbs new chunks go into from now on.
+    pub(super) room: Room,
     /// Made when the first new chunk comes.
-    writer: Option<Box<dyn XorbWriter>>,
-    seen: HashMap<ChunkHash, PendingRef>,
+    body: Option<Box<dyn XorbWriter>>,
+    edge: Option<Box<dyn XorbWriter>>,
+    seen: HashMap<ChunkHash, (Room, PendingRef)>,
     /// The last stored chunk that was met: the next one is likely to be its neighbour.
     last_met: Option<(ChunkRef, Arc<ChunkTable>)>,
     guard: FragmentationGuard,
@@ -52,7 +55,9 @@ impl ChunkSink {
             cas,
             runtime,
             builder: FileBuilder::default(),
-            writer: None,
+            room: Room::Body,
+            body: None,
+            edge: None,
             seen: HashMap::new(),
             last_met: None,
             guard: FragmentationGuard::default(),
@@ -114,7 +119,7 @@ impl ChunkSink {
     fn refuse(&mut self) -> Result<(), CasError> {
         for Tentative { hash, raw, .. } in std::mem::take(&mut self.tentative) {
             match self.seen.get(&hash) {
-                Some(place) => self.place(Place::Pending(*place), &hash, raw.len()),
+                Some((room, place)) => self.place(Place::Pending(*room, *place), &hash, raw.len()),
                 None => self.store(hash, &raw)?,
             }
         }
@@ -125,8 +130,8 @@ impl ChunkSink {
         if let Some(neighbour) = self.neighbour(hash) {
             return Ok(Some(Place::Stored(neighbour)));
         }
-        if let Some(place) = self.seen.get(hash) {
-            return Ok(Some(Place::Pending(*place)));
+        if let Some((room, place)) = self.seen.get(hash) {
+            return Ok(Some(Place::Pending(*room, *place)));
         }
         let Some(place) = self.runtime.block_on(self.cas.find(hash, &mut self.hold))? else {
             return Ok(None);
@@ -147,12 +152,17 @@ impl ChunkSink {
     }
 
     fn store(&mut self, hash: ChunkHash, raw: &[u8]) -> Result<(), CasError> {
-        let place = self.writer.get_or_insert_with(|| self.cas.writer()).append(&hash, raw)?;
+        let room = self.room;
+        let writer = match room {
+            Room::Body => &mut self.body,
+            Room::Edge => &mut self.edge,
+        };
+        let place = writer.get_or_insert_with(|| self.cas.writer()).append(&hash, raw)?;
         if self.seen.len() >= SEEN_MAX {
             self.seen.clear();
         }
-        self.seen.insert(hash, place);
-        self.place(Place::Pending(place), &hash, raw.len());
+        self.seen.insert(hash, (room, place));
+        self.place(Place::Pending(room, place), &hash, raw.len());
         Ok(())
     }
 
@@ -164,8 +174,13 @@ impl ChunkSink {
     /// Ends the file: when it returns, all that is new is durable.
     pub(super) fn finish(mut self) -> Result<StoredFile, CasError> {
         self.refuse()?;
-        let Self { writer, builder, mut hold, .. } = self;
-        let xorbs = writer.map(|writer| writer.finish(&mut hold)).transpose()?.unwrap_or_default();
-        Ok(StoredFile { record: builder.finish(&xorbs), xorbs, hold })
+        let Self { body, edge, builder, mut hold, .. } = self;
+        let mut finish = |writer: Option<Box<dyn XorbWriter>>| {
+            writer.map(|writer| writer.finish(&mut hold)).transpose().map(Option::unwrap_or_default)
+        };
+        let (mut xorbs, edge) = (finish(body)?, finish(edge)?);
+        let record = builder.finish(&xorbs, &edge);
+        xorbs.extend(edge);
+        Ok(StoredFile { record, xorbs, hold })
     }
 }

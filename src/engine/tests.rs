@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{TryStreamExt, stream};
 
-use super::{Engine, EngineError, Segment};
+use super::{Engine, EngineError, Layout, Segment};
 use crate::cas::{CasError, ChunkRef, ChunkStore, LocalChunks, XorbWriter};
 use crate::store::ambient::Timestamp;
 use crate::store::hold::Hold;
@@ -74,7 +74,7 @@ impl Bench {
     /// Ingests and commits.
     async fn store(&self, data: &Bytes) -> FileRecord {
         let pieces: Vec<_> = data.chunks(100_000).map(|piece| Ok(data.slice_ref(piece))).collect();
-        let ingested = self.engine.ingest(Box::pin(stream::iter(pieces)), &[]).await.unwrap();
+        let ingested = self.engine.ingest(Box::pin(stream::iter(pieces)), Layout::File, &[]).await.unwrap();
         let stored = ingested.store().await.unwrap();
         let file = NewFile { record: stored.record.clone(), xorbs: stored.xorbs };
         self.cas.inner.remember(&file.xorbs);

@@ -13,8 +13,8 @@ use super::super::{
 use super::errors::{engine_error, meta_error};
 use super::payload::Taken;
 use super::{LocalBuckets, TakenFile, storage};
-use crate::engine::Segment;
 use crate::engine::digest::Digester;
+use crate::engine::{Layout, Segment};
 use crate::store::meta::{Completion, MetaError, RelyOnPart};
 use crate::store::rows::Bucket;
 
@@ -55,7 +55,7 @@ impl LocalBuckets {
     ) -> Result<Part, BucketError> {
         let bucket = self.must_bucket(id).await?;
         self.must_upload(&bucket, upload).await?;
-        let taken = self.take(payload).await?;
+        let taken = self.take(payload, Layout::Part).await?;
         self.commit_part(&bucket, upload, number, taken).await
     }
 

@@ -9,6 +9,7 @@ use super::super::{
 use super::errors::change_error;
 use super::payload::Taken;
 use super::{LocalBuckets, TakenFile, copied_attributes};
+use crate::engine::Layout;
 use crate::store::meta::{MetaError, ObjectChange};
 use crate::store::rows::{Bucket, FileRecord};
 
@@ -21,7 +22,7 @@ impl LocalBuckets {
         let ObjectWrite { key, attributes, condition, payload } = write;
         let bucket = self.must_bucket(id).await?;
         self.check_early(&bucket, &key, &condition).await?;
-        let Taken { file, md5, checksum } = self.take(payload).await?;
+        let Taken { file, md5, checksum } = self.take(payload, Layout::File).await?;
         let object = Object {
             file: file.record.hash,
             size: file.record.size,

@@ -7,6 +7,7 @@ use super::super::{
 };
 use super::LocalBuckets;
 use super::errors::engine_error;
+use crate::engine::Layout;
 use crate::engine::StoredFile;
 use crate::engine::digest::Digests;
 
@@ -29,13 +30,13 @@ struct TooLong(u64);
 
 impl LocalBuckets {
     /// Takes in a body and makes its bytes durable; they are not yet visible.
-    pub(super) async fn take(&self, payload: Payload) -> Result<Taken, BucketError> {
+    pub(super) async fn take(&self, payload: Payload, layout: Layout) -> Result<Taken, BucketError> {
         let Payload { body, length, digests: declared } = payload;
         if length.is_some_and(|length| length > PART_BYTES_MAX) {
             return Err(BucketError::TooLarge { max: PART_BYTES_MAX });
         }
         let asked = asked(&declared);
-        let ingested = self.engine.ingest(bounded(body, length), &asked).await;
+        let ingested = self.engine.ingest(bounded(body, length), layout, &asked).await;
         let ingested = ingested.map_err(|error| too_long(engine_error(error), length))?;
         let received = ingested.size();
         if let Some(declared) = length.filter(|length| *length != received) {

@@ -1,0 +1,48 @@
+//! Where a command works: the configuration, and the data folder that it names.
+
+use std::path::PathBuf;
+
+use super::data_folder::{DataFolder, DataFolderError};
+use crate::config::{self, Config, ConfigError};
+
+/// What every command that works on a data folder takes. Flags win over the environment, the environment over the
+/// file.
+#[derive(Debug, clap::Args)]
+pub(super) struct PlaceArgs {
+    /// Configuration file (every key is documented in config/xetgate.toml).
+    #[arg(long, value_name = "FILE", env = "XETGATE_CONFIG")]
+    pub(super) config: Option<PathBuf>,
+    // Not a doc comment: clap would show its backticks.
+    #[arg(help = "Data folder [default: $XDG_DATA_HOME/xetgate or ~/.local/share/xetgate]")]
+    #[arg(long, value_name = "DIR", env = "XETGATE_DATA_DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+/// Why there is no such place.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PlaceError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    DataFolder(#[from] DataFolderError),
+}
+
+impl PlaceArgs {
+    /// The configuration, with the flags that are taken here.
+    pub(super) fn configuration(&self, vars: &[(String, String)]) -> Result<Config, ConfigError> {
+        let mut config = Config::load(self.config.as_deref(), vars)?;
+        if let Some(data_dir) = &self.data_dir {
+            config.data_dir = Some(data_dir.clone());
+        }
+        Ok(config)
+    }
+}
+
+/// Takes the data folder that the configuration names, for this process alone.
+pub(super) fn take_folder(config: &Config, vars: &[(String, String)]) -> Result<DataFolder, PlaceError> {
+    let data_dir = match &config.data_dir {
+        Some(data_dir) => data_dir.clone(),
+        None => config::default_data_dir(vars)?,
+    };
+    Ok(DataFolder::open(&data_dir)?)
+}

@@ -1,0 +1,133 @@
+//! `xetgate store`: looks after a data folder while no server holds it. (A running server collects and scrubs by
+//! itself, as configured.)
+
+use std::io::{self, Write as _};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::place::{PlaceArgs, PlaceError, take_folder};
+use crate::config::ConfigError;
+use crate::store::ambient::Ambient;
+use crate::store::check::check;
+use crate::store::gc::{Collector, GcOptions};
+use crate::store::local::{LocalStore, OpenError};
+use crate::store::pace::Pace;
+use crate::store::rebuild::rebuild_index;
+use crate::store::scrub::{ScrubCursor, scrub};
+use crate::store::stats::stats;
+
+/// What `store` takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct StoreArgs {
+    #[command(flatten)]
+    place: PlaceArgs,
+    /// Print one JSON object instead of a table.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: StoreCommand,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum StoreCommand {
+    /// Count objects, bytes, chunks saved, dead bytes.
+    Stats,
+    /// Check that every row points at something that exists, and the reverse.
+    Check,
+    /// Read and hash every stored byte; name the objects that damage hits.
+    Scrub,
+    /// Give back what nothing uses: expired uploads, unused xorbs, packs that are mostly dead.
+    Gc {
+        /// Only say what would be done.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Make the chunk index anew from the packs.
+    RebuildIndex,
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StoreError {
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("cannot open the store: {0}")]
+    Open(#[from] OpenError),
+    #[error("cannot {doing}: {error}")]
+    Work { doing: &'static str, error: Box<dyn std::error::Error + Send + Sync> },
+    #[error("{0} found: see above")]
+    Found(String),
+    #[error("cannot start: {0}")]
+    Runtime(#[source] io::Error),
+}
+
+/// Makes an error of the work at hand.
+fn failed<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
+    doing: &'static str,
+) -> impl Fn(E) -> StoreError {
+    move |error| StoreError::Work { doing, error: error.into() }
+}
+
+/// Runs one command to its end.
+pub(super) fn run(args: &StoreArgs, vars: &[(String, String)]) -> Result<(), StoreError> {
+    let config = args.place.configuration(vars)?;
+    let folder = take_folder(&config, vars)?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(StoreError::Runtime)?;
+    let store = Arc::new(LocalStore::open(folder.path())?);
+    runtime.block_on(work(args, store, config.uploads_expire()))
+}
+
+async fn work(args: &StoreArgs, store: Arc<LocalStore>, uploads_expire: Duration) -> Result<(), StoreError> {
+    let pace = Pace::default();
+    match args.command {
+        StoreCommand::Stats => {
+            let stats = stats(&store).await.map_err(failed("count"))?;
+            show(args.json, &stats, stats.table())
+        }
+        StoreCommand::Check => {
+            let report = check(&store, &pace).await.map_err(failed("check the store"))?;
+            show(args.json, &report, report.table())?;
+            found(report.findings.len(), "contradictions")
+        }
+        StoreCommand::Scrub => scrub_all(args.json, &store, &pace).await,
+        StoreCommand::Gc { dry_run } => {
+            let options =
+                GcOptions { dry_run, expire_uploads_after: Some(uploads_expire), ..GcOptions::default() };
+            let collector = Collector::new(store, Ambient::system().clock);
+            let report = collector.pass(&options, &pace).await.map_err(failed("collect garbage"))?;
+            show(args.json, &report, report.table())
+        }
+        StoreCommand::RebuildIndex => {
+            let report = rebuild_index(&store, &pace).await.map_err(failed("rebuild the index"))?;
+            show(args.json, &report, report.table())
+        }
+    }
+}
+
+/// Scrubs to the end: one call stops where it has found much.
+async fn scrub_all(json: bool, store: &Arc<LocalStore>, pace: &Pace) -> Result<(), StoreError> {
+    let (mut cursor, mut damages) = (ScrubCursor::default(), 0);
+    loop {
+        let report = scrub(store, cursor, pace).await.map_err(failed("scrub the store"))?;
+        damages += report.damages.len();
+        show(json, &report, report.table())?;
+        match report.cursor {
+            Some(next) => cursor = next,
+            None => return found(damages, "damaged frames"),
+        }
+    }
+}
+
+fn found(count: usize, what: &str) -> Result<(), StoreError> {
+    if count == 0 { Ok(()) } else { Err(StoreError::Found(format!("{count} {what}"))) }
+}
+
+fn show(json: bool, report: &impl Serialize, table: String) -> Result<(), StoreError> {
+    let text = if json { serde_json::to_string(report).map_err(failed("print"))? + "\n" } else { table };
+    io::stdout().write_all(text.as_bytes()).map_err(failed("print"))
+}
