@@ -1,3 +1,7 @@
 //! The `xetgate` binary: a thin door into the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    xetgate::cli::main()
+}

@@ -15,10 +15,7 @@ use xetgate::xet::xorb::{
 /// Random bytes of a seed.
 fn random_bytes(seed: u64, len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
-    blake3::Hasher::new()
-        .update(&seed.to_le_bytes())
-        .finalize_xof()
-        .fill(&mut bytes);
+    blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
     bytes
 }
 
@@ -79,10 +76,7 @@ fn plain_root(mut nodes: Vec<(NodeHash, u64)>) -> Option<NodeHash> {
             let most = rest.len().min(9);
             let closing = (2..most).find(|index| rest[*index].0.words()[3] % 4 == 0);
             let (group, tail) = rest.split_at(closing.map_or(most, |index| index + 1));
-            let lines: Vec<_> = group
-                .iter()
-                .map(|(hash, size)| format!("{hash} : {size}\n"))
-                .collect();
+            let lines: Vec<_> = group.iter().map(|(hash, size)| format!("{hash} : {size}\n")).collect();
             let hash =
                 NodeHash::from_bytes(*blake3::keyed_hash(&node_key, lines.concat().as_bytes()).as_bytes());
             above.push((hash, group.iter().map(|(_, size)| size).sum()));
@@ -100,20 +94,10 @@ fn shard_xorb() -> impl Strategy<Value = ShardXorb> {
         let chunks = list.into_iter().map(|(hash, raw_bytes, dedup_eligible)| {
             let raw_start = raw_end;
             raw_end += raw_bytes;
-            ShardChunk {
-                hash: ChunkHash::from_bytes(hash),
-                raw_start,
-                raw_bytes,
-                dedup_eligible,
-            }
+            ShardChunk { hash: ChunkHash::from_bytes(hash), raw_start, raw_bytes, dedup_eligible }
         });
         let chunks = chunks.collect();
-        ShardXorb {
-            hash: XorbHash::from_bytes(hash),
-            chunks,
-            raw_bytes: raw_end,
-            stored_bytes,
-        }
+        ShardXorb { hash: XorbHash::from_bytes(hash), chunks, raw_bytes: raw_end, stored_bytes }
     })
 }
 
@@ -131,11 +115,7 @@ fn shard_file() -> impl Strategy<Value = ShardFile> {
                     verification: is_verified.then_some(RangeHash::from_bytes(verification)),
                 }
             });
-            ShardFile {
-                hash: FileHash::from_bytes(hash),
-                terms: terms.collect(),
-                sha256,
-            }
+            ShardFile { hash: FileHash::from_bytes(hash), terms: terms.collect(), sha256 }
         },
     )
 }
@@ -147,11 +127,7 @@ fn shard() -> impl Strategy<Value = Shard> {
     (files, xorbs).prop_map(|(mut files, mut xorbs)| {
         files.sort_by_key(|file| file.hash);
         xorbs.sort_by_key(|xorb| xorb.hash);
-        Shard {
-            files,
-            xorbs,
-            footer: None,
-        }
+        Shard { files, xorbs, footer: None }
     })
 }
 

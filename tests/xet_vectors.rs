@@ -96,16 +96,10 @@ fn trees_have_the_published_roots() {
             ["leaves", count] => leaves = Vec::with_capacity(count.parse().unwrap()),
             ["root", root] => {
                 assert_eq!(leaves.len(), leaves.capacity(), "the leaves are complete");
-                assert_eq!(
-                    merkle::xorb_hash(leaves.clone()),
-                    root.parse::<XorbHash>().unwrap()
-                );
+                assert_eq!(merkle::xorb_hash(leaves.clone()), root.parse::<XorbHash>().unwrap());
             }
             ["file", file] => {
-                assert_eq!(
-                    merkle::file_hash(leaves.clone()),
-                    file.parse::<FileHash>().unwrap()
-                );
+                assert_eq!(merkle::file_hash(leaves.clone()), file.parse::<FileHash>().unwrap());
                 trees += 1;
             }
             [hash, size] => leaves.push((hash.parse().unwrap(), size.parse().unwrap())),
@@ -152,11 +146,7 @@ fn files_have_the_hashes_that_the_official_client_computes() {
         };
         let data = input(name);
         assert_eq!(data.len().to_string(), bytes, "{name}");
-        assert_eq!(
-            hex::encode(sha2::Sha256::digest(&data)),
-            sha256,
-            "{name}: the input itself"
-        );
+        assert_eq!(hex::encode(sha2::Sha256::digest(&data)), sha256, "{name}: the input itself");
         assert_eq!(merkle::file_hash(chunks(&data)).to_string(), file, "{name}");
         files += 1;
     }
@@ -166,10 +156,7 @@ fn files_have_the_hashes_that_the_official_client_computes() {
 #[test]
 fn chunk_lists_match() {
     let lists = [
-        (
-            input("13_10MiB_sm42"),
-            include_str!("vectors/chunks_10MiB_sm42.txt"),
-        ),
+        (input("13_10MiB_sm42"), include_str!("vectors/chunks_10MiB_sm42.txt")),
         (input("18_1MiB_f32"), include_str!("vectors/chunks_1MiB_f32.txt")),
     ];
     for (data, expected) in lists {
@@ -214,19 +201,13 @@ fn one_inserted_byte_changes_one_chunk() {
 fn one_chunk_of_the_large_file_is_eligible_for_dedup() {
     let chunks = chunks(&split_mix(42, 100 * MIB));
     assert_eq!(chunks.len(), 1654);
-    let eligible: Vec<_> = chunks
-        .iter()
-        .enumerate()
-        .filter(|(_, (hash, _))| hash.is_dedup_eligible())
-        .collect();
+    let eligible: Vec<_> =
+        chunks.iter().enumerate().filter(|(_, (hash, _))| hash.is_dedup_eligible()).collect();
     let [(index, (hash, _))] = eligible[..] else {
         panic!("{} eligible chunks", eligible.len());
     };
     assert_eq!(index, 828);
-    assert_eq!(
-        hash.to_string(),
-        "f6ea64f1ac2911e92ae691859f346beb72adafc8e16c903e79386a55eeda6400"
-    );
+    assert_eq!(hash.to_string(), "f6ea64f1ac2911e92ae691859f346beb72adafc8e16c903e79386a55eeda6400");
 }
 
 #[test]
@@ -238,11 +219,7 @@ fn the_published_million_random_bytes_match_in_all() {
         "84493 134421 144853 243318 271793 336457 467529 494581 582000 596735 616815 653164 678202 724510 815591 \
          827760 958832 991092 1000000"
     );
-    let hashes: Vec<_> = chunks(&data)
-        .iter()
-        .take(3)
-        .map(|(hash, _)| hash.to_string())
-        .collect();
+    let hashes: Vec<_> = chunks(&data).iter().take(3).map(|(hash, _)| hash.to_string()).collect();
     assert_eq!(
         hashes,
         [
@@ -251,26 +228,17 @@ fn the_published_million_random_bytes_match_in_all() {
             "4411d2ec847c6e3f451a7451ff3933adb4f1c31587421b9f730b698a78313b47",
         ]
     );
-    assert_eq!(
-        root(&data),
-        "6f2ce16ca5e317f0100ff0e7e5bf40a0de9032e9ee1ad04b6b8ff4e36cdfbf6c"
-    );
+    assert_eq!(root(&data), "6f2ce16ca5e317f0100ff0e7e5bf40a0de9032e9ee1ad04b6b8ff4e36cdfbf6c");
     assert_eq!(
         merkle::file_hash(chunks(&data)).to_string(),
         "3d17b2d7d64a0e011b6717a52d9a16bd2c3f05b743fa8adf52a7d75dafab6d89"
     );
-    assert_eq!(
-        range_hash(&data),
-        "6daf15a7ed258b91f607e8f5e6723a8564292d12c8104c156f7bad9c255a0180"
-    );
+    assert_eq!(range_hash(&data), "6daf15a7ed258b91f607e8f5e6723a8564292d12c8104c156f7bad9c255a0180");
 }
 
 #[test]
 fn a_constant_run_is_cut_at_the_longest_chunk() {
-    assert_eq!(
-        cuts(&vec![0x3b; 1_000_000]),
-        "131072 262144 393216 524288 655360 786432 917504 1000000"
-    );
+    assert_eq!(cuts(&vec![0x3b; 1_000_000]), "131072 262144 393216 524288 655360 786432 917504 1000000");
 }
 
 /// Triggers the mask once a repetition.
@@ -304,39 +272,15 @@ fn triggers_around_the_shortest_chunk_cut_where_they_should() {
 #[test]
 fn xorb_roots_match() {
     let roots = [
-        (
-            "03_hello",
-            "45143e5337d3e15599eb0f1370a9ee88e5114a633b3dd960ee673dbc191bf089",
-        ),
-        (
-            "10_1MiB_zeros",
-            "8c15d5bfe292d5f8f3b992149581636a5c4078ce9c4349d43f1a762ba0609839",
-        ),
-        (
-            "09_128KiB+1_zeros",
-            "33774e8810e1614d58259f9399274b3759c85eca0c1f5cc125d285b2b860b924",
-        ),
-        (
-            "12_1MiB_sm42",
-            "c8d570e0dce9cb4d33056789263963f829c76db96e919e5b31a0bf136b4efae4",
-        ),
-        (
-            "13_10MiB_sm42",
-            "5f972da08fbab9bb9bcd46bdbcb5f8dc9ee9cf82e576c1326eece34a95204746",
-        ),
-        (
-            "18_1MiB_f32",
-            "487bbb4c3da734c38edf7dfa78b0741d1e6943c076b8b6d578797abde93b29ce",
-        ),
+        ("03_hello", "45143e5337d3e15599eb0f1370a9ee88e5114a633b3dd960ee673dbc191bf089"),
+        ("10_1MiB_zeros", "8c15d5bfe292d5f8f3b992149581636a5c4078ce9c4349d43f1a762ba0609839"),
+        ("09_128KiB+1_zeros", "33774e8810e1614d58259f9399274b3759c85eca0c1f5cc125d285b2b860b924"),
+        ("12_1MiB_sm42", "c8d570e0dce9cb4d33056789263963f829c76db96e919e5b31a0bf136b4efae4"),
+        ("13_10MiB_sm42", "5f972da08fbab9bb9bcd46bdbcb5f8dc9ee9cf82e576c1326eece34a95204746"),
+        ("18_1MiB_f32", "487bbb4c3da734c38edf7dfa78b0741d1e6943c076b8b6d578797abde93b29ce"),
         // A xorb of one chunk has that chunk's hash.
-        (
-            "08_128KiB_zeros",
-            "2e39f13c248013b27e22913ba2893a654120ed0ad8eb7ecbf3f05b9d708634fc",
-        ),
-        (
-            "04_1KiB_zeros",
-            "35dd8b15c08fe2705f75296afb8ed31afb103c284c74ae017c79c2559888ffca",
-        ),
+        ("08_128KiB_zeros", "2e39f13c248013b27e22913ba2893a654120ed0ad8eb7ecbf3f05b9d708634fc"),
+        ("04_1KiB_zeros", "35dd8b15c08fe2705f75296afb8ed31afb103c284c74ae017c79c2559888ffca"),
     ];
     for (name, expected) in roots {
         assert_eq!(root(&input(name)), expected, "{name}");
@@ -346,14 +290,8 @@ fn xorb_roots_match() {
 #[test]
 fn range_hashes_match() {
     let ranges = [
-        (
-            "03_hello",
-            "cfd20c714b3845a2c9ddbb009247d43d211f6377bc7e97b3a725f85684142812",
-        ),
-        (
-            "13_10MiB_sm42",
-            "b8a14bfcc2cdebdf68130439f01032abd5abd2edb6f32ff34630c1fe8fe3851e",
-        ),
+        ("03_hello", "cfd20c714b3845a2c9ddbb009247d43d211f6377bc7e97b3a725f85684142812"),
+        ("13_10MiB_sm42", "b8a14bfcc2cdebdf68130439f01032abd5abd2edb6f32ff34630c1fe8fe3851e"),
     ];
     for (name, expected) in ranges {
         assert_eq!(range_hash(&input(name)), expected, "{name}");

@@ -55,9 +55,7 @@ impl Chunker {
         let mut gear = gearhash::Hasher::default();
         gear.set_hash(self.hash);
         gear.update(&data[skip_end..warm_up_end]);
-        let cut = gear
-            .next_match(&data[warm_up_end..end], CHUNK_MASK)
-            .map(|n| warm_up_end + n);
+        let cut = gear.next_match(&data[warm_up_end..end], CHUNK_MASK).map(|n| warm_up_end + n);
         let cut = cut.or((self.pending + end == CHUNK_BYTES_MAX).then_some(end));
 
         if cut.is_some() {
@@ -114,9 +112,7 @@ mod tests {
     #[test]
     fn fed_byte_by_byte_the_longest_chunk_still_ends() {
         let mut chunker = Chunker::new();
-        let cuts: Vec<_> = (0..262_145)
-            .filter(|_| chunker.next_boundary(&[0x3b]).is_some())
-            .collect();
+        let cuts: Vec<_> = (0..262_145).filter(|_| chunker.next_boundary(&[0x3b]).is_some()).collect();
         assert_eq!(cuts, [131_071, 262_143]);
         assert_eq!(chunker.pending_bytes(), 1);
     }

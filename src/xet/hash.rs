@@ -47,9 +47,7 @@ fn write_hex_form(bytes: &[u8; 32], f: &mut fmt::Formatter<'_>) -> fmt::Result {
 
 /// Reads the hex form; exactly 64 hexadecimal digits.
 fn parse_hex_form(text: &str) -> Result<[u8; 32], ParseHashError> {
-    let error = || ParseHashError {
-        got: text.chars().take(80).collect(),
-    };
+    let error = || ParseHashError { got: text.chars().take(80).collect() };
     if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Err(error());
     }
@@ -212,14 +210,9 @@ mod tests {
 
     #[test]
     fn only_64_hex_digits_are_a_hash() {
-        for bad in [
-            "",
-            "0",
-            &"0".repeat(63),
-            &"0".repeat(65),
-            &"g".repeat(64),
-            &format!("+{}", "0".repeat(63)),
-        ] {
+        for bad in
+            ["", "0", &"0".repeat(63), &"0".repeat(65), &"g".repeat(64), &format!("+{}", "0".repeat(63))]
+        {
             assert!(bad.parse::<FileHash>().is_err(), "{bad:?}");
         }
     }
@@ -227,18 +220,9 @@ mod tests {
     #[test]
     fn chunk_hashes_match_the_published_ones() {
         let cases = [
-            (
-                "",
-                "e0f2cf784e7e5f10c34f84af150e9a5ff9664216debad915364d741049870f67",
-            ),
-            (
-                "hello world",
-                "4e39378b9d359f118190557a1f44130219a54e5fcfa07bd96cf50b466fe651b1",
-            ),
-            (
-                "Hello, World!",
-                "45143e5337d3e15599eb0f1370a9ee88e5114a633b3dd960ee673dbc191bf089",
-            ),
+            ("", "e0f2cf784e7e5f10c34f84af150e9a5ff9664216debad915364d741049870f67"),
+            ("hello world", "4e39378b9d359f118190557a1f44130219a54e5fcfa07bd96cf50b466fe651b1"),
+            ("Hello, World!", "45143e5337d3e15599eb0f1370a9ee88e5114a633b3dd960ee673dbc191bf089"),
         ];
         for (input, hash) in cases {
             assert_eq!(ChunkHash::of(input.as_bytes()).to_string(), hash);

@@ -33,11 +33,7 @@ struct Sample {
 /// The scheme to try for `raw`; never [`Scheme::None`], since only trying tells what does not compress.
 pub(super) fn choose(raw: &[u8]) -> Scheme {
     let sample = Sample::of(raw.as_chunks().0);
-    if sample.is_binary && sample.has_lanes_that_differ() {
-        Scheme::Bg4Lz4
-    } else {
-        Scheme::Lz4
-    }
+    if sample.is_binary && sample.has_lanes_that_differ() { Scheme::Bg4Lz4 } else { Scheme::Lz4 }
 }
 
 impl Sample {
@@ -59,20 +55,13 @@ impl Sample {
         self.words += stretch.len() as u64;
         // A byte of the sum is at most 8 bits times 16 words.
         for words in stretch.chunks(16) {
-            let sum: u32 = words
-                .iter()
-                .map(|word| bits_by_byte(u32::from_le_bytes(*word)))
-                .sum();
+            let sum: u32 = words.iter().map(|word| bits_by_byte(u32::from_le_bytes(*word))).sum();
             for (lane, bits) in self.lanes.iter_mut().zip(sum.to_le_bytes()) {
                 *lane += u64::from(bits);
             }
         }
         let is_extreme = |byte: &u8| u8::from(byte.wrapping_add(1) <= 1);
-        self.is_binary |= stretch
-            .as_flattened()
-            .iter()
-            .fold(0, |any, byte| any | is_extreme(byte))
-            != 0;
+        self.is_binary |= stretch.as_flattened().iter().fold(0, |any, byte| any | is_extreme(byte)) != 0;
     }
 
     fn has_lanes_that_differ(&self) -> bool {
@@ -101,17 +90,12 @@ mod tests {
 
     #[test]
     fn arrays_of_numbers_are_regrouped() {
-        let floats: Vec<u8> = (0..16_384u16)
-            .flat_map(|i| (f32::from(i) / 1000.0).to_le_bytes())
-            .collect();
+        let floats: Vec<u8> = (0..16_384u16).flat_map(|i| (f32::from(i) / 1000.0).to_le_bytes()).collect();
         assert_eq!(choose(&floats), Scheme::Bg4Lz4);
         let counters: Vec<u8> = (0..16_384u32).flat_map(u32::to_le_bytes).collect();
         assert_eq!(choose(&counters), Scheme::Bg4Lz4);
         // Brain floats: random mantissas, exponents around one.
-        let halves: Vec<u8> = random(32_768)
-            .iter()
-            .flat_map(|byte| [*byte, 0x3f - (byte & 1)])
-            .collect();
+        let halves: Vec<u8> = random(32_768).iter().flat_map(|byte| [*byte, 0x3f - (byte & 1)]).collect();
         assert_eq!(choose(&halves), Scheme::Bg4Lz4);
     }
 
@@ -129,11 +113,7 @@ mod tests {
     #[test]
     fn bits_are_counted_by_lane() {
         let raw: Vec<u8> = (0..4096u32).map(|i| ((i * i) >> 3) as u8).collect();
-        let mut expected = Sample {
-            words: 1024,
-            is_binary: true,
-            ..Sample::default()
-        };
+        let mut expected = Sample { words: 1024, is_binary: true, ..Sample::default() };
         for (i, byte) in raw.iter().enumerate() {
             expected.lanes[i % 4] += u64::from(byte.count_ones());
         }

@@ -50,10 +50,7 @@ pub(super) fn encode<'a>(
         return None;
     }
     // 64 KiB or 256 KiB: the smallest block size that takes the chunk whole, as the reference client does.
-    let descriptor = [
-        FLAGS_WRITTEN,
-        if content.len() <= 64 * 1024 { 0x40 } else { 0x50 },
-    ];
+    let descriptor = [FLAGS_WRITTEN, if content.len() <= 64 * 1024 { 0x40 } else { 0x50 }];
     out[..4].copy_from_slice(&MAGIC);
     out[4..6].copy_from_slice(&descriptor);
     out[6] = header_checksum(&descriptor);
@@ -87,10 +84,7 @@ pub(super) fn decode(frame: &[u8], raw_len: usize) -> Result<Vec<u8>, Decompress
     if header.has(FLAG_CONTENT_CHECKSUM) && u32::from_le_bytes(input.take()?) != xxh32(&out[..filled]) {
         return Err(DecompressError::BadChecksum("content checksum"));
     }
-    if header
-        .content_bytes
-        .is_some_and(|declared| declared != filled as u64)
-    {
+    if header.content_bytes.is_some_and(|declared| declared != filled as u64) {
         return Err(DecompressError::BadChecksum("content size"));
     }
     if !input.0.is_empty() {
@@ -113,9 +107,7 @@ fn decode_block(
     let raw_len = out.len();
     let (done, room) = out.split_at_mut(filled);
     if is_stored {
-        let target = room
-            .get_mut(..block.len())
-            .ok_or(DecompressError::Longer { raw_len })?;
+        let target = room.get_mut(..block.len()).ok_or(DecompressError::Longer { raw_len })?;
         target.copy_from_slice(block);
         return Ok(block.len());
     }
@@ -165,20 +157,13 @@ impl Header {
             0x70 => 4 << 20,
             _ => return Err(DecompressError::BadHeader("unknown block size")),
         };
-        let content_bytes = if flags & FLAG_CONTENT_SIZE == 0 {
-            None
-        } else {
-            Some(u64::from_le_bytes(input.take()?))
-        };
+        let content_bytes =
+            if flags & FLAG_CONTENT_SIZE == 0 { None } else { Some(u64::from_le_bytes(input.take()?)) };
         let descriptor = &start[..start.len() - input.0.len()];
         if input.take()? != [header_checksum(descriptor)] {
             return Err(DecompressError::BadChecksum("header checksum"));
         }
-        Ok(Self {
-            flags,
-            block_bytes_max,
-            content_bytes,
-        })
+        Ok(Self { flags, block_bytes_max, content_bytes })
     }
 }
 
@@ -192,10 +177,7 @@ struct Input<'a>(&'a [u8]);
 
 impl<'a> Input<'a> {
     fn take<const N: usize>(&mut self) -> Result<[u8; N], DecompressError> {
-        let (head, tail) = self
-            .0
-            .split_first_chunk::<N>()
-            .ok_or(DecompressError::Truncated)?;
+        let (head, tail) = self.0.split_first_chunk::<N>().ok_or(DecompressError::Truncated)?;
         self.0 = tail;
         Ok(*head)
     }
@@ -217,9 +199,7 @@ mod tests {
 
     /// Compressible, and not periodic within a window.
     fn sample(len: usize) -> Vec<u8> {
-        (0..len)
-            .map(|i| ((i / 7) ^ (i * i / 1000)) as u8 & 0x3f)
-            .collect()
+        (0..len).map(|i| ((i / 7) ^ (i * i / 1000)) as u8 & 0x3f).collect()
     }
 
     fn library_frame(info: FrameInfo, raw: &[u8]) -> Vec<u8> {
@@ -231,12 +211,7 @@ mod tests {
     #[test]
     fn frames_of_the_library_decode_whatever_their_options() {
         let raw = sample(CHUNK_BYTES_MAX);
-        for size in [
-            BlockSize::Max64KB,
-            BlockSize::Max256KB,
-            BlockSize::Max1MB,
-            BlockSize::Max4MB,
-        ] {
+        for size in [BlockSize::Max64KB, BlockSize::Max256KB, BlockSize::Max1MB, BlockSize::Max4MB] {
             for mode in [BlockMode::Independent, BlockMode::Linked] {
                 for checks in [false, true] {
                     let info = FrameInfo::new()
@@ -254,11 +229,7 @@ mod tests {
     #[test]
     fn our_frames_decode_with_the_library_and_begin_as_the_client_s() {
         let (mut table, mut out) = (CompressTable::large(), Vec::new());
-        for (len, descriptor) in [
-            (200, [0x60, 0x40]),
-            (65_536, [0x60, 0x40]),
-            (65_537, [0x60, 0x50]),
-        ] {
+        for (len, descriptor) in [(200, [0x60, 0x40]), (65_536, [0x60, 0x40]), (65_537, [0x60, 0x50])] {
             let raw = sample(len);
             let frame = encode(&raw, &mut table, &mut out).unwrap();
             assert_eq!(frame[4..6], descriptor);
@@ -273,21 +244,10 @@ mod tests {
         let info = || FrameInfo::new().block_size(BlockSize::Max4MB);
         let bomb = library_frame(info(), &vec![0; 64 << 20]);
         assert!(bomb.len() < 300_000);
-        assert_eq!(
-            decode(&bomb, CHUNK_BYTES_MAX),
-            Err(DecompressError::Longer {
-                raw_len: CHUNK_BYTES_MAX
-            })
-        );
+        assert_eq!(decode(&bomb, CHUNK_BYTES_MAX), Err(DecompressError::Longer { raw_len: CHUNK_BYTES_MAX }));
         let exact = library_frame(info(), &[0; 1000]);
         assert_eq!(decode(&exact, 999), Err(DecompressError::Longer { raw_len: 999 }));
-        assert_eq!(
-            decode(&exact, 1001),
-            Err(DecompressError::Shorter {
-                raw_len: 1001,
-                got: 1000
-            })
-        );
+        assert_eq!(decode(&exact, 1001), Err(DecompressError::Shorter { raw_len: 1001, got: 1000 }));
     }
 
     #[test]
@@ -302,10 +262,7 @@ mod tests {
         };
         assert_eq!(flip(6), Err(DecompressError::BadChecksum("header checksum")));
         assert_eq!(flip(20), Err(DecompressError::BadChecksum("block checksum")));
-        assert_eq!(
-            flip(frame.len() - 1),
-            Err(DecompressError::BadChecksum("content checksum"))
-        );
+        assert_eq!(flip(frame.len() - 1), Err(DecompressError::BadChecksum("content checksum")));
     }
 
     #[test]
@@ -315,11 +272,7 @@ mod tests {
         assert_eq!(decode(&frame, 1000), Err(DecompressError::Trailing { bytes: 1 }));
         frame.pop();
         for cut in 0..frame.len() {
-            assert_eq!(
-                decode(&frame[..cut], 1000),
-                Err(DecompressError::Truncated),
-                "{cut}"
-            );
+            assert_eq!(decode(&frame[..cut], 1000), Err(DecompressError::Truncated), "{cut}");
         }
     }
 
@@ -345,9 +298,7 @@ mod tests {
         let mut random = vec![0; WINDOW_BYTES - 1];
         blake3::Hasher::new().finalize_xof().fill(&mut random);
         let raw = random.repeat(2);
-        let info = FrameInfo::new()
-            .block_size(BlockSize::Max64KB)
-            .block_mode(BlockMode::Linked);
+        let info = FrameInfo::new().block_size(BlockSize::Max64KB).block_mode(BlockMode::Linked);
         let frame = library_frame(info, &raw);
         assert!(frame.len() < raw.len() * 3 / 4, "the second half is references");
         assert_eq!(decode(&frame, raw.len()).unwrap(), raw);

@@ -100,11 +100,7 @@ pub struct Compressor {
 impl Compressor {
     /// A compressor with empty buffers.
     pub fn new() -> Self {
-        Self {
-            table: CompressTable::large(),
-            regrouped: Vec::new(),
-            frame: Vec::new(),
-        }
+        Self { table: CompressTable::large(), regrouped: Vec::new(), frame: Vec::new() }
     }
 
     /// Compresses one chunk of at most [`CHUNK_BYTES_MAX`] bytes with the scheme that suits it. Returns the scheme
@@ -187,24 +183,15 @@ mod tests {
     #[test]
     fn a_stored_payload_has_the_declared_length() {
         assert_eq!(decompress(Scheme::None, b"abc", 3).unwrap(), b"abc");
-        assert_eq!(
-            decompress(Scheme::None, b"abc", 4),
-            Err(DecompressError::Shorter { raw_len: 4, got: 3 })
-        );
-        assert_eq!(
-            decompress(Scheme::None, b"abc", 2),
-            Err(DecompressError::Longer { raw_len: 2 })
-        );
+        assert_eq!(decompress(Scheme::None, b"abc", 4), Err(DecompressError::Shorter { raw_len: 4, got: 3 }));
+        assert_eq!(decompress(Scheme::None, b"abc", 2), Err(DecompressError::Longer { raw_len: 2 }));
     }
 
     #[test]
     fn a_declared_length_above_the_limit_is_refused_before_reading() {
         let raw_len = CHUNK_BYTES_MAX + 1;
         for scheme in [Scheme::None, Scheme::Lz4, Scheme::Bg4Lz4] {
-            assert_eq!(
-                decompress(scheme, &[], raw_len),
-                Err(DecompressError::DeclaredTooLong { raw_len })
-            );
+            assert_eq!(decompress(scheme, &[], raw_len), Err(DecompressError::DeclaredTooLong { raw_len }));
         }
     }
 

@@ -12,11 +12,7 @@ const PRIME_5: u32 = 0x1656_67B1;
 /// The checksum of `bytes`.
 pub(super) fn xxh32(bytes: &[u8]) -> u32 {
     let (stripes, tail) = bytes.as_chunks::<16>();
-    let mut hash = if stripes.is_empty() {
-        PRIME_5
-    } else {
-        hash_stripes(stripes)
-    };
+    let mut hash = if stripes.is_empty() { PRIME_5 } else { hash_stripes(stripes) };
     hash = hash.wrapping_add(bytes.len() as u32);
 
     let (words, tail) = tail.as_chunks::<4>();
@@ -36,22 +32,14 @@ pub(super) fn xxh32(bytes: &[u8]) -> u32 {
 
 /// Mixes whole stripes of four words in four lanes, and joins the lanes.
 fn hash_stripes(stripes: &[[u8; 16]]) -> u32 {
-    let mut lanes = [
-        PRIME_1.wrapping_add(PRIME_2),
-        PRIME_2,
-        0,
-        0u32.wrapping_sub(PRIME_1),
-    ];
+    let mut lanes = [PRIME_1.wrapping_add(PRIME_2), PRIME_2, 0, 0u32.wrapping_sub(PRIME_1)];
     for stripe in stripes {
         for (lane, word) in lanes.iter_mut().zip(stripe.as_chunks::<4>().0) {
             let mixed = u32::from_le_bytes(*word).wrapping_mul(PRIME_2);
             *lane = lane.wrapping_add(mixed).rotate_left(13).wrapping_mul(PRIME_1);
         }
     }
-    let turned = lanes
-        .iter()
-        .zip([1, 7, 12, 18])
-        .map(|(lane, by)| lane.rotate_left(by));
+    let turned = lanes.iter().zip([1, 7, 12, 18]).map(|(lane, by)| lane.rotate_left(by));
     turned.fold(0, u32::wrapping_add)
 }
 

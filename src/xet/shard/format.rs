@@ -173,10 +173,7 @@ impl Row {
     }
 
     pub(super) fn decode(bytes: &[u8; SHARD_ROW_BYTES]) -> Self {
-        let mut row = Self {
-            hash: [0; 32],
-            words: [0; 4],
-        };
+        let mut row = Self { hash: [0; 32], words: [0; 4] };
         row.hash.copy_from_slice(&bytes[..32]);
         for (word, source) in row.words.iter_mut().zip(bytes[32..].as_chunks::<4>().0) {
             *word = u32::from_le_bytes(*source);
@@ -203,9 +200,7 @@ mod tests {
     #[test]
     fn a_keyed_hash_matches_the_published_one() {
         let key = std::array::from_fn(|i| i as u8 + 1);
-        let hash = "cfc5d07f6f03c29bbf424132963fe08d19a37d5757aaf520bf08119f05cd56d6"
-            .parse()
-            .unwrap();
+        let hash = "cfc5d07f6f03c29bbf424132963fe08d19a37d5757aaf520bf08119f05cd56d6".parse().unwrap();
         assert_eq!(
             keyed_chunk_hash(hash, &key).to_string(),
             "85f05b8dd82e75d8c8499216532011481ba6d8d98f360b493709e767606476cc"

@@ -20,11 +20,7 @@ impl Shard {
         }
         let mut rows = Rows(bytes);
         let footer_bytes = read_header(&mut rows)?;
-        let body_len = rows
-            .0
-            .len()
-            .checked_sub(footer_bytes)
-            .ok_or(ShardError::Truncated("footer"))?;
+        let body_len = rows.0.len().checked_sub(footer_bytes).ok_or(ShardError::Truncated("footer"))?;
         let (body, footer) = rows.0.split_at(body_len);
 
         rows = Rows(body);
@@ -40,11 +36,7 @@ impl Shard {
 
         let Some(footer) = footer.first_chunk() else {
             return match rows.0.len() {
-                0 => Ok(Self {
-                    files,
-                    xorbs,
-                    footer: None,
-                }),
+                0 => Ok(Self { files, xorbs, footer: None }),
                 bytes => Err(ShardError::Trailing { bytes }),
             };
         };
@@ -66,18 +58,12 @@ fn read_header(rows: &mut Rows<'_>) -> Result<usize, ShardError> {
     }
     let (version, footer_bytes) = (header.wide(0), header.wide(2));
     if version != VERSION {
-        return Err(ShardError::Unknown {
-            what: "shard version",
-            value: version,
-        });
+        return Err(ShardError::Unknown { what: "shard version", value: version });
     }
     match footer_bytes {
         0 => Ok(0),
         200 => Ok(SHARD_FOOTER_BYTES),
-        value => Err(ShardError::Unknown {
-            what: "footer size",
-            value,
-        }),
+        value => Err(ShardError::Unknown { what: "footer size", value }),
     }
 }
 
@@ -86,17 +72,10 @@ fn read_file(row: &Row, rows: &mut Rows<'_>, file: usize) -> Result<ShardFile, S
     let [flags, count, ..] = row.words;
     if flags & !(FLAG_VERIFICATION | FLAG_METADATA) != 0 {
         // An unknown flag may stand for rows that we would take for something else.
-        return Err(ShardError::Unknown {
-            what: "file flags",
-            value: flags.into(),
-        });
+        return Err(ShardError::Unknown { what: "file flags", value: flags.into() });
     }
     let has_verification = flags & FLAG_VERIFICATION != 0;
-    rows.expect(
-        u64::from(count) * if has_verification { 2 } else { 1 },
-        "file",
-        count,
-    )?;
+    rows.expect(u64::from(count) * if has_verification { 2 } else { 1 }, "file", count)?;
 
     let mut terms = Vec::with_capacity(count as usize);
     for term in 0..count as usize {
@@ -107,16 +86,9 @@ fn read_file(row: &Row, rows: &mut Rows<'_>, file: usize) -> Result<ShardFile, S
             term.verification = Some(RangeHash::from_bytes(rows.next("verification")?.hash));
         }
     }
-    let sha256 = if flags & FLAG_METADATA == 0 {
-        None
-    } else {
-        Some(swap_sha256(&rows.next("metadata")?.hash))
-    };
-    Ok(ShardFile {
-        hash: FileHash::from_bytes(row.hash),
-        terms,
-        sha256,
-    })
+    let sha256 =
+        if flags & FLAG_METADATA == 0 { None } else { Some(swap_sha256(&rows.next("metadata")?.hash)) };
+    Ok(ShardFile { hash: FileHash::from_bytes(row.hash), terms, sha256 })
 }
 
 /// The term in a row, unless it is impossible.
@@ -160,12 +132,7 @@ fn read_xorb(row: &Row, rows: &mut Rows<'_>, xorb: usize) -> Result<ShardXorb, S
     if raw_end != raw_bytes || raw_end as usize > XORB_RAW_BYTES_MAX {
         return Err(ShardError::BadXorb { xorb });
     }
-    Ok(ShardXorb {
-        hash: XorbHash::from_bytes(row.hash),
-        chunks,
-        raw_bytes,
-        stored_bytes,
-    })
+    Ok(ShardXorb { hash: XorbHash::from_bytes(row.hash), chunks, raw_bytes, stored_bytes })
 }
 
 /// Where the parts of a shard were found, in bytes from its start.
@@ -177,16 +144,9 @@ struct Places {
 
 /// Reads the footer and checks its offsets against what was found.
 fn read_footer(bytes: &[u8; SHARD_FOOTER_BYTES], places: &Places) -> Result<ShardFooter, ShardError> {
-    let number = |at: usize| {
-        bytes[at..]
-            .first_chunk()
-            .map_or(0, |word| u64::from_le_bytes(*word))
-    };
+    let number = |at: usize| bytes[at..].first_chunk().map_or(0, |word| u64::from_le_bytes(*word));
     if number(0) != FOOTER_VERSION {
-        return Err(ShardError::Unknown {
-            what: "footer version",
-            value: number(0),
-        });
+        return Err(ShardError::Unknown { what: "footer version", value: number(0) });
     }
     let fixed = [
         (8, SHARD_ROW_BYTES, "file section offset"),
@@ -198,16 +158,10 @@ fn read_footer(bytes: &[u8; SHARD_FOOTER_BYTES], places: &Places) -> Result<Shar
             return Err(ShardError::BadOffset(what));
         }
     }
-    let lookups = [
-        (24, 12, "file lookup"),
-        (40, 12, "xorb lookup"),
-        (56, 16, "chunk lookup"),
-    ];
+    let lookups = [(24, 12, "file lookup"), (40, 12, "xorb lookup"), (56, 16, "chunk lookup")];
     for (at, row_bytes, what) in lookups {
         let (start, count) = (number(at), number(at + 8));
-        let end = count
-            .checked_mul(row_bytes)
-            .and_then(|bytes| bytes.checked_add(start));
+        let end = count.checked_mul(row_bytes).and_then(|bytes| bytes.checked_add(start));
         let is_within =
             start >= places.sections_end as u64 && end.is_some_and(|end| end <= places.footer as u64);
         if count > 0 && !is_within {
@@ -259,14 +213,7 @@ mod tests {
     fn rows(rows: &[([u8; 32], [u32; 4])]) -> Vec<u8> {
         let header = (TAG, [2, 0, 0, 0]);
         let all = std::iter::once(&header).chain(rows);
-        all.flat_map(|(hash, words)| {
-            Row {
-                hash: *hash,
-                words: *words,
-            }
-            .encode()
-        })
-        .collect()
+        all.flat_map(|(hash, words)| Row { hash: *hash, words: *words }.encode()).collect()
     }
 
     const END: ([u8; 32], [u32; 4]) = (END_OF_SECTION, [0; 4]);
@@ -287,10 +234,7 @@ mod tests {
     fn a_count_beyond_the_bytes_is_refused_before_allocating() {
         for flags in [0, FLAG_VERIFICATION, FLAG_METADATA | FLAG_VERIFICATION] {
             let bytes = rows(&[(HASH, [flags, u32::MAX, 0, 0]), END, END]);
-            let error = ShardError::TooManyEntries {
-                what: "file",
-                count: u32::MAX,
-            };
+            let error = ShardError::TooManyEntries { what: "file", count: u32::MAX };
             assert_eq!(Shard::decode(&bytes), Err(error));
         }
         for count in [3, 8192, 8193, u32::MAX] {
@@ -303,12 +247,7 @@ mod tests {
     #[test]
     fn impossible_terms_are_refused() {
         let decode = |bytes, start, end| {
-            Shard::decode(&rows(&[
-                (HASH, [0, 1, 0, 0]),
-                (HASH, [0, bytes, start, end]),
-                END,
-                END,
-            ]))
+            Shard::decode(&rows(&[(HASH, [0, 1, 0, 0]), (HASH, [0, bytes, start, end]), END, END]))
         };
         assert!(decode(131_072, 3, 4).is_ok());
         assert!(decode(1, 8191, 8192).is_ok());
@@ -329,17 +268,11 @@ mod tests {
     #[test]
     fn the_chunks_of_a_xorb_must_add_up() {
         let decode = |total, second_start| {
-            let chunks = [
-                (HASH, [0, 100, 0, 0]),
-                (HASH, [second_start, 50, FLAG_DEDUP_ELIGIBLE, 0]),
-            ];
+            let chunks = [(HASH, [0, 100, 0, 0]), (HASH, [second_start, 50, FLAG_DEDUP_ELIGIBLE, 0])];
             Shard::decode(&rows(&[END, (HASH, [0, 2, total, 0]), chunks[0], chunks[1], END]))
         };
-        let eligible: Vec<_> = decode(150, 100).unwrap().xorbs[0]
-            .chunks
-            .iter()
-            .map(|c| c.dedup_eligible)
-            .collect();
+        let eligible: Vec<_> =
+            decode(150, 100).unwrap().xorbs[0].chunks.iter().map(|c| c.dedup_eligible).collect();
         assert_eq!(eligible, [false, true]);
         assert_eq!(decode(151, 100), Err(ShardError::BadXorb { xorb: 0 }));
         assert_eq!(decode(150, 101), Err(ShardError::BadXorb { xorb: 0 }));
@@ -353,28 +286,10 @@ mod tests {
             Shard::decode(&bytes).unwrap_err()
         };
         assert_eq!(with_header(0, b'h'), ShardError::BadTag);
-        assert!(matches!(
-            with_header(32, 3),
-            ShardError::Unknown {
-                what: "shard version",
-                ..
-            }
-        ));
-        assert!(matches!(
-            with_header(40, 199),
-            ShardError::Unknown {
-                what: "footer size",
-                ..
-            }
-        ));
+        assert!(matches!(with_header(32, 3), ShardError::Unknown { what: "shard version", .. }));
+        assert!(matches!(with_header(40, 199), ShardError::Unknown { what: "footer size", .. }));
         assert_eq!(with_header(40, 200), ShardError::Truncated("footer"));
         let flagged = Shard::decode(&rows(&[(HASH, [1, 0, 0, 0]), END, END]));
-        assert_eq!(
-            flagged,
-            Err(ShardError::Unknown {
-                what: "file flags",
-                value: 1
-            })
-        );
+        assert_eq!(flagged, Err(ShardError::Unknown { what: "file flags", value: 1 }));
     }
 }

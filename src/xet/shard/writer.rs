@@ -99,16 +99,8 @@ fn put_xorb(out: &mut Vec<u8>, xorb: &ShardXorb) {
     let words = [0, xorb.chunks.len() as u32, xorb.raw_bytes, xorb.stored_bytes];
     put(out, *xorb.hash.as_bytes(), words);
     for chunk in &xorb.chunks {
-        let flags = if chunk.dedup_eligible {
-            FLAG_DEDUP_ELIGIBLE
-        } else {
-            0
-        };
-        put(
-            out,
-            *chunk.hash.as_bytes(),
-            [chunk.raw_start, chunk.raw_bytes, flags, 0],
-        );
+        let flags = if chunk.dedup_eligible { FLAG_DEDUP_ELIGIBLE } else { 0 };
+        put(out, *chunk.hash.as_bytes(), [chunk.raw_start, chunk.raw_bytes, flags, 0]);
     }
 }
 
@@ -122,9 +114,7 @@ mod tests {
         let chunk = ChunkHash::of(b"Hello, World!");
         let xorb = XorbHash::from_bytes(*chunk.as_bytes());
         let file = ShardFile {
-            hash: "2028081f8fc86d0698acffb85c902a410549c3ffcc45a0b6ed666e1032d17157"
-                .parse()
-                .unwrap(),
+            hash: "2028081f8fc86d0698acffb85c902a410549c3ffcc45a0b6ed666e1032d17157".parse().unwrap(),
             terms: vec![ShardTerm {
                 xorb,
                 raw_bytes: 13,
@@ -133,25 +123,11 @@ mod tests {
             }],
             sha256: Some([0x11; 32]),
         };
-        let empty = ShardFile {
-            hash: FileHash::EMPTY,
-            terms: vec![],
-            sha256: Some([0; 32]),
-        };
-        let chunks = vec![ShardChunk {
-            hash: chunk,
-            raw_start: 0,
-            raw_bytes: 13,
-            dedup_eligible: false,
-        }];
+        let empty = ShardFile { hash: FileHash::EMPTY, terms: vec![], sha256: Some([0; 32]) };
+        let chunks = vec![ShardChunk { hash: chunk, raw_start: 0, raw_bytes: 13, dedup_eligible: false }];
         Shard {
             files: vec![file, empty],
-            xorbs: vec![ShardXorb {
-                hash: xorb,
-                chunks,
-                raw_bytes: 13,
-                stored_bytes: 21,
-            }],
+            xorbs: vec![ShardXorb { hash: xorb, chunks, raw_bytes: 13, stored_bytes: 21 }],
             footer: None,
         }
     }
@@ -162,10 +138,7 @@ mod tests {
         assert_eq!(bytes.len(), 11 * 48);
         assert_eq!(bytes[32..48], [2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
         // The empty file comes first, flagged for verification and metadata, with no term.
-        assert_eq!(
-            bytes[48..96],
-            [&[0; 32][..], &0xC000_0000u32.to_le_bytes(), &[0; 12]].concat()
-        );
+        assert_eq!(bytes[48..96], [&[0; 32][..], &0xC000_0000u32.to_le_bytes(), &[0; 12]].concat());
         assert_eq!(bytes[96..144], [0; 48]);
         let mut back = Shard::decode(&bytes).unwrap();
         back.files.reverse();
@@ -174,17 +147,9 @@ mod tests {
 
     #[test]
     fn a_stored_shard_brings_its_footer() {
-        let footer = ShardFooter {
-            hmac_key: [5; 32],
-            key_expires_at: 9,
-            ..ShardFooter::of(&hello(), 8)
-        };
+        let footer = ShardFooter { hmac_key: [5; 32], key_expires_at: 9, ..ShardFooter::of(&hello(), 8) };
         assert_eq!(
-            (
-                footer.materialized_bytes,
-                footer.stored_bytes,
-                footer.stored_bytes_on_disk
-            ),
+            (footer.materialized_bytes, footer.stored_bytes, footer.stored_bytes_on_disk),
             (13, 13, 21)
         );
         let bytes = hello().encode_stored(&footer);
@@ -196,11 +161,7 @@ mod tests {
     fn a_footer_that_points_elsewhere_is_refused() {
         let good = hello().encode_stored(&ShardFooter::of(&hello(), 1));
         let start = good.len() - 200;
-        for (at, what) in [
-            (8, "file section offset"),
-            (16, "xorb section offset"),
-            (192, "footer offset"),
-        ] {
+        for (at, what) in [(8, "file section offset"), (16, "xorb section offset"), (192, "footer offset")] {
             let mut bytes = good.clone();
             bytes[start + at] ^= 1;
             assert_eq!(Shard::decode(&bytes), Err(ShardError::BadOffset(what)));

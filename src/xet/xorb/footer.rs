@@ -37,11 +37,7 @@ pub struct XorbFooter {
 impl XorbFooter {
     /// The footer of the xorb of these chunks.
     pub fn new(chunks: ChunkTable) -> Self {
-        Self {
-            hash: chunks.xorb_hash(),
-            chunks,
-            buffer: [0; 16],
-        }
+        Self { hash: chunks.xorb_hash(), chunks, buffer: [0; 16] }
     }
 
     /// The footer as it stands after the last record.
@@ -81,10 +77,7 @@ impl XorbFooter {
         let bad = XorbError::BadFooter;
         let (rest, length) = bytes.split_last_chunk().ok_or(bad("cut off"))?;
         let length = u32::from_le_bytes(*length) as usize;
-        let start = rest
-            .len()
-            .checked_sub(length)
-            .ok_or(bad("longer than the xorb"))?;
+        let start = rest.len().checked_sub(length).ok_or(bad("longer than the xorb"))?;
         let mut input = Input(&rest[start..]);
 
         input.section(TAG, VERSION)?;
@@ -102,11 +95,7 @@ impl XorbFooter {
         if places != [count, hashes_from_end(count), bounds_from_end(count)] {
             return Err(bad("the places of the sections are wrong"));
         }
-        Ok(Self {
-            hash,
-            chunks: ChunkTable::from_entries(entries)?,
-            buffer: input.take()?,
-        })
+        Ok(Self { hash, chunks: ChunkTable::from_entries(entries)?, buffer: input.take()? })
     }
 }
 
@@ -139,10 +128,7 @@ struct Input<'a>(&'a [u8]);
 
 impl Input<'_> {
     fn take<const N: usize>(&mut self) -> Result<[u8; N], XorbError> {
-        let (head, tail) = self
-            .0
-            .split_first_chunk::<N>()
-            .ok_or(XorbError::BadFooter("cut off"))?;
+        let (head, tail) = self.0.split_first_chunk::<N>().ok_or(XorbError::BadFooter("cut off"))?;
         self.0 = tail;
         Ok(*head)
     }
@@ -165,11 +151,7 @@ impl Input<'_> {
     fn entries(&mut self, count: u32) -> Result<Vec<ChunkEntry>, XorbError> {
         let mut entries = Vec::with_capacity(count as usize);
         for _ in 0..count {
-            entries.push(ChunkEntry {
-                hash: ChunkHash::from_bytes(self.take()?),
-                record_end: 0,
-                raw_end: 0,
-            });
+            entries.push(ChunkEntry { hash: ChunkHash::from_bytes(self.take()?), record_end: 0, raw_end: 0 });
         }
         self.section(BOUNDS_TAG, BOUNDS_VERSION)?;
         if self.number()? != count {

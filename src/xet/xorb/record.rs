@@ -73,13 +73,8 @@ impl RecordHeader {
 
     /// Reads the header at the start of `bytes` and returns it with its payload, not decompressed.
     pub(super) fn split_record(bytes: &[u8]) -> Result<(Self, &[u8]), XorbError> {
-        let cut_off = |needed: usize| XorbError::Truncated {
-            needed,
-            got: bytes.len(),
-        };
-        let (head, rest) = bytes
-            .split_first_chunk()
-            .ok_or_else(|| cut_off(XORB_RECORD_HEADER_BYTES))?;
+        let cut_off = |needed: usize| XorbError::Truncated { needed, got: bytes.len() };
+        let (head, rest) = bytes.split_first_chunk().ok_or_else(|| cut_off(XORB_RECORD_HEADER_BYTES))?;
         let header = Self::decode(head)?;
         let payload = rest.get(..header.compressed_len as usize);
         let payload = payload.ok_or_else(|| cut_off(header.record_len() as usize))?;
@@ -89,17 +84,9 @@ impl RecordHeader {
 
 /// Appends the record of one chunk, of 1 to 131072 bytes, to `out`; returns its header.
 pub fn encode_record(compressor: &mut Compressor, raw: &[u8], out: &mut Vec<u8>) -> RecordHeader {
-    debug_assert!(
-        (1..=CHUNK_BYTES_MAX).contains(&raw.len()),
-        "not a chunk: {} bytes",
-        raw.len()
-    );
+    debug_assert!((1..=CHUNK_BYTES_MAX).contains(&raw.len()), "not a chunk: {} bytes", raw.len());
     let (scheme, payload) = compressor.compress(raw);
-    let header = RecordHeader {
-        scheme,
-        compressed_len: payload.len() as u32,
-        raw_len: raw.len() as u32,
-    };
+    let header = RecordHeader { scheme, compressed_len: payload.len() as u32, raw_len: raw.len() as u32 };
     out.reserve(header.record_len() as usize);
     out.extend_from_slice(&header.encode());
     out.extend_from_slice(payload);
@@ -129,11 +116,7 @@ mod tests {
 
     #[test]
     fn a_header_has_its_fields_in_place() {
-        let header = RecordHeader {
-            scheme: Scheme::Bg4Lz4,
-            compressed_len: 0x01_02_03,
-            raw_len: 0x01_ff_fe,
-        };
+        let header = RecordHeader { scheme: Scheme::Bg4Lz4, compressed_len: 0x01_02_03, raw_len: 0x01_ff_fe };
         assert_eq!(header.encode(), [0, 3, 2, 1, 2, 0xfe, 0xff, 1]);
         assert_eq!(RecordHeader::decode(&header.encode()), Ok(header));
     }
@@ -170,13 +153,7 @@ mod tests {
     #[test]
     fn a_cut_off_record_says_what_is_missing() {
         let record = b"\0\x0d\0\0\0\x0d\0\0Hello, World!";
-        assert_eq!(
-            decode_record(&record[..5]),
-            Err(XorbError::Truncated { needed: 8, got: 5 })
-        );
-        assert_eq!(
-            decode_record(&record[..20]),
-            Err(XorbError::Truncated { needed: 21, got: 20 })
-        );
+        assert_eq!(decode_record(&record[..5]), Err(XorbError::Truncated { needed: 8, got: 5 }));
+        assert_eq!(decode_record(&record[..20]), Err(XorbError::Truncated { needed: 21, got: 20 }));
     }
 }

@@ -81,14 +81,10 @@ impl ChunkTable {
             return Err(XorbError::TooManyChunks { max: XORB_CHUNKS_MAX });
         }
         if self.raw_bytes() as usize > XORB_RAW_BYTES_MAX {
-            return Err(XorbError::TooManyRawBytes {
-                max: XORB_RAW_BYTES_MAX,
-            });
+            return Err(XorbError::TooManyRawBytes { max: XORB_RAW_BYTES_MAX });
         }
         if self.record_bytes() as usize > XORB_RECORD_BYTES_MAX {
-            return Err(XorbError::TooManyBytes {
-                max: XORB_RECORD_BYTES_MAX,
-            });
+            return Err(XorbError::TooManyBytes { max: XORB_RECORD_BYTES_MAX });
         }
         Ok(())
     }
@@ -159,10 +155,7 @@ impl ChunkTable {
     /// Start and end of a range of chunks in the offsets that `end` reads.
     fn ends(&self, chunks: Range<u32>, end: impl Fn(&ChunkEntry) -> u32) -> Option<Range<u32>> {
         let last = self.slice(chunks.clone())?.last()?;
-        let before = chunks
-            .start
-            .checked_sub(1)
-            .and_then(|index| self.0.get(index as usize));
+        let before = chunks.start.checked_sub(1).and_then(|index| self.0.get(index as usize));
         Some(before.map_or(0, &end)..end(last))
     }
 }
@@ -185,10 +178,7 @@ mod tests {
         assert_eq!(table.record_range(0..3), Some(0..624));
         assert_eq!(table.record_range(1..2), Some(108..316));
         assert_eq!(table.raw_range(2..3), Some(300..600));
-        assert_eq!(
-            table.range_hash(1..2),
-            Some(RangeHash::of([&ChunkHash::of(&[2])]))
-        );
+        assert_eq!(table.range_hash(1..2), Some(RangeHash::of([&ChunkHash::of(&[2])])));
         #[expect(clippy::reversed_empty_ranges)]
         for bad in [0..0, 3..3, 2..1, 0..4, 7..9, 0..u32::MAX] {
             assert_eq!(table.record_range(bad.clone()), None, "{bad:?}");
@@ -224,10 +214,7 @@ mod tests {
         assert_eq!(many(8192, 1), Ok(false));
         assert_eq!(many(8193, 1), Err(XorbError::TooManyChunks { max: 8192 }));
         assert_eq!(many(512, 131_072), Ok(false));
-        assert_eq!(
-            many(513, 131_072),
-            Err(XorbError::TooManyRawBytes { max: 64 << 20 })
-        );
+        assert_eq!(many(513, 131_072), Err(XorbError::TooManyRawBytes { max: 64 << 20 }));
     }
 
     #[test]

@@ -34,11 +34,7 @@ pub fn read_headers(bytes: &[u8]) -> Result<Vec<RecordHeader>, XorbError> {
     let mut totals = ChunkTable::default();
     while !is_at_end(rest) {
         let (header, _) = RecordHeader::split_record(rest)?;
-        totals.push(
-            ChunkHash::from_bytes([0; 32]),
-            header.record_len(),
-            header.raw_len,
-        );
+        totals.push(ChunkHash::from_bytes([0; 32]), header.record_len(), header.raw_len);
         totals.check_totals()?;
         headers.push(header);
         rest = &rest[header.record_len() as usize..];
@@ -83,16 +79,10 @@ mod tests {
 
         let mut damaged = bytes.clone();
         damaged[9] ^= 1;
-        assert!(matches!(
-            validate(&damaged, hash),
-            Err(XorbError::HashMismatch { .. })
-        ));
+        assert!(matches!(validate(&damaged, hash), Err(XorbError::HashMismatch { .. })));
         assert!(validate(&bytes[..bytes.len() - 1], hash).is_err());
         assert!(validate(&[&bytes[..], b"x"].concat(), hash).is_err());
-        assert_eq!(
-            validate(&[], XorbHash::from_bytes([0; 32])),
-            Err(XorbError::Empty)
-        );
+        assert_eq!(validate(&[], XorbHash::from_bytes([0; 32])), Err(XorbError::Empty));
     }
 
     #[test]

@@ -1,0 +1,148 @@
+"""One `xetgate serve` process: started, stopped, killed and started again on the same folder and port.
+
+Only the documented interface is used: the command line, the environment, the port, the signals, the exit code.
+"""
+
+import dataclasses
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import time
+
+REGION = "us-east-1"
+START_SECS_MAX = 30
+STOP_SECS_MAX = 30
+
+
+@dataclasses.dataclass(frozen=True)
+class Credentials:
+    """An S3 key pair."""
+
+    access_key: str
+    secret_key: str
+
+
+# The secret holds `/`, `+` and `=` because AWS secrets do, and clients have mis-encoded them before.
+ROOT = Credentials("XGTESTROOT0000000001", "compat/root+secret/only=for0the1tests2")
+
+
+class ServerDied(Exception):
+    """The process ended, or never listened."""
+
+
+def binary() -> pathlib.Path:
+    """The server under test, from XETGATE_BIN; every way of not having one is an error, never a skip."""
+    named = os.environ.get("XETGATE_BIN")
+    if not named:
+        raise RuntimeError("XETGATE_BIN is not set: give the path of the xetgate binary to test")
+    path = pathlib.Path(named).resolve()
+    if not os.access(path, os.X_OK):
+        raise RuntimeError(f"XETGATE_BIN={named} is not an executable file")
+    return path
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def environment() -> dict[str, str]:
+    """The caller's environment without anything that could configure the server, plus the root credential."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("XETGATE_", "AWS_", "RCLONE_", "HF_"))}
+    return kept | {
+        "XETGATE_ROOT_USER": "root",
+        "XETGATE_ROOT_ACCESS_KEY_ID": ROOT.access_key,
+        "XETGATE_ROOT_SECRET_ACCESS_KEY": ROOT.secret_key,
+    }
+
+
+def _has_hub_listener() -> bool:
+    """Whether this build has the second listener, which then needs a free port of its own."""
+    told = subprocess.run([binary(), "serve", "--help"], capture_output=True, text=True, timeout=30, env=environment())
+    return "--hub-listen" in told.stdout
+
+
+def command(port: int, data_dir: pathlib.Path, *more: str) -> list[str]:
+    """The command line of a server; `more` goes at its end."""
+    line = [str(binary()), "serve", "--listen", f"127.0.0.1:{port}", "--data-dir", str(data_dir)]
+    if _has_hub_listener():
+        line += ["--hub-listen", f"127.0.0.1:{free_port()}"]
+    return line + list(more)
+
+
+def run_to_exit(port: int, data_dir: pathlib.Path, *more: str, timeout_secs: float = 20) -> subprocess.CompletedProcess:
+    """Runs a server that is expected to refuse to start."""
+    line = command(port, data_dir, *more)
+    return subprocess.run(line, capture_output=True, text=True, timeout=timeout_secs, env=environment())
+
+
+class Server:
+    """A server process bound to one data folder and one port for its whole life, across restarts."""
+
+    def __init__(self, data_dir: pathlib.Path, log_path: pathlib.Path):
+        self.data_dir = data_dir
+        self.log_path = log_path
+        self.port = free_port()
+        self.process: subprocess.Popen | None = None
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> "Server":
+        assert self.process is None, "already running"
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(
+                command(self.port, self.data_dir), stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment()
+            )
+        give_up = time.monotonic() + START_SECS_MAX
+        while time.monotonic() < give_up:
+            if (code := self.process.poll()) is not None:
+                self.process = None
+                raise ServerDied(f"the server exited with {code} before it listened:\n{self.log_tail()}")
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                return self
+            except OSError:
+                time.sleep(0.02)
+        self.kill()
+        raise ServerDied(f"no listener on port {self.port} after {START_SECS_MAX} s:\n{self.log_tail()}")
+
+    def stop(self) -> None:
+        """SIGTERM; anything but a clean exit within the limit is an error."""
+        assert self.process is not None, "not running"
+        process, self.process = self.process, None
+        process.send_signal(signal.SIGTERM)
+        try:
+            code = process.wait(STOP_SECS_MAX)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise ServerDied(f"no stop within {STOP_SECS_MAX} s of SIGTERM:\n{self.log_tail()}") from None
+        if code != 0:
+            raise ServerDied(f"the server exited with {code} on SIGTERM:\n{self.log_tail()}")
+
+    def kill(self) -> None:
+        """SIGKILL: what the kernel does when memory runs out."""
+        assert self.process is not None, "not running"
+        process, self.process = self.process, None
+        process.kill()
+        process.wait()
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    def memory(self, field: str) -> int:
+        """A field of /proc/PID/status (`VmRSS`, `VmHWM`), in bytes."""
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        line = next(line for line in status.splitlines() if line.startswith(field + ":"))
+        return int(line.split()[1]) * 1024
+
+    def log_tail(self, lines: int = 40) -> str:
+        if not self.log_path.exists():
+            return ""
+        return "\n".join(self.log_path.read_text(errors="replace").splitlines()[-lines:])

@@ -1,0 +1,73 @@
+//! What can be wrong with a credential; no text here ever holds a secret.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::AccessKeyId;
+
+/// An error about credentials.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthError {
+    /// The text cannot be an access key id.
+    #[error("access key id {0:?} must have 1 to 128 letters, digits, '_' and '-'")]
+    AccessKeyId(String),
+    /// The text cannot be a secret (and is not repeated here).
+    #[error("a secret must have 8 to 256 visible ASCII characters")]
+    Secret,
+    /// Two credentials have one access key id.
+    #[error("access key id {0} is given twice")]
+    DuplicateAccessKeyId(AccessKeyId),
+    /// Only one half of the root key pair is given.
+    #[error("{given} is set but {missing} is not: set both, or neither")]
+    HalfARootKeyPair {
+        /// The variable that is set.
+        given: &'static str,
+        /// The one that is not.
+        missing: &'static str,
+    },
+    /// A variable of the root credential holds something else.
+    #[error("{variable}: {reason}")]
+    RootVariable {
+        /// Its name.
+        variable: &'static str,
+        /// The rule it breaks.
+        reason: String,
+    },
+    /// The root credential's file belongs to another account than the one asked for.
+    #[error(
+        "the root credential in {path} belongs to account {kept:?}, but XETGATE_ROOT_USER asks for {asked:?}: \
+         unset it, or edit the file"
+    )]
+    OtherRootUser {
+        /// The file.
+        path: PathBuf,
+        /// The account in it.
+        kept: String,
+        /// The account asked for.
+        asked: String,
+    },
+    /// The root credential's file cannot be read.
+    #[error("cannot read the root credential {path}: {error}")]
+    ReadRoot {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The root credential's file holds something else.
+    #[error("the root credential {path} is damaged ({reason}): mend it, or remove it to get a new one")]
+    DamagedRoot {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The root credential's file cannot be written.
+    #[error("cannot write the root credential {path}: {error}")]
+    WriteRoot {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+}

@@ -1,0 +1,138 @@
+//! What a person sees at the start: where things are, and a line to paste.
+//!
+//! A secret that was made here is shown on a terminal only; elsewhere (a journal, a file) the line reads it from its
+//! own file when it is run. A secret that was given is never shown: who gave it has it.
+
+use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+
+use crate::auth::Credential;
+use crate::auth::root::{ACCESS_KEY_ID_VAR, Root, RootSource, SECRET_ACCESS_KEY_VAR};
+
+/// What is shown.
+pub(super) struct Banner<'a> {
+    pub(super) data_dir: &'a Path,
+    pub(super) listen: SocketAddr,
+    pub(super) region: &'a str,
+    pub(super) root: Option<&'a Root>,
+    /// Whether a person is looking.
+    pub(super) terminal: bool,
+}
+
+impl Banner<'_> {
+    /// The text, several lines.
+    pub(super) fn text(&self) -> String {
+        let (version, data_dir) = (env!("CARGO_PKG_VERSION"), self.data_dir.display());
+        let (endpoint, region) = (endpoint(self.listen), self.region);
+        let mut text = format!("xetgate {version}\n  data folder  {data_dir}\n  S3 endpoint  {endpoint}\n");
+        let (account, keys) = match self.root {
+            None => (
+                "as declared in the configuration".to_owned(),
+                "AWS_ACCESS_KEY_ID=... AWS_SECRET_ACCESS_KEY=...".to_owned(),
+            ),
+            Some(Root { credential, source }) => {
+                (format!("{} ({})", credential.account, origin(source)), self.keys(credential, source))
+            }
+        };
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "  account      {account}\n\nPaste, to try it:\n");
+        let _ = writeln!(text, "  {keys} aws --endpoint-url {endpoint} --region {region} s3 ls\n");
+        text
+    }
+
+    fn keys(&self, credential: &Credential, source: &RootSource) -> String {
+        let id = &credential.access_key_id;
+        match source {
+            RootSource::Given => {
+                format!(
+                    r#"AWS_ACCESS_KEY_ID="${ACCESS_KEY_ID_VAR}" AWS_SECRET_ACCESS_KEY="${SECRET_ACCESS_KEY_VAR}""#
+                )
+            }
+            RootSource::Kept { .. } if self.terminal => {
+                format!(
+                    "AWS_ACCESS_KEY_ID={id} AWS_SECRET_ACCESS_KEY={}",
+                    credential.secret_access_key.expose()
+                )
+            }
+            RootSource::Kept { path, .. } => {
+                let path = path.display().to_string().replace('\'', r"'\''");
+                let read = format!(r#"sed -n 's/^secret_access_key = "\(.*\)"$/\1/p' '{path}'"#);
+                format!(r#"AWS_ACCESS_KEY_ID={id} AWS_SECRET_ACCESS_KEY="$({read})""#)
+            }
+        }
+    }
+}
+
+fn origin(source: &RootSource) -> String {
+    match source {
+        RootSource::Given => format!("credential from {ACCESS_KEY_ID_VAR}"),
+        RootSource::Kept { path, .. } => format!("credential in {}", path.display()),
+    }
+}
+
+/// A URL that reaches a listener from this machine.
+fn endpoint(listen: SocketAddr) -> String {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    format!("http://{}", SocketAddr::new(ip, listen.port()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::{AccessKeyId, Permission, Secret};
+    use crate::store::names::Namespace;
+
+    fn text(source: RootSource, terminal: bool) -> String {
+        let credential = Credential {
+            account: Namespace::new("root").unwrap(),
+            access_key_id: AccessKeyId::new("AKROOT").unwrap(),
+            secret_access_key: Secret::new("made-secret").unwrap(),
+            token: None,
+            permission: Permission::Admin,
+            buckets: None,
+        };
+        let root = Root { credential, source };
+        let listen = SocketAddr::from(([0, 0, 0, 0], 9000));
+        Banner { data_dir: Path::new("/d"), listen, region: "us-east-1", root: Some(&root), terminal }.text()
+    }
+
+    fn kept() -> RootSource {
+        RootSource::Kept { path: "/it's/root-credential.toml".into(), exposed: false }
+    }
+
+    #[test]
+    fn a_person_sees_where_things_are_and_a_line_to_paste() {
+        let version = env!("CARGO_PKG_VERSION");
+        let expected = format!(
+            "xetgate {version}\n\
+            \x20 data folder  /d\n\
+            \x20 S3 endpoint  http://127.0.0.1:9000\n\
+            \x20 account      root (credential in /it's/root-credential.toml)\n\n\
+            Paste, to try it:\n\n\
+            \x20 AWS_ACCESS_KEY_ID=AKROOT AWS_SECRET_ACCESS_KEY=made-secret \
+            aws --endpoint-url http://127.0.0.1:9000 --region us-east-1 s3 ls\n\n"
+        );
+        assert_eq!(text(kept(), true), expected);
+    }
+
+    #[test]
+    fn a_journal_gets_no_secret() {
+        let journal = text(kept(), false);
+        assert!(!journal.contains("made-secret"));
+        assert!(journal.contains(
+            r#"="$(sed -n 's/^secret_access_key = "\(.*\)"$/\1/p' '/it'\''s/root-credential.toml')" aws"#
+        ));
+    }
+
+    #[test]
+    fn a_given_secret_is_not_shown() {
+        let given = text(RootSource::Given, true);
+        assert!(!given.contains("made-secret"));
+        assert!(given.contains(r#"AWS_SECRET_ACCESS_KEY="$XETGATE_ROOT_SECRET_ACCESS_KEY" aws"#));
+    }
+}

@@ -1,0 +1,201 @@
+//! `xetgate serve`: puts the house together and runs it until told to stop.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::banner::Banner;
+use super::data_folder::{DataFolder, DataFolderError};
+use crate::auth::root::{self, Root, RootSource};
+use crate::auth::{AuthError, Directory};
+use crate::bucket::{BucketError, LocalBuckets};
+use crate::config::{self, Config, ConfigError};
+use crate::serve::access::observed;
+use crate::serve::listener::{Limits, ListenError, Listener};
+use crate::serve::s3::{self, S3Door};
+use crate::store::ambient::Ambient;
+use crate::telemetry::{self, LogFormat, TelemetryError};
+
+/// How long work on blocking threads may take to end once nothing is served any more.
+const BLOCKING_GRACE: Duration = Duration::from_secs(10);
+
+/// What `serve` takes. Flags win over the environment, the environment over the file.
+#[derive(Debug, clap::Args)]
+pub(super) struct ServeArgs {
+    /// Configuration file (every key is documented in config/xetgate.toml).
+    #[arg(long, value_name = "FILE", env = "XETGATE_CONFIG")]
+    config: Option<PathBuf>,
+    /// Address and port of the S3 endpoint [default: 127.0.0.1:9000].
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+    // Not a doc comment: clap would show its backticks.
+    #[arg(help = "Data folder [default: $XDG_DATA_HOME/xetgate or ~/.local/share/xetgate]")]
+    #[arg(long, value_name = "DIR", env = "XETGATE_DATA_DIR")]
+    data_dir: Option<PathBuf>,
+    /// Form of the log lines on standard error [default: text].
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
+}
+
+/// Why serving could not begin.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ServeError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
+    #[error(transparent)]
+    DataFolder(#[from] DataFolderError),
+    #[error(transparent)]
+    Auth(#[from] AuthError),
+    #[error("{error}{}", advice(.error))]
+    Listen { error: ListenError },
+    #[error("cannot open the store in {path}: {}", chain(.error))]
+    Store { path: PathBuf, error: BucketError },
+    #[error("cannot start: {0}")]
+    Runtime(#[source] io::Error),
+}
+
+/// What to do about it, if that is known.
+fn advice(error: &ListenError) -> &'static str {
+    if error.is_address_in_use() { ": choose another address with --listen" } else { "" }
+}
+
+/// An error and what it came from, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(|error| error.to_string().replace('\n', " ")).collect::<Vec<_>>().join(": ")
+}
+
+/// Runs the gateway; returns when it was told to stop.
+pub(super) fn run(args: &ServeArgs, vars: &[(String, String)]) -> Result<(), ServeError> {
+    let config = configure(args, vars)?;
+    let declared = config.credentials(args.config.as_deref())?;
+    telemetry::init(config.log.format, &config.log.filter)?;
+    let data_dir = match &config.data_dir {
+        Some(data_dir) => data_dir.clone(),
+        None => config::default_data_dir(vars)?,
+    };
+    let folder = DataFolder::open(&data_dir)?;
+    let ambient = Ambient::system();
+
+    let given = config::root_given(vars);
+    let wants_root = config.accounts.is_empty() || !given.is_empty();
+    let root = wants_root.then(|| root::load_or_create(folder.path(), &given, &ambient)).transpose()?;
+    let directory =
+        Directory::new(declared.into_iter().chain(root.iter().map(|root| root.credential.clone())))?;
+
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ServeError::Runtime)?;
+    // Before anything can be reached: whoever can connect may also tell us to stop, and expects a clean end.
+    let told = runtime.block_on(async { Told::new() }).map_err(ServeError::Runtime)?;
+    let listener = runtime.block_on(Listener::bind(config.s3.listen, limits(&config)));
+    let listener = listener.map_err(|error| ServeError::Listen { error })?;
+    let buckets = open_store(&runtime, &folder, &ambient)?;
+    let door = S3Door {
+        buckets: Arc::new(buckets),
+        directory: Arc::new(directory),
+        clock: ambient.clone(),
+        region: config.s3.region.clone(),
+    };
+    let router = observed(s3::router(door), "s3", ambient);
+    announce(&config, &folder, listener.address(), root.as_ref());
+    runtime.block_on(serve(listener, router, told));
+    runtime.shutdown_timeout(BLOCKING_GRACE);
+    Ok(())
+}
+
+/// The configuration, flags included.
+fn configure(args: &ServeArgs, vars: &[(String, String)]) -> Result<Config, ConfigError> {
+    let mut config = Config::load(args.config.as_deref(), vars)?;
+    if let Some(listen) = args.listen {
+        config.s3.listen = listen;
+    }
+    if let Some(format) = args.log_format {
+        config.log.format = format;
+    }
+    if let Some(data_dir) = &args.data_dir {
+        config.data_dir = Some(data_dir.clone());
+    }
+    Ok(config)
+}
+
+fn limits(config: &Config) -> Limits {
+    Limits {
+        connections_max: config.s3.max_connections,
+        header_timeout: Duration::from_secs(config.server.header_timeout_secs),
+        stall_timeout: Duration::from_secs(config.server.stall_timeout_secs),
+        shutdown_grace: Duration::from_secs(config.server.shutdown_grace_secs),
+    }
+}
+
+/// Opens the store. It blocks, and may start tasks on the runtime.
+fn open_store(runtime: &Runtime, folder: &DataFolder, ambient: &Ambient) -> Result<LocalBuckets, ServeError> {
+    let _inside = runtime.enter();
+    LocalBuckets::open(folder.path(), ambient.clone())
+        .map_err(|error| ServeError::Store { path: folder.path().to_owned(), error })
+}
+
+/// Tells people (in text) and machines (in the log) that the gateway is there.
+fn announce(config: &Config, folder: &DataFolder, listen: SocketAddr, root: Option<&Root>) {
+    if config.log.format == LogFormat::Text {
+        let mut stdout = io::stdout().lock();
+        let terminal = stdout.is_terminal();
+        let banner = Banner { data_dir: folder.path(), listen, region: &config.s3.region, root, terminal };
+        // Nobody has to be looking.
+        let _ = stdout.write_all(banner.text().as_bytes()).and_then(|()| stdout.flush());
+    }
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        s3 = %listen,
+        data_dir = %folder.path().display(),
+        "listening"
+    );
+    if let Some(RootSource::Kept { path, exposed: true }) = root.map(|root| &root.source) {
+        tracing::warn!(path = %path.display(), "others may read the root credential: chmod 600 it");
+    }
+}
+
+/// The signals that end the process. From the moment this exists they no longer end it by themselves.
+struct Told {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Told {
+    fn new() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Waits for the next of them.
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Serves until told to stop, and then until running requests are done, or the grace time is over, or told again.
+async fn serve(listener: Listener, router: axum::Router, mut told: Told) {
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let running = listener.run(router, async { drop(stopped.await) });
+    let ending = async {
+        told.next().await;
+        tracing::info!("stopping: running requests may finish");
+        drop(stop);
+        told.next().await;
+    };
+    tokio::select! {
+        cut_off = running => match cut_off {
+            0 => tracing::info!("stopped"),
+            connections => tracing::warn!(connections, "stopped; the grace time was over"),
+        },
+        () = ending => tracing::warn!("stopped at once: told twice"),
+    }
+}

@@ -1,0 +1,196 @@
+//! What can be configured, and how it is read: defaults, then one TOML file, then the environment, then flags.
+//!
+//! `config/xetgate.toml` documents every key with its default, and a test below holds it to that. A key nobody knows
+//! is refused by name: a typing error must not silently leave a default in place. Every refusal is one line that
+//! names the key and where it came from, and never repeats a secret.
+//!
+//! The environment is passed in, not read here, so that tests need not change the process's own.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use figment::Figment;
+use figment::providers::{Format as _, Serialized, Toml};
+use serde::{Deserialize, Serialize};
+
+use crate::auth::root::{self, RootGiven};
+use crate::telemetry::LogFormat;
+
+mod accounts;
+mod environment;
+mod error;
+
+pub use accounts::{AccountConfig, CredentialConfig};
+pub use error::ConfigError;
+
+use environment::Environment;
+
+/// Everything that can be configured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The data folder; `None` for the user's own, see [`default_data_dir`].
+    pub data_dir: Option<PathBuf>,
+    /// Where metadata and chunks live.
+    pub mode: Mode,
+    /// The S3 listener.
+    pub s3: S3Config,
+    /// What holds for every listener.
+    pub server: ServerConfig,
+    /// The log.
+    pub log: LogConfig,
+    /// Accounts declared here; with none, there is the root account.
+    pub accounts: Vec<AccountConfig>,
+}
+
+/// Where metadata and chunks live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "&'static str")]
+pub enum Mode {
+    /// In the data folder.
+    #[default]
+    Standalone,
+}
+
+impl TryFrom<String> for Mode {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "standalone" => Ok(Self::Standalone),
+            other => Err(format!("mode {other:?} does not exist in this version, only \"standalone\" does")),
+        }
+    }
+}
+
+impl From<Mode> for &'static str {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Standalone => "standalone",
+        }
+    }
+}
+
+/// The S3 listener.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct S3Config {
+    /// Address and port; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The region that signatures must name.
+    pub region: String,
+    /// Connections served at a time; more wait to be accepted.
+    pub max_connections: usize,
+}
+
+impl Default for S3Config {
+    fn default() -> Self {
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 9000));
+        Self { listen, region: "us-east-1".to_owned(), max_connections: 1024 }
+    }
+}
+
+/// What holds for every listener.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServerConfig {
+    /// How long running requests may take to finish once the process is told to stop.
+    pub shutdown_grace_secs: u64,
+    /// How long a client may take to send a request's head, or stay idle between requests.
+    pub header_timeout_secs: u64,
+    /// How long a body may stand still, in either direction, before the connection is given up.
+    pub stall_timeout_secs: u64,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self { shutdown_grace_secs: 30, header_timeout_secs: 30, stall_timeout_secs: 60 }
+    }
+}
+
+/// The log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// The form of its lines.
+    pub format: LogFormat,
+    /// Which lines are written, as `tracing` directives.
+    pub filter: String,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        // s3s logs what it was sent, signatures included.
+        Self { format: LogFormat::Text, filter: "info,fjall=warn,lsm_tree=warn,s3s=off".to_owned() }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: None,
+            mode: Mode::Standalone,
+            s3: S3Config::default(),
+            server: ServerConfig::default(),
+            log: LogConfig::default(),
+            accounts: Vec::new(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads the file, if any, and lays the environment's `XETGATE__SECTION__KEY` variables over it.
+    pub fn load(file: Option<&Path>, vars: &[(String, String)]) -> Result<Self, ConfigError> {
+        let environment = Environment::of(vars);
+        let mut layers = Figment::from(Serialized::defaults(Self::default()));
+        if let Some(path) = file {
+            let read = |error| ConfigError::Read { path: path.to_owned(), error };
+            layers = layers.merge(Toml::string(&std::fs::read_to_string(path).map_err(read)?));
+        }
+        let config: Self = layers
+            .merge(&environment)
+            .extract()
+            .map_err(|error| ConfigError::from_figment(&error, file, &environment))?;
+        config.check()
+    }
+
+    /// Refuses numbers that would switch the service off.
+    fn check(self) -> Result<Self, ConfigError> {
+        let zero = [
+            ("s3.max_connections", self.s3.max_connections == 0),
+            ("server.header_timeout_secs", self.server.header_timeout_secs == 0),
+            ("server.stall_timeout_secs", self.server.stall_timeout_secs == 0),
+        ];
+        match zero.iter().find(|(_, is_zero)| *is_zero) {
+            Some((key, _)) => Err(ConfigError::Zero { key }),
+            None => Ok(self),
+        }
+    }
+}
+
+/// The root credential as the environment gives it.
+pub fn root_given(vars: &[(String, String)]) -> RootGiven {
+    let var = |name: &str| vars.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+    RootGiven {
+        user: var(root::USER_VAR),
+        access_key_id: var(root::ACCESS_KEY_ID_VAR),
+        secret_access_key: var(root::SECRET_ACCESS_KEY_VAR),
+        token: var(root::TOKEN_VAR),
+    }
+}
+
+/// The user's own data folder: `$XDG_DATA_HOME/xetgate`, or `~/.local/share/xetgate`. (A relative `XDG_DATA_HOME` is
+/// to be ignored. Source: XDG Base Directory Specification.)
+pub fn default_data_dir(vars: &[(String, String)]) -> Result<PathBuf, ConfigError> {
+    let absolute = |name: &str| {
+        let value = vars.iter().find(|(key, _)| key == name).map(|(_, value)| PathBuf::from(value));
+        value.filter(|path| path.is_absolute())
+    };
+    absolute("XDG_DATA_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".local/share")))
+        .map(|base| base.join("xetgate"))
+        .ok_or(ConfigError::NoDataDir)
+}
+
+#[cfg(test)]
+mod tests;

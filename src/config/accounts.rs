@@ -1,0 +1,106 @@
+//! Accounts declared in the configuration, and the credentials made of them.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Config, ConfigError};
+use crate::auth::{AccessKeyId, Credential, Permission, Secret};
+use crate::store::names::{BucketName, Namespace};
+
+/// A declared account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccountConfig {
+    /// Its name, which is its namespace.
+    pub name: String,
+    /// Its credentials.
+    #[serde(default)]
+    pub credentials: Vec<CredentialConfig>,
+}
+
+/// A declared credential.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CredentialConfig {
+    /// Public half of the S3 key pair.
+    pub access_key_id: String,
+    /// Secret half, in place, ...
+    pub secret_access_key: Option<String>,
+    /// ... or in a file of its own; white space around it is dropped.
+    pub secret_access_key_file: Option<PathBuf>,
+    /// The Hub face.
+    pub token: Option<String>,
+    /// How far it reaches.
+    pub permission: Permission,
+    /// The only buckets it reaches.
+    pub buckets: Option<Vec<String>>,
+}
+
+impl std::fmt::Debug for CredentialConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CredentialConfig").field("access_key_id", &self.access_key_id).finish_non_exhaustive()
+    }
+}
+
+impl Config {
+    /// The credentials of all declared accounts. Reads the secrets' files; relative ones are looked for beside the
+    /// configuration file.
+    pub fn credentials(&self, file: Option<&Path>) -> Result<Vec<Credential>, ConfigError> {
+        let folder = file.and_then(Path::parent).unwrap_or(Path::new(""));
+        let mut credentials = Vec::new();
+        for account in &self.accounts {
+            let name = Namespace::new(&account.name).map_err(|error| ConfigError::Account {
+                account: account.name.clone(),
+                reason: error.to_string(),
+            })?;
+            for declared in &account.credentials {
+                credentials.push(declared.credential(&name, folder).map_err(|reason| {
+                    ConfigError::Credential {
+                        account: account.name.clone(),
+                        access_key_id: declared.access_key_id.clone(),
+                        reason,
+                    }
+                })?);
+            }
+        }
+        Ok(credentials)
+    }
+}
+
+impl CredentialConfig {
+    fn credential(&self, account: &Namespace, folder: &Path) -> Result<Credential, String> {
+        let buckets = self.buckets.as_ref().map(|names| {
+            names.iter().map(|name| BucketName::new(name).map_err(text)).collect::<Result<Vec<_>, _>>()
+        });
+        Ok(Credential {
+            account: account.clone(),
+            access_key_id: AccessKeyId::new(&self.access_key_id).map_err(text)?,
+            secret_access_key: self.secret(folder)?,
+            token: self.token.as_deref().map(|token| named("token", Secret::new(token))).transpose()?,
+            permission: self.permission,
+            buckets: buckets.transpose()?,
+        })
+    }
+
+    fn secret(&self, folder: &Path) -> Result<Secret, String> {
+        match (&self.secret_access_key, &self.secret_access_key_file) {
+            (Some(secret), None) => named("secret_access_key", Secret::new(secret)),
+            (None, Some(file)) => {
+                let path = folder.join(file);
+                let read = std::fs::read_to_string(&path);
+                let secret = read.map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+                named(&path.display().to_string(), Secret::new(secret.trim()))
+            }
+            _ => Err("give either secret_access_key or secret_access_key_file".to_owned()),
+        }
+    }
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+fn named<T>(what: &str, value: Result<T, crate::auth::AuthError>) -> Result<T, String> {
+    value.map_err(|error| format!("{what}: {error}"))
+}

@@ -1,0 +1,71 @@
+//! May this caller do that? Asked of every operation before s3s parses its input.
+
+use std::sync::Arc;
+
+use s3s::access::{S3Access, S3AccessContext};
+use s3s::{S3Error, S3Result};
+
+use crate::auth::Action;
+use crate::bucket::BucketError;
+
+use super::errors::{access_denied, not_implemented};
+use super::gate::Call;
+use super::{S3Door, refuse};
+
+/// Asks the credential.
+pub(super) struct Access(pub(super) Arc<S3Door>);
+
+/// What an operation does to a bucket; `None` for operations that the door does not have.
+fn action(operation: &str) -> Option<Action> {
+    Some(match operation {
+        "ListBuckets" => Action::ListBuckets,
+        "CreateBucket" | "DeleteBucket" => Action::ManageBucket,
+        "HeadBucket"
+        | "GetBucketLocation"
+        | "GetBucketVersioning"
+        | "ListObjects"
+        | "ListObjectsV2"
+        | "ListObjectVersions"
+        | "ListMultipartUploads"
+        | "ListParts"
+        | "GetObject"
+        | "HeadObject"
+        | "GetObjectTagging" => Action::ReadBucket,
+        "PutObject"
+        | "CopyObject"
+        | "DeleteObject"
+        | "DeleteObjects"
+        | "CreateMultipartUpload"
+        | "UploadPart"
+        | "UploadPartCopy"
+        | "CompleteMultipartUpload"
+        | "AbortMultipartUpload" => Action::WriteBucket,
+        _ => return None,
+    })
+}
+
+#[async_trait::async_trait]
+impl S3Access for Access {
+    async fn check(&self, context: &mut S3AccessContext<'_>) -> S3Result<()> {
+        let operation = context.s3_op().name();
+        let Some(action) = action(operation) else {
+            return Err(not_implemented(&format!("The operation {operation}")));
+        };
+        refuse::check_parameters(operation, context.uri())?;
+        let name = context.s3_path().get_bucket_name().map(ToOwned::to_owned);
+        let caller = context.extensions_mut().get::<Call>().map(|call| Arc::clone(&call.caller));
+        let caller = caller.ok_or_else(access_denied)?;
+        let bucket = name.map(|name| self.0.resolve_bucket(&caller, &name)).transpose()?;
+        if caller.allows(action, bucket.as_ref()) {
+            return Ok(());
+        }
+        // A bucket that does not exist is told before that it is forbidden; the lookup is spared when it is not.
+        match bucket {
+            Some(id) if action != Action::ManageBucket => match self.0.buckets.bucket(&id).await {
+                Err(error @ BucketError::NoSuchBucket(_)) => Err(S3Error::from(error)),
+                _ => Err(access_denied()),
+            },
+            _ => Err(access_denied()),
+        }
+    }
+}

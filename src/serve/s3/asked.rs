@@ -1,0 +1,170 @@
+//! What a request asks for in headers that s3s would refuse for their form, where S3 ignores or keeps them.
+//!
+//! A malformed `Range` or date is as if it were not there, `Expires` and other texts are kept as sent, a list of
+//! `ETag`s is a list. The gate takes these headers out before the second s3s service reads the request.
+
+use axum::http::header::{
+    IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, RANGE as RANGE_HEADER,
+};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use s3s::dto::{Timestamp as S3Timestamp, TimestampFormat};
+use s3s::{S3Result, TrailingHeaders};
+use time::OffsetDateTime;
+
+use crate::bucket::{Attributes, BucketName, ByteRange, ObjectKey, WriteCondition};
+
+use super::encoding::decode_url;
+use super::errors::invalid_argument;
+use super::{attributes, conditions, object_key, ranges, refuse};
+
+const COPY_SOURCE: HeaderName = HeaderName::from_static("x-amz-copy-source");
+
+/// Stands in for a copy source that has been read here: s3s must see one to route the request, but would hold its
+/// bucket to S3's naming rules, which buckets made on the Hub need not keep.
+const COPY_SOURCE_READ: HeaderValue = HeaderValue::from_static("read/already");
+
+/// Conditions on the present object.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Conditions {
+    /// On its `ETag`.
+    pub(super) etag: WriteCondition,
+    /// It must have been written later; seconds since the epoch.
+    pub(super) if_modified_since: Option<i64>,
+    /// It must not have been written later; seconds since the epoch.
+    pub(super) if_unmodified_since: Option<i64>,
+}
+
+/// Where a copy comes from; the bucket is still to be resolved.
+#[derive(Debug, Clone)]
+pub(super) struct AskedSource {
+    /// The bucket's name.
+    pub(super) bucket: BucketName,
+    /// The key.
+    pub(super) key: ObjectKey,
+    /// Under what conditions.
+    pub(super) conditions: Conditions,
+}
+
+/// All of it.
+#[derive(Clone, Default)]
+pub(super) struct Asked {
+    /// `Range`.
+    pub(super) range: Option<ByteRange>,
+    /// Conditions on the object addressed.
+    pub(super) conditions: Conditions,
+    /// `x-amz-copy-source`.
+    pub(super) source: Option<AskedSource>,
+    /// The standard headers that are kept with an object; no user metadata, no tags.
+    pub(super) attributes: Attributes,
+    /// Where trailers will be.
+    pub(super) trailers: Option<TrailingHeaders>,
+}
+
+impl Asked {
+    /// Takes the headers out and reads them.
+    pub(super) fn take(headers: &mut HeaderMap) -> S3Result<Self> {
+        let range = text(headers, &RANGE_HEADER).as_deref().and_then(ranges::parse);
+        let names = [IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE];
+        let conditions = take_conditions(headers, &names);
+        let source_conditions = take_conditions(headers, &SOURCE_CONDITIONS);
+        let source = match text(headers, &COPY_SOURCE) {
+            None => None,
+            Some(source) => {
+                headers.insert(COPY_SOURCE, COPY_SOURCE_READ);
+                let (bucket, key) = parse_source(&source)?;
+                Some(AskedSource { bucket, key, conditions: source_conditions })
+            }
+        };
+        let attributes = attributes::take(headers);
+        Ok(Self { range, conditions, source, attributes, trailers: None })
+    }
+}
+
+const SOURCE_CONDITIONS: [HeaderName; 4] = [
+    HeaderName::from_static("x-amz-copy-source-if-match"),
+    HeaderName::from_static("x-amz-copy-source-if-none-match"),
+    HeaderName::from_static("x-amz-copy-source-if-modified-since"),
+    HeaderName::from_static("x-amz-copy-source-if-unmodified-since"),
+];
+
+/// Takes a header out as UTF-8 text; `None` if it is not there, empty, or not UTF-8.
+pub(super) fn text(headers: &mut HeaderMap, name: &HeaderName) -> Option<String> {
+    let value = headers.remove(name)?;
+    let text = std::str::from_utf8(value.as_bytes()).ok()?.trim();
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// Takes the four conditions out.
+fn take_conditions(headers: &mut HeaderMap, names: &[HeaderName; 4]) -> Conditions {
+    let [if_match, if_none_match, if_modified_since, if_unmodified_since] = names;
+    let mut etags = |name| text(headers, name).as_deref().map(conditions::parse_etags);
+    let etag = WriteCondition { if_match: etags(if_match), if_none_match: etags(if_none_match) };
+    let mut date = |name| text(headers, name).as_deref().and_then(parse_date);
+    Conditions {
+        etag,
+        if_modified_since: date(if_modified_since),
+        if_unmodified_since: date(if_unmodified_since),
+    }
+}
+
+/// An HTTP date, in seconds since the epoch.
+fn parse_date(text: &str) -> Option<i64> {
+    let date = S3Timestamp::parse(TimestampFormat::HttpDate, text).ok()?;
+    Some(OffsetDateTime::from(date).unix_timestamp())
+}
+
+/// A copy source is `[/]bucket/key[?versionId=...]`, percent-encoded.
+fn parse_source(source: &str) -> S3Result<(BucketName, ObjectKey)> {
+    let malformed =
+        || invalid_argument("Copy Source must mention the source bucket and key: sourcebucket/sourcekey");
+    let (path, version) = match source.split_once("?versionId=") {
+        Some((path, version)) => (path, Some(version)),
+        None => (source, None),
+    };
+    refuse::check_version(version)?;
+    let path = decode_url(path.strip_prefix('/').unwrap_or(path)).ok_or_else(malformed)?;
+    let (bucket, key) = path.split_once('/').ok_or_else(malformed)?;
+    let bucket = BucketName::new(bucket).map_err(|_| malformed())?;
+    if key.is_empty() {
+        return Err(malformed());
+    }
+    Ok((bucket, object_key(key)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bucket::ETagCondition;
+
+    fn source(text: &str) -> Option<(String, String)> {
+        let (bucket, key) = parse_source(text).ok()?;
+        Some((bucket.as_str().to_owned(), key.as_str().to_owned()))
+    }
+
+    #[test]
+    fn a_copy_source_is_bucket_and_key() {
+        let expected = |bucket: &str, key: &str| Some((bucket.to_owned(), key.to_owned()));
+        assert_eq!(source("b/k"), expected("b", "k"));
+        assert_eq!(source("/My_Bucket/a/b%20c%3Fversion+1"), expected("My_Bucket", "a/b c?version+1"));
+        assert_eq!(source("b/%D0%BA?versionId=null"), expected("b", "к"));
+        for bad in ["", "b", "/b", "b/", "b/k?versionId=1", "b/%ff"] {
+            assert_eq!(source(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn what_s3_ignores_when_malformed_is_taken_out() {
+        let mut headers = HeaderMap::new();
+        headers.insert(RANGE_HEADER, HeaderValue::from_static("bytes=x"));
+        headers.insert(IF_MODIFIED_SINCE, HeaderValue::from_static("yesterday"));
+        headers.insert(IF_NONE_MATCH, HeaderValue::from_static("\"a\", W/\"b\""));
+        headers.insert("expires", HeaderValue::from_static("never"));
+        let asked = Asked::take(&mut headers).unwrap();
+        assert_eq!(asked.range, None);
+        assert_eq!(asked.conditions.if_modified_since, None);
+        let etags = ETagCondition::OneOf(vec!["a".to_owned(), "b".to_owned()]);
+        assert_eq!(asked.conditions.etag.if_none_match, Some(etags));
+        assert_eq!(asked.attributes.expires.as_deref(), Some("never"));
+        assert!(headers.is_empty());
+    }
+}

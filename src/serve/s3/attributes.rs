@@ -1,0 +1,179 @@
+//! Between headers and [`Attributes`]: what a client says about an object beside its bytes.
+
+use std::collections::BTreeMap;
+
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE, EXPIRES,
+};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use s3s::dto::Metadata;
+use s3s::{S3Result, s3_error};
+
+use crate::bucket::Attributes;
+
+use super::asked::text;
+use super::encoding::query_pairs;
+use super::errors::invalid_argument;
+
+/// Most user metadata, names and values together. Source: S3 user guide, "User-defined object metadata".
+const USER_METADATA_BYTES_MAX: usize = 2048;
+
+/// Most tags, and the longest key and value in characters. Source: S3 user guide, "Object tagging".
+const TAGS_MAX: usize = 10;
+const TAG_KEY_CHARS_MAX: usize = 128;
+const TAG_VALUE_CHARS_MAX: usize = 256;
+
+/// The type of an object whose client named none.
+pub(super) const DEFAULT_CONTENT_TYPE: &str = "binary/octet-stream";
+
+const WEBSITE_REDIRECT_LOCATION: HeaderName = HeaderName::from_static("x-amz-website-redirect-location");
+
+/// Takes the standard headers out.
+pub(super) fn take(headers: &mut HeaderMap) -> Attributes {
+    Attributes {
+        content_type: text(headers, &CONTENT_TYPE),
+        cache_control: text(headers, &CACHE_CONTROL),
+        content_disposition: text(headers, &CONTENT_DISPOSITION),
+        content_encoding: text(headers, &CONTENT_ENCODING).and_then(|value| without_aws_chunked(&value)),
+        content_language: text(headers, &CONTENT_LANGUAGE),
+        expires: text(headers, &EXPIRES),
+        website_redirect_location: text(headers, &WEBSITE_REDIRECT_LOCATION),
+        ..Attributes::default()
+    }
+}
+
+/// `aws-chunked` is how the body came, not what the object is.
+fn without_aws_chunked(encoding: &str) -> Option<String> {
+    let kept = encoding.split(',').map(str::trim).filter(|name| !name.eq_ignore_ascii_case("aws-chunked"));
+    let kept: Vec<_> = kept.filter(|name| !name.is_empty()).collect();
+    (!kept.is_empty()).then(|| kept.join(", "))
+}
+
+/// The attributes of a write: its standard headers, metadata and tags.
+pub(super) fn of_write(
+    standard: Attributes,
+    metadata: Option<Metadata>,
+    tagging: Option<&str>,
+) -> S3Result<Attributes> {
+    let user_metadata = user_metadata(metadata)?;
+    let content_type = standard.content_type.or_else(|| Some(DEFAULT_CONTENT_TYPE.to_owned()));
+    Ok(Attributes { content_type, user_metadata, tags: parse_tags(tagging)?, ..standard })
+}
+
+fn user_metadata(metadata: Option<Metadata>) -> S3Result<BTreeMap<String, String>> {
+    let metadata: BTreeMap<_, _> = metadata.unwrap_or_default().into_iter().collect();
+    let bytes: usize = metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
+    if bytes > USER_METADATA_BYTES_MAX {
+        return Err(s3_error!(
+            MetadataTooLarge,
+            "Your metadata headers exceed the maximum allowed metadata size of {USER_METADATA_BYTES_MAX} bytes"
+        ));
+    }
+    Ok(metadata)
+}
+
+/// Reads `x-amz-tagging`, which is written like a query.
+pub(super) fn parse_tags(tagging: Option<&str>) -> S3Result<BTreeMap<String, String>> {
+    let mut tags = BTreeMap::new();
+    for (key, value) in query_pairs(tagging) {
+        let fits = key.chars().count() <= TAG_KEY_CHARS_MAX && value.chars().count() <= TAG_VALUE_CHARS_MAX;
+        if key.is_empty() || !fits {
+            return Err(s3_error!(InvalidTag, "The tag's key or value is too long, or the key is empty"));
+        }
+        if tags.insert(key, value).is_some() {
+            return Err(s3_error!(InvalidTag, "Cannot provide multiple Tags with the same key"));
+        }
+    }
+    if tags.len() > TAGS_MAX {
+        return Err(s3_error!(InvalidTag, "Object tags cannot be greater than {TAGS_MAX}"));
+    }
+    Ok(tags)
+}
+
+/// The headers of an answer that shows an object's attributes; user metadata is written by s3s.
+pub(super) fn to_headers(attributes: &Attributes) -> HeaderMap {
+    let standard = [
+        (CONTENT_TYPE, attributes.content_type.as_deref().or(Some(DEFAULT_CONTENT_TYPE))),
+        (CACHE_CONTROL, attributes.cache_control.as_deref()),
+        (CONTENT_DISPOSITION, attributes.content_disposition.as_deref()),
+        (CONTENT_ENCODING, attributes.content_encoding.as_deref()),
+        (CONTENT_LANGUAGE, attributes.content_language.as_deref()),
+        (EXPIRES, attributes.expires.as_deref()),
+        (WEBSITE_REDIRECT_LOCATION, attributes.website_redirect_location.as_deref()),
+    ];
+    // The values were headers once, so they can be again.
+    let header =
+        |(name, value): (_, Option<&str>)| Some((name, HeaderValue::from_bytes(value?.as_bytes()).ok()?));
+    standard.into_iter().filter_map(header).collect()
+}
+
+/// User metadata as s3s writes it.
+pub(super) fn to_metadata(attributes: &Attributes) -> Option<Metadata> {
+    let metadata = &attributes.user_metadata;
+    (!metadata.is_empty())
+        .then(|| metadata.iter().map(|(name, value)| (name.clone(), value.clone())).collect())
+}
+
+/// Replaces headers as `response-*` parameters ask.
+pub(super) fn override_headers(headers: &mut HeaderMap, query: Option<&str>) -> S3Result<()> {
+    let names = [
+        ("response-content-type", CONTENT_TYPE),
+        ("response-cache-control", CACHE_CONTROL),
+        ("response-content-disposition", CONTENT_DISPOSITION),
+        ("response-content-encoding", CONTENT_ENCODING),
+        ("response-content-language", CONTENT_LANGUAGE),
+        ("response-expires", EXPIRES),
+    ];
+    for (parameter, value) in query_pairs(query) {
+        if let Some((_, name)) = names.iter().find(|(known, _)| *known == parameter) {
+            let value = HeaderValue::from_bytes(value.as_bytes())
+                .map_err(|_| invalid_argument(format!("The value of {parameter} is not a header value")))?;
+            headers.insert(name, value);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn aws_chunked_is_not_an_objects_encoding() {
+        assert_eq!(without_aws_chunked("aws-chunked"), None);
+        assert_eq!(without_aws_chunked("aws-chunked,gzip").as_deref(), Some("gzip"));
+        assert_eq!(without_aws_chunked("gzip, aws-chunked, br").as_deref(), Some("gzip, br"));
+    }
+
+    #[test]
+    fn what_goes_in_comes_out() {
+        let mut headers = HeaderMap::from_iter([
+            (CONTENT_TYPE, HeaderValue::from_static("text/plain")),
+            (EXPIRES, HeaderValue::from_static("whenever")),
+            (CONTENT_DISPOSITION, HeaderValue::from_bytes("attachment; filename=ü".as_bytes()).unwrap()),
+        ]);
+        let before = headers.clone();
+        let attributes = take(&mut headers);
+        assert!(headers.is_empty());
+        assert_eq!(to_headers(&attributes), before);
+    }
+
+    #[test]
+    fn more_than_2_kib_of_metadata_is_too_large() {
+        let of = |bytes: usize| {
+            user_metadata(Some(Metadata::from_iter([("k".to_owned(), "v".repeat(bytes - 1))])))
+        };
+        assert!(of(2048).is_ok());
+        assert_eq!(of(2049).unwrap_err().code().as_str(), "MetadataTooLarge");
+    }
+
+    #[test]
+    fn tags_are_written_like_a_query() {
+        let tags = parse_tags(Some("a=1&b%20c=%26")).unwrap();
+        assert_eq!(tags["b c"], "&");
+        assert!(parse_tags(Some("a=1&a=2")).is_err());
+        assert!(parse_tags(Some("=1")).is_err());
+        let eleven: Vec<_> = (0..11).map(|i| format!("k{i}=v")).collect();
+        assert!(parse_tags(Some(&eleven.join("&"))).is_err());
+    }
+}

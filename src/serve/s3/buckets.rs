@@ -1,0 +1,210 @@
+//! Buckets: list, create, look at, delete.
+
+use s3s::dto;
+use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
+
+use crate::auth::{Action, Credential};
+use crate::bucket::{After, Bucket, DeleteBucket, Visibility};
+
+use super::S3Door;
+use super::encoding::{decode_token, encode_token};
+use super::errors::{invalid_argument, not_implemented};
+use super::gate::Call;
+
+/// Most buckets on a page. Source: S3 API reference, `ListBuckets`.
+const BUCKETS_MAX: i32 = 10_000;
+
+/// The region that AWS writes as an empty `LocationConstraint`.
+const CLASSIC_REGION: &str = "us-east-1";
+
+/// An account, as S3 shows owners: its name is its id.
+pub(super) fn owner(caller: &Credential) -> dto::Owner {
+    let name = caller.account.as_str().to_owned();
+    dto::Owner { display_name: Some(name.clone()), id: Some(name) }
+}
+
+/// The buckets of the caller's account that its key may read.
+pub(super) async fn list(
+    door: &S3Door,
+    mut request: S3Request<dto::ListBucketsInput>,
+) -> S3Result<S3Response<dto::ListBucketsOutput>> {
+    let call = Call::take(&mut request)?;
+    let input = request.input;
+    let limit = match input.max_buckets {
+        None => BUCKETS_MAX,
+        Some(asked) if (1..=BUCKETS_MAX).contains(&asked) => asked,
+        Some(_) => {
+            return Err(invalid_argument("Argument max-buckets must be an integer between 1 and 10000"));
+        }
+    };
+    let after = match input.continuation_token.as_deref().map(decode_token) {
+        None => None,
+        Some(Some(After::Key(name))) => Some(name),
+        Some(_) => return Err(invalid_argument("The continuation token provided is incorrect")),
+    };
+    let elsewhere = input.bucket_region.as_deref().is_some_and(|region| region != door.region);
+    let prefix = input.prefix.as_deref().unwrap_or_default();
+    let mut buckets = door.buckets.list_buckets(&call.caller.account).await?;
+    buckets.retain(|bucket| {
+        let name = bucket.id.name.as_str();
+        let asked = name.starts_with(prefix) && after.as_deref().is_none_or(|after| name > after);
+        asked && !elsewhere && call.caller.allows(Action::ReadBucket, Some(&bucket.id))
+    });
+    let limit = usize::try_from(limit).unwrap_or_default();
+    let more = buckets.len() > limit;
+    buckets.truncate(limit);
+    let last = buckets.last().filter(|_| more).map(|bucket| After::Key(bucket.id.name.as_str().to_owned()));
+    Ok(S3Response::new(dto::ListBucketsOutput {
+        buckets: Some(buckets.iter().map(|bucket| to_s3(bucket, &door.region)).collect()),
+        continuation_token: last.as_ref().map(encode_token),
+        owner: Some(owner(&call.caller)),
+        prefix: input.prefix,
+    }))
+}
+
+fn to_s3(bucket: &Bucket, region: &str) -> dto::Bucket {
+    dto::Bucket {
+        bucket_region: Some(region.to_owned()),
+        creation_date: Some(std::time::SystemTime::from(bucket.created_at).into()),
+        name: Some(bucket.id.name.as_str().to_owned()),
+    }
+}
+
+/// Creates a bucket, whose name must keep S3's rules.
+pub(super) async fn create(
+    door: &S3Door,
+    mut request: S3Request<dto::CreateBucketInput>,
+) -> S3Result<S3Response<dto::CreateBucketOutput>> {
+    let call = Call::take(&mut request)?;
+    let input = request.input;
+    if !is_s3_bucket_name(&input.bucket) {
+        let message = "The specified bucket is not valid.";
+        return Err(S3Error::with_message(S3ErrorCode::InvalidBucketName, message));
+    }
+    if let Some(configuration) = input.create_bucket_configuration {
+        check_configuration(&configuration, &door.region)?;
+    }
+    let id = door.resolve_bucket(&call.caller, &input.bucket)?;
+    door.buckets.create_bucket(&id, Visibility::Private).await?;
+    Ok(S3Response::new(dto::CreateBucketOutput { location: Some(format!("/{}", input.bucket)) }))
+}
+
+fn check_configuration(configuration: &dto::CreateBucketConfiguration, region: &str) -> S3Result<()> {
+    if configuration.location.is_some() || configuration.bucket.is_some() {
+        return Err(not_implemented("A directory bucket (Location or Bucket in CreateBucketConfiguration)"));
+    }
+    match configuration.location_constraint.as_ref().map(dto::BucketLocationConstraint::as_str) {
+        None | Some("") => Ok(()),
+        Some(asked) if asked == region => Ok(()),
+        Some(asked) => Err(s3_error!(
+            IllegalLocationConstraintException,
+            "The {asked} location constraint is incompatible for the region specific endpoint this request was \
+             sent to; expecting {region}."
+        )),
+    }
+}
+
+/// Source: S3 user guide, "General purpose bucket naming rules".
+fn is_s3_bucket_name(name: &str) -> bool {
+    let bytes = name.as_bytes();
+    let alphanumeric = |byte: Option<&u8>| byte.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    let allowed = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-');
+    let reserved_start = ["xn--", "sthree-", "amzn-s3-demo-"].iter().any(|prefix| name.starts_with(prefix));
+    let reserved_end =
+        ["-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3"].iter().any(|suffix| name.ends_with(suffix));
+    (3..=63).contains(&bytes.len())
+        && bytes.iter().all(allowed)
+        && alphanumeric(bytes.first())
+        && alphanumeric(bytes.last())
+        && !name.contains("..")
+        && name.parse::<std::net::Ipv4Addr>().is_err()
+        && !reserved_start
+        && !reserved_end
+}
+
+/// Whether a bucket is there, and where.
+pub(super) async fn head(
+    door: &S3Door,
+    mut request: S3Request<dto::HeadBucketInput>,
+) -> S3Result<S3Response<dto::HeadBucketOutput>> {
+    let call = Call::take(&mut request)?;
+    let id = door.resolve_bucket(&call.caller, &request.input.bucket)?;
+    door.buckets.bucket(&id).await?;
+    let bucket_region = Some(door.region.clone());
+    Ok(S3Response::new(dto::HeadBucketOutput { bucket_region, ..dto::HeadBucketOutput::default() }))
+}
+
+/// A bucket's region.
+pub(super) async fn location(
+    door: &S3Door,
+    mut request: S3Request<dto::GetBucketLocationInput>,
+) -> S3Result<S3Response<dto::GetBucketLocationOutput>> {
+    let call = Call::take(&mut request)?;
+    let id = door.resolve_bucket(&call.caller, &request.input.bucket)?;
+    door.buckets.bucket(&id).await?;
+    let region = if door.region == CLASSIC_REGION { String::new() } else { door.region.clone() };
+    let location_constraint = Some(dto::BucketLocationConstraint::from(region));
+    Ok(S3Response::new(dto::GetBucketLocationOutput { location_constraint }))
+}
+
+/// No bucket is versioned.
+pub(super) async fn versioning(
+    door: &S3Door,
+    mut request: S3Request<dto::GetBucketVersioningInput>,
+) -> S3Result<S3Response<dto::GetBucketVersioningOutput>> {
+    let call = Call::take(&mut request)?;
+    let id = door.resolve_bucket(&call.caller, &request.input.bucket)?;
+    door.buckets.bucket(&id).await?;
+    Ok(S3Response::new(dto::GetBucketVersioningOutput::default()))
+}
+
+/// Deletes an empty bucket.
+pub(super) async fn delete(
+    door: &S3Door,
+    mut request: S3Request<dto::DeleteBucketInput>,
+) -> S3Result<S3Response<dto::DeleteBucketOutput>> {
+    let call = Call::take(&mut request)?;
+    let id = door.resolve_bucket(&call.caller, &request.input.bucket)?;
+    door.buckets.delete_bucket(&id, DeleteBucket::IfEmpty).await?;
+    Ok(S3Response::new(dto::DeleteBucketOutput {}))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bucket_names_keep_s3s_rules() {
+        for good in ["abc", "a.b-c1", "a--b", "1-2", &"x".repeat(63)] {
+            assert!(is_s3_bucket_name(good), "{good:?}");
+        }
+        for bad in [
+            "ab",
+            "Abc",
+            "a_bc",
+            "-abc",
+            "abc-",
+            "abc.",
+            "a..b",
+            "192.168.5.4",
+            "xn--abc",
+            "abc-s3alias",
+            "abc--ol-s3",
+            "süß",
+            &"x".repeat(64),
+        ] {
+            assert!(!is_s3_bucket_name(bad), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_bucket_is_created_in_this_region_or_not_at_all() {
+        let of = |region: &str| dto::CreateBucketConfiguration {
+            location_constraint: Some(dto::BucketLocationConstraint::from(region.to_owned())),
+            ..dto::CreateBucketConfiguration::default()
+        };
+        assert!(check_configuration(&of("eu-west-1"), "eu-west-1").is_ok());
+        let error = check_configuration(&of("eu-west-1"), "us-east-1").unwrap_err();
+        assert_eq!(error.code().as_str(), "IllegalLocationConstraintException");
+    }
+}

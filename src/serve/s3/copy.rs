@@ -1,0 +1,155 @@
+//! `CopyObject`, and where copies come from.
+
+use std::collections::BTreeMap;
+
+use s3s::dto;
+use s3s::{S3Request, S3Response, S3Result};
+
+use crate::auth::{Action, Credential};
+use crate::bucket::{Attributes, BucketError, BucketId, CopySource, Object, ObjectCopy};
+
+use super::asked::{Asked, AskedSource};
+use super::checksums::{asked_algorithm, set_checksums, type_of};
+use super::errors::{access_denied, invalid_argument, invalid_request, not_implemented};
+use super::gate::Call;
+use super::objects::etag;
+use super::{S3Door, attributes, object_key};
+
+/// A copy source that the caller may read.
+pub(super) struct Source {
+    /// What the request asks for.
+    asked: AskedSource,
+    /// Its bucket.
+    bucket: BucketId,
+}
+
+impl Source {
+    /// Resolves the source of a request.
+    pub(super) async fn resolve(
+        door: &S3Door,
+        caller: &Credential,
+        asked: Option<AskedSource>,
+    ) -> S3Result<Self> {
+        let asked = asked.ok_or_else(|| invalid_argument("Copy Source must be given"))?;
+        let bucket = door.resolve_bucket(caller, asked.bucket.as_str())?;
+        if !caller.allows(Action::ReadBucket, Some(&bucket)) {
+            return match door.buckets.bucket(&bucket).await {
+                Err(error @ BucketError::NoSuchBucket(_)) => Err(error.into()),
+                _ => Err(access_denied()),
+            };
+        }
+        Ok(Self { asked, bucket })
+    }
+
+    /// The source as it is now, if its conditions hold.
+    pub(super) async fn look(&self, door: &S3Door) -> S3Result<Object> {
+        let object = door.buckets.object(&self.bucket, &self.asked.key).await?;
+        self.asked.conditions.check_source(&object)?;
+        Ok(object)
+    }
+
+    /// The source, for the layers below; the conditions on its `ETag` go with it.
+    pub(super) fn into_copy_source(self) -> CopySource {
+        CopySource { bucket: self.bucket, key: self.asked.key, condition: self.asked.conditions.etag }
+    }
+}
+
+/// Whether a directive says REPLACE.
+fn replaces(directive: Option<&str>, name: &str) -> S3Result<bool> {
+    match directive {
+        None | Some("COPY") => Ok(false),
+        Some("REPLACE") => Ok(true),
+        Some(_) => Err(invalid_argument(format!("Unknown {name} directive."))),
+    }
+}
+
+/// What a copy says of itself where it does not say what its source does.
+struct Changes {
+    metadata: Option<Attributes>,
+    tags: Option<BTreeMap<String, String>>,
+    redirect: Option<String>,
+}
+
+impl Changes {
+    fn of(standard: Attributes, input: &mut dto::CopyObjectInput) -> S3Result<Self> {
+        let metadata = input.metadata_directive.as_ref().map(dto::MetadataDirective::as_str);
+        let tags = input.tagging_directive.as_ref().map(dto::TaggingDirective::as_str);
+        let tags = replaces(tags, "tagging")?.then(|| attributes::parse_tags(input.tagging.as_deref()));
+        let redirect = standard.website_redirect_location.clone();
+        let metadata = replaces(metadata, "metadata")?
+            .then(|| attributes::of_write(standard, input.metadata.take(), None));
+        Ok(Self { metadata: metadata.transpose()?, tags: tags.transpose()?, redirect })
+    }
+
+    fn is_none(&self) -> bool {
+        self.metadata.is_none() && self.tags.is_none() && self.redirect.is_none()
+    }
+
+    /// The copy's attributes; `None` if they are the source's.
+    fn apply(self, source: Attributes) -> Option<Attributes> {
+        if self.is_none() && source.website_redirect_location.is_none() {
+            return None;
+        }
+        let tags = self.tags.unwrap_or_else(|| source.tags.clone());
+        // A redirect is never copied. Source: S3 API reference, `CopyObject`.
+        let copied = Attributes { website_redirect_location: self.redirect, ..source };
+        Some(Attributes { tags, ..self.metadata.unwrap_or(copied) })
+    }
+}
+
+/// Copies an object.
+pub(super) async fn object(
+    door: &S3Door,
+    mut request: S3Request<dto::CopyObjectInput>,
+) -> S3Result<S3Response<dto::CopyObjectOutput>> {
+    let Call { caller, asked } = Call::take(&mut request)?;
+    let Asked { source, attributes: standard, conditions, .. } = asked;
+    let id = door.resolve_bucket(&caller, &request.input.bucket)?;
+    let key = object_key(&request.input.key)?;
+    let source = Source::resolve(door, &caller, source).await?;
+    let changes = Changes::of(standard, &mut request.input)?;
+    if source.bucket == id && source.asked.key == key && changes.is_none() {
+        return Err(invalid_request(
+            "This copy request is illegal because it is trying to copy an object to itself without changing the \
+             object's metadata, storage class, website redirect location or encryption attributes.",
+        ));
+    }
+    let present = source.look(door).await?;
+    if let Some(algorithm) = asked_algorithm(&request.headers)?
+        && !present.checksums.iter().any(|checksum| checksum.algorithm == algorithm)
+    {
+        // A copy moves no bytes, so there is nothing to take another checksum over.
+        return Err(not_implemented(
+            "The header x-amz-checksum-algorithm, with another than the source has,",
+        ));
+    }
+    let copy = ObjectCopy {
+        source: source.into_copy_source(),
+        key,
+        attributes: changes.apply(present.attributes),
+        condition: conditions.etag,
+    };
+    let object = door.buckets.copy(&id, copy).await?;
+    let mut result = dto::CopyObjectResult {
+        e_tag: Some(etag(&object)),
+        last_modified: Some(std::time::SystemTime::from(object.modified_at).into()),
+        checksum_type: type_of(&object.checksums),
+        ..dto::CopyObjectResult::default()
+    };
+    set_checksums!(result, &object.checksums, object.parts.len());
+    let copy_object_result = Some(result);
+    Ok(S3Response::new(dto::CopyObjectOutput { copy_object_result, ..dto::CopyObjectOutput::default() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directives_are_copy_or_replace() {
+        assert!(matches!(replaces(None, "metadata"), Ok(false)));
+        assert!(matches!(replaces(Some("COPY"), "metadata"), Ok(false)));
+        assert!(matches!(replaces(Some("REPLACE"), "metadata"), Ok(true)));
+        assert_eq!(replaces(Some("replace"), "metadata").unwrap_err().code().as_str(), "InvalidArgument");
+    }
+}

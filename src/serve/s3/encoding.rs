@@ -1,0 +1,113 @@
+//! The texts that S3 wraps names in: percent-encoding, and continuation tokens.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::bucket::After;
+
+/// Percent-encodes a name for a listing with `encoding-type=url`: everything but unreserved characters and `/`.
+///
+/// AWS writes a space as `+` there; `%20` is read alike by decoders that know `+` and by those that do not.
+pub(super) fn encode_url(name: &str) -> String {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    let mut text = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~' | b'/') {
+            text.push(char::from(byte));
+        } else {
+            text.push('%');
+            text.push(char::from(HEX[usize::from(byte >> 4)]));
+            text.push(char::from(HEX[usize::from(byte & 15)]));
+        }
+    }
+    text
+}
+
+/// Undoes percent-encoding; a `%` without two hexadecimal digits stands for itself. `None` if it is not UTF-8.
+pub(super) fn decode_url(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, tail)) = rest.split_first() {
+        let escaped = (first == b'%').then(|| tail.get(..2)).flatten();
+        if let Some(byte) = escaped.and_then(|pair| hex::decode(pair).ok()) {
+            bytes.extend(byte);
+            rest = &tail[2..];
+        } else {
+            bytes.push(first);
+            rest = tail;
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+/// The pairs of a query, decoded; `+` is a space. Pairs that are not UTF-8 are left out (s3s refuses them).
+pub(super) fn query_pairs(query: Option<&str>) -> Vec<(String, String)> {
+    let pairs = query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
+    pairs
+        .filter_map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let decode = |text: &str| decode_url(&text.replace('+', " "));
+            Some((decode(name)?, decode(value)?))
+        })
+        .collect()
+}
+
+/// Writes where a listing goes on as an opaque token: base64url of a tag and the name.
+pub(super) fn encode_token(after: &After) -> String {
+    let (tag, name) = match after {
+        After::Key(key) => ('k', key),
+        After::Prefix(prefix) => ('p', prefix),
+    };
+    URL_SAFE_NO_PAD.encode(format!("{tag}{name}"))
+}
+
+/// Reads a token back; `None` if it is none of ours.
+pub(super) fn decode_token(token: &str) -> Option<After> {
+    let text = String::from_utf8(URL_SAFE_NO_PAD.decode(token).ok()?).ok()?;
+    match text.split_at_checked(1)? {
+        ("k", key) => Some(After::Key(key.to_owned())),
+        ("p", prefix) => Some(After::Prefix(prefix.to_owned())),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_encoded_as_listings_want_them() {
+        assert_eq!(encode_url("foo+1/b a~r/ü"), "foo%2B1/b%20a~r/%C3%BC");
+    }
+
+    #[test]
+    fn decoding_undoes_encoding() {
+        for name in ["", "a b", "100%", "ключ/+?&=\u{1}", "%zz", "a%2"] {
+            assert_eq!(decode_url(&encode_url(name)).as_deref(), Some(name));
+        }
+        assert_eq!(decode_url("100%zz%").as_deref(), Some("100%zz%"));
+        assert_eq!(decode_url("%ff"), None);
+    }
+
+    #[test]
+    fn query_pairs_are_decoded() {
+        let expected = vec![("a b".to_owned(), "c&".to_owned()), ("uploads".to_owned(), String::new())];
+        assert_eq!(query_pairs(Some("a+b=c%26&&uploads")), expected);
+        assert!(query_pairs(None).is_empty());
+    }
+
+    #[test]
+    fn tokens_come_back_as_they_went() {
+        for after in [After::Key("a/ü".to_owned()), After::Prefix("p/".to_owned()), After::Key(String::new())]
+        {
+            assert_eq!(decode_token(&encode_token(&after)), Some(after));
+        }
+    }
+
+    #[test]
+    fn what_is_no_token_of_ours_is_refused() {
+        for bad in ["", "!", "a", &URL_SAFE_NO_PAD.encode("xkey"), &URL_SAFE_NO_PAD.encode([b'k', 0xff])] {
+            assert_eq!(decode_token(bad), None, "{bad:?}");
+        }
+    }
+}

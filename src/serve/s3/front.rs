@@ -1,0 +1,191 @@
+//! The first and last stop of every request: its id, the checks before authentication, and the answer's dress.
+
+use std::sync::Arc;
+
+use axum::body::Body as AxumBody;
+use axum::extract::{Request, State};
+use axum::http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, SERVER};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use axum::response::Response;
+use futures::TryStreamExt as _;
+use http_body::{Body as _, Frame};
+use http_body_util::{BodyExt as _, StreamBody};
+use s3s::service::S3Service;
+use s3s::{Body, HttpResponse, S3Error};
+use tracing::Instrument as _;
+
+use super::chunked::CheckedChunks;
+use super::encoding::decode_url;
+use super::{S3Door, gate, preauth};
+use crate::serve::RequestId;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
+const BUCKET_REGION: HeaderName = HeaderName::from_static("x-amz-bucket-region");
+
+/// The door and the first of its two s3s services.
+pub(super) struct Front {
+    door: Arc<S3Door>,
+    authenticate: S3Service,
+}
+
+/// The status of a successful answer, where s3s would send 200.
+#[derive(Clone, Copy)]
+pub(super) struct OverrideStatus(pub(super) StatusCode);
+
+impl Front {
+    /// Puts the rooms together.
+    pub(super) fn new(door: Arc<S3Door>) -> Self {
+        let authenticate = gate::authenticating_service(&door);
+        Self { door, authenticate }
+    }
+
+    async fn answer(&self, request: Request) -> HttpResponse {
+        if let Err(error) =
+            preauth::check(request.method(), request.uri(), request.headers(), &self.door.region)
+        {
+            return error_response(error);
+        }
+        match self.authenticate.call(into_s3s(request)).await {
+            Ok(response) => response,
+            Err(error) => {
+                // Only an answer that cannot be written as headers or XML ends here.
+                let error = s3s::StdError::from(error);
+                tracing::error!(%error, "an answer could not be written");
+                error_response(s3s::s3_error!(InternalError))
+            }
+        }
+    }
+}
+
+/// Serves one request.
+pub(super) async fn handle(State(front): State<Arc<Front>>, request: Request) -> Response {
+    // The listener gives every request its id; one that came without a listener is a test's.
+    let id = request.extensions().get::<RequestId>().cloned();
+    let id =
+        id.map_or_else(|| hex::encode_upper(front.door.clock.random::<8>()), |id| id.as_str().to_owned());
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let close = must_close(&request);
+    let span = tracing::info_span!("s3", request_id = %id, %method, path = uri.path());
+    async {
+        let response = front.answer(request).await;
+        let mut response = dress(response, &id, &method, &uri).await;
+        if close {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        tracing::debug!(status = response.status().as_u16(), "answered");
+        response
+    }
+    .instrument(span)
+    .await
+}
+
+/// Whether the connection must not be used again: hyper sends no `100 Continue` for an empty body, and botocore, which
+/// asks for one with every file, misreads the answer behind the next one on a connection where it once did not come.
+fn must_close(request: &Request) -> bool {
+    request.headers().contains_key(EXPECT) && request.body().is_end_stream()
+}
+
+/// Hands the body to s3s, through the framing check if it is `aws-chunked`.
+fn into_s3s(mut request: Request) -> s3s::HttpRequest {
+    // An empty Authorization header is none; s3s calls it malformed.
+    if request.headers().get("authorization").is_some_and(HeaderValue::is_empty) {
+        request.headers_mut().remove("authorization");
+    }
+    let payload = request.headers().get("x-amz-content-sha256").map(HeaderValue::as_bytes);
+    let streaming = payload.is_some_and(|value| value.starts_with(b"STREAMING-"));
+    let signed = !payload.is_some_and(|value| value.starts_with(b"STREAMING-UNSIGNED-"));
+    request.map(|body| {
+        if streaming {
+            Body::http_body_unsync(StreamBody::new(CheckedChunks::new(body, signed).map_ok(Frame::data)))
+        } else {
+            Body::http_body_unsync(body)
+        }
+    })
+}
+
+/// Writes an error as s3s does.
+fn error_response(error: S3Error) -> HttpResponse {
+    error.to_http_response().unwrap_or_else(|_| {
+        let mut response = HttpResponse::new(Body::empty());
+        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        response
+    })
+}
+
+/// Gives the answer what every answer has, and completes errors.
+async fn dress(response: HttpResponse, id: &str, method: &Method, uri: &Uri) -> Response {
+    let (mut parts, mut body) = response.into_parts();
+    if let Some(OverrideStatus(status)) = parts.extensions.remove() {
+        parts.status = status;
+    }
+    let failed = parts.status.is_client_error() || parts.status.is_server_error();
+    if parts.status == StatusCode::NOT_MODIFIED || (failed && method == Method::HEAD) {
+        body = Body::empty();
+        parts.headers.remove(CONTENT_LENGTH);
+        parts.headers.remove(CONTENT_TYPE);
+    } else if failed {
+        body = complete_error(body, id, uri, &parts.headers).await;
+    }
+    parts.headers.insert(SERVER, HeaderValue::from_static("xetgate"));
+    if let Ok(id) = HeaderValue::from_str(id) {
+        parts.headers.insert(REQUEST_ID, id);
+    }
+    Response::from_parts(parts, AxumBody::new(body))
+}
+
+/// Adds to an error's XML what s3s leaves out: a message if there is none, `Region`, `Resource`, `RequestId`.
+async fn complete_error(body: Body, id: &str, uri: &Uri, headers: &HeaderMap) -> Body {
+    // An error's body is a short text in memory, so this neither waits nor fails.
+    let Ok(collected) = body.collect().await else {
+        return Body::empty();
+    };
+    let xml = String::from_utf8_lossy(&collected.to_bytes()).into_owned();
+    let Some((head, _)) = xml.rsplit_once("</Error>") else {
+        return Body::from(xml);
+    };
+    let message = if head.contains("<Message>") { "" } else { "<Message>The request was refused.</Message>" };
+    let region = headers.get(BUCKET_REGION).and_then(|value| value.to_str().ok());
+    let region = region.map(|region| format!("<Region>{}</Region>", escape(region))).unwrap_or_default();
+    let resource = escape(&resource(uri));
+    Body::from(format!(
+        "{head}{message}{region}<Resource>{resource}</Resource><RequestId>{id}</RequestId></Error>"
+    ))
+}
+
+/// What the request was for: the decoded path, or the path itself where XML cannot carry what it decodes to.
+fn resource(uri: &Uri) -> String {
+    let decoded = decode_url(uri.path()).filter(|path| !path.contains(char::is_control));
+    decoded.unwrap_or_else(|| uri.path().to_owned())
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_error_names_its_resource_and_request() {
+        let response = error_response(s3s::s3_error!(NoSuchKey, "gone"));
+        let uri = Uri::from_static("/b/k%20&x?acl");
+        let dressed = dress(response, "0A", &Method::GET, &uri).await;
+        assert_eq!(dressed.status(), StatusCode::NOT_FOUND);
+        assert_eq!(dressed.headers()[REQUEST_ID], "0A");
+        let body = dressed.into_body().collect().await.unwrap().to_bytes();
+        let xml = String::from_utf8(body.to_vec()).unwrap();
+        assert!(xml.ends_with(
+            "<Code>NoSuchKey</Code><Message>gone</Message><Resource>/b/k &amp;x</Resource>\
+             <RequestId>0A</RequestId></Error>"
+        ));
+    }
+
+    #[tokio::test]
+    async fn an_error_to_head_has_no_body() {
+        let response = error_response(s3s::s3_error!(NoSuchKey));
+        let dressed = dress(response, "0A", &Method::HEAD, &Uri::from_static("/b/k")).await;
+        assert!(dressed.headers().get(CONTENT_TYPE).is_none());
+        assert!(dressed.into_body().collect().await.unwrap().to_bytes().is_empty());
+    }
+}

@@ -1,0 +1,244 @@
+//! Between authentication and routing: who calls, and what of the request s3s may see.
+//!
+//! Two s3s services stand behind each other because 0.14.1 offers no place to look at a request between checking its
+//! signature and parsing it. The first has a single custom route, the [`Gate`]; the second has no authentication of
+//! its own and knows the caller from the [`Call`] that the gate attaches.
+
+use std::sync::Arc;
+
+use axum::http::header::AUTHORIZATION;
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Limited};
+use s3s::auth::{S3Auth, SecretKey};
+use s3s::config::{S3Config, StaticConfigProvider};
+use s3s::route::S3Route;
+use s3s::service::{S3Service, S3ServiceBuilder};
+use s3s::validation::NameValidation;
+use s3s::{Body, S3Error, S3Request, S3Response, S3Result, StdError, TrailingHeaders, s3_error};
+
+use crate::auth::Credential;
+use crate::bucket::BucketName;
+
+use super::access::Access;
+use super::asked::Asked;
+use super::encoding::decode_url;
+use super::errors::{access_denied, from_stream};
+use super::ops::Operations;
+use super::{S3Door, checksums, refuse};
+
+/// Largest XML body. 1,000 keys of 1,024 bytes fit, and 10,000 parts with `ETag` and checksum.
+const XML_BODY_BYTES_MAX: usize = 2 << 20;
+
+/// Who calls, and what they ask for beside what s3s reads.
+#[derive(Clone)]
+pub(super) struct Call {
+    /// Whose signature it was.
+    pub(super) caller: Arc<Credential>,
+    /// The rest.
+    pub(super) asked: Asked,
+}
+
+impl Call {
+    /// Takes the call that the gate attached.
+    pub(super) fn take<T>(request: &mut S3Request<T>) -> S3Result<Self> {
+        request.extensions.remove().ok_or_else(access_denied)
+    }
+}
+
+/// The first service: checks signatures and goes through the gate.
+pub(super) fn authenticating_service(door: &Arc<S3Door>) -> S3Service {
+    let mut routing = S3ServiceBuilder::new(Operations(Arc::clone(door)));
+    routing.set_auth(NoKeys);
+    routing.set_access(Access(Arc::clone(door)));
+    routing.set_validation(AnyBucketName);
+    routing.set_config(config());
+    let gate = Gate { door: Arc::clone(door), routing: routing.build() };
+
+    let mut builder = S3ServiceBuilder::new(Nothing);
+    builder.set_auth(Keys(Arc::clone(door)));
+    builder.set_route(gate);
+    builder.set_validation(AnyBucketName);
+    builder.set_config(config());
+    builder.build()
+}
+
+fn config() -> Arc<StaticConfigProvider> {
+    let mut config = S3Config::default();
+    config.xml_max_body_size = XML_BODY_BYTES_MAX;
+    Arc::new(StaticConfigProvider::new(Arc::new(config)))
+}
+
+/// Behind the first service there is only the gate.
+struct Nothing;
+
+impl s3s::S3 for Nothing {}
+
+/// The secrets of the directory.
+struct Keys(Arc<S3Door>);
+
+#[async_trait::async_trait]
+impl S3Auth for Keys {
+    async fn get_secret_key(&self, access_key: &str) -> S3Result<SecretKey> {
+        let credential = self.0.directory.credential(access_key).ok_or_else(unknown_key)?;
+        Ok(SecretKey::from(credential.secret_access_key.expose()))
+    }
+}
+
+fn unknown_key() -> S3Error {
+    s3_error!(InvalidAccessKeyId, "The AWS Access Key Id you provided does not exist in our records.")
+}
+
+/// The second service sees no signatures; that it has an authentication at all makes it ask [`Access`].
+struct NoKeys;
+
+#[async_trait::async_trait]
+impl S3Auth for NoKeys {
+    async fn get_secret_key(&self, _: &str) -> S3Result<SecretKey> {
+        Err(access_denied())
+    }
+}
+
+/// Buckets made on the Hub are addressed by the names they have; creation checks S3's own rules.
+struct AnyBucketName;
+
+impl NameValidation for AnyBucketName {
+    fn validate_bucket_name(&self, name: &str) -> bool {
+        BucketName::new(name).is_ok()
+    }
+}
+
+struct Gate {
+    door: Arc<S3Door>,
+    routing: S3Service,
+}
+
+#[async_trait::async_trait]
+impl S3Route for Gate {
+    fn is_match(&self, _: &Method, _: &Uri, _: &HeaderMap, _: &mut Extensions) -> bool {
+        true
+    }
+
+    async fn check_access(&self, request: &mut S3Request<Body>) -> S3Result<()> {
+        request.credentials.as_ref().map(|_| ()).ok_or_else(access_denied)
+    }
+
+    async fn call(&self, request: S3Request<Body>) -> S3Result<S3Response<Body>> {
+        let request = self.admit(request).await?;
+        let response = self.routing.call(request).await.map_err(|error| {
+            let error = StdError::from(error);
+            tracing::error!(%error, "an answer could not be written");
+            s3_error!(InternalError, "We encountered an internal error. Please try again.")
+        })?;
+        let (parts, body) = response.into_parts();
+        let mut response = S3Response::with_status(body, parts.status);
+        response.headers = parts.headers;
+        response.extensions = parts.extensions;
+        Ok(response)
+    }
+}
+
+impl Gate {
+    /// Makes the request that the second service reads.
+    async fn admit(&self, request: S3Request<Body>) -> S3Result<Request<Body>> {
+        let S3Request { input: mut body, method, uri, mut headers, trailing_headers, credentials, .. } =
+            request;
+        let credentials = credentials.ok_or_else(access_denied)?;
+        let caller = self.door.directory.credential(&credentials.access_key).ok_or_else(unknown_key)?;
+        headers.remove(AUTHORIZATION);
+        let uri = take_signed_query(&uri, &mut headers)?;
+        refuse::check_headers(&headers, &caller.account)?;
+        if carries_xml(&method, &uri) {
+            body = Body::from(read_xml(&headers, trailing_headers.clone(), body).await?);
+        }
+        let asked = Asked { trailers: trailing_headers, ..Asked::take(&mut headers)? };
+        let mut request = Request::new(body);
+        *request.method_mut() = method;
+        *request.uri_mut() = uri;
+        *request.headers_mut() = headers;
+        request.extensions_mut().insert(Call { caller, asked });
+        Ok(request)
+    }
+}
+
+/// Takes the parameters out that sign a presigned URL. Other `x-amz-` parameters are headers that the signer has
+/// moved into the URL: they become headers again.
+fn take_signed_query(uri: &Uri, headers: &mut HeaderMap) -> S3Result<Uri> {
+    const SIGNING: [&str; 7] = [
+        "x-amz-algorithm",
+        "x-amz-credential",
+        "x-amz-date",
+        "x-amz-expires",
+        "x-amz-signedheaders",
+        "x-amz-signature",
+        "x-amz-content-sha256",
+    ];
+    let malformed = || s3_error!(InvalidURI, "Couldn't parse the specified URI.");
+    let mut kept = Vec::new();
+    for pair in uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let name = decode_url(name).ok_or_else(malformed)?.to_ascii_lowercase();
+        if !name.starts_with("x-amz-") {
+            kept.push(pair);
+        } else if !SIGNING.contains(&name.as_str()) {
+            let name = HeaderName::try_from(name).map_err(|_| malformed())?;
+            let value = decode_url(&value.replace('+', " ")).ok_or_else(malformed)?;
+            let value = HeaderValue::try_from(value).map_err(|_| malformed())?;
+            headers.entry(name).or_insert(value);
+        }
+    }
+    let path = uri.path();
+    let text = if kept.is_empty() { path.to_owned() } else { format!("{path}?{}", kept.join("&")) };
+    text.parse().map_err(|_| malformed())
+}
+
+/// Whether an operation's body is XML, which is read whole: every POST, and a PUT on a bucket.
+fn carries_xml(method: &Method, uri: &Uri) -> bool {
+    *method == Method::POST || (*method == Method::PUT && bucket_only(uri.path()))
+}
+
+/// Whether a path names a bucket and no key.
+fn bucket_only(path: &str) -> bool {
+    let path = path.strip_prefix('/').unwrap_or(path);
+    path.split_once('/').is_none_or(|(_, key)| key.is_empty())
+}
+
+/// Reads an XML body and checks the digests that come with it. s3s would read it too, but answers 500 to a body that
+/// is not what was signed.
+async fn read_xml(headers: &HeaderMap, trailers: Option<TrailingHeaders>, body: Body) -> S3Result<Bytes> {
+    let declared = checksums::declared(headers, trailers, None)?;
+    let collected =
+        Limited::new(body, XML_BODY_BYTES_MAX).collect().await.map_err(|error| from_stream(&error))?;
+    let body = collected.to_bytes();
+    checksums::check_in_memory(declared, &body)?;
+    Ok(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_that_were_headers_are_headers_again() {
+        let uri =
+            "/b/k?X-Amz-Signature=00&x-amz-meta-a=b%20c&versionId=null&X-Amz-Acl=public-read&x-id=GetObject";
+        let mut headers = HeaderMap::new();
+        let uri = take_signed_query(&uri.parse().unwrap(), &mut headers).unwrap();
+        assert_eq!(uri, "/b/k?versionId=null&x-id=GetObject");
+        assert_eq!(headers["x-amz-meta-a"], "b c");
+        assert_eq!(headers["x-amz-acl"], "public-read");
+        assert_eq!(headers.len(), 2);
+    }
+
+    #[test]
+    fn only_xml_is_read_whole() {
+        let xml = |method, uri: &'static str| carries_xml(&method, &Uri::from_static(uri));
+        assert!(xml(Method::POST, "/b?delete"));
+        assert!(xml(Method::POST, "/b/k?uploadId=1"));
+        assert!(xml(Method::PUT, "/b"));
+        assert!(xml(Method::PUT, "/b/"));
+        assert!(!xml(Method::PUT, "/b/k"));
+        assert!(!xml(Method::PUT, "/b//"));
+        assert!(!xml(Method::PUT, "/b/k/"));
+    }
+}

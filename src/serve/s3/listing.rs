@@ -1,0 +1,208 @@
+//! `ListObjects` in both versions, and what listings have in common.
+
+use s3s::dto;
+use s3s::{S3Request, S3Response, S3Result};
+
+use crate::bucket::{After, BucketId, ListPage, ListQuery, Object, ObjectKey};
+
+use super::S3Door;
+use super::buckets::owner;
+use super::checksums::{algorithm_to_s3, type_of};
+use super::encoding::{decode_token, encode_token, encode_url};
+use super::errors::invalid_argument;
+use super::gate::Call;
+use super::objects::etag;
+
+/// Most keys on a page, and how many there are if the client does not say. Source: S3 API reference.
+const KEYS_MAX: i32 = 1000;
+
+/// The size of a page, from `max-keys` and its siblings.
+pub(super) fn page_size(asked: Option<i32>, name: &str) -> S3Result<i32> {
+    match asked {
+        None => Ok(KEYS_MAX),
+        Some(asked) if asked < 0 => {
+            Err(invalid_argument(format!("Argument {name} must be an integer between 0 and 2147483647")))
+        }
+        Some(asked) => Ok(asked.min(KEYS_MAX)),
+    }
+}
+
+/// How names are written in a listing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Names {
+    url: bool,
+}
+
+impl Names {
+    /// As `encoding-type` asks.
+    pub(super) fn new(encoding: Option<&dto::EncodingType>) -> S3Result<Self> {
+        match encoding.map(dto::EncodingType::as_str) {
+            None => Ok(Self { url: false }),
+            Some(dto::EncodingType::URL) => Ok(Self { url: true }),
+            Some(_) => Err(invalid_argument("Invalid Encoding Method specified in Request")),
+        }
+    }
+
+    /// A name as the listing shows it.
+    pub(super) fn write(self, name: &str) -> String {
+        if self.url { encode_url(name) } else { name.to_owned() }
+    }
+
+    /// Common prefixes as the listing shows them.
+    pub(super) fn prefixes(self, prefixes: &[String]) -> dto::CommonPrefixList {
+        prefixes.iter().map(|prefix| dto::CommonPrefix { prefix: Some(self.write(prefix)) }).collect()
+    }
+}
+
+/// An empty delimiter is none.
+pub(super) fn non_empty(text: Option<String>) -> Option<String> {
+    text.filter(|text| !text.is_empty())
+}
+
+/// Where a listing goes on behind a name that a client gives: behind all of a common prefix, if it is one.
+pub(super) fn after_name(prefix: &str, delimiter: Option<&str>, name: String) -> After {
+    let rest = name.strip_prefix(prefix).zip(delimiter);
+    let is_common_prefix = rest.is_some_and(|(rest, delimiter)| {
+        rest.find(delimiter).is_some_and(|at| at + delimiter.len() == rest.len())
+    });
+    if is_common_prefix { After::Prefix(name) } else { After::Key(name) }
+}
+
+/// The name that stands for where a listing goes on.
+pub(super) fn name_of(after: &After) -> &str {
+    match after {
+        After::Key(name) | After::Prefix(name) => name,
+    }
+}
+
+/// Reads a page; one of no keys is answered here, as the layers below know no such page.
+pub(super) async fn page(door: &S3Door, id: &BucketId, query: &ListQuery) -> S3Result<ListPage> {
+    if query.limit == 0 {
+        door.buckets.bucket(id).await?;
+        return Ok(ListPage::default());
+    }
+    Ok(door.buckets.list(id, query).await?)
+}
+
+fn contents(objects: &[(ObjectKey, Object)], names: Names, owner: Option<&dto::Owner>) -> dto::ObjectList {
+    let entry = |(key, object): &(ObjectKey, Object)| dto::Object {
+        checksum_algorithm: algorithms(object),
+        checksum_type: type_of(&object.checksums),
+        e_tag: Some(etag(object)),
+        key: Some(names.write(key.as_str())),
+        last_modified: Some(std::time::SystemTime::from(object.modified_at).into()),
+        owner: owner.cloned(),
+        size: i64::try_from(object.size).ok(),
+        storage_class: Some(dto::ObjectStorageClass::from_static(dto::ObjectStorageClass::STANDARD)),
+        restore_status: None,
+    };
+    objects.iter().map(entry).collect()
+}
+
+/// The algorithms of an object's checksums.
+pub(super) fn algorithms(object: &Object) -> Option<dto::ChecksumAlgorithmList> {
+    let algorithms = object.checksums.iter().map(|checksum| algorithm_to_s3(checksum.algorithm));
+    (!object.checksums.is_empty()).then(|| algorithms.collect())
+}
+
+/// `ListObjects`, the first version: pages begin at a marker, which is a name.
+pub(super) async fn list_v1(
+    door: &S3Door,
+    mut request: S3Request<dto::ListObjectsInput>,
+) -> S3Result<S3Response<dto::ListObjectsOutput>> {
+    let Call { caller, .. } = Call::take(&mut request)?;
+    let input = request.input;
+    let id = door.resolve_bucket(&caller, &input.bucket)?;
+    let names = Names::new(input.encoding_type.as_ref())?;
+    let max_keys = page_size(input.max_keys, "max-keys")?;
+    let prefix = input.prefix.unwrap_or_default();
+    let delimiter = non_empty(input.delimiter);
+    let marker = input.marker.unwrap_or_default();
+    let after = non_empty(Some(marker.clone())).map(|name| after_name(&prefix, delimiter.as_deref(), name));
+    let limit = usize::try_from(max_keys).unwrap_or_default();
+    let query = ListQuery { prefix, delimiter, after, limit };
+    let page = page(door, &id, &query).await?;
+    // AWS tells the next marker only with a delimiter; without one it is the last key, which the client has.
+    let next = page.next.as_ref().filter(|_| query.delimiter.is_some());
+    Ok(S3Response::new(dto::ListObjectsOutput {
+        name: Some(input.bucket),
+        prefix: Some(names.write(&query.prefix)),
+        marker: Some(names.write(&marker)),
+        max_keys: Some(max_keys),
+        is_truncated: Some(page.next.is_some()),
+        contents: Some(contents(&page.objects, names, Some(&owner(&caller)))),
+        common_prefixes: Some(names.prefixes(&page.common_prefixes)),
+        delimiter: query.delimiter.as_deref().map(|delimiter| names.write(delimiter)),
+        next_marker: next.map(|after| names.write(name_of(after))),
+        encoding_type: input.encoding_type,
+        request_charged: None,
+    }))
+}
+
+/// `ListObjects`, the second version: pages begin at an opaque token.
+pub(super) async fn list_v2(
+    door: &S3Door,
+    mut request: S3Request<dto::ListObjectsV2Input>,
+) -> S3Result<S3Response<dto::ListObjectsV2Output>> {
+    let Call { caller, .. } = Call::take(&mut request)?;
+    let input = request.input;
+    let id = door.resolve_bucket(&caller, &input.bucket)?;
+    let names = Names::new(input.encoding_type.as_ref())?;
+    let max_keys = page_size(input.max_keys, "max-keys")?;
+    let prefix = input.prefix.unwrap_or_default();
+    let delimiter = non_empty(input.delimiter);
+    let after = match (&input.continuation_token, &input.start_after) {
+        (Some(token), _) => {
+            let after = decode_token(token);
+            Some(after.ok_or_else(|| invalid_argument("The continuation token provided is incorrect"))?)
+        }
+        (None, Some(name)) if !name.is_empty() => {
+            Some(after_name(&prefix, delimiter.as_deref(), name.clone()))
+        }
+        _ => None,
+    };
+    let limit = usize::try_from(max_keys).unwrap_or_default();
+    let query = ListQuery { prefix, delimiter, after, limit };
+    let page = page(door, &id, &query).await?;
+    let owner = owner(&caller);
+    let owner = input.fetch_owner.unwrap_or(false).then_some(&owner);
+    Ok(S3Response::new(dto::ListObjectsV2Output {
+        name: Some(input.bucket),
+        prefix: Some(names.write(&query.prefix)),
+        max_keys: Some(max_keys),
+        key_count: i32::try_from(page.objects.len() + page.common_prefixes.len()).ok(),
+        continuation_token: input.continuation_token,
+        is_truncated: Some(page.next.is_some()),
+        next_continuation_token: page.next.as_ref().map(encode_token),
+        contents: Some(contents(&page.objects, names, owner)),
+        common_prefixes: Some(names.prefixes(&page.common_prefixes)),
+        delimiter: query.delimiter.as_deref().map(|delimiter| names.write(delimiter)),
+        encoding_type: input.encoding_type,
+        start_after: input.start_after.map(|name| names.write(&name)),
+        request_charged: None,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_marker_that_is_a_common_prefix_skips_all_of_it() {
+        let after = |prefix, delimiter, name: &str| after_name(prefix, delimiter, name.to_owned());
+        assert_eq!(after("", Some("/"), "a/"), After::Prefix("a/".to_owned()));
+        assert_eq!(after("a/", Some("/"), "a/b/"), After::Prefix("a/b/".to_owned()));
+        assert_eq!(after("", Some("/"), "a/b/"), After::Key("a/b/".to_owned()));
+        assert_eq!(after("a/", Some("/"), "a/"), After::Key("a/".to_owned()));
+        assert_eq!(after("b", Some("/"), "a/"), After::Key("a/".to_owned()));
+        assert_eq!(after("", None, "a/"), After::Key("a/".to_owned()));
+    }
+
+    #[test]
+    fn a_page_has_at_most_1000_keys() {
+        assert_eq!(page_size(None, "max-keys").unwrap(), 1000);
+        assert_eq!(page_size(Some(0), "max-keys").unwrap(), 0);
+        assert_eq!(page_size(Some(5000), "max-keys").unwrap(), 1000);
+        assert!(page_size(Some(-1), "max-keys").is_err());
+    }
+}

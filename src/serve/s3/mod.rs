@@ -1,0 +1,82 @@
+//! The S3 door: S3's API over [`BucketApi`], on s3s mounted in axum.
+//!
+//! A request passes four rooms, each of which knows only its own:
+//! 1. [`front`] gives it an id, refuses what s3s would wrongly accept ([`preauth`]), and dresses the answer
+//!    (`x-amz-request-id`, `Resource` in errors, no body on HEAD).
+//! 2. An s3s service that does nothing but authenticate hands it to [`gate`], which knows the caller, refuses
+//!    headers that ask for what is not done here ([`refuse`]), and takes out what s3s would refuse for its form
+//!    although S3 ignores it ([`asked`]).
+//! 3. A second s3s service routes it and asks [`access`] for permission.
+//! 4. [`ops`] delegates to the operations: [`buckets`], [`objects`], [`copy`], [`listing`], [`multipart`].
+
+use std::sync::Arc;
+
+use s3s::{S3Error, S3ErrorCode, S3Result};
+
+use crate::auth::{Credential, Directory};
+use crate::bucket::{BucketApi, BucketId, BucketName, ObjectKey};
+use crate::store::ambient::Ambient;
+
+mod access;
+mod asked;
+mod attributes;
+mod buckets;
+mod checksums;
+mod chunked;
+mod conditions;
+mod copy;
+mod encoding;
+mod errors;
+mod front;
+mod gate;
+mod listing;
+mod multipart;
+mod objects;
+mod ops;
+mod parts;
+mod preauth;
+mod ranges;
+mod refuse;
+#[cfg(test)]
+mod tests;
+mod upload;
+mod versions;
+
+/// What the door opens to.
+pub struct S3Door {
+    /// The buckets.
+    pub buckets: Arc<dyn BucketApi>,
+    /// Who may come in.
+    pub directory: Arc<Directory>,
+    /// For request ids.
+    pub clock: Ambient,
+    /// The region that requests must be signed for.
+    pub region: String,
+}
+
+/// Everything on the S3 listener: the caller mounts it at the root and adds nothing beside it.
+pub fn router(door: S3Door) -> axum::Router {
+    let front = front::Front::new(Arc::new(door));
+    axum::Router::new().fallback(front::handle).with_state(Arc::new(front))
+}
+
+impl S3Door {
+    /// Which bucket a caller means by a name in the path: the one of that name in its own account.
+    ///
+    /// The only place that knows how requests address buckets.
+    #[expect(clippy::unused_self, reason = "other ways of addressing are the door's configuration")]
+    fn resolve_bucket(&self, caller: &Credential, name: &str) -> S3Result<BucketId> {
+        let name = BucketName::new(name).map_err(|_| {
+            S3Error::with_message(S3ErrorCode::InvalidBucketName, "The specified bucket is not valid.")
+        })?;
+        Ok(BucketId { namespace: caller.account.clone(), name })
+    }
+}
+
+/// Takes a key from a path or a body.
+fn object_key(key: &str) -> S3Result<ObjectKey> {
+    ObjectKey::new(key).map_err(|error| match key.len() {
+        0 => errors::invalid_argument("The object key must not be empty."),
+        _ => S3Error::with_source(S3ErrorCode::KeyTooLongError, Box::new(error)),
+    })
+}

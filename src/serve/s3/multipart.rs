@@ -1,0 +1,330 @@
+//! Multipart uploads: begin, complete, abort, list.
+
+use s3s::dto;
+use s3s::{S3Request, S3Response, S3Result, s3_error};
+
+use crate::bucket::limits::PARTS_MAX;
+use crate::bucket::{
+    BucketError, BucketId, ChecksumAlgorithm, CompletedPart, ListUploads, NewUpload, Object, Part,
+};
+use crate::bucket::{Upload, UploadId, UploadPage, UploadRef};
+
+use super::S3Door;
+use super::buckets::owner;
+use super::checksums::{self, set_checksums, type_of};
+use super::encoding::encode_url;
+use super::errors::{invalid_argument, invalid_request, malformed_xml, no_such_upload};
+use super::gate::Call;
+use super::listing::{Names, non_empty, page_size};
+use super::objects::etag;
+use super::{attributes, object_key};
+
+/// Parts read at once when a completion is checked.
+const PARTS_PAGE: usize = 1000;
+
+/// Reads how a request names an upload.
+pub(super) fn upload_ref(key: &str, id: &str) -> S3Result<UploadRef> {
+    let id = UploadId::parse(id).ok_or_else(no_such_upload)?;
+    Ok(UploadRef { key: object_key(key)?, id })
+}
+
+/// Reads a part number.
+pub(super) fn part_number(number: i32) -> S3Result<u16> {
+    let valid = u16::try_from(number).ok().filter(|number| (1..=PARTS_MAX).contains(number));
+    valid.ok_or_else(|| invalid_argument("Part number must be an integer between 1 and 10000, inclusive"))
+}
+
+/// Begins an upload.
+pub(super) async fn create(
+    door: &S3Door,
+    mut request: S3Request<dto::CreateMultipartUploadInput>,
+) -> S3Result<S3Response<dto::CreateMultipartUploadOutput>> {
+    let Call { caller, asked } = Call::take(&mut request)?;
+    let input = request.input;
+    let id = door.resolve_bucket(&caller, &input.bucket)?;
+    let upload = NewUpload {
+        key: object_key(&input.key)?,
+        attributes: attributes::of_write(asked.attributes, input.metadata, input.tagging.as_deref())?,
+        checksum: checksums::of_upload(&request.headers)?,
+    };
+    let upload = door.buckets.create_upload(&id, upload).await?;
+    Ok(S3Response::new(dto::CreateMultipartUploadOutput {
+        bucket: Some(input.bucket),
+        checksum_algorithm: upload.checksum.map(|(algorithm, _)| checksums::algorithm_to_s3(algorithm)),
+        checksum_type: upload.checksum.map(|(_, over)| checksums::type_to_s3(over)),
+        key: Some(input.key),
+        upload_id: Some(upload.id.as_str().to_owned()),
+        ..dto::CreateMultipartUploadOutput::default()
+    }))
+}
+
+/// Puts the parts together.
+pub(super) async fn complete(
+    door: &S3Door,
+    mut request: S3Request<dto::CompleteMultipartUploadInput>,
+) -> S3Result<S3Response<dto::CompleteMultipartUploadOutput>> {
+    let Call { caller, asked } = Call::take(&mut request)?;
+    let id = door.resolve_bucket(&caller, &request.input.bucket)?;
+    let upload = upload_ref(&request.input.key, &request.input.upload_id)?;
+    let named = request.input.multipart_upload.take().and_then(|named| named.parts).unwrap_or_default();
+    if named.is_empty() || named.len() > usize::from(PARTS_MAX) {
+        return Err(malformed_xml());
+    }
+    let named: Vec<_> = named.iter().map(completed_part).collect::<S3Result<_>>()?;
+    Expected::of(&request.input)?.check(door, &id, &upload, &named).await?;
+    let object = door.buckets.complete_upload(&id, &upload, named, asked.conditions.etag).await?;
+
+    let host = request.headers.get("host").and_then(|host| host.to_str().ok());
+    let dto::CompleteMultipartUploadInput { bucket, key, .. } = request.input;
+    let path = format!("/{bucket}/{}", encode_url(&key));
+    let mut output = completed(&object);
+    output.location = Some(host.map_or_else(|| path.clone(), |host| format!("http://{host}{path}")));
+    output.bucket = Some(bucket);
+    output.key = Some(key);
+    Ok(S3Response::new(output))
+}
+
+fn completed(object: &Object) -> dto::CompleteMultipartUploadOutput {
+    let mut output = dto::CompleteMultipartUploadOutput {
+        checksum_type: type_of(&object.checksums),
+        e_tag: Some(etag(object)),
+        ..dto::CompleteMultipartUploadOutput::default()
+    };
+    set_checksums!(output, &object.checksums, object.parts.len());
+    output
+}
+
+/// The checksums of an s3s part or completion, with their algorithms.
+macro_rules! named_checksums {
+    ($input:expr) => {
+        [
+            (ChecksumAlgorithm::Crc32, &$input.checksum_crc32),
+            (ChecksumAlgorithm::Crc32c, &$input.checksum_crc32c),
+            (ChecksumAlgorithm::Crc64Nvme, &$input.checksum_crc64nvme),
+            (ChecksumAlgorithm::Sha1, &$input.checksum_sha1),
+            (ChecksumAlgorithm::Sha256, &$input.checksum_sha256),
+        ]
+    };
+}
+
+fn completed_part(part: &dto::CompletedPart) -> S3Result<CompletedPart> {
+    let (Some(number), Some(etag)) = (part.part_number, &part.e_tag) else {
+        return Err(malformed_xml());
+    };
+    let mut named =
+        named_checksums!(part).into_iter().filter_map(|(algorithm, text)| Some((algorithm, text.as_ref()?)));
+    let checksum = match named.next() {
+        None => None,
+        Some((algorithm, text)) => Some((algorithm, checksums::parse_value(algorithm, text)?)),
+    };
+    if named.next().is_some() {
+        return Err(invalid_request("A part may name a single checksum."));
+    }
+    Ok(CompletedPart { number: part_number(number)?, etag: etag.value().to_owned(), checksum })
+}
+
+/// What a completion says of the whole object, which must hold before it becomes one.
+struct Expected {
+    size: Option<u64>,
+    checksum: Option<(ChecksumAlgorithm, String)>,
+    over: Option<dto::ChecksumType>,
+}
+
+impl Expected {
+    fn of(input: &dto::CompleteMultipartUploadInput) -> S3Result<Self> {
+        let mut named = named_checksums!(input)
+            .into_iter()
+            .filter_map(|(algorithm, text)| Some((algorithm, text.clone()?)));
+        let checksum = named.next();
+        if named.next().is_some() {
+            return Err(invalid_request("Expecting a single x-amz-checksum- header."));
+        }
+        let size = input.mpu_object_size.map(u64::try_from).transpose();
+        let size = size.map_err(|_| invalid_argument("The x-amz-mp-object-size header is invalid."))?;
+        Ok(Self { size, checksum, over: input.checksum_type.clone() })
+    }
+
+    /// Compares it with the stored parts that the completion names.
+    async fn check(
+        &self,
+        door: &S3Door,
+        id: &BucketId,
+        upload: &UploadRef,
+        named: &[CompletedPart],
+    ) -> S3Result<()> {
+        if self.size.is_none() && self.checksum.is_none() && self.over.is_none() {
+            return Ok(());
+        }
+        let (upload, parts) = match stored_parts(door, id, upload).await {
+            Ok(found) => found,
+            // Completed before, perhaps: the answer then is the same again.
+            Err(BucketError::NoSuchUpload(_)) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        let find = |part: &CompletedPart| {
+            let at = parts.binary_search_by_key(&part.number, |stored| stored.number);
+            at.map(|at| &parts[at]).map_err(|_| BucketError::InvalidPart(part.number))
+        };
+        let parts: Vec<&Part> = named.iter().map(find).collect::<Result<_, _>>()?;
+        self.compare(&upload, &parts)
+    }
+
+    fn compare(&self, upload: &Upload, parts: &[&Part]) -> S3Result<()> {
+        let size: u64 = parts.iter().map(|part| part.size).sum();
+        if self.size.is_some_and(|expected| expected != size) {
+            return Err(invalid_request(format!(
+                "The provided 'x-amz-mp-object-size' header value does not match what was computed: {size}"
+            )));
+        }
+        let over = upload.checksum.map(|(_, over)| checksums::type_to_s3(over));
+        if self.over.as_ref().is_some_and(|expected| Some(expected) != over.as_ref()) {
+            return Err(invalid_request("The upload was created using another checksum type."));
+        }
+        let Some((algorithm, text)) = &self.checksum else {
+            return Ok(());
+        };
+        let Some((_, over)) = upload.checksum.filter(|(known, _)| known == algorithm) else {
+            return Err(invalid_request("The upload was created using another checksum algorithm."));
+        };
+        let text = text.strip_suffix(&format!("-{}", parts.len())).unwrap_or(text);
+        let value = checksums::parse_value(*algorithm, text)?;
+        match checksums::of_parts(*algorithm, over, parts) {
+            Some(computed) if computed == value => Ok(()),
+            _ => Err(BucketError::ChecksumMismatch(*algorithm).into()),
+        }
+    }
+}
+
+async fn stored_parts(
+    door: &S3Door,
+    id: &BucketId,
+    upload: &UploadRef,
+) -> Result<(Upload, Vec<Part>), BucketError> {
+    let mut parts: Vec<Part> = Vec::new();
+    loop {
+        let after = parts.last().map_or(0, |part| part.number);
+        let page = door.buckets.list_parts(id, upload, after, PARTS_PAGE).await?;
+        let goes_on = page.truncated && !page.parts.is_empty();
+        parts.extend(page.parts);
+        if !goes_on {
+            return Ok((page.upload, parts));
+        }
+    }
+}
+
+/// Ends an upload without an object.
+pub(super) async fn abort(
+    door: &S3Door,
+    mut request: S3Request<dto::AbortMultipartUploadInput>,
+) -> S3Result<S3Response<dto::AbortMultipartUploadOutput>> {
+    let Call { caller, .. } = Call::take(&mut request)?;
+    let id = door.resolve_bucket(&caller, &request.input.bucket)?;
+    let upload = upload_ref(&request.input.key, &request.input.upload_id)?;
+    door.buckets.abort_upload(&id, &upload).await?;
+    Ok(S3Response::new(dto::AbortMultipartUploadOutput::default()))
+}
+
+/// Lists running uploads.
+pub(super) async fn list(
+    door: &S3Door,
+    mut request: S3Request<dto::ListMultipartUploadsInput>,
+) -> S3Result<S3Response<dto::ListMultipartUploadsOutput>> {
+    let Call { caller, .. } = Call::take(&mut request)?;
+    let input = request.input;
+    let id = door.resolve_bucket(&caller, &input.bucket)?;
+    let names = Names::new(input.encoding_type.as_ref())?;
+    let max_uploads = page_size(input.max_uploads, "max-uploads")?;
+    let key_marker = non_empty(input.key_marker);
+    // Without a key marker, S3 ignores the upload marker.
+    let upload_marker = non_empty(input.upload_id_marker).filter(|_| key_marker.is_some());
+    let query = ListUploads {
+        prefix: input.prefix.unwrap_or_default(),
+        delimiter: non_empty(input.delimiter),
+        upload_marker: upload_marker.as_deref().map(parse_upload_marker).transpose()?,
+        key_marker,
+        limit: usize::try_from(max_uploads).unwrap_or_default(),
+    };
+    let page = if query.limit == 0 {
+        door.buckets.bucket(&id).await?;
+        UploadPage::default()
+    } else {
+        door.buckets.list_uploads(&id, &query).await?
+    };
+    let (next_key, next_upload) = next_markers(&page);
+    let owner = owner(&caller);
+    Ok(S3Response::new(dto::ListMultipartUploadsOutput {
+        bucket: Some(input.bucket),
+        common_prefixes: Some(names.prefixes(&page.common_prefixes)),
+        delimiter: query.delimiter.as_deref().map(|delimiter| names.write(delimiter)),
+        encoding_type: input.encoding_type,
+        is_truncated: Some(page.truncated),
+        key_marker: Some(names.write(query.key_marker.as_deref().unwrap_or_default())),
+        max_uploads: Some(max_uploads),
+        next_key_marker: next_key.map(|key| names.write(&key)),
+        next_upload_id_marker: next_upload,
+        prefix: Some(names.write(&query.prefix)),
+        upload_id_marker: Some(upload_marker.unwrap_or_default()),
+        uploads: Some(page.uploads.iter().map(|upload| upload_to_s3(upload, names, &owner)).collect()),
+        request_charged: None,
+    }))
+}
+
+fn parse_upload_marker(text: &str) -> S3Result<UploadId> {
+    UploadId::parse(text).ok_or_else(|| s3_error!(InvalidArgument, "Invalid uploadId marker"))
+}
+
+/// Where a truncated listing goes on: behind its last upload or its last common prefix.
+fn next_markers(page: &UploadPage) -> (Option<String>, Option<String>) {
+    if !page.truncated {
+        return (None, None);
+    }
+    let upload = page.uploads.last();
+    let upload_key = upload.map(|upload| upload.key.as_str());
+    match page.common_prefixes.last() {
+        Some(prefix) if upload_key.is_none_or(|key| key < prefix.as_str()) => (Some(prefix.clone()), None),
+        _ => (upload_key.map(ToOwned::to_owned), upload.map(|upload| upload.id.as_str().to_owned())),
+    }
+}
+
+/// An account as the one who began an upload.
+pub(super) fn initiator(owner: &dto::Owner) -> dto::Initiator {
+    dto::Initiator { display_name: owner.display_name.clone(), id: owner.id.clone() }
+}
+
+fn upload_to_s3(upload: &Upload, names: Names, owner: &dto::Owner) -> dto::MultipartUpload {
+    dto::MultipartUpload {
+        checksum_algorithm: upload.checksum.map(|(algorithm, _)| checksums::algorithm_to_s3(algorithm)),
+        checksum_type: upload.checksum.map(|(_, over)| checksums::type_to_s3(over)),
+        initiated: Some(std::time::SystemTime::from(upload.created_at).into()),
+        initiator: Some(initiator(owner)),
+        key: Some(names.write(upload.key.as_str())),
+        owner: Some(owner.clone()),
+        storage_class: Some(dto::StorageClass::from_static(dto::StorageClass::STANDARD)),
+        upload_id: Some(upload.id.as_str().to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn part_numbers_run_from_1_to_10000() {
+        assert_eq!(part_number(1).unwrap(), 1);
+        assert_eq!(part_number(10_000).unwrap(), 10_000);
+        for bad in [0, -1, 10_001, i32::MAX] {
+            assert_eq!(part_number(bad).unwrap_err().code().as_str(), "InvalidArgument");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_an_upload_id_names_no_upload() {
+        assert_eq!(upload_ref("k", "../x").unwrap_err().code().as_str(), "NoSuchUpload");
+    }
+
+    #[test]
+    fn a_part_is_named_by_number_and_etag() {
+        let part = dto::CompletedPart { part_number: Some(1), ..dto::CompletedPart::default() };
+        assert_eq!(completed_part(&part).unwrap_err().code().as_str(), "MalformedXML");
+    }
+}

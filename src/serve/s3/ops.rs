@@ -1,0 +1,51 @@
+//! s3s wants all operations in one `impl`: here it is, and each is one line. What is not here is answered with
+//! `NotImplemented` by [`super::access`] before it gets this far.
+
+use std::sync::Arc;
+
+use s3s::dto;
+use s3s::{S3, S3Request, S3Response, S3Result};
+
+use super::{S3Door, buckets, copy, listing, multipart, objects, parts, versions};
+
+/// The operations of a door.
+pub(super) struct Operations(pub(super) Arc<S3Door>);
+
+macro_rules! delegate {
+    ($($method:ident($input:ident) -> $output:ident = $module:ident::$function:ident;)*) => {
+        #[async_trait::async_trait]
+        impl S3 for Operations {
+            $(
+                async fn $method(&self, request: S3Request<dto::$input>) -> S3Result<S3Response<dto::$output>> {
+                    $module::$function(&self.0, request).await
+                }
+            )*
+        }
+    };
+}
+
+delegate! {
+    list_buckets(ListBucketsInput) -> ListBucketsOutput = buckets::list;
+    create_bucket(CreateBucketInput) -> CreateBucketOutput = buckets::create;
+    head_bucket(HeadBucketInput) -> HeadBucketOutput = buckets::head;
+    get_bucket_location(GetBucketLocationInput) -> GetBucketLocationOutput = buckets::location;
+    get_bucket_versioning(GetBucketVersioningInput) -> GetBucketVersioningOutput = buckets::versioning;
+    delete_bucket(DeleteBucketInput) -> DeleteBucketOutput = buckets::delete;
+    list_objects(ListObjectsInput) -> ListObjectsOutput = listing::list_v1;
+    list_objects_v2(ListObjectsV2Input) -> ListObjectsV2Output = listing::list_v2;
+    list_object_versions(ListObjectVersionsInput) -> ListObjectVersionsOutput = versions::list;
+    put_object(PutObjectInput) -> PutObjectOutput = objects::put;
+    get_object(GetObjectInput) -> GetObjectOutput = objects::get;
+    head_object(HeadObjectInput) -> HeadObjectOutput = objects::head;
+    get_object_tagging(GetObjectTaggingInput) -> GetObjectTaggingOutput = objects::tagging;
+    delete_object(DeleteObjectInput) -> DeleteObjectOutput = objects::delete;
+    delete_objects(DeleteObjectsInput) -> DeleteObjectsOutput = objects::delete_many;
+    copy_object(CopyObjectInput) -> CopyObjectOutput = copy::object;
+    create_multipart_upload(CreateMultipartUploadInput) -> CreateMultipartUploadOutput = multipart::create;
+    complete_multipart_upload(CompleteMultipartUploadInput) -> CompleteMultipartUploadOutput = multipart::complete;
+    abort_multipart_upload(AbortMultipartUploadInput) -> AbortMultipartUploadOutput = multipart::abort;
+    list_multipart_uploads(ListMultipartUploadsInput) -> ListMultipartUploadsOutput = multipart::list;
+    upload_part(UploadPartInput) -> UploadPartOutput = parts::upload;
+    upload_part_copy(UploadPartCopyInput) -> UploadPartCopyOutput = parts::copy;
+    list_parts(ListPartsInput) -> ListPartsOutput = parts::list;
+}

@@ -1,0 +1,229 @@
+//! What is refused before s3s looks at a signature, because s3s 0.14.1 would accept it or name it wrongly.
+//!
+//! Source of the rules: S3 API reference, "Authenticating requests (Signature Version 4)".
+
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use s3s::{S3Result, s3_error};
+
+use super::encoding::query_pairs;
+use super::errors::{custom, invalid_argument, invalid_request, not_implemented, with_header};
+
+/// Longest life of a presigned URL, in seconds: seven days.
+const PRESIGNED_SECS_MAX: u64 = 604_800;
+
+/// The parameters that a presigned URL must have.
+const PRESIGNED_PARAMETERS: [&str; 6] = [
+    "X-Amz-Algorithm",
+    "X-Amz-Credential",
+    "X-Amz-Date",
+    "X-Amz-Expires",
+    "X-Amz-SignedHeaders",
+    "X-Amz-Signature",
+];
+
+type Pairs = [(String, String)];
+
+fn value<'a>(pairs: &'a Pairs, name: &str) -> Option<&'a str> {
+    pairs.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+}
+
+/// Checks the form of a request's authentication, and that it is for this region.
+pub(super) fn check(method: &Method, uri: &Uri, headers: &HeaderMap, region: &str) -> S3Result<()> {
+    // s3s has no route for OPTIONS. Preflights are never signed.
+    if method == Method::OPTIONS {
+        let message = "CORSResponse: CORS is not enabled for this bucket.";
+        return Err(custom("AccessForbidden", StatusCode::FORBIDDEN, message));
+    }
+    // s3s would read a form's whole file into memory.
+    let content_type = headers.get(CONTENT_TYPE).map(|value| value.as_bytes().to_ascii_lowercase());
+    if method == Method::POST && content_type.is_some_and(|value| value.starts_with(b"multipart/form-data")) {
+        return Err(not_implemented("Upload by POST form (multipart/form-data)"));
+    }
+    let pairs = query_pairs(uri.query());
+    let authorization = headers.get(AUTHORIZATION).filter(|value| !value.is_empty());
+    let presigned = PRESIGNED_PARAMETERS.iter().any(|name| value(&pairs, name).is_some());
+    // We give out no session tokens; s3s ignores them.
+    let token = headers.get("x-amz-security-token").is_some_and(|token| !token.is_empty());
+    if token || value(&pairs, "X-Amz-Security-Token").is_some_and(|token| !token.is_empty()) {
+        return Err(s3_error!(InvalidToken, "The provided token is malformed or otherwise invalid."));
+    }
+    // boto3 and aws-cli presign with Signature Version 2 unless told otherwise, so its URLs are taken; s3s checks
+    // them. They live as long as their signer says, and bind neither region nor host.
+    let presigned_v2 = value(&pairs, "Signature").is_some();
+    if presigned_v2 && (presigned || authorization.is_some()) {
+        return Err(invalid_argument("Only one auth mechanism allowed."));
+    }
+    match (presigned, authorization) {
+        (true, Some(_)) => Err(invalid_argument("Only one auth mechanism allowed.")),
+        (true, None) => check_presigned(&pairs, headers, region),
+        (false, Some(header)) => check_header(header.to_str().unwrap_or_default(), headers, region),
+        (false, None) => Ok(()),
+    }
+}
+
+fn signature_v2() -> s3s::S3Error {
+    invalid_request(
+        "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.",
+    )
+}
+
+fn check_presigned(pairs: &Pairs, headers: &HeaderMap, region: &str) -> S3Result<()> {
+    let refused = |message: String| s3_error!(AuthorizationQueryParametersError, "{message}");
+    if PRESIGNED_PARAMETERS.iter().any(|name| value(pairs, name).is_none()) {
+        let names = PRESIGNED_PARAMETERS.join(", ");
+        return Err(refused(format!(
+            "Query-string authentication version 4 requires the {names} parameters."
+        )));
+    }
+    // s3s lets URLs live longer than seven days.
+    match value(pairs, "X-Amz-Expires").and_then(|secs| secs.parse::<u64>().ok()) {
+        Some(secs) if secs <= PRESIGNED_SECS_MAX => {}
+        Some(_) => {
+            let max = PRESIGNED_SECS_MAX;
+            return Err(refused(format!("X-Amz-Expires must be less than a week (in seconds): {max}")));
+        }
+        None => {
+            return Err(refused("X-Amz-Expires should be a non-negative number".to_owned()));
+        }
+    }
+    // s3s does not compare the scope with its own region.
+    if let Err(wrong) = check_scope(value(pairs, "X-Amz-Credential").unwrap_or_default(), region) {
+        let error = refused(format!("Error parsing the X-Amz-Credential parameter; {wrong}"));
+        return Err(with_header(error, HeaderName::from_static("x-amz-bucket-region"), region));
+    }
+    check_signed_headers(value(pairs, "X-Amz-SignedHeaders").unwrap_or_default(), headers, true)
+}
+
+fn check_header(authorization: &str, headers: &HeaderMap, region: &str) -> S3Result<()> {
+    let (algorithm, fields) = authorization.split_once(' ').unwrap_or((authorization, ""));
+    match algorithm {
+        "AWS4-HMAC-SHA256" => {}
+        "AWS" => return Err(signature_v2()),
+        "AWS4-ECDSA-P256-SHA256" => return Err(not_implemented("Signing with AWS4-ECDSA-P256-SHA256")),
+        _ => return Err(invalid_argument("Unsupported Authorization Type")),
+    }
+    let field = |name: &str| {
+        let mut fields = fields.split(',').filter_map(|field| field.trim().split_once('='));
+        fields.find(|(field, _)| *field == name).map(|(_, value)| value)
+    };
+    let malformed =
+        |what: &str| s3_error!(AuthorizationHeaderMalformed, "The authorization header is malformed; {what}");
+    let (Some(credential), Some(signed), Some(_)) =
+        (field("Credential"), field("SignedHeaders"), field("Signature"))
+    else {
+        return Err(malformed("it must have Credential, SignedHeaders and Signature."));
+    };
+    // s3s does not compare the scope with its own region.
+    if let Err(wrong) = check_scope(credential, region) {
+        return Err(with_header(malformed(&wrong), HeaderName::from_static("x-amz-bucket-region"), region));
+    }
+    check_signed_headers(signed, headers, false)
+}
+
+/// A credential is `key/date/region/service/aws4_request`; the message says what is wrong with it.
+fn check_scope(credential: &str, region: &str) -> Result<(), String> {
+    let mut parts = credential.rsplitn(5, '/');
+    let (end, service, signed_region) = (parts.next(), parts.next(), parts.next());
+    let (date, key) = (parts.next(), parts.next());
+    let (Some("aws4_request"), Some(service), Some(signed_region), Some(_), Some(_)) =
+        (end, service, signed_region, date, key)
+    else {
+        return Err("the credential must be KEY/DATE/REGION/s3/aws4_request.".to_owned());
+    };
+    if signed_region != region {
+        return Err(format!("the region '{signed_region}' is wrong; expecting '{region}'"));
+    }
+    // s3s accepts "sts" as well.
+    if service != "s3" {
+        return Err(format!("incorrect service \"{service}\". This endpoint belongs to \"s3\"."));
+    }
+    Ok(())
+}
+
+/// What a signature does not cover could have been added by anyone; s3s does not ask.
+fn check_signed_headers(signed: &str, headers: &HeaderMap, presigned: bool) -> S3Result<()> {
+    let is_signed = |name: &str| signed.split(';').any(|signed| signed.eq_ignore_ascii_case(name));
+    let must_be_signed = |name: &&str| {
+        name.starts_with("x-amz-") && !is_signed(name) && !(presigned && *name == "x-amz-content-sha256")
+    };
+    let mut names = headers.keys().map(HeaderName::as_str);
+    if !is_signed("host") || names.any(|name| must_be_signed(&name)) {
+        return Err(s3_error!(
+            AccessDenied,
+            "There were headers present in the request which were not signed"
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(result: S3Result<()>) -> String {
+        result.map_or_else(|error| error.code().as_str().to_owned(), |()| "ok".to_owned())
+    }
+
+    fn with_authorization(value: &str) -> String {
+        let headers = HeaderMap::from_iter([
+            (AUTHORIZATION, value.parse().unwrap()),
+            (HeaderName::from_static("x-amz-date"), "20260101T000000Z".parse().unwrap()),
+        ]);
+        code(check(&Method::GET, &Uri::from_static("/b"), &headers, "us-east-1"))
+    }
+
+    fn presigned(expires: &str, scope: &str) -> String {
+        let uri = format!(
+            "/b/k?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AK%2F20260101%2F{scope}%2Faws4_request\
+             &X-Amz-Date=20260101T000000Z&X-Amz-Expires={expires}&X-Amz-SignedHeaders=host&X-Amz-Signature=00"
+        );
+        code(check(&Method::GET, &uri.parse().unwrap(), &HeaderMap::new(), "us-east-1"))
+    }
+
+    #[test]
+    fn the_scope_must_name_this_region_and_s3() {
+        let rest = "SignedHeaders=host;x-amz-date, Signature=00";
+        let header = |scope: &str| {
+            with_authorization(&format!("AWS4-HMAC-SHA256 Credential=AK/20260101/{scope}, {rest}"))
+        };
+        assert_eq!(header("us-east-1/s3/aws4_request"), "ok");
+        assert_eq!(header("eu-west-1/s3/aws4_request"), "AuthorizationHeaderMalformed");
+        assert_eq!(header("us-east-1/sts/aws4_request"), "AuthorizationHeaderMalformed");
+        assert_eq!(header("us-east-1/s3"), "AuthorizationHeaderMalformed");
+    }
+
+    #[test]
+    fn a_presigned_url_lives_for_a_week_at_most() {
+        assert_eq!(presigned("604800", "us-east-1%2Fs3"), "ok");
+        for bad in ["604801", "-1", "x", ""] {
+            assert_eq!(presigned(bad, "us-east-1%2Fs3"), "AuthorizationQueryParametersError", "{bad:?}");
+        }
+        assert_eq!(presigned("60", "eu-west-1%2Fs3"), "AuthorizationQueryParametersError");
+    }
+
+    #[test]
+    fn signature_version_2_is_for_presigned_urls_only() {
+        assert_eq!(with_authorization("AWS AK:c2ln"), "InvalidRequest");
+        let check =
+            |uri: &str| code(check(&Method::GET, &uri.parse().unwrap(), &HeaderMap::new(), "us-east-1"));
+        let url = "/b/k?AWSAccessKeyId=AK&Expires=1&Signature=x";
+        assert_eq!(check(url), "ok");
+        assert_eq!(check(&format!("{url}&X-Amz-Signature=00")), "InvalidArgument");
+    }
+
+    #[test]
+    fn an_amz_header_that_is_not_signed_is_refused() {
+        let unsigned = "AWS4-HMAC-SHA256 Credential=AK/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, \
+                        Signature=00";
+        assert_eq!(with_authorization(unsigned), "AccessDenied");
+    }
+
+    #[test]
+    fn preflights_and_forms_are_refused() {
+        let options = check(&Method::OPTIONS, &Uri::from_static("/b"), &HeaderMap::new(), "r");
+        assert_eq!(code(options), "AccessForbidden");
+        let form = HeaderMap::from_iter([(CONTENT_TYPE, "multipart/form-data; boundary=x".parse().unwrap())]);
+        assert_eq!(code(check(&Method::POST, &Uri::from_static("/b"), &form, "r")), "NotImplemented");
+    }
+}

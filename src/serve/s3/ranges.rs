@@ -1,0 +1,96 @@
+//! The ranges of `Range`, `x-amz-copy-source-range` and `partNumber`.
+
+use std::ops::Range;
+
+use s3s::{S3Result, s3_error};
+
+use crate::bucket::{ByteRange, Object};
+
+use super::errors::{invalid_argument, invalid_range};
+
+/// Reads a `Range` header. `None` if it is malformed or asks for several ranges: S3 then sends the whole object.
+pub(super) fn parse(text: &str) -> Option<ByteRange> {
+    let (first, last) = text.trim().strip_prefix("bytes=")?.split_once('-')?;
+    match (first.trim(), last.trim()) {
+        ("", count) => Some(ByteRange::Suffix(number(count)?)),
+        (first, "") => Some(ByteRange::From(number(first)?)),
+        (first, last) => {
+            let (first, last) = (number(first)?, number(last)?);
+            (first <= last).then_some(ByteRange::Bounded(first, last))
+        }
+    }
+}
+
+fn number(text: &str) -> Option<u64> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    // A number too large for 64 bits is behind every end.
+    digits.then(|| text.parse().unwrap_or(u64::MAX))
+}
+
+/// Reads `x-amz-copy-source-range`, which knows only `bytes=first-last`, within the source.
+pub(super) fn parse_copy_range(text: &str, source_size: u64) -> S3Result<ByteRange> {
+    match parse(text) {
+        Some(ByteRange::Bounded(_, last)) if last >= source_size => Err(invalid_range(source_size)),
+        Some(range @ ByteRange::Bounded(..)) => Ok(range),
+        _ => Err(invalid_argument(
+            "The x-amz-copy-source-range value must be of the form bytes=first-last where first and last are the \
+             zero-based offsets of the first and last bytes to copy",
+        )),
+    }
+}
+
+/// The bytes of an object's part; an object that did not come in parts has one.
+pub(super) fn of_part(object: &Object, number: i32) -> S3Result<Range<u64>> {
+    if !(1..=10_000).contains(&number) {
+        return Err(invalid_argument("Part number must be an integer between 1 and 10000, inclusive"));
+    }
+    if object.parts.is_empty() && number == 1 {
+        return Ok(0..object.size);
+    }
+    let mut start = 0;
+    for part in &object.parts {
+        if i32::from(part.number) == number {
+            return Ok(start..start + part.size);
+        }
+        start += part.size;
+    }
+    Err(s3_error!(InvalidPart, "The requested part number is not satisfiable"))
+}
+
+/// `Content-Range` of a part of an object.
+pub(super) fn content_range(range: &Range<u64>, size: u64) -> String {
+    format!("bytes {}-{}/{size}", range.start, range.end.saturating_sub(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_three_forms_of_a_range() {
+        assert_eq!(parse("bytes=0-4"), Some(ByteRange::Bounded(0, 4)));
+        assert_eq!(parse("bytes=5-"), Some(ByteRange::From(5)));
+        assert_eq!(parse("bytes=-7"), Some(ByteRange::Suffix(7)));
+        assert_eq!(parse("bytes=0-99999999999999999999"), Some(ByteRange::Bounded(0, u64::MAX)));
+    }
+
+    #[test]
+    fn a_malformed_range_is_as_if_not_there() {
+        for bad in
+            ["", "bytes", "bytes=", "bytes=-", "bytes=4-2", "bytes=a-b", "bytes=0-1,3-4", "0-4", "bytes=+1-2"]
+        {
+            assert_eq!(parse(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_copy_range_lies_within_its_source() {
+        assert_eq!(parse_copy_range("bytes=0-4", 5).ok(), Some(ByteRange::Bounded(0, 4)));
+        let code =
+            |text| parse_copy_range(text, 5).map_or_else(|e| e.code().as_str().to_owned(), |_| String::new());
+        assert_eq!(code("bytes=0-5"), "InvalidRange");
+        for bad in ["0-4", "bytes=0", "bytes=0-", "bytes=-2", "bytes=0-2,3-5", "bytes=0-bar"] {
+            assert_eq!(code(bad), "InvalidArgument", "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! The whole door, from signed request to answer, over buckets in memory.
+
+mod objects;
+mod signer;
+mod trust;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, StatusCode};
+use http_body_util::BodyExt as _;
+use tower::ServiceExt as _;
+
+use super::{S3Door, router};
+use crate::auth::{AccessKeyId, Credential, Directory, Permission, Secret};
+use crate::bucket::{BucketName, LocalBuckets, Namespace};
+use crate::store::ambient::{Ambient, ManualClock, Timestamp};
+use signer::{Signer, sha256_hex};
+
+const ADA: Signer = Signer { access_key: "AKADA", secret_key: "secret-of-ada", region: "us-east-1" };
+const READER: Signer = Signer { access_key: "AKREAD", secret_key: "secret-of-reader", region: "us-east-1" };
+
+fn credential(signer: Signer, permission: Permission, buckets: Option<&str>) -> Credential {
+    Credential {
+        account: Namespace::new("ada").unwrap(),
+        access_key_id: AccessKeyId::new(signer.access_key).unwrap(),
+        secret_access_key: Secret::new(signer.secret_key).unwrap(),
+        token: None,
+        permission,
+        buckets: buckets.map(|name| vec![BucketName::new(name).unwrap()]),
+    }
+}
+
+/// A clock that stands at 1,000 seconds.
+fn ambient() -> Ambient {
+    Ambient { clock: Arc::new(ManualClock::at(Timestamp(1_000_000))), ..Ambient::system() }
+}
+
+fn door() -> Router {
+    let directory = Directory::new([
+        credential(ADA, Permission::Admin, None),
+        credential(READER, Permission::Read, Some("bucket")),
+    ])
+    .unwrap();
+    router(S3Door {
+        buckets: Arc::new(LocalBuckets::in_memory(ambient()).unwrap()),
+        directory: Arc::new(directory),
+        clock: Ambient::system(),
+        region: "us-east-1".to_owned(),
+    })
+}
+
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: String,
+}
+
+impl Answer {
+    /// The error's code, and that the error is complete.
+    fn code(&self) -> &str {
+        assert!(self.headers.contains_key("x-amz-request-id"));
+        assert!(self.body.contains("<Resource>") && self.body.contains("<RequestId>"), "{}", self.body);
+        let code = self.body.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>"));
+        code.map_or("", |(code, _)| code)
+    }
+}
+
+async fn send(door: &Router, request: Request<Body>) -> Answer {
+    let response = door.clone().oneshot(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    let body = String::from_utf8(body.to_vec()).unwrap();
+    Answer { status: parts.status, headers: parts.headers, body }
+}
+
+async fn call(
+    door: &Router,
+    method: &str,
+    target: &str,
+    headers: &[(&str, &str)],
+    body: &'static str,
+) -> Answer {
+    let length = body.len().to_string();
+    let mut headers = headers.to_vec();
+    if !body.is_empty() {
+        headers.push(("content-length", &length));
+    }
+    let signed = ADA.sign(method, target, &headers, &sha256_hex(body.as_bytes()), body);
+    send(door, signed.request).await
+}
+
+async fn door_with_object() -> Router {
+    let door = door();
+    assert_eq!(call(&door, "PUT", "/bucket", &[], "").await.status, 200);
+    let headers = [
+        ("content-type", "text/plain"),
+        ("x-amz-meta-colour", "blue"),
+        ("expires", "whenever"),
+        ("content-encoding", "aws-chunked,gzip"),
+        ("x-amz-sdk-checksum-algorithm", "CRC32"),
+    ];
+    let put = call(&door, "PUT", "/bucket/a/key", &headers, "0123456789").await;
+    assert_eq!(put.status, 200, "{}", put.body);
+    assert_eq!(put.headers["etag"], "\"781e5e245d69b566979b86e28d23f2c7\"");
+    assert_eq!(put.headers["x-amz-checksum-crc32"], "poTHxg==");
+    door
+}

@@ -1,0 +1,49 @@
+//! Logs: where they go and in which form. Lines go to standard error; standard output is for people.
+//!
+//! What a line says is decided where it is written. The rule everywhere: no secret, no query string.
+
+use tracing_subscriber::EnvFilter;
+
+/// The form of log lines.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize, clap::ValueEnum,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For eyes.
+    #[default]
+    Text,
+    /// One JSON object a line, for machines.
+    Json,
+}
+
+/// Why logging could not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The filter is not one.
+    #[error("log filter {filter:?} is not valid: {error}")]
+    Filter {
+        /// What was given.
+        filter: String,
+        /// Why it is refused.
+        error: tracing_subscriber::filter::ParseError,
+    },
+    /// Something in this process logs already.
+    #[error("logging has been set up already")]
+    SetUpAlready,
+}
+
+/// Sends this process's log lines to standard error, those that `filter` lets pass (`tracing` directives, such as
+/// `info,xetgate::engine=debug`).
+pub fn init(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
+    let filter = EnvFilter::try_new(filter)
+        .map_err(|error| TelemetryError::Filter { filter: filter.to_owned(), error })?;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let begun = match format {
+        LogFormat::Text => lines.with_ansi(false).try_init(),
+        LogFormat::Json => {
+            lines.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
+        }
+    };
+    begun.map_err(|_| TelemetryError::SetUpAlready)
+}

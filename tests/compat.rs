@@ -1,0 +1,59 @@
+//! The published S3 clients against the binary: runs `compat-tests` with pytest.
+//!
+//! Python packages are pinned in `compat-tests/requirements.txt` and installed into a virtual environment below
+//! `target/`, one for each content of that file, so that later runs need no network. Nothing is skipped in silence:
+//! without Python, or when pytest finds no test, this fails and says what to do.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const INSTALL_HINT: &str =
+    "the compatibility tests need Python 3 with venv: apt-get install python3 python3-venv";
+
+/// pytest's exit code when it found no test. Source: pytest documentation, "Exit codes".
+const NO_TESTS: i32 = 5;
+
+/// Runs a command whose output is for whoever watches; panics with `hint` if it fails.
+fn run(command: &mut Command, hint: &str) {
+    let status = command.status().unwrap_or_else(|error| panic!("{command:?}: {error}\n{hint}"));
+    assert!(status.success(), "{command:?}: {status}\n{hint}");
+}
+
+/// A virtual environment with the pinned packages: made now, or the one made before.
+fn python(root: &Path) -> PathBuf {
+    let requirements = root.join("compat-tests/requirements.txt");
+    let pinned =
+        fs::read(&requirements).unwrap_or_else(|error| panic!("{}: {error}", requirements.display()));
+    let key = &blake3::hash(&pinned).to_hex()[..16];
+    let venv = root.join("target/compat-venv").join(key);
+    let python = venv.join("bin/python");
+    let finished = venv.join("finished");
+    if finished.exists() {
+        return python;
+    }
+    // A virtual environment cannot be moved into place when it is whole, so a mark in it says that it is.
+    if venv.exists() {
+        fs::remove_dir_all(&venv).unwrap();
+    }
+    run(Command::new("python3").args(["-m", "venv"]).arg(&venv), INSTALL_HINT);
+    let pip = ["-m", "pip", "install", "--disable-pip-version-check", "--quiet", "--requirement"];
+    run(Command::new(&python).args(pip).arg(&requirements), "pip could not install the pinned packages");
+    fs::write(finished, "").unwrap();
+    python
+}
+
+#[test]
+fn published_clients_work_against_the_binary() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let status = Command::new(python(root))
+        .args(["-m", "pytest", "compat-tests", "-q"])
+        .current_dir(root)
+        .env("XETGATE_BIN", env!("CARGO_BIN_EXE_xetgate"))
+        .status()
+        .unwrap();
+    assert_ne!(status.code(), Some(NO_TESTS), "pytest found no test in compat-tests");
+    assert!(status.success(), "pytest: {status}; its own output, above, tells why");
+}
