@@ -1,5 +1,6 @@
-//! Several tasks put, overwrite, copy, delete, upload in parts and abort, while gc, rewriting and compaction run all
-//! the time, and check finds every moment in between sound. Each task knows what its keys must hold.
+//! Several tasks put, overwrite, copy, delete, upload in parts, abort and go away in the middle, while gc, rewriting
+//! and compaction run all the time (and are themselves dropped in the middle), and check finds every moment in between
+//! sound. Each task knows what its keys must hold.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -64,6 +65,7 @@ impl Task {
             12 => self.multipart(name).await,
             13 => self.abort(name).await,
             14 => self.break_off(&name).await,
+            15 => self.go_away().await,
             _ => self.read(&name).await,
         }
     }
@@ -141,6 +143,16 @@ impl Task {
         self.buckets.write(&bucket_id(), write(name, broken)).await.unwrap_err();
     }
 
+    /// A write whose caller goes away at any moment may be seen or not, whole.
+    async fn go_away(&mut self) {
+        let data = self.dice.content();
+        let name = format!("left-{}", hash_of(&data));
+        let id = bucket_id();
+        let writing = self.buckets.write(&id, write(&name, payload(&data)));
+        let patience = Duration::from_micros(self.dice.below(8000));
+        drop(tokio::time::timeout(patience, writing).await);
+    }
+
     async fn read(&mut self, name: &str) {
         if let Some(data) = self.model.get(name) {
             assert_eq!(get(&self.buckets, name, None).await, *data);
@@ -148,6 +160,17 @@ impl Task {
             let read = self.buckets.object(&bucket_id(), &key(name)).await;
             assert!(matches!(read, Err(BucketError::NoSuchKey(_))));
         }
+    }
+}
+
+/// Reads and deletes the objects of writers who went away; some may be on their way still.
+async fn delete_what_was_left(buckets: &LocalBuckets, task: &mut Task) {
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let all = ListQuery { limit: 1000, ..ListQuery::default() };
+    for (name, object) in buckets.list(&bucket_id(), &all).await.unwrap().objects {
+        assert_eq!(name.as_str(), format!("left-{}", object.file));
+        assert_eq!(hash_of(&get(buckets, name.as_str(), None).await), object.file);
+        task.delete(name.as_str()).await;
     }
 }
 
@@ -160,8 +183,14 @@ async fn assert_clean(buckets: &LocalBuckets) {
 async fn keep(buckets: Arc<LocalBuckets>, collector: Arc<Collector>, stop: Arc<AtomicBool>) -> GcReport {
     let options = GcOptions { patience: Duration::from_millis(30), ..GcOptions::default() };
     let mut sum = GcReport::default();
+    let mut dice = Dice::new(0);
     while !stop.load(Ordering::Relaxed) {
-        let report = collector.pass(&options, &Pace::default()).await.unwrap();
+        let patience = [Duration::from_micros(dice.below(20_000)), Duration::MAX][dice.below(2) as usize];
+        let pace = Pace::default();
+        let Ok(report) = tokio::time::timeout(patience, collector.pass(&options, &pace)).await else {
+            continue;
+        };
+        let report = report.unwrap();
         sum.xorbs_removed += report.xorbs_removed;
         sum.xorbs_compacted += report.xorbs_compacted;
         sum.packs_rewritten += report.packs_rewritten;
@@ -211,6 +240,7 @@ async fn objects_stay_what_they_are_while_everything_is_collected() {
                 task.delete(&name).await;
             }
         }
+        delete_what_was_left(&buckets, &mut done[0]).await;
         collector.pass(&GcOptions::default(), &Pace::default()).await.unwrap();
         assert_clean(&buckets).await;
         assert_eq!(packs.list().unwrap(), [], "everything is given back");

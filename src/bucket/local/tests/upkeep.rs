@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+
 use super::*;
 use crate::store::ambient::{Clock, ManualClock};
 use crate::store::check::check;
@@ -12,6 +14,7 @@ use crate::store::pack::PackStore;
 use crate::store::rebuild::rebuild_index;
 use crate::store::scrub::{ScrubCursor, scrub};
 use crate::store::stats::stats;
+use crate::store::upkeep::{self, UpkeepOptions};
 
 fn options() -> GcOptions {
     GcOptions { patience: Duration::from_millis(20), ..GcOptions::default() }
@@ -257,4 +260,26 @@ async fn a_reader_with_an_old_place_asks_again() {
     assert!(meta.forget_pack(row.pack).await.unwrap());
     packs.delete(row.pack).unwrap();
     assert_eq!(get(&buckets, "k", None).await, data);
+}
+
+#[tokio::test]
+async fn upkeep_collects_in_the_background_until_told_to_stop() {
+    let (buckets, packs) = small_packs().await;
+    put(&buckets, "k", &noise(1, 500_000)).await;
+    delete(&buckets, "k").await;
+    let folder = tempfile::tempdir().unwrap();
+    let options = UpkeepOptions {
+        gc_interval: Some(Duration::from_millis(1)),
+        scrub_interval: Some(Duration::from_millis(1)),
+        scrub_file: Some(folder.path().join("scrub")),
+        ..UpkeepOptions::default()
+    };
+    let (store, clock) = (Arc::clone(buckets.store()), Arc::clone(&buckets.ambient.clock));
+    let stop = CancellationToken::new();
+    let keeping = tokio::spawn(upkeep::run(store, clock, options, stop.clone()));
+    while !packs.list().unwrap().is_empty() || !folder.path().join("scrub").exists() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    stop.cancel();
+    keeping.await.unwrap();
 }
