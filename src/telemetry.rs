@@ -36,7 +36,9 @@ pub enum TelemetryError {
 /// Sends this process's log lines to standard error, those that `filter` lets pass (`tracing` directives, such as
 /// `info,xetgate::engine=debug`).
 pub fn init(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
-    let filter = EnvFilter::try_new(filter)
+    // s3s logs requests whole, signatures included: only whoever names it gets that.
+    let directives = if filter.contains("s3s") { filter.to_owned() } else { format!("{filter},s3s=off") };
+    let filter = EnvFilter::try_new(directives)
         .map_err(|error| TelemetryError::Filter { filter: filter.to_owned(), error })?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let begun = match format {

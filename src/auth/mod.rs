@@ -78,9 +78,9 @@ impl fmt::Debug for Secret {
 pub enum Permission {
     /// Lists buckets and reads objects.
     Read,
-    /// Also writes and deletes objects.
+    /// Also writes and deletes objects, and creates and deletes buckets.
     Write,
-    /// Also creates and deletes buckets and changes their settings.
+    /// Also looks after accounts; as `Write` until that can be done.
     Admin,
 }
 

@@ -37,6 +37,10 @@ impl DataFolder {
         let failed = |error| DataFolderError::Io { path: path.to_owned(), error };
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
         let path = fs::canonicalize(path).map_err(failed)?;
+        // Its name in its parent survives a power cut from here on; not every parent lets itself be opened.
+        if let Some(parent) = path.parent().and_then(|parent| File::open(parent).ok()) {
+            parent.sync_all().map_err(failed)?;
+        }
         let failed = |error| DataFolderError::Io { path: path.clone(), error };
 
         let lock_path = path.join(LOCK_NAME);

@@ -78,7 +78,7 @@ pub(super) fn run(args: &StoreArgs, vars: &[(String, String)]) -> Result<(), Sto
     let folder = take_folder(&config, vars)?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(StoreError::Runtime)?;
-    let store = Arc::new(LocalStore::open(folder.path())?);
+    let store = Arc::new(LocalStore::open(folder.path(), &Ambient::system())?);
     runtime.block_on(work(args, store, config.uploads_expire()))
 }
 

@@ -108,7 +108,11 @@ impl ConfigError {
             }
             kind => {
                 let key = join(None);
-                Self::Value { place: place(&key), key, reason: one_line(&kind.to_string()) }
+                // What was found there may be a secret that lost its quotes.
+                let is_secret = key.ends_with("secret_access_key") || key.ends_with("token");
+                let reason =
+                    if is_secret { "must be a string".to_owned() } else { one_line(&kind.to_string()) };
+                Self::Value { place: place(&key), key, reason }
             }
         }
     }

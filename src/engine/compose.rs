@@ -49,6 +49,7 @@ impl Engine {
         {
             return Ok(StoredFile { record: segments.remove(0).record, xorbs: Vec::new(), hold });
         }
+        let _turn = self.turn().await?;
         let cas = Arc::clone(&self.cas);
         let runtime = Handle::current();
         Ok(spawn_blocking(move || Composer::new(cas, runtime, hold).run(&segments)).await??)

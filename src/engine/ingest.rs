@@ -23,6 +23,9 @@ use crate::store::rows::{ChecksumAlgorithm, FileRecord, StoredXorb};
 /// Pieces are handed to the threads in batches of at least this, to wake them rarely.
 const BATCH_BYTES: usize = 512 << 10;
 
+/// A piece counts as at least this: a client may send a byte at a time, and a piece costs more than its bytes.
+const PIECE_BYTES_MIN: usize = 2 << 10;
+
 /// Batches on their way to each of the threads; with one being gathered and one at work, an upload holds 4 of them.
 const BATCHES_QUEUED: usize = 2;
 
@@ -77,11 +80,11 @@ impl Engine {
         layout: Layout,
         asked: &[ChecksumAlgorithm],
     ) -> Result<Ingested, EngineError> {
-        let permit = Arc::clone(&self.uploads).acquire_owned().await;
-        let permit = permit.map_err(|closed| EngineError::Body(closed.into()))?;
         let sink = ChunkSink::new(Arc::clone(&self.cas), Handle::current(), Hold::default());
         let digester = Digester::new(asked);
+        // A slow client's first bytes come before its turn, so that small bodies never wait for slow ones.
         let first = next_batch(&mut body).await?;
+        let permit = self.turn().await?;
         let (sink, digests) = if first.ended {
             let both = move || -> Result<_, CasError> {
                 let sink = cut(sink, layout, &mut std::iter::once(Arc::clone(&first.pieces)))?;
@@ -142,7 +145,7 @@ async fn next_batch(body: &mut BodyIn) -> Result<NextBatch, EngineError> {
         match body.next().await {
             Some(piece) => {
                 let piece = piece.map_err(EngineError::Body)?;
-                bytes += piece.len();
+                bytes += piece.len().max(PIECE_BYTES_MIN);
                 pieces.push(piece);
             }
             None => {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::Stream;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::cas::{CasError, ChunkStore};
 
@@ -34,8 +34,8 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// A body on its way in.
 pub type BodyIn = Pin<Box<dyn Stream<Item = Result<Bytes, BoxError>> + Send>>;
 
-/// Uploads at work at the same time; further ones wait. Each holds two threads of the blocking pool (of 512) and
-/// at most 16 MiB, so neither can run out.
+/// Uploads and compositions at work at the same time; further ones wait. Each holds at most two threads of the
+/// blocking pool (of 512), so there are always threads for the reads that they wait for, and at most 16 MiB.
 const UPLOADS_MAX: usize = 128;
 
 /// An error of the engine.
@@ -63,5 +63,12 @@ impl Engine {
     /// An engine over `cas`.
     pub fn new(cas: Arc<dyn ChunkStore>) -> Self {
         Self { cas, uploads: Arc::new(Semaphore::new(UPLOADS_MAX)) }
+    }
+
+    /// Waits for its turn to hold threads.
+    async fn turn(&self) -> Result<OwnedSemaphorePermit, EngineError> {
+        // The semaphore is never closed; if it were, nobody could work any more.
+        let turn = Arc::clone(&self.uploads).acquire_owned().await;
+        turn.map_err(|closed| EngineError::Body(closed.into()))
     }
 }

@@ -7,6 +7,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::{Stream, TryStreamExt, stream};
 
+use tokio::runtime::Handle;
+use tokio::task::spawn_blocking;
+
+use super::digest::{Digester, Digests};
 use super::{Engine, EngineError};
 use crate::cas::{CasError, ChunkStore};
 use crate::store::rows::{FileRecord, Term};
@@ -57,6 +61,24 @@ impl Engine {
             .map_ok(|chunks| stream::iter(chunks.into_iter().map(Ok)))
             .try_flatten()
             .map_err(EngineError::Cas)
+    }
+}
+
+impl Engine {
+    /// The digests of `range` of a file, which is read for them.
+    pub async fn digest(&self, record: FileRecord, range: Range<u64>) -> Result<Digests, EngineError> {
+        let _turn = self.turn().await?;
+        let mut bytes = Box::pin(self.reconstruct(record, range));
+        let runtime = Handle::current();
+        // On a thread of its own: MD5 is slow, and must not hold up a thread that serves others.
+        let work = move || -> Result<Digests, EngineError> {
+            let mut digester = Digester::new(&[]);
+            while let Some(piece) = runtime.block_on(bytes.try_next())? {
+                digester.update(&piece);
+            }
+            Ok(digester.finish())
+        };
+        spawn_blocking(work).await?
     }
 }
 

@@ -1,8 +1,13 @@
 //! [`LocalStore`]: the parts of a store on one machine, and who relies on what in it.
 
-use std::path::Path;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tracing::warn;
+
+use super::ambient::Ambient;
 use super::index::{ChunkIndex, FjallIndex, IndexError, MemoryIndex};
 use super::located::XorbRows;
 use super::meta::{EmbeddedMeta, MetaError, MetaStore};
@@ -23,6 +28,11 @@ pub enum OpenError {
     /// The chunk index.
     #[error("opening the chunk index: {0}")]
     Index(#[from] IndexError),
+    /// The packs were filled under other metadata. To go on would delete them.
+    #[error(
+        "the packs in {0} belong to other metadata: meta.redb was lost or replaced; put the right one beside them"
+    )]
+    OtherStore(PathBuf),
 }
 
 /// A store on this machine.
@@ -46,10 +56,13 @@ pub struct LocalStore {
 impl LocalStore {
     /// Opens the store in `folder`, or makes it: `meta.redb`, `packs/` and `index/`. What was being written when the
     /// last process ended is cut off. Blocks.
-    pub fn open(folder: &Path) -> Result<Self, OpenError> {
+    pub fn open(folder: &Path, ambient: &Ambient) -> Result<Self, OpenError> {
         let meta = EmbeddedMeta::open(&folder.join("meta.redb"))?;
         let packs = LocalPacks::open(&folder.join("packs"))?;
-        let index = FjallIndex::open(&folder.join("index"))?;
+        check_store_id(&folder.join("packs"), meta.store_id(u64::from_le_bytes(ambient.random()))?)?;
+        let index = open_index(&folder.join("index"))?;
+        // The names of what was made survive a power cut from here on.
+        File::open(folder)?.sync_all()?;
         Self::assemble(Arc::new(meta), Arc::new(packs), Arc::new(index), PACK_BYTES_MAX)
     }
 
@@ -78,5 +91,64 @@ impl LocalStore {
             readers: Arc::default(),
             upkeep: tokio::sync::Mutex::default(),
         })
+    }
+}
+
+/// Checks that packs and metadata belong together, or marks new packs. Packs that metadata does not know are deleted
+/// at start, so the wrong metadata would delete them all.
+fn check_store_id(packs: &Path, id: u64) -> Result<(), OpenError> {
+    let (path, mark) = (packs.join("STORE"), format!("{id:016x}\n"));
+    match fs::read_to_string(&path) {
+        Ok(found) if found == mark => return Ok(()),
+        Ok(_) => return Err(OpenError::OtherStore(packs.to_owned())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error.into()),
+    }
+    let unfinished = packs.join("STORE.new");
+    let mut file = File::create(&unfinished)?;
+    file.write_all(mark.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&unfinished, &path)?;
+    Ok(File::open(packs)?.sync_all()?)
+}
+
+/// Opens the chunk index; one that is broken is put aside, for it is only a cache.
+fn open_index(folder: &Path) -> Result<FjallIndex, OpenError> {
+    let error = match FjallIndex::open(folder) {
+        Ok(index) => return Ok(index),
+        Err(error) => error,
+    };
+    let aside = folder.with_extension("broken");
+    warn!(%error, aside = %aside.display(), "the chunk index is put aside: `xetgate store rebuild-index` fills a new one");
+    if aside.is_dir() {
+        fs::remove_dir_all(&aside)?;
+    }
+    fs::rename(folder, &aside)?;
+    Ok(FjallIndex::open(folder)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packs_are_not_opened_under_other_metadata() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || LocalStore::open(folder.path(), &Ambient::system());
+        drop(open().unwrap());
+        let pack = folder.path().join("packs/0000000000000007.pack");
+        fs::write(&pack, b"chunks").unwrap();
+        fs::rename(folder.path().join("meta.redb"), folder.path().join("lost.redb")).unwrap();
+        assert!(matches!(open(), Err(OpenError::OtherStore(_))));
+        assert!(pack.exists());
+    }
+
+    #[test]
+    fn a_broken_index_is_put_aside() {
+        let folder = tempfile::tempdir().unwrap();
+        let index = folder.path().join("index");
+        fs::write(&index, b"not a folder").unwrap();
+        LocalStore::open(folder.path(), &Ambient::system()).unwrap();
+        assert!(index.is_dir() && folder.path().join("index.broken").exists());
     }
 }

@@ -154,7 +154,8 @@ pub struct Object {
     pub attributes: Attributes,
     /// The checksums it was stored with.
     pub checksums: Vec<Checksum>,
-    /// Its parts, in order, if it came by multipart upload.
+    /// Its parts, in order, if it came by multipart upload. Not in listings: there may be 10,000.
+    #[serde(skip)]
     pub parts: Vec<ObjectPart>,
     /// The upload it was completed from: a client that asks again gets the same answer.
     pub upload: Option<UploadId>,

@@ -49,7 +49,7 @@ fn storage(error: impl Into<super::BoxError>) -> BucketError {
 impl LocalBuckets {
     /// Opens the store in `folder`, or makes it; see [`LocalStore::open`]. Blocks.
     pub fn open(folder: &Path, ambient: Ambient) -> Result<Self, BucketError> {
-        Self::new(Arc::new(LocalStore::open(folder).map_err(storage)?), ambient)
+        Self::new(Arc::new(LocalStore::open(folder, &ambient).map_err(storage)?), ambient)
     }
 
     /// A store that ends with the process, for tests.

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use futures::TryStreamExt;
 use md5::{Digest, Md5};
 
 use super::super::limits::{OBJECT_BYTES_MAX, PART_BYTES_MAX, PART_BYTES_MIN};
@@ -13,7 +12,6 @@ use super::super::{
 use super::errors::{engine_error, meta_error};
 use super::payload::Taken;
 use super::{LocalBuckets, TakenFile, storage};
-use crate::engine::digest::Digester;
 use crate::engine::{Layout, Segment};
 use crate::store::meta::{Completion, MetaError, RelyOnPart};
 use crate::store::rows::Bucket;
@@ -80,19 +78,10 @@ impl LocalBuckets {
         if range.end - range.start > PART_BYTES_MAX {
             return Err(BucketError::TooLarge { max: PART_BYTES_MAX });
         }
-        let mut digester = Digester::new(&[]);
         let md5 = match object.etag {
             ETag::Md5(md5) if range == (0..object.size) => md5,
             // The part's ETag is the MD5 of its bytes, which must be read to know it; nothing is written.
-            _ => {
-                let bytes = self.engine.reconstruct(record.clone(), range.clone());
-                let digesting = bytes.try_for_each(|piece| {
-                    digester.update(&piece);
-                    futures::future::ok(())
-                });
-                digesting.await.map_err(engine_error)?;
-                digester.finish().md5
-            }
+            _ => self.engine.digest(record.clone(), range.clone()).await.map_err(engine_error)?.md5,
         };
         let composing = self.engine.compose(vec![Segment { record, range }], hold);
         let file = composing.await.map_err(engine_error)?;
@@ -131,12 +120,30 @@ impl LocalBuckets {
         condition: WriteCondition,
     ) -> Result<Object, BucketError> {
         let bucket = self.must_bucket(id).await?;
+        match self.finish_upload_once(&bucket, upload, named, condition).await {
+            // A client that lost patience asks again while its first request is at work, and may meet its own traces.
+            Err(
+                error @ (BucketError::NoSuchUpload(_)
+                | BucketError::InvalidPart(_)
+                | BucketError::PreconditionFailed),
+            ) => self.completed_before(&bucket, upload).await.map_err(|_| error),
+            finished => finished,
+        }
+    }
+
+    async fn finish_upload_once(
+        &self,
+        bucket: &Bucket,
+        upload: &UploadRef,
+        named: Vec<CompletedPart>,
+        condition: WriteCondition,
+    ) -> Result<Object, BucketError> {
         let Some(found) = self.meta.upload(bucket.uid, &upload.key, &upload.id).await.map_err(storage)?
         else {
             return self.completed_before(&bucket, upload).await;
         };
         let parts = self.named_parts(upload, &named).await?;
-        self.check_early(&bucket, &upload.key, &condition).await?;
+        self.check_early(bucket, &upload.key, &condition).await?;
         let hold = self.reading();
         let mut segments = Vec::with_capacity(parts.len());
         for part in &parts {
@@ -161,11 +168,11 @@ impl LocalBuckets {
             object: object.clone(),
             file: Some(new),
         };
-        let (meta, ended) = (Arc::clone(&self.meta), upload.clone());
+        let (meta, uid, ended) = (Arc::clone(&self.meta), bucket.uid, upload.clone());
         let complete =
-            async move { meta.complete_upload(bucket.uid, &ended.key, &ended.id, completion).await };
+            async move { meta.complete_upload(uid, &ended.key, &ended.id, completion).await };
         let completed = self.commit_file(taken, complete).await;
-        completed.map_err(|error| meta_error(error, id, upload))?;
+        completed.map_err(|error| meta_error(error, &bucket.id, upload))?;
         Ok(object)
     }
 

@@ -65,8 +65,8 @@ impl Asked {
     pub(super) fn take(headers: &mut HeaderMap) -> S3Result<Self> {
         let range = text(headers, &RANGE_HEADER).as_deref().and_then(ranges::parse);
         let names = [IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE];
-        let conditions = take_conditions(headers, &names);
-        let source_conditions = take_conditions(headers, &SOURCE_CONDITIONS);
+        let conditions = take_conditions(headers, &names)?;
+        let source_conditions = take_conditions(headers, &SOURCE_CONDITIONS)?;
         let source = match text(headers, &COPY_SOURCE) {
             None => None,
             Some(source) => {
@@ -95,16 +95,23 @@ pub(super) fn text(headers: &mut HeaderMap, name: &HeaderName) -> Option<String>
 }
 
 /// Takes the four conditions out.
-fn take_conditions(headers: &mut HeaderMap, names: &[HeaderName; 4]) -> Conditions {
+fn take_conditions(headers: &mut HeaderMap, names: &[HeaderName; 4]) -> S3Result<Conditions> {
     let [if_match, if_none_match, if_modified_since, if_unmodified_since] = names;
-    let mut etags = |name| text(headers, name).as_deref().map(conditions::parse_etags);
-    let etag = WriteCondition { if_match: etags(if_match), if_none_match: etags(if_none_match) };
+    let mut etags = |name: &HeaderName| {
+        // A condition that cannot be read must not become none: it guards what is there.
+        let is_there = headers.contains_key(name);
+        match text(headers, name) {
+            None if is_there => Err(invalid_argument(format!("The header {name} cannot be read."))),
+            text => Ok(text.as_deref().map(conditions::parse_etags)),
+        }
+    };
+    let etag = WriteCondition { if_match: etags(if_match)?, if_none_match: etags(if_none_match)? };
     let mut date = |name| text(headers, name).as_deref().and_then(parse_date);
-    Conditions {
+    Ok(Conditions {
         etag,
         if_modified_since: date(if_modified_since),
         if_unmodified_since: date(if_unmodified_since),
-    }
+    })
 }
 
 /// An HTTP date, in seconds since the epoch.

@@ -162,7 +162,7 @@ impl Gate {
 }
 
 /// Takes the parameters out that sign a presigned URL. Other `x-amz-` parameters are headers that the signer has
-/// moved into the URL: they become headers again.
+/// moved into the URL: they become headers again. (With Version 2 there are none: it would not sign them.)
 fn take_signed_query(uri: &Uri, headers: &mut HeaderMap) -> S3Result<Uri> {
     const SIGNING: [&str; 7] = [
         "x-amz-algorithm",
@@ -173,11 +173,15 @@ fn take_signed_query(uri: &Uri, headers: &mut HeaderMap) -> S3Result<Uri> {
         "x-amz-signature",
         "x-amz-content-sha256",
     ];
+    const SIGNING_V2: [&str; 3] = ["awsaccesskeyid", "expires", "signature"];
     let malformed = || s3_error!(InvalidURI, "Couldn't parse the specified URI.");
     let mut kept = Vec::new();
     for pair in uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let name = decode_url(name).ok_or_else(malformed)?.to_ascii_lowercase();
+        if SIGNING_V2.contains(&name.as_str()) {
+            continue;
+        }
         if !name.starts_with("x-amz-") {
             kept.push(pair);
         } else if !SIGNING.contains(&name.as_str()) {

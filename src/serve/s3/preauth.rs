@@ -54,6 +54,9 @@ pub(super) fn check(method: &Method, uri: &Uri, headers: &HeaderMap, region: &st
     if presigned_v2 && (presigned || authorization.is_some()) {
         return Err(invalid_argument("Only one auth mechanism allowed."));
     }
+    if presigned_v2 {
+        return check_presigned_v2(&pairs);
+    }
     match (presigned, authorization) {
         (true, Some(_)) => Err(invalid_argument("Only one auth mechanism allowed.")),
         (true, None) => check_presigned(&pairs, headers, region),
@@ -66,6 +69,17 @@ fn signature_v2() -> s3s::S3Error {
     invalid_request(
         "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.",
     )
+}
+
+/// Version 2 signs a fixed list of parameters, each at most once: what it does not sign must not be there.
+fn check_presigned_v2(pairs: &Pairs) -> S3Result<()> {
+    let mut names: Vec<_> = pairs.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
+    names.sort_unstable();
+    if names.is_sorted_by(|a, b| a < b) && !names.iter().any(|name| name.starts_with("x-amz-")) {
+        Ok(())
+    } else {
+        Err(s3_error!(AccessDenied, "There were parameters present in the request which were not signed"))
+    }
 }
 
 fn check_presigned(pairs: &Pairs, headers: &HeaderMap, region: &str) -> S3Result<()> {
@@ -210,6 +224,8 @@ mod tests {
         let url = "/b/k?AWSAccessKeyId=AK&Expires=1&Signature=x";
         assert_eq!(check(url), "ok");
         assert_eq!(check(&format!("{url}&X-Amz-Signature=00")), "InvalidArgument");
+        assert_eq!(check(&format!("{url}&x-amz-copy-source=%2Fother%2Fkey")), "AccessDenied");
+        assert_eq!(check(&format!("{url}&uploads&uploads")), "AccessDenied");
     }
 
     #[test]

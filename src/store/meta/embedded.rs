@@ -12,7 +12,7 @@ use redb::{Database, ReadableDatabase, ReadableTable, WriteTransaction};
 use tokio::sync::oneshot;
 
 use super::snapshot::Snapshot;
-use super::tables::{self, Failure, Tables, decode};
+use super::tables::{self, Failure, Tables, decode, decode_whole_object};
 use super::{
     Completion, IdleXorb, ListPage, ListQuery, MetaError, MetaStore, MetaView, NewFile, ObjectChange,
     PackRow, TermChange, WriteCondition, XorbMove, listing, xorbs,
@@ -58,6 +58,24 @@ impl EmbeddedMeta {
     pub fn open(path: &Path) -> Result<Self, MetaError> {
         let database = Database::builder().set_cache_size(CACHE_BYTES).create(path).map_err(engine)?;
         Self::start(database)
+    }
+
+    /// The store's identity; `fresh` becomes it if it has none yet.
+    pub fn store_id(&self, fresh: u64) -> Result<u64, MetaError> {
+        let transaction = self.database.begin_write().map_err(engine)?;
+        let id = {
+            let mut counters = transaction.open_table(tables::COUNTERS).map_err(engine)?;
+            let known = counters.get("store_id").map_err(engine)?.map(|id| id.value());
+            match known {
+                Some(id) => id,
+                None => {
+                    counters.insert("store_id", fresh).map_err(engine)?;
+                    fresh
+                }
+            }
+        };
+        transaction.commit().map_err(engine)?;
+        Ok(id)
     }
 
     /// A store that ends with the process.
@@ -111,9 +129,10 @@ impl EmbeddedMeta {
             };
             let finish: Finish = Box::new(move |committed| {
                 let result = match (outcome, committed) {
-                    (Err(Failure::Refused(refusal)), _) => Err(refusal),
                     (Err(Failure::Engine(error)), _) => Err(engine(error)),
-                    (Ok(_), Err(error)) => Err(MetaError::Engine(error.to_owned())),
+                    // What refused it may have been a neighbour's change, which is not there then.
+                    (_, Err(error)) => Err(MetaError::Engine(error.to_owned())),
+                    (Err(Failure::Refused(refusal)), Ok(())) => Err(refusal),
                     (Ok(value), Ok(())) => Ok(value),
                 };
                 // Whoever asked may have gone; the transaction stands all the same.
@@ -211,7 +230,7 @@ impl MetaStore for EmbeddedMeta {
     async fn object(&self, bucket: BucketUid, key: &ObjectKey) -> Result<Option<Object>, MetaError> {
         self.read(|snapshot| {
             let row = snapshot.open_table(tables::OBJECTS)?.get((bucket.0, key.as_str().as_bytes()))?;
-            Ok(row.map(|row| decode(row.value())).transpose()?)
+            Ok(row.map(|row| decode_whole_object(row.value())).transpose()?)
         })
     }
 

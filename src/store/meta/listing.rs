@@ -4,7 +4,7 @@ use std::ops::Bound;
 
 use redb::{ReadableTable, StorageError};
 
-use super::tables::decode;
+use super::tables::decode_object;
 use super::{After, ListPage, ListQuery};
 use crate::store::names::ObjectKey;
 use crate::store::rows::BucketUid;
@@ -69,7 +69,7 @@ pub(super) fn page(
                 from = Bound::Included(successor(rolled));
                 continue 'seek;
             }
-            let object = decode(row.value())?;
+            let object = decode_object(row.value())?;
             last = Some(After::Key(key.clone()));
             let key = ObjectKey::new(&key).map_err(|error| StorageError::Corrupted(error.to_string()))?;
             page.objects.push((key, object));

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata, StorageError};
 
 use super::embedded::engine;
-use super::tables::{self, decode};
+use super::tables::{self, decode, decode_object};
 use super::view::{Counts, MetaView, XorbEntry};
 use super::xorbs::behind;
 use super::{MetaError, PackRow};
@@ -70,7 +70,7 @@ impl MetaView for Snapshot {
             rows.map(|entry| {
                 let (name, row) = entry?;
                 let (bucket, key) = name.value();
-                Ok(((BucketUid(bucket), object_key(key)?), decode(row.value())?))
+                Ok(((BucketUid(bucket), object_key(key)?), decode_object(row.value())?))
             })
             .collect()
         })

@@ -77,6 +77,29 @@ pub(super) fn encode<T: Serialize>(row: &T) -> Result<Vec<u8>, StorageError> {
         .map_err(|error| StorageError::Corrupted(format!("a row cannot be written: {error}")))
 }
 
+/// An object's row is the object and then its parts, so that whoever does not want them need not read them.
+fn encode_object(object: &Object) -> Result<Vec<u8>, StorageError> {
+    let mut row = encode(object)?;
+    row.extend(encode(&object.parts)?);
+    Ok(row)
+}
+
+fn split_object(row: &[u8]) -> Result<(Object, &[u8]), StorageError> {
+    postcard::take_from_bytes(row)
+        .map_err(|error| StorageError::Corrupted(format!("an object cannot be read: {error}")))
+}
+
+/// Reads an object without its parts.
+pub(super) fn decode_object(row: &[u8]) -> Result<Object, StorageError> {
+    Ok(split_object(row)?.0)
+}
+
+/// Reads an object with its parts.
+pub(super) fn decode_whole_object(row: &[u8]) -> Result<Object, StorageError> {
+    let (object, parts) = split_object(row)?;
+    Ok(Object { parts: decode(parts)?, ..object })
+}
+
 /// All tables, opened in one physical transaction.
 pub(super) struct Tables<'t> {
     buckets: Table<'t, (&'static str, &'static str), Row>,
@@ -140,7 +163,7 @@ impl<'t> Tables<'t> {
         }
         let mut dead = Vec::new();
         for entry in self.objects.extract_from_if(all, |_, _| true)? {
-            dead.push(decode::<Object>(entry?.1.value())?.file);
+            dead.push(decode_object(entry?.1.value())?.file);
         }
         for file in dead {
             self.release_file(&file)?;
@@ -169,7 +192,7 @@ impl<'t> Tables<'t> {
 
     fn present_object(&self, bucket: BucketUid, key: &ObjectKey) -> Result<Option<Object>, StorageError> {
         let row = self.objects.get((bucket.0, key.as_str().as_bytes()))?;
-        row.map(|row| decode(row.value())).transpose()
+        row.map(|row| decode_object(row.value())).transpose()
     }
 
     pub(super) fn change(
@@ -207,7 +230,7 @@ impl<'t> Tables<'t> {
     ) -> Result<(), StorageError> {
         // Use the new before letting go of the old: they may be one file.
         self.use_file(&object.file, file)?;
-        self.objects.insert((bucket.0, key.as_str().as_bytes()), encode(object)?.as_slice())?;
+        self.objects.insert((bucket.0, key.as_str().as_bytes()), encode_object(object)?.as_slice())?;
         if let Some(present) = present {
             self.release_file(&present.file)?;
         }

@@ -183,7 +183,7 @@ async fn uploads_expire() {
     assert_eq!(gc(&buckets).await.uploads_expired, 0, "not yet");
     clock.advance_ms(1);
     let report = gc(&buckets).await;
-    assert_eq!((report.uploads_expired, report.xorbs_removed), (1, 1));
+    assert_eq!((report.uploads_expired, report.xorbs_removed), (1, 2));
     assert!(matches!(buckets.upload(&bucket_id(), &old).await, Err(BucketError::NoSuchUpload(_))));
     buckets.upload(&bucket_id(), &UploadRef { key: young.key, id: young.id }).await.unwrap();
 }
