@@ -179,7 +179,7 @@ impl PackLease {
     pub fn position(&mut self) -> io::Result<(PackId, u64)> {
         let pack_bytes_max = self.log.pack_bytes_max;
         if let Some(mut full) = self.writer.take_if(|writer| writer.len() >= pack_bytes_max) {
-            // A pack that cannot be synced is not to be taken back either: it is never leased again.
+            // First: after an error nobody may append to it again.
             full.sync()?;
             self.filled.push((full.id(), self.start));
         }
