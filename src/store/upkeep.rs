@@ -107,23 +107,22 @@ async fn scrub_all(store: &Arc<LocalStore>, options: &UpkeepOptions, stop: &Canc
             scrubbed = scrub(store, cursor, &pace) => scrubbed,
             () = halting => return,
         };
-        let next = match scrubbed {
+        let pause = match scrubbed {
             Ok(report) => {
                 log_damages(&report);
-                report.cursor
+                cursor = report.cursor.unwrap_or_default();
+                if report.cursor.is_some() { Duration::ZERO } else { interval }
             }
             Err(error) => {
                 warn!(%error, "scrub could not go on; it tries again");
-                Some(cursor)
+                SCRUB_STRETCH
             }
         };
-        cursor = next.unwrap_or_default();
         if let Some(file) = &options.scrub_file
             && let Err(error) = cursor.save(file)
         {
             warn!(%error, "the place of the scrub could not be saved");
         }
-        let pause = if next.is_some() { Duration::from_secs(1) } else { interval };
         if !rest(pause, stop).await {
             return;
         }

@@ -283,3 +283,30 @@ async fn upkeep_collects_in_the_background_until_told_to_stop() {
     stop.cancel();
     keeping.await.unwrap();
 }
+
+#[tokio::test]
+async fn a_folder_gets_its_space_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let buckets = LocalBuckets::open(folder.path(), Ambient::system()).unwrap();
+    buckets.create_bucket(&bucket_id(), Visibility::Private).await.unwrap();
+    for number in 0..10 {
+        put(&buckets, &number.to_string(), &noise(number, 300_000)).await;
+    }
+    let pack_bytes = || {
+        let files = std::fs::read_dir(folder.path().join("packs")).unwrap();
+        files.map(|file| file.unwrap().metadata().unwrap().len()).sum::<u64>()
+    };
+    assert_eq!(get(&buckets, "9", None).await, noise(9, 300_000));
+    for number in 0..9 {
+        delete(&buckets, &number.to_string()).await;
+    }
+    assert!(pack_bytes() > 3_000_000);
+    gc(&buckets).await;
+    assert!(pack_bytes() < 310_000);
+    assert_eq!(get(&buckets, "9", None).await, noise(9, 300_000));
+    assert_sound(&buckets).await;
+    assert!(stats(buckets.store()).await.unwrap().index_bytes > 0);
+    delete(&buckets, "9").await;
+    gc(&buckets).await;
+    assert_eq!(pack_bytes(), 0);
+}
