@@ -90,20 +90,3 @@ def test_a_folder_that_is_served_is_left_alone(own_server):
     told = store(own_server.data_dir, "gc")
     assert told.returncode == 1
     assert str(own_server.data_dir) in told.stderr and len(told.stderr.splitlines()) == 1
-
-
-def test_parts_of_a_shifted_file_cost_nothing_once_collected(own_server, s3, tmp_path):
-    """aws-cli and boto3 cut files into parts of 8 MiB; their first and last chunks are dead when the file is whole."""
-    body = random.Random(5).randbytes(48 * MIB)
-    sizes = []
-    for name, content in (("first", body), ("second", body[: 24 * MIB] + b"X" + body[24 * MIB :])):
-        path = tmp_path / name
-        path.write_bytes(content)
-        s3.upload_file(str(path), "kept", name)
-        own_server.stop()
-        report(own_server.data_dir, "gc")
-        sizes.append(pack_bytes(own_server))
-        own_server.start()
-    assert sizes[0] < 48.5 * MIB
-    assert sizes[1] - sizes[0] < 0.5 * MIB
-    assert s3.get_object(Bucket="kept", Key="second")["Body"].read() == body[: 24 * MIB] + b"X" + body[24 * MIB :]

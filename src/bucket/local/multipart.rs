@@ -138,10 +138,7 @@ impl LocalBuckets {
         named: Vec<CompletedPart>,
         condition: WriteCondition,
     ) -> Result<Object, BucketError> {
-        let Some(found) = self.meta.upload(bucket.uid, &upload.key, &upload.id).await.map_err(storage)?
-        else {
-            return self.completed_before(&bucket, upload).await;
-        };
+        let found = self.must_upload(bucket, upload).await?;
         let parts = self.named_parts(upload, &named).await?;
         self.check_early(bucket, &upload.key, &condition).await?;
         let hold = self.reading();
@@ -169,8 +166,7 @@ impl LocalBuckets {
             file: Some(new),
         };
         let (meta, uid, ended) = (Arc::clone(&self.meta), bucket.uid, upload.clone());
-        let complete =
-            async move { meta.complete_upload(uid, &ended.key, &ended.id, completion).await };
+        let complete = async move { meta.complete_upload(uid, &ended.key, &ended.id, completion).await };
         let completed = self.commit_file(taken, complete).await;
         completed.map_err(|error| meta_error(error, &bucket.id, upload))?;
         Ok(object)

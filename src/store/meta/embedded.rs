@@ -66,13 +66,10 @@ impl EmbeddedMeta {
         let id = {
             let mut counters = transaction.open_table(tables::COUNTERS).map_err(engine)?;
             let known = counters.get("store_id").map_err(engine)?.map(|id| id.value());
-            match known {
-                Some(id) => id,
-                None => {
-                    counters.insert("store_id", fresh).map_err(engine)?;
-                    fresh
-                }
+            if known.is_none() {
+                counters.insert("store_id", fresh).map_err(engine)?;
             }
+            known.unwrap_or(fresh)
         };
         transaction.commit().map_err(engine)?;
         Ok(id)
