@@ -13,6 +13,10 @@ def per_sec(figures):
     return figures["requests"] / figures["secs"]
 
 
+def per_cpu_sec(figures):
+    return figures["requests"] / figures["server_cpu_secs"]
+
+
 def small(bench):
     """PUT 4 KiB beside single syncs of the disk; GET 4 KiB, server on one core, beside a bare server"""
     scratch = bench.dir / "xetgate-bench-synced"
@@ -51,12 +55,11 @@ def gets(bench, running, serving, load):
         for _ in range(bench.runs):
             ours.append(bench.request(running, "get", **load))
             bare.append(bench.against(serving, "get", **load))
-    turns = [(per_sec(a), per_sec(b)) for a, b in zip(ours, bare, strict=True)]
-    what = "GET 4 KiB, 32 clients, server on one core; limit: bare hyper"
-    row = compared(what, turns, "/s", 0.6, ">= 0.60", requests=ours, bare=bare)
-    # With cores that others use too, this is the fairer figure.
-    costs = [a["server_cpu_secs"] / a["requests"] * 1e6 for a in ours]
-    limits = [b["server_cpu_secs"] / b["requests"] * 1e6 for b in bare]
-    row.ours += f" ({statistics.median(costs):.0f} us CPU each)"
-    row.limit += f" ({statistics.median(limits):.0f} us CPU each)"
+    # Requests for each second that the server's core worked: the same as requests a second where the core is its own,
+    # and all that can be compared where it is not.
+    turns = [(per_cpu_sec(a), per_cpu_sec(b)) for a, b in zip(ours, bare, strict=True)]
+    what = "GET 4 KiB, 32 clients, server on one core, by its CPU time; limit: bare hyper"
+    row = compared(what, turns, "/s CPU", 0.6, ">= 0.60", requests=ours, bare=bare)
+    row.ours += f" ({statistics.median(map(per_sec, ours)):,.0f} /s seen)"
+    row.limit += f" ({statistics.median(map(per_sec, bare)):,.0f} /s seen)"
     return row
