@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use crate::Failure;
 
 /// Answers every request with `body` until the process is ended; `listening` is told the port.
-pub(crate) fn serve(body: Bytes, listening: impl FnOnce(u16)) -> Result<(), Failure> {
+pub(crate) fn serve(body: &Bytes, listening: impl FnOnce(u16)) -> Result<(), Failure> {
     // The same runtime as the server's own: a worker for each core it may use.
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {

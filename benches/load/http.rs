@@ -18,7 +18,8 @@ pub(crate) struct Connection {
 
 struct Head {
     status: u16,
-    head_bytes: usize,
+    /// Bytes before the body.
+    body_start: usize,
     body_bytes: usize,
 }
 
@@ -34,7 +35,7 @@ fn parse(come: &[u8]) -> Result<Option<Head>, Failure> {
         name.eq_ignore_ascii_case("content-length").then(|| value.trim())
     });
     let body_bytes = declared.ok_or_else(|| format!("no length declared: {text}"))?.parse()?;
-    Ok(Some(Head { status, head_bytes: end + 4, body_bytes }))
+    Ok(Some(Head { status, body_start: end + 4, body_bytes }))
 }
 
 impl Connection {
@@ -61,7 +62,7 @@ impl Connection {
                 return Err("the connection ended within an answer's head".into());
             }
         };
-        let mut body_come = come - head.head_bytes;
+        let mut body_come = come - head.body_start;
         if head.status != 200 {
             let text = String::from_utf8_lossy(&self.buffer[..come]);
             return Err(format!("status {}: {text}", head.status).into());

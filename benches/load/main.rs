@@ -145,8 +145,8 @@ fn run(what: What) -> Result<Value, Failure> {
             Ok(json!({ "per_sec": counted? }))
         }
         What::Serve(Bytes { bytes, seed }) => {
-            bare::serve(content::object(seed, 0, bytes).into(), |port| {
-                println!("{}", json!({ "port": port }))
+            bare::serve(&content::object(seed, 0, bytes).into(), |port| {
+                println!("{}", json!({ "port": port }));
             })?;
             Ok(Value::Null)
         }

@@ -1,5 +1,7 @@
 """One large object on one stream: new, known, and read back."""
 
+import statistics
+
 from tool import compared
 
 
@@ -23,10 +25,14 @@ def large(bench):
             ours = request("get", turn)
             details["bare"].append(bench.against(bare, "get", bytes=size))
             read.append((ours, size / 1e6 / details["bare"][-1]["secs"]))
-    yield compared(
+    hashing = statistics.median(limit for _, limit in known)
+    unique = compared(
         f"PUT {bench.mib} MiB unique, unsigned payload; limit: write + fsync of as many bytes",
         new, "MB/s", 0.8, ">= 0.80", requests=details["put"],
     )
+    # Where the disk is faster than MD5, no single stream can be as fast as the disk.
+    unique.limit += f" (MD5 alone: {hashing:,.0f} MB/s)"
+    yield unique
     yield compared(
         f"PUT {bench.mib} MiB again, all known; limit: MD5 alone",
         known, "MB/s", 0.8, ">= 0.80", requests=details["again"],
