@@ -80,7 +80,14 @@ pub enum BucketError {
     /// Stored bytes do not match their checksum, or a row points nowhere.
     #[error("stored data is damaged: {0}")]
     Corrupt(String),
-    /// The store cannot do it now.
+    /// The disk is full. Nothing was stored; what is there can be read.
+    #[error("there is no space left to store anything")]
+    StorageFull(#[source] BoxError),
+    /// The disk has failed, or is being recovered; it may work again later. Whether a change was made is not known: it
+    /// is whole or not there.
+    #[error("storage cannot be used now")]
+    Unavailable(#[source] BoxError),
+    /// Storage failed in a way that time does not heal.
     #[error("storage failed")]
     Storage(#[source] BoxError),
 }

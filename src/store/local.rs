@@ -59,7 +59,8 @@ impl LocalStore {
     pub fn open(folder: &Path, ambient: &Ambient) -> Result<Self, OpenError> {
         let meta = EmbeddedMeta::open(&folder.join("meta.redb"))?;
         let packs = LocalPacks::open(&folder.join("packs"))?;
-        check_store_id(&folder.join("packs"), meta.store_id(u64::from_le_bytes(ambient.random()))?)?;
+        let id = meta.store_id(u64::from_le_bytes(ambient.random()));
+        check_store_id(&folder.join("packs"), futures::executor::block_on(id)?)?;
         let index = open_index(&folder.join("index"))?;
         // The names of what was made survive a power cut from here on.
         File::open(folder)?.sync_all()?;

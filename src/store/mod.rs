@@ -11,6 +11,7 @@
 pub mod ambient;
 pub mod check;
 mod damage;
+pub mod disk;
 pub mod gc;
 pub mod hold;
 pub mod index;
@@ -26,5 +27,7 @@ pub mod rebuild;
 mod report;
 pub mod rows;
 pub mod scrub;
+#[cfg(test)]
+pub(crate) mod simulated;
 pub mod stats;
 pub mod upkeep;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 
 use super::damage::objects_hit;
+use super::disk::is_loss;
 use super::local::LocalStore;
 use super::meta::MetaError;
 use super::pace::Pace;
@@ -33,8 +34,8 @@ pub enum ScrubError {
     /// The metadata store failed.
     #[error(transparent)]
     Meta(#[from] MetaError),
-    /// Packs could not be listed.
-    #[error("listing packs: {0}")]
+    /// Packs could not be read, which says nothing of what is in them.
+    #[error("reading a pack: {0}")]
     Packs(#[from] std::io::Error),
     /// A worker thread ended early.
     #[error("a worker ended early")]
@@ -141,6 +142,7 @@ pub async fn scrub(
             report.bytes += xorb.row.frame_bytes();
             let packs = Arc::clone(&store.packs);
             let (xorb, damages) = spawn_blocking(move || (read(&packs, &xorb), xorb)).await.map(swap)?;
+            let damages = damages?;
             if !damages.is_empty() {
                 found.push(Found { xorb, damages });
             }
@@ -174,12 +176,13 @@ async fn live_xorbs(store: &LocalStore, pack: PackId, begin: u64) -> Result<Vec<
     Ok(xorbs)
 }
 
-fn read(packs: &PackLog, xorb: &StoredXorb) -> Vec<FrameDamage> {
+/// What is wrong with a frame; an error if that cannot be said now.
+fn read(packs: &PackLog, xorb: &StoredXorb) -> std::io::Result<Vec<FrameDamage>> {
     let StoredXorb { hash, row } = xorb;
     match packs.read(row.pack, row.frame_start(), row.frame_bytes() as usize) {
-        Ok(frame) => frame_damages(&frame, hash, row),
-        // Whatever the reason, a reader would meet it too.
-        Err(_) => vec![FrameDamage::CutOff],
+        Ok(frame) => Ok(frame_damages(&frame, hash, row)),
+        Err(error) if is_loss(&error) => Ok(vec![FrameDamage::CutOff]),
+        Err(error) => Err(error),
     }
 }
 

@@ -3,7 +3,17 @@
 use super::super::{BucketError, BucketId, ObjectKey, UploadRef};
 use crate::cas::CasError;
 use crate::engine::EngineError;
+use crate::store::disk::is_full;
 use crate::store::meta::MetaError;
+
+/// What a failure of the metadata store means.
+pub(super) fn meta_failed(error: MetaError) -> BucketError {
+    match error {
+        MetaError::Full(_) => BucketError::StorageFull(error.into()),
+        MetaError::Unavailable(_) => BucketError::Unavailable(error.into()),
+        error => BucketError::Storage(error.into()),
+    }
+}
 
 /// What an error of the engine means to whoever writes.
 pub(super) fn engine_error(error: EngineError) -> BucketError {
@@ -12,6 +22,11 @@ pub(super) fn engine_error(error: EngineError) -> BucketError {
         EngineError::Cas(damaged @ (CasError::Damaged { .. } | CasError::MissingXorb(_))) => {
             BucketError::Corrupt(damaged.to_string())
         }
+        EngineError::Cas(CasError::Meta(error)) => meta_failed(error),
+        EngineError::Cas(CasError::Io { doing, error }) if is_full(&error) => {
+            BucketError::StorageFull(CasError::Io { doing, error }.into())
+        }
+        error @ EngineError::Cas(CasError::Io { .. }) => BucketError::Unavailable(error.into()),
         error => BucketError::Storage(error.into()),
     }
 }
@@ -30,7 +45,7 @@ pub(super) fn change_error(error: MetaError, id: &BucketId, key: &ObjectKey) -> 
         MetaError::NoSuchBucket => BucketError::NoSuchBucket(id.clone()),
         MetaError::NoSuchObject => BucketError::NoSuchKey(key.clone()),
         MetaError::ConditionFailed => BucketError::PreconditionFailed,
-        error => BucketError::Storage(error.into()),
+        error => meta_failed(error),
     }
 }
 

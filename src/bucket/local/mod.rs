@@ -31,7 +31,7 @@ mod payload;
 mod tests;
 mod uploads;
 
-use errors::meta_error;
+use errors::{meta_error, meta_failed};
 
 /// Buckets of one data folder (or, for tests, of memory).
 pub struct LocalBuckets {
@@ -70,12 +70,12 @@ impl LocalBuckets {
     }
 
     async fn must_bucket(&self, id: &BucketId) -> Result<Bucket, BucketError> {
-        let bucket = self.meta.bucket(id).await.map_err(storage)?;
+        let bucket = self.meta.bucket(id).await.map_err(meta_failed)?;
         bucket.ok_or_else(|| BucketError::NoSuchBucket(id.clone()))
     }
 
     async fn must_object(&self, bucket: &Bucket, key: &ObjectKey) -> Result<Object, BucketError> {
-        let object = self.meta.object(bucket.uid, key).await.map_err(storage)?;
+        let object = self.meta.object(bucket.uid, key).await.map_err(meta_failed)?;
         object.ok_or_else(|| BucketError::NoSuchKey(key.clone()))
     }
 
@@ -89,7 +89,7 @@ impl LocalBuckets {
         const TRIES: usize = 16;
         for _ in 0..TRIES {
             let object = self.must_object(bucket, key).await?;
-            if let Some(record) = self.meta.file(&object.file).await.map_err(storage)? {
+            if let Some(record) = self.meta.file(&object.file).await.map_err(meta_failed)? {
                 return Ok((object, record));
             }
         }
@@ -139,7 +139,7 @@ impl BucketApi for LocalBuckets {
         let created = self.meta.create_bucket(id, visibility, self.ambient.clock.now()).await;
         created.map_err(|error| match error {
             MetaError::BucketExists => BucketError::BucketExists(id.clone()),
-            error => storage(error),
+            error => meta_failed(error),
         })
     }
 
@@ -148,7 +148,7 @@ impl BucketApi for LocalBuckets {
     }
 
     async fn list_buckets(&self, namespace: &Namespace) -> Result<Vec<Bucket>, BucketError> {
-        self.meta.buckets(namespace).await.map_err(storage)
+        self.meta.buckets(namespace).await.map_err(meta_failed)
     }
 
     async fn delete_bucket(&self, id: &BucketId, mode: DeleteBucket) -> Result<(), BucketError> {
@@ -156,13 +156,13 @@ impl BucketApi for LocalBuckets {
         deleted.map_err(|error| match error {
             MetaError::NoSuchBucket => BucketError::NoSuchBucket(id.clone()),
             MetaError::BucketNotEmpty => BucketError::BucketNotEmpty(id.clone()),
-            error => storage(error),
+            error => meta_failed(error),
         })
     }
 
     async fn list(&self, id: &BucketId, query: &ListQuery) -> Result<ListPage, BucketError> {
         let bucket = self.must_bucket(id).await?;
-        self.meta.list(bucket.uid, query).await.map_err(storage)
+        self.meta.list(bucket.uid, query).await.map_err(meta_failed)
     }
 
     async fn object(&self, id: &BucketId, key: &ObjectKey) -> Result<Object, BucketError> {
@@ -250,7 +250,7 @@ impl BucketApi for LocalBuckets {
     ) -> Result<PartPage, BucketError> {
         let bucket = self.must_bucket(id).await?;
         let found = self.must_upload(&bucket, upload).await?;
-        let mut parts = self.meta.parts(&upload.id, after, limit + 1).await.map_err(storage)?;
+        let mut parts = self.meta.parts(&upload.id, after, limit + 1).await.map_err(meta_failed)?;
         let truncated = parts.len() > limit && limit > 0;
         parts.truncate(limit);
         Ok(PartPage { upload: found, parts, truncated })
@@ -258,7 +258,7 @@ impl BucketApi for LocalBuckets {
 
     async fn list_uploads(&self, id: &BucketId, query: &ListUploads) -> Result<UploadPage, BucketError> {
         let bucket = self.must_bucket(id).await?;
-        uploads::page(&*self.meta, bucket.uid, query).await.map_err(storage)
+        uploads::page(&*self.meta, bucket.uid, query).await.map_err(meta_failed)
     }
 
     async fn complete_upload(

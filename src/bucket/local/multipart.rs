@@ -9,9 +9,9 @@ use super::super::{
     BucketError, BucketId, ByteRange, CompletedPart, CopySource, ETag, NewUpload, Object, ObjectPart, Part,
     Payload, Upload, UploadId, UploadRef, WriteCondition,
 };
-use super::errors::{engine_error, meta_error};
+use super::errors::{engine_error, meta_error, meta_failed};
 use super::payload::Taken;
-use super::{LocalBuckets, TakenFile, storage};
+use super::{LocalBuckets, TakenFile};
 use crate::engine::{Layout, Segment};
 use crate::store::meta::{Completion, MetaError, RelyOnPart};
 use crate::store::rows::Bucket;
@@ -30,7 +30,7 @@ impl LocalBuckets {
         let begun = self.meta.create_upload(bucket.uid, &upload).await;
         begun.map_err(|error| match error {
             MetaError::NoSuchBucket => BucketError::NoSuchBucket(id.clone()),
-            error => storage(error),
+            error => meta_failed(error),
         })?;
         Ok(upload)
     }
@@ -40,7 +40,7 @@ impl LocalBuckets {
         bucket: &Bucket,
         upload: &UploadRef,
     ) -> Result<Upload, BucketError> {
-        let found = self.meta.upload(bucket.uid, &upload.key, &upload.id).await.map_err(storage)?;
+        let found = self.meta.upload(bucket.uid, &upload.key, &upload.id).await.map_err(meta_failed)?;
         found.ok_or_else(|| BucketError::NoSuchUpload(upload.id.clone()))
     }
 
@@ -144,7 +144,7 @@ impl LocalBuckets {
         let hold = self.reading();
         let mut segments = Vec::with_capacity(parts.len());
         for part in &parts {
-            let record = self.meta.file(&part.file).await.map_err(storage)?;
+            let record = self.meta.file(&part.file).await.map_err(meta_failed)?;
             segments.push(Segment::whole(record.ok_or(BucketError::InvalidPart(part.number))?));
         }
         let stored = self.engine.compose(segments, hold).await.map_err(engine_error)?;
@@ -174,7 +174,7 @@ impl LocalBuckets {
 
     /// The answer for a client that lost the first one.
     async fn completed_before(&self, bucket: &Bucket, upload: &UploadRef) -> Result<Object, BucketError> {
-        let object = self.meta.object(bucket.uid, &upload.key).await.map_err(storage)?;
+        let object = self.meta.object(bucket.uid, &upload.key).await.map_err(meta_failed)?;
         let same = object.filter(|object| object.upload.as_ref() == Some(&upload.id));
         same.ok_or_else(|| BucketError::NoSuchUpload(upload.id.clone()))
     }
@@ -188,7 +188,7 @@ impl LocalBuckets {
         if !named.is_sorted_by(|a, b| a.number < b.number) {
             return Err(BucketError::InvalidPartOrder);
         }
-        let stored = self.meta.parts(&upload.id, 0, usize::from(u16::MAX)).await.map_err(storage)?;
+        let stored = self.meta.parts(&upload.id, 0, usize::from(u16::MAX)).await.map_err(meta_failed)?;
         let mut parts = Vec::with_capacity(named.len());
         for want in named {
             let found = stored.binary_search_by_key(&want.number, |part| part.number);

@@ -6,7 +6,7 @@ use super::super::{
     BucketError, BucketId, CopySource, ETag, Object, ObjectCopy, ObjectDelete, ObjectKey, ObjectWrite,
     WriteCondition,
 };
-use super::errors::change_error;
+use super::errors::{change_error, meta_failed};
 use super::payload::Taken;
 use super::{LocalBuckets, TakenFile, copied_attributes};
 use crate::engine::Layout;
@@ -52,7 +52,7 @@ impl LocalBuckets {
         if *condition == WriteCondition::default() {
             return Ok(());
         }
-        let present = self.meta.object(bucket.uid, key).await.map_err(super::storage)?;
+        let present = self.meta.object(bucket.uid, key).await.map_err(meta_failed)?;
         let checked = condition.check(present.as_ref().map(|object| &object.etag));
         checked.map_err(|error| change_error(error, &bucket.id, key))
     }

@@ -17,8 +17,10 @@ use crate::xet::hash::ChunkHash;
 use crate::xet::merkle::file_hash;
 
 mod damage;
+mod faults;
 mod model;
 mod power;
+mod power_cut;
 mod upkeep;
 
 fn bucket_id() -> BucketId {

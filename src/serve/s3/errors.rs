@@ -121,6 +121,19 @@ impl From<BucketError> for S3Error {
                     "Your proposed upload exceeds the maximum allowed size of {max} bytes"
                 )
             }
+            BucketError::StorageFull(_) => {
+                log(&error);
+                // AWS has no disk to fill, so its list has no code for it; this is the name of HTTP's own status.
+                custom(
+                    "InsufficientStorage",
+                    StatusCode::INSUFFICIENT_STORAGE,
+                    "There is no space left to store anything. What is stored can be read.",
+                )
+            }
+            BucketError::Unavailable(_) => {
+                log(&error);
+                s3_error!(ServiceUnavailable, "The storage cannot be used right now. Please try again.")
+            }
             BucketError::Corrupt(_) | BucketError::Storage(_) => internal(&error),
             of_the_body => from_body(of_the_body),
         }
@@ -155,9 +168,13 @@ fn from_body(error: BucketError) -> S3Error {
 
 /// A failure of ours: logged here, and told without detail.
 fn internal(error: &BucketError) -> S3Error {
+    log(error);
+    s3_error!(InternalError, "We encountered an internal error. Please try again.")
+}
+
+fn log(error: &BucketError) {
     let source = std::error::Error::source(error).map(ToString::to_string);
     tracing::error!(%error, source, "request failed");
-    s3_error!(InternalError, "We encountered an internal error. Please try again.")
 }
 
 /// An error of the body's stream.
@@ -237,6 +254,8 @@ mod tests {
             (BucketError::Body("connection reset".into()), "IncompleteBody", 400),
             (BucketError::Corrupt("row".to_owned()), "InternalError", 500),
             (BucketError::Storage("disk".into()), "InternalError", 500),
+            (BucketError::StorageFull("disk".into()), "InsufficientStorage", 507),
+            (BucketError::Unavailable("disk".into()), "ServiceUnavailable", 503),
         ];
         for (error, code, status) in cases {
             let mapped = S3Error::from(error);

@@ -89,8 +89,10 @@ async fn remove(
         let doomed = store.pins.doom(batch.iter().map(|idle| idle.hash));
         let names: HashSet<_> = doomed.xorbs().iter().collect();
         let batch = batch.into_iter().filter(|idle| names.contains(&idle.hash)).collect();
-        let removed = store.meta.remove_xorbs(batch, now).await?;
-        store.rows.forget(removed.iter().map(|xorb| &xorb.hash));
+        let removed = store.meta.remove_xorbs(batch, now).await;
+        // Also after an error, for they may be gone all the same.
+        store.rows.forget(doomed.xorbs());
+        let removed = removed?;
         drop(doomed);
         let forgetting = spawn_blocking(move || {
             forget_chunks(&store, &removed);

@@ -132,9 +132,11 @@ async fn copy(store: &Arc<LocalStore>, batch: Vec<StoredXorb>, report: &mut GcRe
     // To its end, even if the pass is dropped: the copies must be held until they have rows.
     let moving = tokio::spawn(async move {
         let names: Vec<_> = moves.iter().map(|moved| moved.hash).collect();
-        store.meta.move_xorbs(moves).await?;
+        let moved = store.meta.move_xorbs(moves).await;
+        // Also after an error, for they may have moved all the same.
         store.rows.forget(&names);
         drop(hold);
+        moved?;
         Ok::<_, MetaError>(())
     });
     Ok(moving.await??)

@@ -2,15 +2,19 @@
 //!
 //! A request that comes while a transaction is being synced waits and shares the next one with all that have come
 //! meanwhile; a lone request never waits for company.
+//!
+//! After an I/O error the writer thread opens the database again (see [`super::engine`]); meanwhile all are refused.
 
 use std::ops::Bound;
 use std::path::Path;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use async_trait::async_trait;
-use redb::{Database, ReadableDatabase, ReadableTable, WriteTransaction};
+use redb::ReadableTable;
 use tokio::sync::oneshot;
+use tracing::warn;
 
+use super::engine::{Engine, Generation, OpenBackend, Retry, engine, file_backend};
 use super::snapshot::Snapshot;
 use super::tables::{self, Failure, Tables, decode, decode_whole_object};
 use super::{
@@ -34,68 +38,64 @@ const GROUP_MAX: usize = 512;
 /// Requests that may wait for the writer; beyond it, callers wait.
 const QUEUE_MAX: usize = 4096;
 
-/// Memory for cached pages.
-const CACHE_BYTES: usize = 64 << 20;
-
 /// A request's last step: learns how the shared transaction ended.
-type Finish = Box<dyn FnOnce(Result<(), &str>) + Send>;
+type Finish = Box<dyn FnOnce(Result<(), &MetaError>) + Send>;
 
-/// A request: does its work in the shared transaction, and says whether the engine held.
-type Job = Box<dyn FnOnce(&mut Tables<'_>) -> (Result<(), String>, Finish) + Send>;
+/// A request: does its work in the shared transaction, or learns that there is none; says whether the engine held.
+type Job = Box<dyn FnOnce(Result<&mut Tables<'_>, &MetaError>) -> (Result<(), MetaError>, Finish) + Send>;
+
+/// What the writer thread is told.
+enum Request {
+    /// To do some work.
+    Write(Job),
+    /// That a reader has closed the database.
+    Reopen,
+}
 
 /// The metadata of one machine, in one file or in memory.
 pub struct EmbeddedMeta {
-    database: Arc<Database>,
-    jobs: mpsc::SyncSender<Job>,
-}
-
-pub(super) fn engine(error: impl Into<redb::Error>) -> MetaError {
-    MetaError::Engine(error.into().to_string())
+    engine: Arc<Engine>,
+    requests: mpsc::SyncSender<Request>,
 }
 
 impl EmbeddedMeta {
     /// Opens the file, or makes it.
     pub fn open(path: &Path) -> Result<Self, MetaError> {
-        let database = Database::builder().set_cache_size(CACHE_BYTES).create(path).map_err(engine)?;
-        Self::start(database)
+        Self::open_with_backend(file_backend(path))
     }
 
     /// The store's identity; `fresh` becomes it if it has none yet.
-    pub fn store_id(&self, fresh: u64) -> Result<u64, MetaError> {
-        let transaction = self.database.begin_write().map_err(engine)?;
-        let id = {
-            let mut counters = transaction.open_table(tables::COUNTERS).map_err(engine)?;
-            let known = counters.get("store_id").map_err(engine)?.map(|id| id.value());
-            if known.is_none() {
-                counters.insert("store_id", fresh).map_err(engine)?;
-            }
-            known.unwrap_or(fresh)
-        };
-        transaction.commit().map_err(engine)?;
-        Ok(id)
+    pub async fn store_id(&self, fresh: u64) -> Result<u64, MetaError> {
+        self.write(move |tables| tables.store_id(fresh)).await
     }
 
     /// A store that ends with the process.
     pub fn in_memory() -> Result<Self, MetaError> {
-        let backend = redb::backends::InMemoryBackend::new();
-        Self::start(Database::builder().create_with_backend(backend).map_err(engine)?)
+        let memory = Mutex::new(Some(redb::backends::InMemoryBackend::new()));
+        Self::open_with_backend(Box::new(move || {
+            let memory = memory.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let gone = || std::io::Error::other("what was in memory is gone");
+            Ok(Box::new(memory.ok_or_else(gone)?))
+        }))
     }
 
-    fn start(database: Database) -> Result<Self, MetaError> {
-        Self::prepare(&database)?;
-        let database = Arc::new(database);
-        let (jobs, queue) = mpsc::sync_channel(QUEUE_MAX);
-        let writer = Arc::clone(&database);
+    /// A store over any bytes.
+    pub(crate) fn open_with_backend(open: OpenBackend) -> Result<Self, MetaError> {
+        let engine = Engine::open(open)?;
+        Self::prepare(&engine)?;
+        let engine = Arc::new(engine);
+        let (requests, queue) = mpsc::sync_channel(QUEUE_MAX);
+        let writer = Arc::clone(&engine);
         std::thread::Builder::new()
             .name("meta-writer".to_owned())
             .spawn(move || write_in_groups(&writer, &queue))
-            .map_err(|error| MetaError::Engine(error.to_string()))?;
-        Ok(Self { database, jobs })
+            .map_err(|error| MetaError::Unavailable(error.to_string()))?;
+        Ok(Self { engine, requests })
     }
 
     /// Makes all tables, and checks the format.
-    fn prepare(database: &Database) -> Result<(), MetaError> {
-        let transaction = database.begin_write().map_err(engine)?;
+    fn prepare(database: &Engine) -> Result<(), MetaError> {
+        let transaction = database.begin_write()?;
         drop(Tables::open(&transaction).map_err(engine)?);
         {
             let mut counters = transaction.open_table(tables::COUNTERS).map_err(engine)?;
@@ -119,17 +119,23 @@ impl EmbeddedMeta {
     ) -> Result<T, MetaError> {
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move |tables| {
-            let outcome = work(tables);
+            let outcome = match tables {
+                Ok(tables) => work(tables).map_err(|failure| match failure {
+                    Failure::Refused(refusal) => (refusal, true),
+                    Failure::Engine(error) => (engine(error), false),
+                }),
+                Err(error) => Err((error.clone(), false)),
+            };
             let held = match &outcome {
-                Err(Failure::Engine(error)) => Err(error.to_string()),
-                Ok(_) | Err(Failure::Refused(_)) => Ok(()),
+                Err((error, false)) => Err(error.clone()),
+                Ok(_) | Err((_, true)) => Ok(()),
             };
             let finish: Finish = Box::new(move |committed| {
                 let result = match (outcome, committed) {
-                    (Err(Failure::Engine(error)), _) => Err(engine(error)),
+                    (Err((error, false)), _) => Err(error),
                     // What refused it may have been a neighbour's change, which is not there then.
-                    (_, Err(error)) => Err(MetaError::Engine(error.to_owned())),
-                    (Err(Failure::Refused(refusal)), Ok(())) => Err(refusal),
+                    (_, Err(error)) => Err(error.clone()),
+                    (Err((refusal, true)), Ok(())) => Err(refusal),
                     (Ok(value), Ok(())) => Ok(value),
                 };
                 // Whoever asked may have gone; the transaction stands all the same.
@@ -138,12 +144,12 @@ impl EmbeddedMeta {
             (held, finish)
         });
         let gone = || MetaError::Engine("the writer has stopped".to_owned());
-        match self.jobs.try_send(job) {
+        match self.requests.try_send(Request::Write(job)) {
             Ok(()) => {}
             Err(mpsc::TrySendError::Disconnected(_)) => return Err(gone()),
-            Err(mpsc::TrySendError::Full(job)) => {
-                let jobs = self.jobs.clone();
-                let sent = tokio::task::spawn_blocking(move || jobs.send(job)).await;
+            Err(mpsc::TrySendError::Full(request)) => {
+                let requests = self.requests.clone();
+                let sent = tokio::task::spawn_blocking(move || requests.send(request)).await;
                 sent.map_err(|_| gone())?.map_err(|_| gone())?;
             }
         }
@@ -155,34 +161,99 @@ impl EmbeddedMeta {
         &self,
         read: impl FnOnce(&redb::ReadTransaction) -> Result<T, redb::Error>,
     ) -> Result<T, MetaError> {
-        let transaction = self.database.begin_read().map_err(engine)?;
-        read(&transaction).map_err(engine)
+        let (generation, snapshot) = self.begin_read()?;
+        read(&snapshot).map_err(engine).inspect_err(|error| self.met(error, generation))
+    }
+
+    fn begin_read(&self) -> Result<(Generation, redb::ReadTransaction), MetaError> {
+        let generation = self.engine.generation();
+        self.engine.begin_read().inspect_err(|error| self.met(error, generation))
+    }
+
+    /// Sees to it that an error after which nothing would work any more is mended.
+    fn met(&self, error: &MetaError, generation: Generation) {
+        if self.engine.close_after(error, generation) {
+            // If the queue is full, the writer is awake anyhow.
+            let _ = self.requests.try_send(Request::Reopen);
+        }
     }
 }
 
-fn write_in_groups(database: &Database, queue: &mpsc::Receiver<Job>) {
-    while let Ok(first) = queue.recv() {
-        let group: Vec<Job> = std::iter::once(first).chain(queue.try_iter().take(GROUP_MAX - 1)).collect();
-        let mut finishes = Vec::with_capacity(group.len());
-        let committed = write_group(database, group, &mut finishes);
-        for finish in finishes {
-            finish(committed.as_ref().copied().map_err(String::as_str));
+fn write_in_groups(database: &Engine, queue: &mpsc::Receiver<Request>) {
+    let mut retry = Retry::now();
+    loop {
+        let first = if database.is_open() {
+            queue.recv().map_err(|_| mpsc::RecvTimeoutError::Disconnected)
+        } else {
+            queue.recv_timeout(retry.wait())
+        };
+        if matches!(first, Err(mpsc::RecvTimeoutError::Disconnected)) {
+            return;
         }
+        let requests = first.into_iter().chain(queue.try_iter().take(GROUP_MAX - 1));
+        let group: Vec<Job> = requests.filter_map(Request::job).collect();
+        if !database.is_open() && retry.wait().is_zero() {
+            match database.reopen() {
+                Ok(()) => retry = Retry::now(),
+                Err(error) => {
+                    warn!(%error, "the metadata store cannot be opened again yet");
+                    retry.later();
+                }
+            }
+        }
+        if !group.is_empty() {
+            answer_group(database, group);
+        }
+    }
+}
+
+fn answer_group(database: &Engine, group: Vec<Job>) {
+    let generation = database.generation();
+    let mut finishes = Vec::with_capacity(group.len());
+    let committed = write_group(database, group, &mut finishes);
+    if let Err(error) = &committed {
+        // Before anybody is answered: nobody is to see what may yet turn out not to be so.
+        database.close_after(error, generation);
+    }
+    for finish in finishes {
+        finish(committed.as_ref().copied());
     }
 }
 
 /// One transaction for a group. After the first engine error nothing more is tried and nothing is kept.
-fn write_group(database: &Database, group: Vec<Job>, finishes: &mut Vec<Finish>) -> Result<(), String> {
-    let transaction: WriteTransaction = database.begin_write().map_err(|error| error.to_string())?;
+fn write_group(database: &Engine, group: Vec<Job>, finishes: &mut Vec<Finish>) -> Result<(), MetaError> {
+    let mut jobs = group.into_iter();
+    let written = write_jobs(database, &mut jobs, finishes);
+    if let Err(error) = &written {
+        finishes.extend(jobs.map(|job| job(Err(error)).1));
+    }
+    written
+}
+
+fn write_jobs(
+    database: &Engine,
+    jobs: &mut dyn Iterator<Item = Job>,
+    finishes: &mut Vec<Finish>,
+) -> Result<(), MetaError> {
+    let transaction = database.begin_write()?;
     {
-        let mut tables = Tables::open(&transaction).map_err(|error| error.to_string())?;
-        for job in group {
-            let (held, finish) = job(&mut tables);
+        let mut tables = Tables::open(&transaction).map_err(engine)?;
+        for job in jobs {
+            let (held, finish) = job(Ok(&mut tables));
             finishes.push(finish);
             held?;
         }
     }
-    transaction.commit().map_err(|error| error.to_string())
+    transaction.commit().map_err(engine)
+}
+
+impl Request {
+    fn job(self) -> Option<Job> {
+        match self {
+            Self::Write(job) => Some(job),
+            Self::Reopen => None,
+        }
+    }
 }
 
 #[async_trait]
@@ -382,6 +453,6 @@ impl MetaStore for EmbeddedMeta {
     }
 
     async fn view(&self) -> Result<Box<dyn MetaView>, MetaError> {
-        Ok(Box::new(Snapshot::of(self.database.begin_read().map_err(engine)?)))
+        Ok(Box::new(Snapshot::of(self.begin_read()?.1)))
     }
 }

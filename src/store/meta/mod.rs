@@ -23,19 +23,23 @@ use crate::xet::hash::{FileHash, XorbHash};
 #[cfg(test)]
 pub mod conformance;
 mod embedded;
+mod engine;
 mod listing;
 mod snapshot;
+mod steady;
 mod tables;
 mod terms;
 mod view;
 mod xorbs;
 
 pub use embedded::EmbeddedMeta;
+#[cfg(test)]
+pub(crate) use engine::OpenBackend;
 pub use terms::{MovedRun, TermChange};
 pub use view::{Counts, MetaView, XorbEntry};
 
 /// Why a transaction was not made.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum MetaError {
     /// The bucket does not exist (any more).
     #[error("the bucket does not exist")]
@@ -64,6 +68,12 @@ pub enum MetaError {
     /// A part of the upload is no longer what it was when it was read.
     #[error("part {0} has changed")]
     PartChanged(u16),
+    /// The disk is full; of a write, nothing is visible, or it is found to be whole later.
+    #[error("there is no space for the metadata: {0}")]
+    Full(String),
+    /// The disk has failed; it may work again later. Whether a write was made is not known: it is whole or not there.
+    #[error("the metadata store cannot be used now: {0}")]
+    Unavailable(String),
     /// The engine failed; nothing of the transaction is visible.
     #[error("the metadata store failed: {0}")]
     Engine(String),

@@ -5,7 +5,7 @@ use std::ops::Bound;
 use async_trait::async_trait;
 use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata, StorageError};
 
-use super::embedded::engine;
+use super::engine::engine;
 use super::tables::{self, decode, decode_object};
 use super::view::{Counts, MetaView, XorbEntry};
 use super::xorbs::behind;

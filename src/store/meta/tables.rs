@@ -359,6 +359,15 @@ impl<'t> Tables<'t> {
         record.iter().flat_map(xorbs_of).try_for_each(|xorb| self.release_xorb(&xorb))
     }
 
+    /// The store's identity; `fresh` becomes it if it has none yet.
+    pub(super) fn store_id(&mut self, fresh: u64) -> Result<u64, Failure> {
+        let known = self.counters.get("store_id")?.map(|id| id.value());
+        if known.is_none() {
+            self.counters.insert("store_id", fresh)?;
+        }
+        Ok(known.unwrap_or(fresh))
+    }
+
     /// The next value of a counter; the first is 1.
     pub(super) fn count_up(&mut self, counter: &'static str) -> Result<u64, StorageError> {
         let next = self.counters.get(counter)?.map_or(1, |last| last.value() + 1);

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 
 use super::{PackId, PackStore, PackWriter};
+use crate::store::disk::is_out_of_files;
 
 /// Appends are gathered up to this size: fewer system calls, and still small beside an upload's memory bound.
 const WRITE_BUFFER_BYTES: usize = 1 << 20;
@@ -44,7 +45,15 @@ impl LocalPacks {
         if let Some(file) = open.get(&id) {
             return Ok(Arc::clone(file));
         }
-        let file = Arc::new(File::open(self.path(id))?);
+        let file = match File::open(self.path(id)) {
+            // Those kept open are the ones to do without.
+            Err(error) if is_out_of_files(&error) && !open.is_empty() => {
+                open.clear();
+                File::open(self.path(id))
+            }
+            opened => opened,
+        };
+        let file = Arc::new(file?);
         if open.len() >= OPEN_FILES_MAX {
             open.clear();
         }

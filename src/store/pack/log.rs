@@ -179,7 +179,7 @@ impl PackLease {
     pub fn position(&mut self) -> io::Result<(PackId, u64)> {
         let pack_bytes_max = self.log.pack_bytes_max;
         if let Some(mut full) = self.writer.take_if(|writer| writer.len() >= pack_bytes_max) {
-            // First: after an error nobody may append to it again.
+            // Only once it is synced: a pack that failed to is neither cut nor used again.
             full.sync()?;
             self.filled.push((full.id(), self.start));
         }
@@ -221,27 +221,34 @@ impl PackLease {
         Ok(std::mem::replace(&mut self.hold, nothing))
     }
 
-    fn abandon(&mut self) -> io::Result<()> {
+    /// Takes everything back. A pack that cannot be cut is not used again; the others are.
+    fn abandon(&mut self) {
         if let Some(mut writer) = self.writer.take() {
-            writer.truncate(self.start)?;
-            self.log.give_back(writer);
+            let cut = writer.truncate(self.start);
+            self.given_up(cut.map(|()| Some(writer)));
         }
-        for (id, start) in self.filled.drain(..) {
-            if start == 0 {
-                self.log.store.delete(id)?;
+        for (id, start) in std::mem::take(&mut self.filled) {
+            let store = &self.log.store;
+            self.given_up(if start == 0 {
+                store.delete(id).map(|()| None)
             } else {
-                self.log.give_back(self.log.store.reopen(id, start)?);
-            }
+                store.reopen(id, start).map(Some)
+            });
         }
-        Ok(())
+    }
+
+    fn given_up(&self, left: io::Result<Option<Box<dyn PackWriter>>>) {
+        match left {
+            Ok(Some(writer)) => self.log.give_back(writer),
+            Ok(None) => {}
+            Err(error) => warn!(%error, "an unfinished write could not be taken back; the next start will"),
+        }
     }
 }
 
 impl Drop for PackLease {
     fn drop(&mut self) {
-        if let Err(error) = self.abandon() {
-            warn!(%error, "an unfinished write could not be taken back; the next start will");
-        }
+        self.abandon();
     }
 }
 

@@ -1,0 +1,199 @@
+//! [`Engine`]: the redb database, opened again after an I/O error.
+//!
+//! redb refuses all further work after the first error of its backend, and so it must: it no longer knows what the
+//! file holds. Whoever meets such an error closes the database ([`Engine::close_after`]); from then on everybody is
+//! answered [`MetaError::Unavailable`], until the writer thread has opened it again ([`Engine::reopen`]). redb then
+//! finds the last whole commit, as after a power cut. A commit that was under way is there or is not; whoever waited
+//! for it has been told of the error, so either is right.
+//!
+//! Read transactions of a closed database fail at their next read, so nothing has to be waited for. Only the writer
+//! thread begins write transactions and only it reopens, so none is under way when it does.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::time::{Duration, Instant};
+
+use redb::{Database, DatabaseError, ReadTransaction, ReadableDatabase, StorageBackend, WriteTransaction};
+use tracing::{info, warn};
+
+use super::MetaError;
+use super::steady::{SteadyBackend, Writes};
+use crate::store::disk::is_full;
+
+/// Memory for cached pages.
+const CACHE_BYTES: usize = 64 << 20;
+
+/// The first pause between two tries to reopen; each further one is twice as long.
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+
+/// The longest pause: so late a store may notice that its disk works again.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// Opens the bytes under the database.
+pub(crate) type OpenBackend =
+    Box<dyn Fn() -> Result<Box<dyn StorageBackend>, DatabaseError> + Send + Sync + 'static>;
+
+/// What an error of redb means.
+pub(super) fn engine(error: impl Into<redb::Error>) -> MetaError {
+    match error.into() {
+        redb::Error::Io(error) if is_full(&error) => MetaError::Full(error.to_string()),
+        error @ (redb::Error::Io(_)
+        | redb::Error::PreviousIo
+        | redb::Error::DatabaseClosed
+        | redb::Error::DatabaseAlreadyOpen) => MetaError::Unavailable(error.to_string()),
+        error => MetaError::Engine(error.to_string()),
+    }
+}
+
+/// Whether redb will do no more work after this error.
+fn is_final(error: &MetaError) -> bool {
+    matches!(error, MetaError::Full(_) | MetaError::Unavailable(_))
+}
+
+/// Which opening of the database something belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Generation(u64);
+
+struct State {
+    generation: Generation,
+    /// Or why it is closed.
+    database: Result<Database, MetaError>,
+}
+
+/// The database.
+pub(super) struct Engine {
+    open: OpenBackend,
+    writes: Arc<Writes>,
+    state: RwLock<State>,
+}
+
+impl Engine {
+    /// Opens the database, or makes it.
+    pub(super) fn open(open: OpenBackend) -> Result<Self, MetaError> {
+        let writes = Arc::default();
+        let database = Ok(open_database(&open, &writes)?);
+        let state = State { generation: Generation(0), database };
+        Ok(Self { open, writes, state: RwLock::new(state) })
+    }
+
+    fn state(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A snapshot, and of which opening it is.
+    pub(super) fn begin_read(&self) -> Result<(Generation, ReadTransaction), MetaError> {
+        let state = self.state();
+        let database = state.database.as_ref().map_err(Clone::clone)?;
+        database.begin_read().map_err(engine).map(|snapshot| (state.generation, snapshot))
+    }
+
+    /// A transaction. For the writer thread only.
+    pub(super) fn begin_write(&self) -> Result<WriteTransaction, MetaError> {
+        let state = self.state();
+        let database = state.database.as_ref().map_err(Clone::clone)?;
+        database.begin_write().map_err(engine)
+    }
+
+    /// The present opening.
+    pub(super) fn generation(&self) -> Generation {
+        self.state().generation
+    }
+
+    /// Whether it can be used.
+    pub(super) fn is_open(&self) -> bool {
+        self.state().database.is_ok()
+    }
+
+    /// Closes the database if `error`, met in this opening of it, is one after which redb does no more work; answers
+    /// whether the database is closed now.
+    pub(super) fn close_after(&self, error: &MetaError, met_in: Generation) -> bool {
+        if !is_final(error) {
+            return false;
+        }
+        // Dropped outside of the lock: it closes the file.
+        let _closed = self.take_out(error, met_in);
+        !self.is_open()
+    }
+
+    fn take_out(&self, error: &MetaError, met_in: Generation) -> Option<Result<Database, MetaError>> {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        if state.generation != met_in || state.database.is_err() {
+            return None;
+        }
+        warn!(%error, "the metadata store is closed, and will be opened again");
+        let why = MetaError::Unavailable(format!("it is being opened again after an error: {error}"));
+        Some(std::mem::replace(&mut state.database, Err(why)))
+    }
+
+    /// Opens a closed database again. For the writer thread only, while it has no transaction.
+    pub(super) fn reopen(&self) -> Result<(), MetaError> {
+        let database = open_database(&self.open, &self.writes)?;
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        state.generation.0 += 1;
+        state.database = Ok(database);
+        info!("the metadata store is open again");
+        Ok(())
+    }
+}
+
+fn open_database(open: &OpenBackend, writes: &Arc<Writes>) -> Result<Database, MetaError> {
+    let backend = open().map_err(engine)?;
+    let steady = SteadyBackend::new(backend, Arc::clone(writes));
+    let steady = steady.map_err(|error| engine(redb::Error::Io(error)))?;
+    Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(steady).map_err(engine)
+}
+
+/// Opens the file; the first time, makes it if it is not there. Later a file that is gone is an error: a disk that was
+/// taken away must not look like an empty store.
+pub(super) fn file_backend(path: &Path) -> OpenBackend {
+    let (path, was_open) = (path.to_owned(), AtomicBool::new(false));
+    Box::new(move || {
+        if !was_open.load(Ordering::Relaxed) && !path.try_exists()? {
+            make_file(&path)?;
+        }
+        let file = File::options().read(true).write(true).open(&path)?;
+        was_open.store(true, Ordering::Relaxed);
+        Ok(Box::new(redb::backends::FileBackend::new(file)?))
+    })
+}
+
+/// Makes an empty database under another name and gives it its own when it is whole: a file whose making was cut off
+/// is not one that redb opens. And redb does not sync the folder, without which a new file may be gone.
+fn make_file(path: &Path) -> Result<(), DatabaseError> {
+    let begun = path.with_extension("begun");
+    match std::fs::remove_file(&begun) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
+    Database::create(&begun)?.close()?;
+    std::fs::rename(&begun, path)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    Ok(File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?)
+}
+
+/// When to try again.
+#[derive(Debug)]
+pub(super) struct Retry {
+    pause: Duration,
+    next: Instant,
+}
+
+impl Retry {
+    /// At once.
+    pub(super) fn now() -> Self {
+        Self { pause: PAUSE_MIN, next: Instant::now() }
+    }
+
+    /// How long until the next try.
+    pub(super) fn wait(&self) -> Duration {
+        self.next.saturating_duration_since(Instant::now())
+    }
+
+    /// A try has failed.
+    pub(super) fn later(&mut self) {
+        self.next = Instant::now() + self.pause;
+        self.pause = (self.pause * 2).min(PAUSE_MAX);
+    }
+}
