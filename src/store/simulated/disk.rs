@@ -94,7 +94,9 @@ impl File {
             }
         };
         let (before, behind) = self.changes.split_at(whole as usize);
-        before.iter().for_each(|change| change.apply(&mut content));
+        for change in before {
+            change.apply(&mut content);
+        }
         if let Some(change) = behind.first().filter(|_| torn) {
             change.apply_torn(&mut content, dice);
         }
