@@ -24,6 +24,10 @@ use crate::xet::xorb::{ChunkTable, RecordHeader};
 /// How often a xorb may move while it is being read; gc takes far longer to move it once.
 const MOVES_MAX: usize = 8;
 
+/// Longest run that is read and checked where it is asked for, if it is in the page cache: that takes some 50 us at
+/// most, and handing it to another thread costs 10.
+const READ_NOW_BYTES_MAX: usize = 128 << 10;
+
 /// Chunks in packs, found by the index, located by the metadata.
 pub struct LocalChunks {
     store: Arc<LocalStore>,
@@ -58,29 +62,55 @@ impl LocalChunks {
     ) -> Result<Vec<Bytes>, CasError> {
         let no_such = || CasError::NoSuchChunks { xorb, start: chunks.start, end: chunks.end };
         let records = at.table.record_range(chunks.clone()).ok_or_else(no_such)?;
-        let (pack, start) = (at.place.pack, at.place.offset);
-        let offset = start + u64::from(records.start);
+        let run = Run { at, xorb, chunks };
+        let (pack, offset, len) = (run.at.place.pack, run.offset_of(records.start), records.len());
+        if len <= READ_NOW_BYTES_MAX
+            && let Some(bytes) = self.store.packs.read_now(pack, offset, len)
+        {
+            return run.decode(&bytes);
+        }
         let packs = Arc::clone(&self.store.packs);
-        let work = move || {
-            let run = packs.read(pack, offset, records.len()).map_err(|error| match error.kind() {
-                std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::NotFound => CasError::Damaged {
-                    xorb,
-                    chunk: chunks.start,
-                    place: format!("pack {pack} offset {offset}"),
-                    reason: error.to_string(),
-                },
-                _ => CasError::Io { doing: "reading a pack", error },
-            })?;
-            let damaged = |chunk: u32, reason: String| {
-                let begin = at.table.record_range(chunk..chunk + 1).map_or(0, |records| records.start);
-                let place = format!("pack {pack} offset {}", start + u64::from(begin));
-                CasError::Damaged { xorb, chunk, place, reason }
-            };
-            decode_run(&at.table, &run, chunks).map_err(|(chunk, reason)| damaged(chunk, reason))
+        let work = move || match packs.read(pack, offset, len) {
+            Ok(bytes) => run.decode(&bytes),
+            Err(error) => Err(run.unreadable(error)),
         };
         tokio::task::spawn_blocking(work).await.unwrap_or_else(|panic| {
             Err(CasError::Io { doing: "reading a pack", error: std::io::Error::other(panic) })
         })
+    }
+}
+
+/// Chunks of one xorb, and where it lies.
+struct Run {
+    at: Arc<LocatedXorb>,
+    xorb: XorbHash,
+    chunks: Range<u32>,
+}
+
+impl Run {
+    /// Where in the pack a record lies that begins at `record_start` of the xorb.
+    fn offset_of(&self, record_start: u32) -> u64 {
+        self.at.place.offset + u64::from(record_start)
+    }
+
+    fn decode(&self, records: &Bytes) -> Result<Vec<Bytes>, CasError> {
+        decode_run(&self.at.table, records, self.chunks.clone())
+            .map_err(|(chunk, reason)| self.damaged(chunk, reason))
+    }
+
+    fn damaged(&self, chunk: u32, reason: String) -> CasError {
+        let begin = self.at.table.record_range(chunk..chunk + 1).map_or(0, |records| records.start);
+        let place = format!("pack {} offset {}", self.at.place.pack, self.offset_of(begin));
+        CasError::Damaged { xorb: self.xorb, chunk, place, reason }
+    }
+
+    fn unreadable(&self, error: std::io::Error) -> CasError {
+        match error.kind() {
+            std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::NotFound => {
+                self.damaged(self.chunks.start, error.to_string())
+            }
+            _ => CasError::Io { doing: "reading a pack", error },
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! MD5 and the checksums that S3 declares, over a stream.
 
 use crc_fast::{CrcAlgorithm, Digest as Crc};
-use md5::Md5;
+use fast_md5::Md5;
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
 
@@ -90,13 +90,26 @@ impl Digester {
     pub fn finish(self) -> Digests {
         let checksums =
             self.checksums.into_iter().map(|(algorithm, running)| (algorithm, running.finish(algorithm)));
-        Digests { md5: self.md5.finalize().into(), checksums: checksums.collect() }
+        Digests { md5: self.md5.finalize(), checksums: checksums.collect() }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn md5_is_that_of_the_reference_whatever_the_pieces() {
+        let data: Vec<u8> = (0..1000_u32).map(|i| (i * 7919 >> 3) as u8).collect();
+        for len in (0..200).chain([447, 448, 511, 512, 513, 1000]) {
+            for piece in [1, 3, 64, 65, 1000] {
+                let mut digester = Digester::new(&[]);
+                data[..len].chunks(piece).for_each(|piece| digester.update(piece));
+                let reference = <md5::Md5 as md5::Digest>::digest(&data[..len]);
+                assert_eq!(digester.finish().md5, <[u8; 16]>::from(reference), "{len} bytes by {piece}");
+            }
+        }
+    }
 
     #[test]
     fn digests_of_123456789_are_the_catalogue_ones() {

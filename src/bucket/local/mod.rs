@@ -20,8 +20,8 @@ use crate::engine::{Engine, StoredFile};
 use crate::store::ambient::Ambient;
 use crate::store::hold::Hold;
 use crate::store::local::LocalStore;
-use crate::store::meta::{MetaError, MetaStore, NewFile};
-use crate::store::rows::{Bucket, FileRecord, StoredXorb};
+use crate::store::meta::{Content, MetaError, MetaStore, NewFile};
+use crate::store::rows::{Bucket, StoredXorb};
 
 mod errors;
 mod multipart;
@@ -79,21 +79,16 @@ impl LocalBuckets {
         object.ok_or_else(|| BucketError::NoSuchKey(key.clone()))
     }
 
-    /// An object with its file record: of one moment, although they are two reads.
-    async fn object_and_file(
-        &self,
-        bucket: &Bucket,
-        key: &ObjectKey,
-    ) -> Result<(Object, FileRecord), BucketError> {
-        /// Each try loses only to an overwrite that came between its two reads.
-        const TRIES: usize = 16;
-        for _ in 0..TRIES {
-            let object = self.must_object(bucket, key).await?;
-            if let Some(record) = self.meta.file(&object.file).await.map_err(meta_failed)? {
-                return Ok((object, record));
+    /// An object with its file record, of one moment.
+    async fn content(&self, id: &BucketId, key: &ObjectKey) -> Result<Content, BucketError> {
+        self.meta.content(id, key).await.map_err(|error| match error {
+            MetaError::NoSuchBucket => BucketError::NoSuchBucket(id.clone()),
+            MetaError::NoSuchObject => BucketError::NoSuchKey(key.clone()),
+            MetaError::MissingFile(_) => {
+                BucketError::Corrupt(format!("the file of object {key} has no record"))
             }
-        }
-        Err(BucketError::Corrupt(format!("the file of object {key} has no record")))
+            error => meta_failed(error),
+        })
     }
 
     /// What keeps the records read from now on true, and the xorbs they name in place.
@@ -177,8 +172,7 @@ impl BucketApi for LocalBuckets {
         range: Option<ByteRange>,
     ) -> Result<ObjectRead, BucketError> {
         let reading = self.store.readers.enter();
-        let bucket = self.must_bucket(id).await?;
-        let (object, record) = self.object_and_file(&bucket, key).await?;
+        let Content { object, record } = self.content(id, key).await?;
         let range = match range {
             None => 0..object.size,
             Some(asked) => {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use md5::{Digest, Md5};
+use fast_md5::Md5;
 
 use super::super::limits::{OBJECT_BYTES_MAX, PART_BYTES_MAX, PART_BYTES_MIN};
 use super::super::{
@@ -218,9 +218,9 @@ fn is_as_named(part: &Part, named: &CompletedPart) -> bool {
 fn multipart_etag(parts: &[Part]) -> ETag {
     let mut md5 = Md5::new();
     for part in parts {
-        md5.update(part.md5);
+        md5.update(&part.md5);
     }
-    ETag::Multipart { md5: md5.finalize().into(), parts: parts.len() as u16 }
+    ETag::Multipart { md5: md5.finalize(), parts: parts.len() as u16 }
 }
 
 fn object_part(part: &Part) -> ObjectPart {

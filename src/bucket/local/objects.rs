@@ -10,7 +10,7 @@ use super::errors::{change_error, meta_failed};
 use super::payload::Taken;
 use super::{LocalBuckets, TakenFile, copied_attributes};
 use crate::engine::Layout;
-use crate::store::meta::{MetaError, ObjectChange};
+use crate::store::meta::{Content, MetaError, ObjectChange};
 use crate::store::rows::{Bucket, FileRecord};
 
 impl LocalBuckets {
@@ -59,8 +59,7 @@ impl LocalBuckets {
 
     /// The source of a copy, if it is as the copy wants it.
     pub(super) async fn copy_source(&self, source: &CopySource) -> Result<(Object, FileRecord), BucketError> {
-        let bucket = self.must_bucket(&source.bucket).await?;
-        let (object, record) = self.object_and_file(&bucket, &source.key).await?;
+        let Content { object, record } = self.content(&source.bucket, &source.key).await?;
         source.condition.check(Some(&object.etag)).map_err(|_| BucketError::PreconditionFailed)?;
         Ok((object, record))
     }

@@ -7,7 +7,6 @@ use axum::http::HeaderMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use crc_fast::CrcAlgorithm;
-use md5::Digest as _;
 use s3s::dto;
 use s3s::{S3Result, TrailingHeaders};
 
@@ -219,7 +218,7 @@ pub(super) fn of_upload(headers: &HeaderMap) -> S3Result<Option<(ChecksumAlgorit
 
 /// Checks the digests declared for a body that is in memory.
 pub(super) fn check_in_memory(declared: DeclaredDigests, body: &[u8]) -> S3Result<()> {
-    if declared.md5.is_some_and(|md5| md5 != md5::Md5::digest(body).as_slice()) {
+    if declared.md5.is_some_and(|md5| md5 != fast_md5::digest(body)) {
         return Err(BucketError::Md5Mismatch { received: body.len() as u64 }.into());
     }
     let Some(DeclaredChecksum { algorithm, value }) = declared.checksum else {
@@ -267,8 +266,8 @@ fn compute(algorithm: ChecksumAlgorithm, body: &[u8]) -> Vec<u8> {
         ChecksumAlgorithm::Crc64Nvme => {
             crc_fast::checksum(CrcAlgorithm::Crc64Nvme, body).to_be_bytes().to_vec()
         }
-        ChecksumAlgorithm::Sha1 => sha1::Sha1::digest(body).to_vec(),
-        ChecksumAlgorithm::Sha256 => sha2::Sha256::digest(body).to_vec(),
+        ChecksumAlgorithm::Sha1 => <sha1::Sha1 as sha1::Digest>::digest(body).to_vec(),
+        ChecksumAlgorithm::Sha256 => <sha2::Sha256 as sha2::Digest>::digest(body).to_vec(),
     }
 }
 
@@ -339,7 +338,7 @@ mod tests {
         for (algorithm, expected) in cases {
             assert_eq!(hex::encode(compute(algorithm, b"123456789")), expected);
         }
-        let md5 = STANDARD.encode(md5::Md5::digest(b"123456789"));
+        let md5 = STANDARD.encode(fast_md5::digest(b"123456789"));
         let declared = || declared(&headers(&[("content-md5", &md5)]), None, None).unwrap();
         assert!(check_in_memory(declared(), b"123456789").is_ok());
         assert!(check_in_memory(declared(), b"12345678").is_err());

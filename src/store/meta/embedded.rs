@@ -15,11 +15,11 @@ use tokio::sync::oneshot;
 use tracing::warn;
 
 use super::engine::{Engine, Generation, OpenBackend, Retry, engine, file_backend};
-use super::snapshot::Snapshot;
-use super::tables::{self, Failure, Tables, decode, decode_whole_object};
+use super::snapshot::{self, Snapshot};
+use super::tables::{self, Failure, Tables, decode};
 use super::{
-    Completion, IdleXorb, ListPage, ListQuery, MetaError, MetaStore, MetaView, NewFile, ObjectChange,
-    PackRow, TermChange, WriteCondition, XorbMove, listing, xorbs,
+    Completion, Content, IdleXorb, ListPage, ListQuery, MetaError, MetaStore, MetaView, NewFile,
+    ObjectChange, PackRow, TermChange, WriteCondition, XorbMove, listing, xorbs,
 };
 use crate::store::ambient::Timestamp;
 use crate::store::names::{BucketId, Namespace, ObjectKey, UploadId};
@@ -269,10 +269,7 @@ impl MetaStore for EmbeddedMeta {
     }
 
     async fn bucket(&self, id: &BucketId) -> Result<Option<Bucket>, MetaError> {
-        self.read(|snapshot| {
-            let row = snapshot.open_table(tables::BUCKETS)?.get((id.namespace.as_str(), id.name.as_str()))?;
-            Ok(row.map(|row| decode(row.value())).transpose()?)
-        })
+        self.read(|rows| snapshot::find_bucket(rows, id))
     }
 
     async fn buckets(&self, namespace: &Namespace) -> Result<Vec<Bucket>, MetaError> {
@@ -296,10 +293,12 @@ impl MetaStore for EmbeddedMeta {
     }
 
     async fn object(&self, bucket: BucketUid, key: &ObjectKey) -> Result<Option<Object>, MetaError> {
-        self.read(|snapshot| {
-            let row = snapshot.open_table(tables::OBJECTS)?.get((bucket.0, key.as_str().as_bytes()))?;
-            Ok(row.map(|row| decode_whole_object(row.value())).transpose()?)
-        })
+        self.read(|rows| snapshot::find_object(rows, bucket, key))
+    }
+
+    async fn content(&self, bucket: &BucketId, key: &ObjectKey) -> Result<Content, MetaError> {
+        let (generation, snapshot) = self.begin_read()?;
+        snapshot::content(&snapshot, bucket, key).inspect_err(|error| self.met(error, generation))
     }
 
     async fn list(&self, bucket: BucketUid, query: &ListQuery) -> Result<ListPage, MetaError> {
@@ -388,10 +387,7 @@ impl MetaStore for EmbeddedMeta {
     }
 
     async fn file(&self, hash: &FileHash) -> Result<Option<FileRecord>, MetaError> {
-        self.read(|snapshot| {
-            let row = snapshot.open_table(tables::FILES)?.get(hash.as_bytes())?;
-            Ok(row.map(|row| decode(row.value())).transpose()?)
-        })
+        self.read(|rows| snapshot::find_file(rows, hash))
     }
 
     async fn xorb(&self, hash: &XorbHash) -> Result<Option<XorbRow>, MetaError> {

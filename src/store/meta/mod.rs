@@ -155,6 +155,15 @@ pub struct ListPage {
     pub next: Option<After>,
 }
 
+/// An object with its file record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Content {
+    /// The object.
+    pub object: Object,
+    /// How its file is put together.
+    pub record: FileRecord,
+}
+
 /// A file that a change brings, with the xorbs stored for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewFile {
@@ -259,6 +268,9 @@ pub trait MetaStore: Send + Sync + 'static {
 
     /// An object.
     async fn object(&self, bucket: BucketUid, key: &ObjectKey) -> Result<Option<Object>, MetaError>;
+
+    /// An object and how its content is put together, both of one moment.
+    async fn content(&self, bucket: &BucketId, key: &ObjectKey) -> Result<Content, MetaError>;
 
     /// A page of objects.
     async fn list(&self, bucket: BucketUid, query: &ListQuery) -> Result<ListPage, MetaError>;

@@ -2,18 +2,23 @@
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
+use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use rustix::io::{Errno, ReadWriteFlags};
 
 use super::{PackId, PackStore, PackWriter};
 use crate::store::disk::is_out_of_files;
 
-/// Appends are gathered up to this size: fewer system calls, and still small beside an upload's memory bound.
-const WRITE_BUFFER_BYTES: usize = 1 << 20;
+/// Small appends are gathered up to this size; larger ones go to the file as they are.
+const WRITE_BUFFER_BYTES: usize = 64 << 10;
+
+/// So often the disk is told to begin to write what it was given: a long upload's last sync then has little to wait for.
+const WRITE_BACK_BYTES: u64 = 8 << 20;
 
 /// Files kept open for reading; far below the usual limit of 1024 descriptors a process.
 const OPEN_FILES_MAX: usize = 256;
@@ -38,6 +43,11 @@ impl LocalPacks {
     /// A new name in a folder survives a power cut only when the folder itself was synced.
     fn sync_folder(&self) -> io::Result<()> {
         File::open(&self.folder)?.sync_all()
+    }
+
+    /// The pack, if it is open for reading already.
+    fn open_reader(&self, id: PackId) -> Option<Arc<File>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).get(&id).map(Arc::clone)
     }
 
     fn reader(&self, id: PackId) -> io::Result<Arc<File>> {
@@ -80,9 +90,27 @@ impl PackStore for LocalPacks {
     }
 
     fn read(&self, id: PackId, offset: u64, len: usize) -> io::Result<Bytes> {
-        let mut bytes = vec![0; len];
-        self.reader(id)?.read_exact_at(&mut bytes, offset)?;
+        let file = self.reader(id)?;
+        let mut bytes = Vec::with_capacity(len);
+        while bytes.len() < len {
+            let at = offset.checked_add(bytes.len() as u64).ok_or(io::ErrorKind::UnexpectedEof)?;
+            match rustix::io::pread(&file, rustix::buffer::spare_capacity(&mut bytes), at) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        bytes.truncate(len);
         Ok(Bytes::from(bytes))
+    }
+
+    fn read_now(&self, id: PackId, offset: u64, len: usize) -> Option<Bytes> {
+        let file = self.open_reader(id)?;
+        let mut bytes = vec![0; len];
+        let mut whole = [io::IoSliceMut::new(&mut bytes)];
+        // Short or refused: not all of it is in memory, or the file system cannot tell. A read that waits will say.
+        let read = rustix::io::preadv2(&file, &mut whole, offset, ReadWriteFlags::NOWAIT).ok()?;
+        (read == len).then(|| Bytes::from(bytes))
     }
 
     fn list(&self) -> io::Result<Vec<(PackId, u64)>> {
@@ -112,13 +140,15 @@ struct LocalWriter {
     file: File,
     /// Bytes handed to the file.
     written: u64,
+    /// Those of them that the disk was told to write.
+    written_back: u64,
     /// Bytes on their way to it.
     buffer: Vec<u8>,
 }
 
 impl LocalWriter {
     fn new(id: PackId, file: File, len: u64) -> Self {
-        Self { id, file, written: len, buffer: Vec::new() }
+        Self { id, file, written: len, written_back: len, buffer: Vec::new() }
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -126,6 +156,18 @@ impl LocalWriter {
         self.written += self.buffer.len() as u64;
         self.buffer.clear();
         Ok(())
+    }
+
+    /// Begins to write to the disk, if there is enough. Only a hint: nothing is durable before [`PackWriter::sync`].
+    fn write_back(&mut self) {
+        let waiting = self.written - self.written_back;
+        if waiting >= WRITE_BACK_BYTES {
+            // Linux starts to write dirty pages of a range it is told not to need; it drops only those that are clean,
+            // and none of these is.
+            let len = NonZeroU64::new(waiting);
+            let _ = rustix::fs::fadvise(&self.file, self.written_back, len, rustix::fs::Advice::DontNeed);
+            self.written_back = self.written;
+        }
     }
 }
 
@@ -139,10 +181,15 @@ impl PackWriter for LocalWriter {
     }
 
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if self.buffer.len() + bytes.len() > WRITE_BUFFER_BYTES {
-            self.flush()?;
+        if self.buffer.len() + bytes.len() <= WRITE_BUFFER_BYTES {
+            self.buffer.extend_from_slice(bytes);
+            return Ok(());
         }
-        self.buffer.write_all(bytes)
+        self.flush()?;
+        self.file.write_all_at(bytes, self.written)?;
+        self.written += bytes.len() as u64;
+        self.write_back();
+        Ok(())
     }
 
     fn sync(&mut self) -> io::Result<()> {
@@ -155,7 +202,7 @@ impl PackWriter for LocalWriter {
     fn truncate(&mut self, len: u64) -> io::Result<()> {
         self.buffer = Vec::new();
         self.file.set_len(len)?;
-        self.written = len;
+        (self.written, self.written_back) = (len, len);
         Ok(())
     }
 }

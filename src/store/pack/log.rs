@@ -106,6 +106,11 @@ impl PackLog {
         self.store.read(id, offset, len)
     }
 
+    /// Like [`PackLog::read`], if it can be had without waiting.
+    pub fn read_now(&self, id: PackId, offset: u64, len: usize) -> Option<Bytes> {
+        self.store.read_now(id, offset, len)
+    }
+
     /// Like [`PackLog::read`]; `None` if the pack is not there or ends before.
     pub fn read_if_there(&self, id: PackId, offset: u64, len: usize) -> io::Result<Option<Bytes>> {
         match self.store.read(id, offset, len) {

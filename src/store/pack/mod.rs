@@ -68,6 +68,12 @@ pub trait PackStore: Send + Sync + 'static {
     /// Reads exactly `len` synced bytes at `offset`.
     fn read(&self, id: PackId, offset: u64, len: usize) -> io::Result<Bytes>;
 
+    /// Like [`PackStore::read`], if it can be had without waiting for a disk or a network: a small read is over
+    /// before another thread would have begun it.
+    fn read_now(&self, _id: PackId, _offset: u64, _len: usize) -> Option<Bytes> {
+        None
+    }
+
     /// All packs with their lengths, by id.
     fn list(&self) -> io::Result<Vec<(PackId, u64)>>;
 
