@@ -2,7 +2,12 @@
 //!
 //! What a line says is decided where it is written. The rule everywhere: no secret, no query string.
 
+use std::fmt;
+
+use tracing::field::Field;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt as _;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
 
 /// The form of log lines.
 #[derive(
@@ -42,10 +47,19 @@ pub fn init(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
         .map_err(|error| TelemetryError::Filter { filter: filter.to_owned(), error })?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let begun = match format {
-        LogFormat::Text => lines.with_ansi(false).try_init(),
+        LogFormat::Text => lines.with_ansi(false).fmt_fields(debug_fn(write_field).delimited(" ")).try_init(),
         LogFormat::Json => {
             lines.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
         }
     };
     begun.map_err(|_| TelemetryError::SetUpAlready)
+}
+
+/// A field of a text line; plainer than the library's own, which dresses every field for terminals, even for a file.
+fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+    if field.name() == "message" {
+        write!(writer, "{value:?}")
+    } else {
+        write!(writer, "{}={value:?}", field.name())
+    }
 }

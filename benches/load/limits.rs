@@ -2,15 +2,15 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use xetgate::xet::chunker::Chunker;
-use xetgate::xet::hash::ChunkHash;
+use xetgate::xet::stream::StreamHasher;
 
 use crate::Failure;
 
-/// How much is handed over at once, as a client that reads a file does.
+/// How much each core is handed at once, as a client that reads a file does.
 const PIECE_BYTES: usize = 8 << 20;
 
 /// Seconds that this thread has been on a core: what counts for work that only computes, on a machine that is shared.
@@ -20,28 +20,12 @@ pub(crate) fn thread_cpu_secs() -> Result<f64, Failure> {
     Ok(nanos / 1e9)
 }
 
-/// Cuts and hashes as the engine does, copying only chunks that span pieces. Answers how many there are.
-pub(crate) fn chunk_and_hash(data: &[u8]) -> usize {
-    let (mut chunker, mut partial, mut chunks) = (Chunker::new(), Vec::new(), 0);
-    for mut piece in data.chunks(PIECE_BYTES) {
-        while let Some(end) = chunker.next_boundary(piece) {
-            if partial.is_empty() {
-                std::hint::black_box(ChunkHash::of(&piece[..end]));
-            } else {
-                partial.extend_from_slice(&piece[..end]);
-                std::hint::black_box(ChunkHash::of(&partial));
-                partial.clear();
-            }
-            chunks += 1;
-            piece = &piece[end..];
-        }
-        partial.extend_from_slice(piece);
-    }
-    if !partial.is_empty() {
-        std::hint::black_box(ChunkHash::of(&partial));
-        chunks += 1;
-    }
-    chunks
+/// Cuts and hashes a stream. Answers how many chunks there are.
+pub(crate) fn chunk_and_hash(data: &[u8], cores: NonZeroUsize) -> usize {
+    let mut hasher = StreamHasher::default();
+    let pieces = data.chunks(PIECE_BYTES * cores.get());
+    let chunks: usize = pieces.map(|piece| std::hint::black_box(hasher.feed(piece, cores)).len()).sum();
+    chunks + usize::from(hasher.finish().is_some())
 }
 
 pub(crate) fn md5(data: &[u8]) -> [u8; 16] {

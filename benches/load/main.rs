@@ -9,6 +9,7 @@
 #![expect(clippy::print_stdout, reason = "its output is its purpose")]
 
 use std::error::Error;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -33,8 +34,13 @@ struct Asked {
 
 #[derive(Subcommand)]
 enum What {
-    /// Cuts random bytes into chunks and hashes them, on one thread.
-    Hash(Bytes),
+    /// Cuts random bytes into chunks and hashes them.
+    Hash {
+        #[command(flatten)]
+        bytes: Bytes,
+        #[arg(long, default_value = "1")]
+        cores: NonZeroUsize,
+    },
     /// MD5 of random bytes.
     Md5(Bytes),
     /// Writes random bytes to a new file and syncs it once, as dd conv=fsync does.
@@ -125,9 +131,9 @@ fn timed<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<Value, Failure>
 
 fn run(what: What) -> Result<Value, Failure> {
     match what {
-        What::Hash(Bytes { bytes, seed }) => {
+        What::Hash { bytes: Bytes { bytes, seed }, cores } => {
             let data = content::object(seed, 0, bytes);
-            timed(|| Ok(limits::chunk_and_hash(&data)))
+            timed(|| Ok(limits::chunk_and_hash(&data, cores)))
         }
         What::Md5(Bytes { bytes, seed }) => {
             let data = content::object(seed, 0, bytes);

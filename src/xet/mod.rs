@@ -10,4 +10,5 @@ pub mod hash;
 pub mod limits;
 pub mod merkle;
 pub mod shard;
+pub mod stream;
 pub mod xorb;

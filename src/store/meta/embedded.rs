@@ -15,7 +15,8 @@ use tokio::sync::oneshot;
 use tracing::warn;
 
 use super::engine::{Engine, Generation, OpenBackend, Retry, engine, file_backend};
-use super::snapshot::{self, Snapshot};
+use super::recent::Recent;
+use super::snapshot::Snapshot;
 use super::tables::{self, Failure, Tables, decode};
 use super::{
     Completion, Content, IdleXorb, ListPage, ListQuery, MetaError, MetaStore, MetaView, NewFile,
@@ -165,6 +166,13 @@ impl EmbeddedMeta {
         read(&snapshot).map_err(engine).inspect_err(|error| self.met(error, generation))
     }
 
+    /// Finds single rows in the snapshot that readers share.
+    fn find<T>(&self, find: impl FnOnce(&Recent) -> Result<T, MetaError>) -> Result<T, MetaError> {
+        let generation = self.engine.generation();
+        let recent = self.engine.recent().inspect_err(|error| self.met(error, generation))?;
+        find(&recent).inspect_err(|error| self.met(error, recent.generation))
+    }
+
     fn begin_read(&self) -> Result<(Generation, redb::ReadTransaction), MetaError> {
         let generation = self.engine.generation();
         self.engine.begin_read().inspect_err(|error| self.met(error, generation))
@@ -215,6 +223,8 @@ fn answer_group(database: &Engine, group: Vec<Job>) {
         // Before anybody is answered: nobody is to see what may yet turn out not to be so.
         database.close_after(error, generation);
     }
+    // Likewise: whoever is answered sees what was committed.
+    database.forget_recent();
     for finish in finishes {
         finish(committed.as_ref().copied());
     }
@@ -269,7 +279,7 @@ impl MetaStore for EmbeddedMeta {
     }
 
     async fn bucket(&self, id: &BucketId) -> Result<Option<Bucket>, MetaError> {
-        self.read(|rows| snapshot::find_bucket(rows, id))
+        self.find(|rows| rows.bucket(id))
     }
 
     async fn buckets(&self, namespace: &Namespace) -> Result<Vec<Bucket>, MetaError> {
@@ -293,12 +303,11 @@ impl MetaStore for EmbeddedMeta {
     }
 
     async fn object(&self, bucket: BucketUid, key: &ObjectKey) -> Result<Option<Object>, MetaError> {
-        self.read(|rows| snapshot::find_object(rows, bucket, key))
+        self.find(|rows| rows.object(bucket, key))
     }
 
     async fn content(&self, bucket: &BucketId, key: &ObjectKey) -> Result<Content, MetaError> {
-        let (generation, snapshot) = self.begin_read()?;
-        snapshot::content(&snapshot, bucket, key).inspect_err(|error| self.met(error, generation))
+        self.find(|rows| rows.content(bucket, key))
     }
 
     async fn list(&self, bucket: BucketUid, query: &ListQuery) -> Result<ListPage, MetaError> {
@@ -387,14 +396,11 @@ impl MetaStore for EmbeddedMeta {
     }
 
     async fn file(&self, hash: &FileHash) -> Result<Option<FileRecord>, MetaError> {
-        self.read(|rows| snapshot::find_file(rows, hash))
+        self.find(|rows| rows.file(hash))
     }
 
     async fn xorb(&self, hash: &XorbHash) -> Result<Option<XorbRow>, MetaError> {
-        self.read(|snapshot| {
-            let row = snapshot.open_table(tables::XORBS)?.get(hash.as_bytes())?;
-            Ok(row.map(|row| decode(row.value())).transpose()?)
-        })
+        self.find(|rows| rows.xorb(hash))
     }
 
     async fn packs(&self) -> Result<Vec<PackRow>, MetaError> {

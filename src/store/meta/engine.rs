@@ -19,6 +19,7 @@ use redb::{Database, DatabaseError, ReadTransaction, ReadableDatabase, StorageBa
 use tracing::{info, warn};
 
 use super::MetaError;
+use super::recent::{Recent, Shared};
 use super::steady::{SteadyBackend, Writes};
 use crate::store::disk::is_full;
 
@@ -67,6 +68,7 @@ pub(super) struct Engine {
     open: OpenBackend,
     writes: Arc<Writes>,
     state: RwLock<State>,
+    recent: Shared,
 }
 
 impl Engine {
@@ -75,7 +77,7 @@ impl Engine {
         let writes = Arc::default();
         let database = Ok(open_database(&open, &writes)?);
         let state = State { generation: Generation(0), database };
-        Ok(Self { open, writes, state: RwLock::new(state) })
+        Ok(Self { open, writes, state: RwLock::new(state), recent: Shared::default() })
     }
 
     fn state(&self) -> RwLockReadGuard<'_, State> {
@@ -87,6 +89,19 @@ impl Engine {
         let state = self.state();
         let database = state.database.as_ref().map_err(Clone::clone)?;
         database.begin_read().map_err(engine).map(|snapshot| (state.generation, snapshot))
+    }
+
+    /// The snapshot that readers of single rows share.
+    pub(super) fn recent(&self) -> Result<Arc<Recent>, MetaError> {
+        self.recent.get(|| {
+            let (generation, snapshot) = self.begin_read()?;
+            Recent::open(generation, &snapshot)
+        })
+    }
+
+    /// After a commit: readers are to see it.
+    pub(super) fn forget_recent(&self) {
+        self.recent.forget();
     }
 
     /// A transaction. For the writer thread only.
@@ -114,6 +129,8 @@ impl Engine {
         }
         // Dropped outside of the lock: it closes the file.
         let _closed = self.take_out(error, met_in);
+        // From here on none is made of this opening.
+        self.recent.forget();
         !self.is_open()
     }
 

@@ -25,6 +25,7 @@ pub mod conformance;
 mod embedded;
 mod engine;
 mod listing;
+mod recent;
 mod snapshot;
 mod steady;
 mod tables;

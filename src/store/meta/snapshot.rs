@@ -6,11 +6,11 @@ use async_trait::async_trait;
 use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata, StorageError};
 
 use super::engine::engine;
-use super::tables::{self, decode, decode_object, decode_whole_object};
+use super::tables::{self, decode, decode_object};
 use super::view::{Counts, MetaView, XorbEntry};
 use super::xorbs::behind;
-use super::{Content, MetaError, PackRow};
-use crate::store::names::{BucketId, ObjectKey, UploadId};
+use super::{MetaError, PackRow};
+use crate::store::names::{ObjectKey, UploadId};
 use crate::store::pack::PackId;
 use crate::store::rows::{Bucket, BucketUid, FileRecord, Object, Part, Upload, XorbRow};
 use crate::xet::hash::{FileHash, XorbHash};
@@ -24,41 +24,6 @@ fn corrupt(error: impl std::fmt::Display) -> redb::Error {
 
 fn object_key(bytes: &[u8]) -> Result<ObjectKey, redb::Error> {
     ObjectKey::new(std::str::from_utf8(bytes).map_err(corrupt)?).map_err(corrupt)
-}
-
-/// An object and its file record.
-pub(super) fn content(
-    snapshot: &ReadTransaction,
-    bucket: &BucketId,
-    key: &ObjectKey,
-) -> Result<Content, MetaError> {
-    let found = find_bucket(snapshot, bucket).map_err(engine)?.ok_or(MetaError::NoSuchBucket)?;
-    let object = find_object(snapshot, found.uid, key).map_err(engine)?.ok_or(MetaError::NoSuchObject)?;
-    let record = find_file(snapshot, &object.file).map_err(engine)?;
-    let record = record.ok_or(MetaError::MissingFile(object.file))?;
-    Ok(Content { object, record })
-}
-
-pub(super) fn find_bucket(snapshot: &ReadTransaction, id: &BucketId) -> Result<Option<Bucket>, redb::Error> {
-    let row = snapshot.open_table(tables::BUCKETS)?.get((id.namespace.as_str(), id.name.as_str()))?;
-    Ok(row.map(|row| decode(row.value())).transpose()?)
-}
-
-pub(super) fn find_object(
-    snapshot: &ReadTransaction,
-    bucket: BucketUid,
-    key: &ObjectKey,
-) -> Result<Option<Object>, redb::Error> {
-    let row = snapshot.open_table(tables::OBJECTS)?.get((bucket.0, key.as_str().as_bytes()))?;
-    Ok(row.map(|row| decode_whole_object(row.value())).transpose()?)
-}
-
-pub(super) fn find_file(
-    snapshot: &ReadTransaction,
-    hash: &FileHash,
-) -> Result<Option<FileRecord>, redb::Error> {
-    let row = snapshot.open_table(tables::FILES)?.get(hash.as_bytes())?;
-    Ok(row.map(|row| decode(row.value())).transpose()?)
 }
 
 impl Snapshot {

@@ -1,0 +1,99 @@
+//! [`Recent`]: the tables that single rows are read from, opened once for everybody between two commits.
+//!
+//! To begin a read transaction and to open its tables costs redb more than to find a row. So readers share the last
+//! snapshot that one of them has made. Invariant: whoever asks after a commit was answered sees it, because the writer
+//! forgets the shared snapshot between the commit and its answers ([`Shared::forget`]), and a snapshot is made and
+//! shared under the same lock.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use redb::{ReadOnlyTable, ReadTransaction};
+
+use super::engine::{Generation, engine};
+use super::tables::{self, decode, decode_whole_object};
+use super::{Content, MetaError};
+use crate::store::names::{BucketId, ObjectKey};
+use crate::store::rows::{Bucket, BucketUid, FileRecord, Object, XorbRow};
+use crate::xet::hash::{FileHash, XorbHash};
+
+type Row = &'static [u8];
+
+/// The rows of one moment.
+pub(super) struct Recent {
+    /// Of which opening of the database.
+    pub(super) generation: Generation,
+    buckets: ReadOnlyTable<(&'static str, &'static str), Row>,
+    objects: ReadOnlyTable<(u64, &'static [u8]), Row>,
+    files: ReadOnlyTable<[u8; 32], Row>,
+    xorbs: ReadOnlyTable<[u8; 32], Row>,
+}
+
+impl Recent {
+    /// Opens the tables of a snapshot.
+    pub(super) fn open(generation: Generation, snapshot: &ReadTransaction) -> Result<Self, MetaError> {
+        Ok(Self {
+            generation,
+            buckets: snapshot.open_table(tables::BUCKETS).map_err(engine)?,
+            objects: snapshot.open_table(tables::OBJECTS).map_err(engine)?,
+            files: snapshot.open_table(tables::FILES).map_err(engine)?,
+            xorbs: snapshot.open_table(tables::XORBS).map_err(engine)?,
+        })
+    }
+
+    pub(super) fn bucket(&self, id: &BucketId) -> Result<Option<Bucket>, MetaError> {
+        let row = self.buckets.get((id.namespace.as_str(), id.name.as_str())).map_err(engine)?;
+        row.map(|row| decode(row.value())).transpose().map_err(engine)
+    }
+
+    pub(super) fn object(&self, bucket: BucketUid, key: &ObjectKey) -> Result<Option<Object>, MetaError> {
+        let row = self.objects.get((bucket.0, key.as_str().as_bytes())).map_err(engine)?;
+        row.map(|row| decode_whole_object(row.value())).transpose().map_err(engine)
+    }
+
+    pub(super) fn file(&self, hash: &FileHash) -> Result<Option<FileRecord>, MetaError> {
+        let row = self.files.get(hash.as_bytes()).map_err(engine)?;
+        row.map(|row| decode(row.value())).transpose().map_err(engine)
+    }
+
+    pub(super) fn xorb(&self, hash: &XorbHash) -> Result<Option<XorbRow>, MetaError> {
+        let row = self.xorbs.get(hash.as_bytes()).map_err(engine)?;
+        row.map(|row| decode(row.value())).transpose().map_err(engine)
+    }
+
+    pub(super) fn content(&self, bucket: &BucketId, key: &ObjectKey) -> Result<Content, MetaError> {
+        let bucket = self.bucket(bucket)?.ok_or(MetaError::NoSuchBucket)?;
+        let object = self.object(bucket.uid, key)?.ok_or(MetaError::NoSuchObject)?;
+        let record = self.file(&object.file)?.ok_or(MetaError::MissingFile(object.file))?;
+        Ok(Content { object, record })
+    }
+}
+
+/// The snapshot that readers share, if one was made since the last commit.
+#[derive(Default)]
+pub(super) struct Shared(Mutex<Option<Arc<Recent>>>);
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<Recent>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The shared snapshot, made by `open` if there is none.
+    pub(super) fn get(
+        &self,
+        open: impl FnOnce() -> Result<Recent, MetaError>,
+    ) -> Result<Arc<Recent>, MetaError> {
+        let mut shared = self.lock();
+        if let Some(recent) = &*shared {
+            return Ok(Arc::clone(recent));
+        }
+        let recent = Arc::new(open()?);
+        *shared = Some(Arc::clone(&recent));
+        Ok(recent)
+    }
+
+    /// Forgets it: the next reader makes another.
+    pub(super) fn forget(&self) {
+        // Dropped outside of the lock: the end of a snapshot is work for redb.
+        let _ended = self.lock().take();
+    }
+}
