@@ -76,6 +76,7 @@ pub(super) fn run(args: &ServeArgs, vars: &[(String, String)]) -> Result<(), Ser
     let declared = config.credentials(args.place.config.as_deref())?;
     telemetry::init(config.log.format, &config.log.filter)?;
     let folder = take_folder(&config, vars)?;
+    allow_open_files();
     let ambient = Ambient::system();
 
     let given = config::root_given(vars);
@@ -104,6 +105,17 @@ pub(super) fn run(args: &ServeArgs, vars: &[(String, String)]) -> Result<(), Ser
     upkeep.cancel();
     runtime.shutdown_timeout(BLOCKING_GRACE);
     Ok(())
+}
+
+/// Raises the soft limit of open files to the hard one. The soft one is usually 1,024, for the sake of programs that
+/// use `select`; connections and packs together may need more.
+fn allow_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })
+    {
+        tracing::warn!(%error, soft = limit.current, "the limit of open files stays as it is");
+    }
 }
 
 /// The configuration, flags included.
