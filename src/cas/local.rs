@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tracing::warn;
+use tracing::debug;
 
 use super::writer::LocalXorbWriter;
 use super::{CasError, ChunkRef, ChunkStore, XorbWriter};
@@ -41,7 +41,7 @@ impl LocalChunks {
     pub fn remember(&self, xorbs: &[StoredXorb]) {
         for xorb in xorbs {
             if let Err(error) = self.store.index.add(&xorb.hash, &xorb.row.table) {
-                warn!(%error, xorb = %xorb.hash, "its chunks will not be found by later uploads");
+                debug!(%error, xorb = %xorb.hash, "its chunks will not be found by later uploads");
             }
         }
     }
@@ -87,8 +87,9 @@ impl LocalChunks {
 #[async_trait]
 impl ChunkStore for LocalChunks {
     async fn find(&self, chunk: &ChunkHash, hold: &mut Hold) -> Result<Option<ChunkRef>, CasError> {
+        // The index itself has said aloud that it is damaged: it would be said of every chunk here.
         let hint = self.store.index.find(chunk).unwrap_or_else(|error| {
-            warn!(%error, "going on without deduplication");
+            debug!(%error, "going on without deduplication");
             None
         });
         // Pinned first: what is seen to be there afterwards stays there.
