@@ -4,11 +4,14 @@
 //! missing entry costs deduplication, never data. So it is never synced, and its keys are truncated hashes.
 //!
 //! Whatever its files hold after damage, whoever asks gets an answer or an [`IndexError`], and goes on without it:
-//! the library checks most of what it reads, but not all, and then panics, which ends here too. Emptying it
-//! ([`ChunkIndex::clear`], the first step of a rebuild) makes its folder anew, so what was damaged is gone.
+//! the library checks most of what it reads, but not all, and then panics, which ends here too. It may even ask for
+//! more memory than there is, which ends the process; so an opening that never came to its end leaves a mark, and
+//! files that have done so twice are not opened again. Emptying the index ([`ChunkIndex::clear`], the first step of a
+//! rebuild) makes its folder anew, so what was damaged is gone.
 
 use std::collections::HashMap;
 use std::fs;
+use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,6 +34,10 @@ const WRITE_BUFFER_BYTES: u64 = 16 << 20;
 
 /// Space for the index's journal.
 const JOURNAL_BYTES: u64 = 64 << 20;
+
+/// How often the process may end while it opens the files, before they are taken for what ended it. One kill at the
+/// wrong moment costs nothing.
+const OPENINGS_MAX: u64 = 2;
 
 /// Where a chunk may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,10 +167,32 @@ impl FjallIndex {
 
     /// Like [`FjallIndex::open`]; files that cannot be opened are put aside, beside the folder, for new ones.
     pub fn open_or_put_aside(folder: &Path) -> Result<Self, IndexError> {
-        let error = match Self::open(folder) {
-            Ok(index) => return Ok(index),
-            Err(error) => error,
+        let mark = folder.with_extension("opening");
+        let index = match Self::open_marked(folder, &mark) {
+            Ok(index) => Ok(index),
+            Err(error) => Self::put_aside(folder, &error),
         };
+        // One that stays is no harm: it counts against the next opening only.
+        let _ = fs::remove_file(mark);
+        index
+    }
+
+    /// Opens the folder, unless doing so has ended the process before.
+    fn open_marked(folder: &Path, mark: &Path) -> Result<Self, IndexError> {
+        let unfinished = fs::metadata(mark).map_or(0, |mark| mark.len());
+        if unfinished >= OPENINGS_MAX {
+            return Err(IndexError(format!("the process ended {unfinished} times while opening it")));
+        }
+        // Without the mark, on a full disk for example, it is opened all the same.
+        let _ = fs::File::options()
+            .append(true)
+            .create(true)
+            .open(mark)
+            .and_then(|mut mark| mark.write_all(b"."));
+        Self::open(folder)
+    }
+
+    fn put_aside(folder: &Path, error: &IndexError) -> Result<Self, IndexError> {
         let aside = folder.with_extension("broken");
         warn!(%error, aside = %aside.display(), "the chunk index is put aside: `xetgate store rebuild-index` fills a new one");
         let failed = |error: std::io::Error| IndexError(format!("putting it aside: {error}"));

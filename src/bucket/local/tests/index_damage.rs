@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use fjall::{Database, KeyspaceCreateOptions};
 
@@ -11,6 +12,9 @@ use super::*;
 use crate::store::index::{ChunkIndex, FjallIndex};
 use crate::store::pace::Pace;
 use crate::store::rebuild::rebuild_index;
+
+/// Names the index that a process of its own is to open.
+const TO_OPEN: &str = "XETGATE_TEST_INDEX";
 
 /// A store whose index can be replaced by a damaged copy of itself.
 struct Rig {
@@ -98,6 +102,22 @@ fn write_all(files: &BTreeMap<PathBuf, Vec<u8>>, from: &Path, to: &Path) {
     }
 }
 
+/// Opens an index that may ask for more memory than there is, and says whether the process came to its end.
+fn opens_in_a_process_of_its_own(folder: &Path) -> bool {
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", "bucket::local::tests::index_damage::opens_what_the_environment_names"]);
+    child.env(TO_OPEN, folder).stdout(Stdio::null()).stderr(Stdio::null());
+    child.status().unwrap().success()
+}
+
+/// What [`opens_in_a_process_of_its_own`] runs; else nothing.
+#[test]
+fn opens_what_the_environment_names() {
+    if let Some(folder) = std::env::var_os(TO_OPEN) {
+        FjallIndex::open_or_put_aside(Path::new(&folder)).unwrap();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flip_in_the_index_costs_deduplication_at_most() {
     let rig = Rig::new().await;
@@ -106,7 +126,7 @@ async fn a_flip_in_the_index_costs_deduplication_at_most() {
     // As many flips in each file, for most bytes are in few of them.
     let names: Vec<_> =
         files.iter().filter(|(_, bytes)| !bytes.is_empty()).map(|(path, _)| path.clone()).collect();
-    let (mut put_aside, mut failing, mut forgetful) = (0, 0, 0);
+    let (mut deadly, mut put_aside, mut failing, mut forgetful) = (0, 0, 0, 0);
     for round in 0..flips() {
         let name = &names[(round % names.len() as u64) as usize];
         let content = &files[name];
@@ -118,6 +138,12 @@ async fn a_flip_in_the_index_costs_deduplication_at_most() {
         write_all(&damaged, rig.whole.path(), place.path());
         let told = format!("round {round}: bit {bit} of {}", name.display());
 
+        let mut ends = 0;
+        while !opens_in_a_process_of_its_own(&place.path().join("index")) {
+            ends += 1;
+            assert!(ends <= 2, "{told}");
+        }
+        deadly += u64::from(ends > 0);
         let index = FjallIndex::open_or_put_aside(&place.path().join("index")).expect(&told);
         put_aside += u64::from(place.path().join("index.broken").exists());
         let (found, failed) = rig.found(&index);
@@ -139,7 +165,7 @@ async fn a_flip_in_the_index_costs_deduplication_at_most() {
         assert_eq!(rig.found(&*buckets.store().index), whole, "{told}: {}", report.table());
     }
     eprintln!(
-        "{} flips in {} files of the index: {put_aside} put aside, {failing} with lookups that fail, \
+        "{} flips in {} files of the index: {put_aside} put aside (of which {deadly} had ended the process), {failing} with lookups that fail, \
          {forgetful} that forget, the others harmless",
         flips(),
         names.len()
