@@ -46,6 +46,13 @@ impl LocalChunks {
         }
     }
 
+    /// Lets uploads store the chunks of a damaged xorb anew, which mends it, instead of relying on them.
+    fn distrust(&self, xorb: &XorbHash, table: &ChunkTable) {
+        if let Err(error) = self.store.index.remove(xorb, table) {
+            debug!(%error, %xorb, "uploads may go on to rely on a damaged xorb");
+        }
+    }
+
     async fn row(&self, xorb: &XorbHash) -> Result<Arc<LocatedXorb>, CasError> {
         self.store.rows.get(xorb).await?.ok_or(CasError::MissingXorb(*xorb))
     }
@@ -124,6 +131,7 @@ impl ChunkStore for LocalChunks {
             self.store.rows.forget([xorb]);
             let now = self.row(xorb).await?;
             if now.place == at.place {
+                self.distrust(xorb, &now.table);
                 return read;
             }
             at = now;

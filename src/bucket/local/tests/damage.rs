@@ -159,3 +159,27 @@ async fn a_stopped_scrub_goes_on_where_it_was() {
     assert!(stops > 0);
     assert_eq!(frames, whole.frames);
 }
+
+#[tokio::test]
+async fn what_is_uploaded_again_mends_what_was_damaged() {
+    // A small one shares a pack, a large one has streamed to a pack of its own; a reader finds the damage, or scrub.
+    for (len, is_read) in [(50_000, true), (50_000, false), (1_500_000, true), (1_500_000, false)] {
+        let (buckets, packs) = small_packs().await;
+        let data = noise(1, len);
+        put(&buckets, "k", &data).await;
+        put(&buckets, "other", &noise(2, 50_000)).await;
+        let (id, _) = packs.list().unwrap()[0];
+        flip(&packs, id, 8 * 20_000);
+        if is_read {
+            assert_eq!(unreadable(&buckets, &[("k".to_owned(), data.clone())]).await, ["ada/b/k"]);
+        } else {
+            assert_eq!(scrub_all(&buckets).await.damages[0].objects, ["ada/b/k"]);
+        }
+        put(&buckets, "again", &data).await;
+        assert_eq!(get(&buckets, "again", None).await, data);
+        assert_eq!(get(&buckets, "k", None).await, data, "its xorb lies elsewhere now");
+        assert_eq!(scrub_all(&buckets).await.damages, []);
+        let report = check(buckets.store(), &Pace::default()).await.unwrap();
+        assert!(report.is_clean(), "{}", report.table());
+    }
+}
