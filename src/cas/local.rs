@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tracing::warn;
+use tracing::debug;
 
 use super::writer::LocalXorbWriter;
 use super::{CasError, ChunkRef, ChunkStore, XorbWriter};
@@ -45,8 +45,15 @@ impl LocalChunks {
     pub fn remember(&self, xorbs: &[StoredXorb]) {
         for xorb in xorbs {
             if let Err(error) = self.store.index.add(&xorb.hash, &xorb.row.table) {
-                warn!(%error, xorb = %xorb.hash, "its chunks will not be found by later uploads");
+                debug!(%error, xorb = %xorb.hash, "its chunks will not be found by later uploads");
             }
+        }
+    }
+
+    /// Lets uploads store the chunks of a damaged xorb anew, which mends it, instead of relying on them.
+    fn distrust(&self, xorb: &XorbHash, table: &ChunkTable) {
+        if let Err(error) = self.store.index.remove(xorb, table) {
+            debug!(%error, %xorb, "uploads may go on to rely on a damaged xorb");
         }
     }
 
@@ -117,8 +124,9 @@ impl Run {
 #[async_trait]
 impl ChunkStore for LocalChunks {
     async fn find(&self, chunk: &ChunkHash, hold: &mut Hold) -> Result<Option<ChunkRef>, CasError> {
+        // The index itself has said aloud that it is damaged: it would be said of every chunk here.
         let hint = self.store.index.find(chunk).unwrap_or_else(|error| {
-            warn!(%error, "going on without deduplication");
+            debug!(%error, "going on without deduplication");
             None
         });
         // Pinned first: what is seen to be there afterwards stays there.
@@ -153,6 +161,7 @@ impl ChunkStore for LocalChunks {
             self.store.rows.forget([xorb]);
             let now = self.row(xorb).await?;
             if now.place == at.place {
+                self.distrust(xorb, &now.table);
                 return read;
             }
             at = now;

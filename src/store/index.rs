@@ -2,12 +2,23 @@
 //!
 //! It is a cache of the packs. An answer is a hint, to be checked against the xorb's own chunk table; a lost or
 //! missing entry costs deduplication, never data. So it is never synced, and its keys are truncated hashes.
+//!
+//! Whatever its files hold after damage, whoever asks gets an answer or an [`IndexError`], and goes on without it:
+//! the library checks most of what it reads, but not all, and then panics, which ends here too. It may even ask for
+//! more memory than there is, which ends the process; so an opening that never came to its end leaves a mark, and
+//! files that have done so twice are not opened again. Emptying the index ([`ChunkIndex::clear`], the first step of a
+//! rebuild) makes its folder anew, so what was damaged is gone.
 
 use std::collections::HashMap;
-use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::fs;
+use std::io::Write as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError, RwLock};
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions};
+use tracing::{error, warn};
 
 use crate::xet::hash::{ChunkHash, XorbHash};
 use crate::xet::xorb::ChunkTable;
@@ -23,6 +34,10 @@ const WRITE_BUFFER_BYTES: u64 = 16 << 20;
 
 /// Space for the index's journal.
 const JOURNAL_BYTES: u64 = 64 << 20;
+
+/// How often the process may end while it opens the files, before they are taken for what ended it. One kill at the
+/// wrong moment costs nothing.
+const OPENINGS_MAX: u64 = 2;
 
 /// Where a chunk may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,35 +115,115 @@ impl ChunkIndex for MemoryIndex {
     }
 }
 
-/// The index in a folder of its own.
-pub struct FjallIndex {
+/// The opened files of an index.
+struct Files {
     database: Database,
     chunks: Keyspace,
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
-fn failed(error: fjall::Error) -> IndexError {
-    IndexError(error.to_string())
+/// The index in a folder of its own.
+pub struct FjallIndex {
+    folder: PathBuf,
+    /// `None` if they were to be made anew and could not be.
+    files: RwLock<Option<Files>>,
+    /// Whether a failure was logged since they were made.
+    has_failed: AtomicBool,
+}
+
+/// Does something with the library, whose panics are failures as well: it takes what it reads for its own writing.
+fn guarded<T>(work: impl FnOnce() -> fjall::Result<T>) -> Result<T, IndexError> {
+    // What is left half done by a panic is the index's, and its answers are checked.
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(done) => done.map_err(|error| IndexError(error.to_string())),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given");
+            Err(IndexError(format!("it panicked: {text}")))
+        }
+    }
+}
+
+impl Files {
+    fn open(folder: &Path) -> Result<Self, IndexError> {
+        guarded(|| {
+            let database = Database::builder(folder)
+                .cache_size(CACHE_BYTES)
+                .max_journaling_size(JOURNAL_BYTES)
+                .worker_threads(1)
+                .open()?;
+            let options = || KeyspaceCreateOptions::default().max_memtable_size(WRITE_BUFFER_BYTES);
+            let chunks = database.keyspace("chunks", options)?;
+            Ok(Self { database, chunks })
+        })
+    }
 }
 
 impl FjallIndex {
     /// Opens the folder, or makes it.
     pub fn open(folder: &Path) -> Result<Self, IndexError> {
-        let database = Database::builder(folder)
-            .cache_size(CACHE_BYTES)
-            .max_journaling_size(JOURNAL_BYTES)
-            .worker_threads(1)
-            .open()
-            .map_err(failed)?;
-        let options = || KeyspaceCreateOptions::default().max_memtable_size(WRITE_BUFFER_BYTES);
-        let chunks = database.keyspace("chunks", options).map_err(failed)?;
-        Ok(Self { database, chunks })
+        let files = RwLock::new(Some(Files::open(folder)?));
+        Ok(Self { folder: folder.to_owned(), files, has_failed: AtomicBool::new(false) })
+    }
+
+    /// Like [`FjallIndex::open`]; files that cannot be opened are put aside, beside the folder, for new ones.
+    pub fn open_or_put_aside(folder: &Path) -> Result<Self, IndexError> {
+        let mark = folder.with_extension("opening");
+        let index = match Self::open_marked(folder, &mark) {
+            Ok(index) => Ok(index),
+            Err(error) => Self::put_aside(folder, &error),
+        };
+        // One that stays is no harm: it counts against the next opening only.
+        let _ = fs::remove_file(mark);
+        index
+    }
+
+    /// Opens the folder, unless doing so has ended the process before.
+    fn open_marked(folder: &Path, mark: &Path) -> Result<Self, IndexError> {
+        let unfinished = fs::metadata(mark).map_or(0, |mark| mark.len());
+        if unfinished >= OPENINGS_MAX {
+            return Err(IndexError(format!("the process ended {unfinished} times while opening it")));
+        }
+        // Without the mark, on a full disk for example, it is opened all the same.
+        let _ = fs::File::options()
+            .append(true)
+            .create(true)
+            .open(mark)
+            .and_then(|mut mark| mark.write_all(b"."));
+        Self::open(folder)
+    }
+
+    fn put_aside(folder: &Path, error: &IndexError) -> Result<Self, IndexError> {
+        let aside = folder.with_extension("broken");
+        warn!(%error, aside = %aside.display(), "the chunk index is put aside: `xetgate store rebuild-index` fills a new one");
+        let failed = |error: std::io::Error| IndexError(format!("putting it aside: {error}"));
+        if aside.is_dir() {
+            fs::remove_dir_all(&aside).map_err(failed)?;
+        }
+        fs::rename(folder, &aside).map_err(failed)?;
+        Self::open(folder)
+    }
+
+    /// Does something with the files. That they fail is logged here, once, with what to do: every chunk of every
+    /// upload would have it logged again.
+    fn with<T>(&self, work: impl FnOnce(&Files) -> fjall::Result<T>) -> Result<T, IndexError> {
+        let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(files) = &*files else {
+            return Err(IndexError("it is not there".to_owned()));
+        };
+        guarded(|| work(files)).inspect_err(|error| {
+            if !self.has_failed.swap(true, Ordering::Relaxed) {
+                error!(
+                    %error, folder = %self.folder.display(),
+                    "no data is lost, but less is deduplicated: stop the server and run `xetgate store rebuild-index`"
+                );
+            }
+        })
     }
 }
 
 impl ChunkIndex for FjallIndex {
     fn find(&self, chunk: &ChunkHash) -> Result<Option<ChunkHint>, IndexError> {
-        let Some(value) = self.chunks.get(key(chunk)).map_err(failed)? else {
+        let Some(value) = self.with(|files| files.chunks.get(key(chunk)))? else {
             return Ok(None);
         };
         // A value of another shape is a stale format: as good as no answer.
@@ -140,34 +235,49 @@ impl ChunkIndex for FjallIndex {
     }
 
     fn add(&self, xorb: &XorbHash, table: &ChunkTable) -> Result<(), IndexError> {
-        let mut batch = self.database.batch();
-        for (index, entry) in (0_u32..).zip(table.entries()) {
-            let mut value = [0; 36];
-            value[..32].copy_from_slice(xorb.as_bytes());
-            value[32..].copy_from_slice(&index.to_le_bytes());
-            batch.insert(&self.chunks, key(&entry.hash), value);
-        }
-        batch.commit().map_err(failed)
+        self.with(|files| {
+            let mut batch = files.database.batch();
+            for (index, entry) in (0_u32..).zip(table.entries()) {
+                let mut value = [0; 36];
+                value[..32].copy_from_slice(xorb.as_bytes());
+                value[32..].copy_from_slice(&index.to_le_bytes());
+                batch.insert(&files.chunks, key(&entry.hash), value);
+            }
+            batch.commit()
+        })
     }
 
     fn remove(&self, xorb: &XorbHash, table: &ChunkTable) -> Result<(), IndexError> {
-        let mut batch = self.database.batch();
-        for entry in table.entries() {
-            let key = key(&entry.hash);
-            let value = self.chunks.get(key).map_err(failed)?;
-            if value.is_some_and(|value| value.starts_with(xorb.as_bytes())) {
-                batch.remove(&self.chunks, key);
+        self.with(|files| {
+            let mut batch = files.database.batch();
+            for entry in table.entries() {
+                let key = key(&entry.hash);
+                if files.chunks.get(key)?.is_some_and(|value| value.starts_with(xorb.as_bytes())) {
+                    batch.remove(&files.chunks, key);
+                }
             }
-        }
-        batch.commit().map_err(failed)
+            batch.commit()
+        })
     }
 
     fn clear(&self) -> Result<(), IndexError> {
-        self.chunks.clear().map_err(failed)
+        let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
+        let old = files.take();
+        guarded(|| {
+            drop(old);
+            Ok(())
+        })?;
+        let failed = |error: std::io::Error| IndexError(format!("making its folder anew: {error}"));
+        if self.folder.exists() {
+            fs::remove_dir_all(&self.folder).map_err(failed)?;
+        }
+        *files = Some(Files::open(&self.folder)?);
+        self.has_failed.store(false, Ordering::Relaxed);
+        Ok(())
     }
 
     fn bytes(&self) -> u64 {
-        self.database.disk_space().unwrap_or_default()
+        self.with(|files| files.database.disk_space()).unwrap_or_default()
     }
 }
 

@@ -5,8 +5,6 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tracing::warn;
-
 use super::ambient::Ambient;
 use super::index::{ChunkIndex, FjallIndex, IndexError, MemoryIndex};
 use super::located::XorbRows;
@@ -61,7 +59,7 @@ impl LocalStore {
         let packs = LocalPacks::open(&folder.join("packs"))?;
         let id = meta.store_id(u64::from_le_bytes(ambient.random()));
         check_store_id(&folder.join("packs"), futures::executor::block_on(id)?)?;
-        let index = open_index(&folder.join("index"))?;
+        let index = FjallIndex::open_or_put_aside(&folder.join("index"))?;
         // The names of what was made survive a power cut from here on.
         File::open(folder)?.sync_all()?;
         Self::assemble(Arc::new(meta), Arc::new(packs), Arc::new(index), PACK_BYTES_MAX)
@@ -111,21 +109,6 @@ fn check_store_id(packs: &Path, id: u64) -> Result<(), OpenError> {
     file.sync_all()?;
     fs::rename(&unfinished, &path)?;
     Ok(File::open(packs)?.sync_all()?)
-}
-
-/// Opens the chunk index; one that is broken is put aside, for it is only a cache.
-fn open_index(folder: &Path) -> Result<FjallIndex, OpenError> {
-    let error = match FjallIndex::open(folder) {
-        Ok(index) => return Ok(index),
-        Err(error) => error,
-    };
-    let aside = folder.with_extension("broken");
-    warn!(%error, aside = %aside.display(), "the chunk index is put aside: `xetgate store rebuild-index` fills a new one");
-    if aside.is_dir() {
-        fs::remove_dir_all(&aside)?;
-    }
-    fs::rename(folder, &aside)?;
-    Ok(FjallIndex::open(folder)?)
 }
 
 #[cfg(test)]

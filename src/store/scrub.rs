@@ -2,6 +2,9 @@
 //!
 //! It goes from pack to pack and can go on from where it was stopped. What lies in a pack is read while nothing is
 //! moved or removed; between packs gc may have its turn, and what gc moves behind the cursor it has verified itself.
+//!
+//! The chunks of a damaged xorb are forgotten by the index: no later upload relies on them, and whoever uploads them
+//! again stores them anew, which mends every object that uses them.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -9,6 +12,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
+use tracing::warn;
 
 use super::damage::objects_hit;
 use super::disk::is_loss;
@@ -144,6 +148,9 @@ pub async fn scrub(
             let (xorb, damages) = spawn_blocking(move || (read(&packs, &xorb), xorb)).await.map(swap)?;
             let damages = damages?;
             if !damages.is_empty() {
+                if damages.iter().any(FrameDamage::hits_data) {
+                    forget_chunks(store, &xorb);
+                }
                 found.push(Found { xorb, damages });
             }
         }
@@ -174,6 +181,12 @@ async fn live_xorbs(store: &LocalStore, pack: PackId, begin: u64) -> Result<Vec<
     }
     xorbs.sort_unstable_by_key(|xorb| xorb.row.offset);
     Ok(xorbs)
+}
+
+fn forget_chunks(store: &LocalStore, xorb: &StoredXorb) {
+    if let Err(error) = store.index.remove(&xorb.hash, &xorb.row.table) {
+        warn!(%error, xorb = %xorb.hash, "uploads may go on to rely on a damaged xorb");
+    }
 }
 
 /// What is wrong with a frame; an error if that cannot be said now.

@@ -18,6 +18,7 @@ use crate::xet::merkle::file_hash;
 
 mod damage;
 mod faults;
+mod index_damage;
 mod model;
 mod power;
 mod power_cut;

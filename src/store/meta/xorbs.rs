@@ -58,15 +58,17 @@ impl Tables<'_> {
         self.xorbs.get(xorb.as_bytes())?.map(|row| decode(row.value())).transpose()
     }
 
-    /// Adds xorbs; answers those that were not known. Of a known one the first stays, and the new bytes are dead.
+    /// Adds xorbs; answers those that were not known. Of a known one the new bytes are taken and the old are dead: it
+    /// was stored anew because nobody could find it, or because it was found damaged.
     pub(super) fn add_xorbs(&mut self, xorbs: &[StoredXorb]) -> Result<Vec<XorbHash>, StorageError> {
         let mut added = Vec::new();
         for StoredXorb { hash, row } in xorbs {
-            if self.xorbs.get(hash.as_bytes())?.is_none() {
-                self.xorbs.insert(hash.as_bytes(), encode(row)?.as_slice())?;
-                self.enter_pack(hash, row)?;
-                added.push(*hash);
+            match self.xorb_row(hash)? {
+                None => added.push(*hash),
+                Some(old) => self.leave_pack(hash, &old)?,
             }
+            self.xorbs.insert(hash.as_bytes(), encode(row)?.as_slice())?;
+            self.enter_pack(hash, row)?;
         }
         Ok(added)
     }

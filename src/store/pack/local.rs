@@ -51,17 +51,25 @@ impl LocalPacks {
     }
 
     fn reader(&self, id: PackId) -> io::Result<Arc<File>> {
+        self.reader_by(id, |path| File::open(path))
+    }
+
+    fn reader_by(
+        &self,
+        id: PackId,
+        mut opened: impl FnMut(&Path) -> io::Result<File>,
+    ) -> io::Result<Arc<File>> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(file) = open.get(&id) {
             return Ok(Arc::clone(file));
         }
-        let file = match File::open(self.path(id)) {
+        let file = match opened(&self.path(id)) {
             // Those kept open are the ones to do without.
             Err(error) if is_out_of_files(&error) && !open.is_empty() => {
                 open.clear();
-                File::open(self.path(id))
+                opened(&self.path(id))
             }
-            opened => opened,
+            file => file,
         };
         let file = Arc::new(file?);
         if open.len() >= OPEN_FILES_MAX {
@@ -204,5 +212,39 @@ impl PackWriter for LocalWriter {
         self.file.set_len(len)?;
         (self.written, self.written_back) = (len, len);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::*;
+
+    #[test]
+    fn out_of_descriptors_it_does_without_those_it_keeps() {
+        let folder = tempfile::tempdir().unwrap();
+        let packs = LocalPacks::open(folder.path()).unwrap();
+        for id in [1, 2] {
+            packs.create(PackId(id)).unwrap();
+        }
+        let kept = || packs.open.lock().unwrap().len();
+        let mut refusals = 0;
+        let mut short = |path: &Path| {
+            refusals += 1;
+            if refusals == 2 { File::open(path) } else { Err(Errno::MFILE.into()) }
+        };
+        let error = packs.reader_by(PackId(1), &mut short).unwrap_err();
+        assert!(is_out_of_files(&error), "there is nothing to do without");
+        packs.reader_by(PackId(1), &mut short).unwrap();
+        packs.reader(PackId(1)).unwrap();
+        let mut tries = 0;
+        packs
+            .reader_by(PackId(2), |path| {
+                tries += 1;
+                if tries == 2 { File::open(path) } else { Err(Errno::MFILE.into()) }
+            })
+            .unwrap();
+        assert_eq!((tries, kept()), (2, 1), "the other one was closed for it");
     }
 }

@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use tracing::warn;
+use tracing::{error, warn};
 
 use super::{PackId, PackStore, PackWriter};
 use crate::store::meta::PackRow;
@@ -53,12 +53,18 @@ impl PackLog {
     pub fn open(store: Arc<dyn PackStore>, committed: &[PackRow], pack_bytes_max: u64) -> io::Result<Self> {
         let mut pool = Vec::new();
         let mut last_id = committed.iter().map(|row| row.id.0).max().unwrap_or(0);
-        for (id, len) in store.list()? {
+        let there = store.list()?;
+        for PackRow { id, live_bytes, .. } in committed {
+            if there.iter().all(|(found, _)| found != id) {
+                error!(pack = %id, live_bytes, "a pack is gone: `xetgate store scrub` names the objects that it takes along");
+            }
+        }
+        for (id, len) in there {
             last_id = last_id.max(id.0);
             match committed.iter().find(|row| row.id == id) {
                 None => store.delete(id)?,
                 Some(row) if len < row.committed_end => {
-                    warn!(pack = %id, len, expected = row.committed_end, "pack is shorter than its committed frames");
+                    error!(pack = %id, len, expected = row.committed_end, "pack is shorter than its committed frames");
                 }
                 Some(row) if row.committed_end < pack_bytes_max => {
                     pool.push(store.reopen(id, row.committed_end)?);
@@ -261,6 +267,7 @@ impl Drop for PackLease {
 mod tests {
     use super::super::MemoryPacks;
     use super::*;
+    use crate::store::simulated::faults::{FailingPacks, Faults, Operation};
 
     fn log(packs: &MemoryPacks, committed: &[PackRow]) -> Arc<PackLog> {
         Arc::new(PackLog::open(Arc::new(packs.clone()), committed, 64).unwrap())
@@ -324,6 +331,40 @@ mod tests {
         let (lease, id, offset) = append(&log, b"x");
         lease.commit().unwrap();
         assert_eq!((id, offset), (PackId(8), 0));
+    }
+
+    #[test]
+    fn a_failed_sync_between_two_packs_takes_all_of_the_lease_back() {
+        let packs = MemoryPacks::default();
+        let faults = Arc::<Faults>::default();
+        let failing = FailingPacks { inner: Arc::new(packs.clone()), faults: Arc::clone(&faults) };
+        let log = Arc::new(PackLog::open(Arc::new(failing), &[], 64).unwrap());
+        let (kept, first, _) = append(&log, b"keep");
+        kept.commit().unwrap();
+        let mut lease = log.lease();
+        for _ in 0..2 {
+            lease.position().unwrap();
+            lease.append(&[1; 64]).unwrap();
+        }
+        // It has filled two packs, and synced the first of them.
+        faults.fail(Operation::Sync, rustix::io::Errno::IO);
+        assert!(lease.position().is_err());
+        let failed = PackId(first.0 + 1);
+        assert_eq!(faults.mend(), 1);
+        drop(lease);
+        assert_eq!(log.read(first, 0, 4).unwrap(), "keep");
+        assert_eq!(
+            packs.list().unwrap()[0],
+            (first, 4),
+            "what the lease had filled and synced is cut off again"
+        );
+        let mut again = log.lease();
+        for _ in 0..3 {
+            assert_ne!(again.position().unwrap().0, failed, "a pack that failed to sync is not used again");
+            again.append(&[2; 64]).unwrap();
+        }
+        again.commit().unwrap();
+        assert!(log.retire(failed));
     }
 
     #[test]

@@ -28,6 +28,11 @@ pub enum FrameDamage {
 }
 
 impl FrameDamage {
+    /// Whether some chunk cannot be read any more.
+    pub fn hits_data(&self) -> bool {
+        matches!(self, Self::CutOff | Self::Chunk { .. })
+    }
+
     /// Whether the chunk cannot be read any more.
     pub fn hits(&self, chunk: u32) -> bool {
         match self {

@@ -6,8 +6,17 @@ use crate::store::pace::Pace;
 use crate::store::pack::{PackId, PackStore};
 use crate::store::scrub::{ScrubCursor, ScrubReport, scrub};
 
-/// Flips to try.
-const FLIPS: u64 = 300;
+/// How many flips to try: few, or as many as `XETGATE_FLIPS` says.
+pub(super) fn flips() -> u64 {
+    std::env::var("XETGATE_FLIPS").map_or(60, |flips| flips.parse().unwrap())
+}
+
+/// Which flip a round makes: any number, the same for the same round. `XETGATE_FLIP_SEED` makes it others.
+pub(super) fn roll(round: u64) -> u64 {
+    let seed: u64 = std::env::var("XETGATE_FLIP_SEED").map_or(0, |seed| seed.parse().unwrap());
+    let hash = blake3::hash(&[seed.to_le_bytes(), round.to_le_bytes()].concat());
+    u64::from_le_bytes(*hash.as_bytes().first_chunk().unwrap())
+}
 
 fn flip(packs: &MemoryPacks, id: PackId, bit: u64) {
     let len = packs.list().unwrap().into_iter().find(|(found, _)| *found == id).unwrap().1;
@@ -45,6 +54,8 @@ async fn a_flip_is_harmless_or_an_error_and_scrub_finds_it() {
     for seed in 0..3 {
         objects.push((format!("noise-{seed}"), noise(seed, 30_000 << seed)));
     }
+    // Streamed, to a pack of its own.
+    objects.push(("large".to_owned(), noise(9, 1_200_000)));
     let text: Vec<u8> =
         (0..60_000_u32).flat_map(|i| format!("line {i}\n").into_bytes()).take(300_000).collect();
     objects.push(("text".to_owned(), text.into()));
@@ -53,22 +64,31 @@ async fn a_flip_is_harmless_or_an_error_and_scrub_finds_it() {
         put(&buckets, name, data).await;
     }
     assert_eq!(scrub_all(&buckets).await.damages, []);
-    let (id, len) = packs.list().unwrap()[0];
+    let all = packs.list().unwrap();
+    assert!(all.len() > 1);
     let mut harmful = 0;
-    for round in 0..FLIPS {
-        let hash = blake3::hash(&round.to_le_bytes());
-        let bit = u64::from_le_bytes(*hash.as_bytes().first_chunk().unwrap()) % (len * 8);
+    for round in 0..flips() {
+        let mut bit = roll(round) % (all.iter().map(|(_, len)| len * 8).sum::<u64>());
+        let mut id = all[0].0;
+        for (pack, len) in &all {
+            id = *pack;
+            if bit < len * 8 {
+                break;
+            }
+            bit -= len * 8;
+        }
         flip(&packs, id, bit);
         let mut hit = unreadable(&buckets, &objects).await;
         let report = scrub_all(&buckets).await;
         let mut named: Vec<_> = report.damages.into_iter().flat_map(|damage| damage.objects).collect();
         hit.sort();
         named.sort();
-        assert_eq!(hit, named, "bit {bit}");
+        assert_eq!(hit, named, "round {round}: bit {bit} of pack {id}");
         harmful += u64::from(!hit.is_empty());
         flip(&packs, id, bit);
     }
-    assert!(harmful > FLIPS / 2, "most of a pack is data");
+    eprintln!("{} flips in {} packs: {harmful} hit an object, and were found", flips(), all.len());
+    assert!(harmful > flips() / 2, "most of a pack is data");
     assert_eq!(unreadable(&buckets, &objects).await, [""; 0]);
 }
 
@@ -138,4 +158,28 @@ async fn a_stopped_scrub_goes_on_where_it_was() {
     }
     assert!(stops > 0);
     assert_eq!(frames, whole.frames);
+}
+
+#[tokio::test]
+async fn what_is_uploaded_again_mends_what_was_damaged() {
+    // A small one shares a pack, a large one has streamed to a pack of its own; a reader finds the damage, or scrub.
+    for (len, is_read) in [(50_000, true), (50_000, false), (1_500_000, true), (1_500_000, false)] {
+        let (buckets, packs) = small_packs().await;
+        let data = noise(1, len);
+        put(&buckets, "k", &data).await;
+        put(&buckets, "other", &noise(2, 50_000)).await;
+        let (id, _) = packs.list().unwrap()[0];
+        flip(&packs, id, 8 * 20_000);
+        if is_read {
+            assert_eq!(unreadable(&buckets, &[("k".to_owned(), data.clone())]).await, ["ada/b/k"]);
+        } else {
+            assert_eq!(scrub_all(&buckets).await.damages[0].objects, ["ada/b/k"]);
+        }
+        put(&buckets, "again", &data).await;
+        assert_eq!(get(&buckets, "again", None).await, data);
+        assert_eq!(get(&buckets, "k", None).await, data, "its xorb lies elsewhere now");
+        assert_eq!(scrub_all(&buckets).await.damages, []);
+        let report = check(buckets.store(), &Pace::default()).await.unwrap();
+        assert!(report.is_clean(), "{}", report.table());
+    }
 }

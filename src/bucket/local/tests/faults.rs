@@ -7,7 +7,9 @@ use rustix::io::Errno;
 
 use super::*;
 use crate::store::check::check;
+use crate::store::gc::{Collector, GcOptions};
 use crate::store::pace::Pace;
+use crate::store::pack::PackStore;
 use crate::store::scrub::{ScrubCursor, ScrubError, scrub};
 use crate::store::simulated::faults::{FailingPacks, Faults, Operation, open_failing};
 use crate::store::simulated::{Disk, SimulatedPacks, open_simulated};
@@ -153,6 +155,52 @@ async fn a_fault_of_the_metadata_refuses_the_write_and_passes() {
             put(&rig.buckets, "new", &data).await;
             rig.assert_whole(("new", &data)).await;
         }
+    }
+}
+
+#[tokio::test]
+async fn metadata_that_cannot_grow_refuses_the_write_and_passes() {
+    let rig = Rig::new().await;
+    rig.meta.fail(Operation::Grow, Errno::NOSPC);
+    let (data, mut taken) = (noise(3, 20_000), 0);
+    let error = loop {
+        // Rows of a size that no client may send, for the file to be full soon.
+        let attributes = Attributes { content_type: Some("x".repeat(300_000)), ..Attributes::default() };
+        let write = ObjectWrite { attributes, ..write("new", payload(&data)) };
+        match rig.buckets.write(&bucket_id(), write).await {
+            Ok(_) => taken += 1,
+            Err(error) => break error,
+        }
+        assert!(taken < 500, "it has to grow at some time");
+    };
+    assert!(is_said(&error, Errno::NOSPC), "after {taken}: {error:?}");
+    rig.mend().await;
+    rig.assert_whole(("new", &data)).await;
+    put(&rig.buckets, "new", &data).await;
+    rig.assert_whole(("new", &data)).await;
+}
+
+#[tokio::test]
+async fn a_pack_that_cannot_be_deleted_is_deleted_later() {
+    for errno in [Errno::IO, Errno::ROFS] {
+        let rig = Rig::new().await;
+        let files = || SimulatedPacks(Arc::clone(&rig.disk)).list().unwrap().len();
+        let data = noise(3, 1_500_000);
+        put(&rig.buckets, "new", &data).await;
+        let before = files();
+        let delete = ObjectDelete { key: key("new"), condition: WriteCondition::default() };
+        rig.buckets.delete(&bucket_id(), vec![delete]).await.unwrap().pop().unwrap().unwrap();
+        let collector = Collector::new(Arc::clone(rig.buckets.store()), Ambient::system().clock);
+        rig.packs.fail(Operation::Delete, errno);
+        let collected = collector.pass(&GcOptions::default(), &Pace::default()).await;
+        assert!(collected.is_err(), "it is said");
+        assert_eq!(files(), before);
+        rig.mend().await;
+        rig.assert_whole(("new", &data)).await;
+        let report = collector.pass(&GcOptions::default(), &Pace::default()).await.unwrap();
+        assert_eq!(report.packs_deleted, 1, "{}", report.table());
+        put(&rig.buckets, "new", &data).await;
+        rig.assert_whole(("new", &data)).await;
     }
 }
 

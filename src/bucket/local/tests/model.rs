@@ -205,7 +205,8 @@ async fn keep(buckets: Arc<LocalBuckets>, collector: Arc<Collector>, stop: Arc<A
 async fn objects_stay_what_they_are_while_everything_is_collected() {
     // More of them for a long run.
     let seeds = std::env::var("XETGATE_MODEL_SEEDS").map_or(4, |seeds| seeds.parse().unwrap());
-    for seed in 0..seeds {
+    let first: u64 = std::env::var("XETGATE_MODEL_FIRST_SEED").map_or(0, |first| first.parse().unwrap());
+    for seed in first..first + seeds {
         let (buckets, packs) = small_packs().await;
         let clock = Arc::clone(&buckets.ambient.clock);
         let collector = Arc::new(Collector::new(Arc::clone(buckets.store()), clock));

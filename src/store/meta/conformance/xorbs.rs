@@ -11,6 +11,7 @@ pub(super) async fn all(open: &impl Fn() -> Store) {
     only_what_stayed_idle_is_removed(open()).await;
     a_registered_xorb_is_kept_until_its_time(open()).await;
     what_a_known_file_brings_is_idle_at_once(open()).await;
+    a_xorb_stored_again_lies_where_it_was_stored_last(open()).await;
     xorbs_move_between_packs(open()).await;
     files_keep_their_hashes_when_their_terms_change(open()).await;
     a_view_shows_everything_of_its_moment(open()).await;
@@ -95,6 +96,24 @@ async fn what_a_known_file_brings_is_idle_at_once(store: Store) {
         idle(&store).await.iter().map(|idle| idle.hash).collect::<Vec<_>>(),
         [xorb_of(&file("other"))]
     );
+}
+
+async fn a_xorb_stored_again_lies_where_it_was_stored_last(store: Store) {
+    let bucket = bucket(&store).await;
+    change(&store, &bucket, "a", put("x")).await.unwrap();
+    let mut again = file("x");
+    let row = &mut again.xorbs[0].row;
+    (row.pack, row.offset, row.frame_end) = (PackId(2), row.offset + 1000, row.frame_end + 1000);
+    let row = row.clone();
+    let put = ObjectChange::Put(Box::new(object(&again)), Some(Box::new(again)));
+    change(&store, &bucket, "b", put).await.unwrap();
+    let hash = xorb_of(&file("x"));
+    assert_eq!(store.xorb(&hash).await.unwrap(), Some(row.clone()));
+    assert_eq!(idle(&store).await, []);
+    assert_eq!(store.xorbs_in(PackId(1), None, 9).await.unwrap(), []);
+    assert_eq!(store.xorbs_in(PackId(2), None, 9).await.unwrap(), [hash]);
+    let live: Vec<_> = store.packs().await.unwrap().iter().map(|pack| pack.live_bytes).collect();
+    assert_eq!(live, [0, row.frame_bytes()]);
 }
 
 async fn xorbs_move_between_packs(store: Store) {
