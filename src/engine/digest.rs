@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn md5_is_that_of_the_reference_whatever_the_pieces() {
-        let data: Vec<u8> = (0..1000_u32).map(|i| (i * 7919 >> 3) as u8).collect();
+        let data: Vec<u8> = (0..1000_u32).map(|i| ((i * 7919) >> 3) as u8).collect();
         for len in (0..200).chain([447, 448, 511, 512, 513, 1000]) {
             for piece in [1, 3, 64, 65, 1000] {
                 let mut digester = Digester::new(&[]);
