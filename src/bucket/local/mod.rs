@@ -10,10 +10,9 @@ use async_trait::async_trait;
 use futures::TryStreamExt;
 
 use super::{
-    Attributes, BucketApi, BucketError, BucketId, ByteRange, CompletedPart, CopySource, DeleteBucket,
-    ListPage, ListQuery, ListUploads, Namespace, NewUpload, Object, ObjectCopy, ObjectDelete, ObjectKey,
-    ObjectRead, ObjectWrite, Part, PartPage, Payload, Upload, UploadPage, UploadRef, Visibility,
-    WriteCondition,
+    BucketApi, BucketError, BucketId, ByteRange, CopySource, DeleteBucket, ListPage, ListQuery, ListUploads,
+    Namespace, NewUpload, Object, ObjectCopy, ObjectDelete, ObjectKey, ObjectRead, ObjectWrite, Part,
+    PartPage, Payload, Upload, UploadCompletion, UploadPage, UploadRef, Visibility,
 };
 use crate::cas::LocalChunks;
 use crate::engine::{Engine, StoredFile};
@@ -259,10 +258,9 @@ impl BucketApi for LocalBuckets {
         &self,
         id: &BucketId,
         upload: &UploadRef,
-        parts: Vec<CompletedPart>,
-        condition: WriteCondition,
+        completion: UploadCompletion,
     ) -> Result<Object, BucketError> {
-        self.finish_upload(id, upload, parts, condition).await
+        self.finish_upload(id, upload, completion).await
     }
 
     async fn abort_upload(&self, id: &BucketId, upload: &UploadRef) -> Result<(), BucketError> {
@@ -270,9 +268,4 @@ impl BucketApi for LocalBuckets {
         let aborted = self.meta.abort_upload(bucket.uid, &upload.key, &upload.id).await;
         aborted.map_err(|error| meta_error(error, id, upload))
     }
-}
-
-/// The attributes of a copy: the source's, or those that replace them.
-fn copied_attributes(source: &Object, replacement: Option<Attributes>) -> Attributes {
-    replacement.unwrap_or_else(|| source.attributes.clone())
 }

@@ -3,14 +3,12 @@
 use std::sync::Arc;
 
 use s3s::access::{S3Access, S3AccessContext};
-use s3s::{S3Error, S3Result};
-
-use crate::auth::Action;
-use crate::bucket::BucketError;
+use s3s::{S3Error, S3Result, s3_error};
 
 use super::errors::{access_denied, not_implemented};
-use super::gate::Call;
+use super::gate::{Call, Refused};
 use super::{S3Door, refuse};
+use crate::auth::Action;
 
 /// Asks the credential.
 pub(super) struct Access(pub(super) Arc<S3Door>);
@@ -30,6 +28,7 @@ fn action(operation: &str) -> Option<Action> {
         | "ListParts"
         | "GetObject"
         | "HeadObject"
+        | "GetObjectAttributes"
         | "GetObjectTagging" => Action::ReadBucket,
         "PutObject"
         | "CopyObject"
@@ -44,28 +43,35 @@ fn action(operation: &str) -> Option<Action> {
     })
 }
 
+/// What is said of an operation that the door does not have.
+fn unknown(operation: &str) -> S3Error {
+    match operation {
+        // Nothing is missing here: no object has a torrent.
+        "GetObjectTorrent" => s3_error!(NoSuchKey, "The object has no torrent."),
+        _ => not_implemented(&format!("The operation {operation}")),
+    }
+}
+
 #[async_trait::async_trait]
 impl S3Access for Access {
     async fn check(&self, context: &mut S3AccessContext<'_>) -> S3Result<()> {
-        let operation = context.s3_op().name();
+        let operation = context.s3_op().name().to_owned();
+        let operation = operation.as_str();
         let Some(action) = action(operation) else {
-            return Err(not_implemented(&format!("The operation {operation}")));
+            return Err(unknown(operation));
         };
-        refuse::check_parameters(operation, context.uri())?;
         let name = context.s3_path().get_bucket_name().map(ToOwned::to_owned);
         let caller = context.extensions_mut().get::<Call>().map(|call| Arc::clone(&call.caller));
         let caller = caller.ok_or_else(access_denied)?;
         let bucket = name.map(|name| self.0.resolve_bucket(&caller, &name)).transpose()?;
-        if caller.allows(action, bucket.as_ref()) {
-            return Ok(());
+        // The order of AWS: the bucket, then permission, then arguments.
+        if let Some(id) = bucket.as_ref().filter(|_| operation != "CreateBucket") {
+            self.0.buckets.bucket(id).await?;
         }
-        // A bucket that does not exist is told before that it is forbidden; the lookup is spared when it is not.
-        match bucket {
-            Some(id) if action != Action::ManageBucket => match self.0.buckets.bucket(&id).await {
-                Err(error @ BucketError::NoSuchBucket(_)) => Err(S3Error::from(error)),
-                _ => Err(access_denied()),
-            },
-            _ => Err(access_denied()),
+        if !caller.allows(action, bucket.as_ref()) {
+            return Err(access_denied());
         }
+        context.extensions_mut().get::<Refused>().map_or(Ok(()), Refused::check)?;
+        refuse::check_parameters(operation, context.uri())
     }
 }

@@ -4,7 +4,7 @@ use s3s::dto;
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 
 use crate::auth::{Action, Credential};
-use crate::bucket::{After, Bucket, DeleteBucket, Visibility};
+use crate::bucket::{After, Bucket, BucketError, BucketId, DeleteBucket, Visibility};
 
 use super::S3Door;
 use super::encoding::{decode_token, encode_token};
@@ -85,8 +85,22 @@ pub(super) async fn create(
         check_configuration(&configuration, &door.region)?;
     }
     let id = door.resolve_bucket(&call.caller, &input.bucket)?;
-    door.buckets.create_bucket(&id, Visibility::Private).await?;
+    match door.buckets.create_bucket(&id, Visibility::Private).await {
+        Err(BucketError::BucketExists(_)) if door.region == CLASSIC_REGION => {
+            created_before(door, &id, Visibility::Private).await?;
+        }
+        created => drop(created?),
+    }
     Ok(S3Response::new(dto::CreateBucketOutput { location: Some(format!("/{}", input.bucket)) }))
+}
+
+/// In the classic region, and only there, creating a bucket again succeeds and leaves it as it is. Source: S3 API
+/// reference, `CreateBucket`. One that would be another is refused: nobody's bucket becomes public by a mistake.
+async fn created_before(door: &S3Door, id: &BucketId, visibility: Visibility) -> S3Result<()> {
+    if door.buckets.bucket(id).await?.visibility == visibility {
+        return Ok(());
+    }
+    Err(s3_error!(BucketAlreadyExists, "The bucket exists already, with another access control list."))
 }
 
 fn check_configuration(configuration: &dto::CreateBucketConfiguration, region: &str) -> S3Result<()> {

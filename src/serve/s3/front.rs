@@ -32,6 +32,10 @@ pub(super) struct Front {
 #[derive(Clone, Copy)]
 pub(super) struct OverrideStatus(pub(super) StatusCode);
 
+/// The `ETag` in the answer's XML has no quotes, as `GetObjectAttributes` alone wants it; s3s always writes them.
+#[derive(Clone, Copy)]
+pub(super) struct BareETag;
+
 impl Front {
     /// Puts the rooms together.
     pub(super) fn new(door: Arc<S3Door>) -> Self {
@@ -125,6 +129,10 @@ async fn dress(response: HttpResponse, id: &str, method: &Method, uri: &Uri) -> 
         parts.headers.remove(CONTENT_TYPE);
     } else if failed {
         body = complete_error(body, id, uri, &parts.headers).await;
+    } else if parts.extensions.remove::<BareETag>().is_some() {
+        let xml = text(body).await.replace("<ETag>\"", "<ETag>").replace("\"</ETag>", "</ETag>");
+        parts.headers.remove(CONTENT_LENGTH);
+        body = Body::from(xml);
     }
     parts.headers.insert(SERVER, HeaderValue::from_static("xetgate"));
     if let Ok(id) = HeaderValue::from_str(id) {
@@ -135,11 +143,7 @@ async fn dress(response: HttpResponse, id: &str, method: &Method, uri: &Uri) -> 
 
 /// Adds to an error's XML what s3s leaves out: a message if there is none, `Region`, `Resource`, `RequestId`.
 async fn complete_error(body: Body, id: &str, uri: &Uri, headers: &HeaderMap) -> Body {
-    // An error's body is a short text in memory, so this neither waits nor fails.
-    let Ok(collected) = body.collect().await else {
-        return Body::empty();
-    };
-    let xml = String::from_utf8_lossy(&collected.to_bytes()).into_owned();
+    let xml = text(body).await;
     let Some((head, _)) = xml.rsplit_once("</Error>") else {
         return Body::from(xml);
     };
@@ -150,6 +154,12 @@ async fn complete_error(body: Body, id: &str, uri: &Uri, headers: &HeaderMap) ->
     Body::from(format!(
         "{head}{message}{region}<Resource>{resource}</Resource><RequestId>{id}</RequestId></Error>"
     ))
+}
+
+/// An XML body. It is a text in memory, so this neither waits nor fails.
+async fn text(body: Body) -> String {
+    let collected = body.collect().await.map(http_body_util::Collected::to_bytes);
+    String::from_utf8_lossy(&collected.unwrap_or_default()).into_owned()
 }
 
 /// What the request was for: the decoded path, or the path itself where XML cannot carry what it decodes to.

@@ -4,7 +4,7 @@
 //! signature and parsing it. The first has a single custom route, the [`Gate`]; the second has no authentication of
 //! its own and knows the caller from the [`Call`] that the gate attaches.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::http::header::AUTHORIZATION;
 use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
@@ -37,6 +37,18 @@ pub(super) struct Call {
     pub(super) caller: Arc<Credential>,
     /// The rest.
     pub(super) asked: Asked,
+}
+
+/// What is wrong with a request, told once it is known that its caller may make it.
+#[derive(Clone)]
+pub(super) struct Refused(Arc<Mutex<Option<S3Error>>>);
+
+impl Refused {
+    /// Tells it.
+    pub(super) fn check(&self) -> S3Result<()> {
+        let refused = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        refused.map_or(Ok(()), Err)
+    }
 }
 
 impl Call {
@@ -147,16 +159,21 @@ impl Gate {
         let caller = self.door.directory.credential(&credentials.access_key).ok_or_else(unknown_key)?;
         headers.remove(AUTHORIZATION);
         let uri = take_signed_query(&uri, &mut headers)?;
-        refuse::check_headers(&headers, &caller.account)?;
+        // AWS tells of what is asked for only after it has told that there is no such bucket, or no permission.
+        let mut refused = refuse::check_headers(&headers, &caller.account).err();
         if carries_xml(&method, &uri) {
-            body = Body::from(read_xml(&headers, trailing_headers.clone(), body).await?);
+            let xml = read_xml(&headers, trailing_headers.clone(), body).await;
+            let xml = xml.map_err(|error| refused.get_or_insert(error));
+            body = Body::from(xml.unwrap_or_default());
         }
-        let asked = Asked { trailers: trailing_headers, ..Asked::take(&mut headers)? };
+        let asked = Asked::take(&mut headers).map_err(|error| refused.get_or_insert(error));
+        let asked = Asked { trailers: trailing_headers, ..asked.unwrap_or_default() };
         let mut request = Request::new(body);
         *request.method_mut() = method;
         *request.uri_mut() = uri;
         *request.headers_mut() = headers;
         request.extensions_mut().insert(Call { caller, asked });
+        request.extensions_mut().insert(Refused(Arc::new(Mutex::new(refused))));
         Ok(request)
     }
 }

@@ -8,7 +8,7 @@ use crate::bucket::{After, BucketId, ListPage, ListQuery, Object, ObjectKey};
 use super::S3Door;
 use super::buckets::owner;
 use super::checksums::{algorithm_to_s3, type_of};
-use super::encoding::{decode_token, encode_token, encode_url};
+use super::encoding::{decode_token, encode_token, encode_url, query_pairs};
 use super::errors::invalid_argument;
 use super::gate::Call;
 use super::objects::etag;
@@ -75,6 +75,17 @@ pub(super) fn name_of(after: &After) -> &str {
     }
 }
 
+/// Listings are always in order, so one that need not be (`allow-unordered`, of Ceph's) is answered like any other;
+/// but a delimiter with it is refused, as there.
+fn check_order(uri: &axum::http::Uri, delimiter: Option<&String>) -> S3Result<()> {
+    let unordered =
+        query_pairs(uri.query()).iter().any(|(name, value)| name == "allow-unordered" && value == "true");
+    if unordered && delimiter.is_some() {
+        return Err(invalid_argument("allow-unordered cannot be used with a delimiter"));
+    }
+    Ok(())
+}
+
 /// Reads a page; one of no keys is answered here, as the layers below know no such page.
 pub(super) async fn page(door: &S3Door, id: &BucketId, query: &ListQuery) -> S3Result<ListPage> {
     if query.limit == 0 {
@@ -117,6 +128,7 @@ pub(super) async fn list_v1(
     let max_keys = page_size(input.max_keys, "max-keys")?;
     let prefix = input.prefix.unwrap_or_default();
     let delimiter = non_empty(input.delimiter);
+    check_order(&request.uri, delimiter.as_ref())?;
     let marker = input.marker.unwrap_or_default();
     let after = non_empty(Some(marker.clone())).map(|name| after_name(&prefix, delimiter.as_deref(), name));
     let limit = usize::try_from(max_keys).unwrap_or_default();
@@ -151,14 +163,13 @@ pub(super) async fn list_v2(
     let max_keys = page_size(input.max_keys, "max-keys")?;
     let prefix = input.prefix.unwrap_or_default();
     let delimiter = non_empty(input.delimiter);
+    check_order(&request.uri, delimiter.as_ref())?;
     let after = match (&input.continuation_token, &input.start_after) {
-        (Some(token), _) => {
+        (Some(token), _) if !token.is_empty() => {
             let after = decode_token(token);
             Some(after.ok_or_else(|| invalid_argument("The continuation token provided is incorrect"))?)
         }
-        (None, Some(name)) if !name.is_empty() => {
-            Some(after_name(&prefix, delimiter.as_deref(), name.clone()))
-        }
+        (_, Some(name)) if !name.is_empty() => Some(after_name(&prefix, delimiter.as_deref(), name.clone())),
         _ => None,
     };
     let limit = usize::try_from(max_keys).unwrap_or_default();

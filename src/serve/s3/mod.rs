@@ -31,6 +31,7 @@ mod front;
 mod gate;
 mod listing;
 mod multipart;
+mod object_attributes;
 mod objects;
 mod ops;
 mod parts;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use s3s::dto;
 use s3s::{S3, S3Request, S3Response, S3Result};
 
-use super::{S3Door, buckets, copy, listing, multipart, objects, parts, versions};
+use super::{S3Door, buckets, copy, listing, multipart, object_attributes, objects, parts, versions};
 
 /// The operations of a door.
 pub(super) struct Operations(pub(super) Arc<S3Door>);
@@ -37,6 +37,7 @@ delegate! {
     put_object(PutObjectInput) -> PutObjectOutput = objects::put;
     get_object(GetObjectInput) -> GetObjectOutput = objects::get;
     head_object(HeadObjectInput) -> HeadObjectOutput = objects::head;
+    get_object_attributes(GetObjectAttributesInput) -> GetObjectAttributesOutput = object_attributes::get;
     get_object_tagging(GetObjectTaggingInput) -> GetObjectTaggingOutput = objects::tagging;
     delete_object(DeleteObjectInput) -> DeleteObjectOutput = objects::delete;
     delete_objects(DeleteObjectsInput) -> DeleteObjectsOutput = objects::delete_many;

@@ -11,7 +11,9 @@ use super::encoding::query_pairs;
 use super::errors::{access_denied, not_implemented};
 
 /// Headers that operations read, and headers that ask for what is so anyway.
-const KNOWN_HEADERS: [&str; 30] = [
+const KNOWN_HEADERS: [&str; 34] = [
+    // Nothing is retained here, so there is nothing to bypass.
+    "x-amz-bypass-governance-retention",
     "x-amz-checksum-algorithm",
     "x-amz-checksum-crc32",
     "x-amz-checksum-crc32c",
@@ -30,10 +32,13 @@ const KNOWN_HEADERS: [&str; 30] = [
     "x-amz-date",
     "x-amz-decoded-content-length",
     "x-amz-expected-bucket-owner",
+    "x-amz-max-parts",
     "x-amz-metadata-directive",
     "x-amz-mp-object-size",
+    "x-amz-object-attributes",
     // Nothing is ever restored here, so there is no restore status to add.
     "x-amz-optional-object-attributes",
+    "x-amz-part-number-marker",
     // Nobody is charged here, so anybody may agree to be.
     "x-amz-request-payer",
     "x-amz-sdk-checksum-algorithm",
@@ -53,9 +58,7 @@ fn is_known(name: &str, value: &str) -> bool {
         "x-amz-acl" => matches!(value, "" | "private" | "bucket-owner-full-control"),
         "x-amz-storage-class" => matches!(value, "" | "STANDARD"),
         "x-amz-object-ownership" => matches!(value, "" | "BucketOwnerEnforced"),
-        "x-amz-bucket-object-lock-enabled" | "x-amz-bypass-governance-retention" => {
-            value.is_empty() || value.eq_ignore_ascii_case("false")
-        }
+        "x-amz-bucket-object-lock-enabled" => value.is_empty() || value.eq_ignore_ascii_case("false"),
         _ => name.starts_with("x-amz-meta-") || KNOWN_HEADERS.contains(&name),
     }
 }
