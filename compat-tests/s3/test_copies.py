@@ -33,7 +33,8 @@ def test_a_copy_has_the_content_and_the_type_of_its_source(s3, bucket, new_name,
         s3.copy(key, target, "bar321foo")
         got = s3.get_object(Bucket=target, Key="bar321foo")
         assert (got["ContentType"], got["ContentLength"]) == ("text/bla", size)
-        assert got["ETag"] == s3.head_object(**key)["ETag"]
+        if size < 8 * MIB:  # A longer one is copied in parts.
+            assert got["ETag"] == s3.head_object(**key)["ETag"]
         assert got["Body"].read() == b"x" * size
 
 

@@ -46,7 +46,7 @@ def test_what_is_not_there_is_told_with_the_requests_id(s3, key, new_name):
         s3.get_object(**key)
     told = refused.value.response
     assert told["Error"]["Code"] == "NoSuchKey"
-    assert told["Error"]["RequestId"] == told["ResponseMetadata"]["HTTPHeaders"]["x-amz-request-id"]
+    assert told["ResponseMetadata"]["RequestId"] == told["ResponseMetadata"]["HTTPHeaders"]["x-amz-request-id"]
     assert refusal(s3.put_object, Bucket=new_name(), Key="foo", Body=b"x") == (404, "NoSuchBucket")
 
 

@@ -120,17 +120,18 @@ fn check_configuration(configuration: &dto::CreateBucketConfiguration, region: &
 
 /// Source: S3 user guide, "General purpose bucket naming rules".
 fn is_s3_bucket_name(name: &str) -> bool {
-    let bytes = name.as_bytes();
-    let alphanumeric = |byte: Option<&u8>| byte.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-    let allowed = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-');
+    let alphanumeric = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    // Each is to be a label in a host name.
+    let is_label = |label: &str| {
+        let ends = label.bytes().next().zip(label.bytes().next_back());
+        ends.is_some_and(|(first, last)| alphanumeric(first) && alphanumeric(last))
+            && label.bytes().all(|byte| alphanumeric(byte) || byte == b'-')
+    };
     let reserved_start = ["xn--", "sthree-", "amzn-s3-demo-"].iter().any(|prefix| name.starts_with(prefix));
     let reserved_end =
         ["-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3"].iter().any(|suffix| name.ends_with(suffix));
-    (3..=63).contains(&bytes.len())
-        && bytes.iter().all(allowed)
-        && alphanumeric(bytes.first())
-        && alphanumeric(bytes.last())
-        && !name.contains("..")
+    (3..=63).contains(&name.len())
+        && name.split('.').all(is_label)
         && name.parse::<std::net::Ipv4Addr>().is_err()
         && !reserved_start
         && !reserved_end
@@ -200,6 +201,8 @@ mod tests {
             "abc-",
             "abc.",
             "a..b",
+            "a-.b",
+            "a.-b",
             "192.168.5.4",
             "xn--abc",
             "abc-s3alias",

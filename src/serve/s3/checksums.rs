@@ -161,7 +161,8 @@ fn in_trailer(headers: &HeaderMap) -> S3Result<Option<ChecksumAlgorithm>> {
     Ok(found)
 }
 
-fn content_md5(headers: &HeaderMap) -> S3Result<Option<[u8; 16]>> {
+/// `Content-MD5`.
+pub(super) fn content_md5(headers: &HeaderMap) -> S3Result<Option<[u8; 16]>> {
     let Some(text) = headers.get("content-md5") else {
         return Ok(None);
     };

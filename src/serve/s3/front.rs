@@ -68,12 +68,15 @@ pub(super) async fn handle(State(front): State<Arc<Front>>, request: Request) ->
     let id =
         id.map_or_else(|| hex::encode_upper(front.door.clock.random::<8>()), |id| id.as_str().to_owned());
     let (method, uri) = (request.method().clone(), request.uri().clone());
-    let close = must_close(&request);
+    let (close, expects) = (must_close(&request), request.headers().contains_key(EXPECT));
     let span = tracing::info_span!("s3", request_id = %id, %method, path = uri.path());
     async {
         let response = front.answer(request).await;
         let mut response = dress(response, &id, &method, &uri).await;
-        if close {
+        // Refused before its body was asked for. A client that lost patience has sent it all the same, and it would be
+        // taken for the next request.
+        let refused = expects && (response.status().is_client_error() || response.status().is_server_error());
+        if close || refused {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         tracing::debug!(status = response.status().as_u16(), "answered");

@@ -18,11 +18,11 @@ use s3s::validation::NameValidation;
 use s3s::{Body, S3Error, S3Request, S3Response, S3Result, StdError, TrailingHeaders, s3_error};
 
 use crate::auth::Credential;
-use crate::bucket::BucketName;
+use crate::bucket::{BucketName, DeclaredDigests};
 
 use super::access::Access;
 use super::asked::Asked;
-use super::encoding::decode_url;
+use super::encoding::{decode_url, query_pairs};
 use super::errors::{access_denied, from_stream};
 use super::ops::Operations;
 use super::{S3Door, checksums, refuse};
@@ -162,7 +162,8 @@ impl Gate {
         // AWS tells of what is asked for only after it has told that there is no such bucket, or no permission.
         let mut refused = refuse::check_headers(&headers, &caller.account).err();
         if carries_xml(&method, &uri) {
-            let xml = read_xml(&headers, trailing_headers.clone(), body).await;
+            let of_object = query_pairs(uri.query()).iter().any(|(name, _)| name == "uploadId");
+            let xml = read_xml(&headers, trailing_headers.clone(), body, of_object).await;
             let xml = xml.map_err(|error| refused.get_or_insert(error));
             body = Body::from(xml.unwrap_or_default());
         }
@@ -225,9 +226,18 @@ fn bucket_only(path: &str) -> bool {
 }
 
 /// Reads an XML body and checks the digests that come with it. s3s would read it too, but answers 500 to a body that
-/// is not what was signed.
-async fn read_xml(headers: &HeaderMap, trailers: Option<TrailingHeaders>, body: Body) -> S3Result<Bytes> {
-    let declared = checksums::declared(headers, trailers, None)?;
+/// is not what was signed. The checksum that comes with a completion is not the body's but the object's.
+async fn read_xml(
+    headers: &HeaderMap,
+    trailers: Option<TrailingHeaders>,
+    body: Body,
+    of_object: bool,
+) -> S3Result<Bytes> {
+    let declared = if of_object {
+        DeclaredDigests { md5: checksums::content_md5(headers)?, ..DeclaredDigests::default() }
+    } else {
+        checksums::declared(headers, trailers, None)?
+    };
     let collected =
         Limited::new(body, XML_BODY_BYTES_MAX).collect().await.map_err(|error| from_stream(&error))?;
     let body = collected.to_bytes();

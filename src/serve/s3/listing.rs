@@ -54,6 +54,11 @@ impl Names {
     }
 }
 
+/// Whether XML cannot carry a character. Source: XML 1.0, section 2.2.
+fn is_no_xml(character: char) -> bool {
+    matches!(character, '\0'..='\x08' | '\x0b' | '\x0c' | '\x0e'..='\x1f' | '\u{fffe}' | '\u{ffff}')
+}
+
 /// An empty delimiter is none.
 pub(super) fn non_empty(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.is_empty())
@@ -136,9 +141,12 @@ pub(super) async fn list_v1(
     let page = page(door, &id, &query).await?;
     // AWS tells the next marker only with a delimiter; without one it is the last key, which the client has.
     let next = page.next.as_ref().filter(|_| query.delimiter.is_some());
+    // botocore asks for encoded names and decodes them, but not the prefix of this version.
+    let prefix =
+        if query.prefix.contains(is_no_xml) { names.write(&query.prefix) } else { query.prefix.clone() };
     Ok(S3Response::new(dto::ListObjectsOutput {
         name: Some(input.bucket),
-        prefix: Some(names.write(&query.prefix)),
+        prefix: Some(prefix),
         marker: Some(names.write(&marker)),
         max_keys: Some(max_keys),
         is_truncated: Some(page.next.is_some()),
