@@ -16,10 +16,10 @@ use super::place::{PlaceArgs, PlaceError, take_folder};
 use crate::auth::root::{self, Root, RootSource};
 use crate::auth::{AuthError, Directory};
 use crate::bucket::{BucketError, LocalBuckets};
-use crate::config::{self, Config, ConfigError};
+use crate::config::{self, AddressingStyle, Config, ConfigError};
 use crate::serve::access::observed;
 use crate::serve::listener::{Limits, ListenError, Listener};
-use crate::serve::s3::{self, S3Door};
+use crate::serve::s3::{self, Addressing, S3Door};
 use crate::store::ambient::Ambient;
 use crate::store::upkeep;
 use crate::telemetry::{self, LogFormat, TelemetryError};
@@ -98,6 +98,7 @@ pub(super) fn run(args: &ServeArgs, vars: &[(String, String)]) -> Result<(), Ser
         directory: Arc::new(directory),
         clock: ambient.clone(),
         region: config.s3.region.clone(),
+        addressing: addressing(&config),
     };
     let router = observed(s3::router(door), "s3", ambient);
     announce(&config, &folder, listener.address(), root.as_ref());
@@ -128,6 +129,13 @@ fn configure(args: &ServeArgs, vars: &[(String, String)]) -> Result<Config, Conf
         config.log.format = format;
     }
     Ok(config)
+}
+
+/// How the S3 endpoint's requests name buckets.
+fn addressing(config: &Config) -> Addressing {
+    let namespaced = config.s3.addressing == AddressingStyle::Namespaced;
+    let domains = config.s3.domains.iter().map(|domain| domain.to_ascii_lowercase()).collect();
+    Addressing { namespaced, domains }
 }
 
 fn limits(config: &Config) -> Limits {

@@ -7,7 +7,7 @@ use s3s::{S3Error, S3Result, s3_error};
 
 use super::errors::{access_denied, not_implemented};
 use super::gate::{Call, Refused};
-use super::{S3Door, refuse};
+use super::{S3Door, absent, refuse};
 use crate::auth::Action;
 
 /// Asks the credential.
@@ -17,10 +17,41 @@ pub(super) struct Access(pub(super) Arc<S3Door>);
 fn action(operation: &str) -> Option<Action> {
     Some(match operation {
         "ListBuckets" => Action::ListBuckets,
-        "CreateBucket" | "DeleteBucket" => Action::ManageBucket,
+        "CreateBucket"
+        | "DeleteBucket"
+        | "DeleteBucketCors"
+        | "DeleteBucketEncryption"
+        | "DeleteBucketLifecycle"
+        | "DeleteBucketPolicy"
+        | "DeleteBucketReplication"
+        | "DeleteBucketTagging"
+        | "DeleteBucketWebsite"
+        | "DeletePublicAccessBlock"
+        | "PutBucketCors"
+        | "PutBucketOwnershipControls"
+        | "PutBucketRequestPayment"
+        | "PutBucketTagging"
+        | "PutPublicAccessBlock" => Action::ManageBucket,
         "HeadBucket"
+        | "GetBucketAccelerateConfiguration"
+        | "GetBucketCors"
+        | "GetBucketEncryption"
+        | "GetBucketLifecycleConfiguration"
         | "GetBucketLocation"
+        | "GetBucketLogging"
+        | "GetBucketNotificationConfiguration"
+        | "GetBucketOwnershipControls"
+        | "GetBucketPolicy"
+        | "GetBucketPolicyStatus"
+        | "GetBucketReplication"
+        | "GetBucketRequestPayment"
+        | "GetBucketTagging"
         | "GetBucketVersioning"
+        | "GetBucketWebsite"
+        | "GetObjectLegalHold"
+        | "GetObjectLockConfiguration"
+        | "GetObjectRetention"
+        | "GetPublicAccessBlock"
         | "ListObjects"
         | "ListObjectsV2"
         | "ListObjectVersions"
@@ -31,7 +62,11 @@ fn action(operation: &str) -> Option<Action> {
         | "GetObjectAttributes"
         | "GetObjectTagging" => Action::ReadBucket,
         "PutObject"
+        | "PutObjectLegalHold"
+        | "PutObjectRetention"
+        | "PutObjectTagging"
         | "CopyObject"
+        | "DeleteObjectTagging"
         | "DeleteObject"
         | "DeleteObjects"
         | "CreateMultipartUpload"
@@ -72,6 +107,7 @@ impl S3Access for Access {
             return Err(access_denied());
         }
         context.extensions_mut().get::<Refused>().map_or(Ok(()), Refused::check)?;
-        refuse::check_parameters(operation, context.uri())
+        refuse::check_parameters(operation, context.uri())?;
+        absent::answer(operation).map_or(Ok(()), Err)
     }
 }

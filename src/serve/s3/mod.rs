@@ -13,11 +13,13 @@ use std::sync::Arc;
 
 use s3s::{S3Error, S3ErrorCode, S3Result};
 
-use crate::auth::{Credential, Directory};
+use crate::auth::Directory;
 use crate::bucket::{BucketApi, BucketId, BucketName, ObjectKey};
 use crate::store::ambient::Ambient;
 
+mod absent;
 mod access;
+mod addressing;
 mod asked;
 mod attributes;
 mod buckets;
@@ -25,6 +27,7 @@ mod checksums;
 mod chunked;
 mod conditions;
 mod copy;
+mod cors;
 mod encoding;
 mod errors;
 mod front;
@@ -38,10 +41,15 @@ mod parts;
 mod preauth;
 mod ranges;
 mod refuse;
+mod settings;
+mod tagging;
 #[cfg(test)]
 mod tests;
 mod upload;
 mod versions;
+
+pub use addressing::Addressing;
+use gate::Visitor;
 
 /// What the door opens to.
 pub struct S3Door {
@@ -53,6 +61,8 @@ pub struct S3Door {
     pub clock: Ambient,
     /// The region that requests must be signed for.
     pub region: String,
+    /// How requests name buckets.
+    pub addressing: Addressing,
 }
 
 /// Everything on the S3 listener: the caller mounts it at the root and adds nothing beside it.
@@ -62,16 +72,17 @@ pub fn router(door: S3Door) -> axum::Router {
 }
 
 impl S3Door {
-    /// Which bucket a caller means by a name in the path: the one of that name in its own account.
-    ///
-    /// The only place that knows how requests address buckets.
-    #[expect(clippy::unused_self, reason = "other ways of addressing are the door's configuration")]
-    fn resolve_bucket(&self, caller: &Credential, name: &str) -> S3Result<BucketId> {
-        let name = BucketName::new(name).map_err(|_| {
-            S3Error::with_message(S3ErrorCode::InvalidBucketName, "The specified bucket is not valid.")
-        })?;
-        Ok(BucketId { namespace: caller.account.clone(), name })
+    /// The bucket that a request is for.
+    #[expect(clippy::unused_self, reason = "where a name lies is the door's business")]
+    fn resolve_bucket(&self, caller: &Visitor, name: &str) -> S3Result<BucketId> {
+        Ok(BucketId { namespace: caller.home.clone(), name: bucket_name(name)? })
     }
+}
+
+/// Takes a bucket's name from a path.
+fn bucket_name(name: &str) -> S3Result<BucketName> {
+    let message = "The specified bucket is not valid.";
+    BucketName::new(name).map_err(|_| S3Error::with_message(S3ErrorCode::InvalidBucketName, message))
 }
 
 /// Takes a key from a path or a body.

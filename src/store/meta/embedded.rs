@@ -20,14 +20,15 @@ use super::snapshot::Snapshot;
 use super::tables::{self, Failure, Tables, decode};
 use super::{
     Completion, Content, IdleXorb, ListPage, ListQuery, MetaError, MetaStore, MetaView, NewFile,
-    ObjectChange, PackRow, TermChange, WriteCondition, XorbMove, listing, xorbs,
+    ObjectChange, PackRow, TermChange, WriteCondition, XorbMove, listing, settings, xorbs,
 };
 use crate::store::ambient::Timestamp;
-use crate::store::names::{BucketId, Namespace, ObjectKey, UploadId};
+use crate::store::names::{BucketId, BucketName, Namespace, ObjectKey, UploadId};
 use crate::store::pack::PackId;
 use crate::store::rows::{
     Bucket, BucketUid, FileRecord, Object, Part, StoredXorb, Upload, Visibility, XorbRow,
 };
+use crate::store::settings::{BucketChange, BucketSettings};
 use crate::xet::hash::{FileHash, XorbHash};
 
 /// The tables' layout; a store of another one is refused, not guessed at.
@@ -295,6 +296,19 @@ impl MetaStore for EmbeddedMeta {
             }
             Ok(buckets)
         })
+    }
+
+    async fn buckets_named(&self, name: &BucketName) -> Result<Vec<Bucket>, MetaError> {
+        self.read(|snapshot| settings::named(snapshot, name))
+    }
+
+    async fn bucket_settings(&self, bucket: BucketUid) -> Result<BucketSettings, MetaError> {
+        self.read(|snapshot| settings::of_bucket(snapshot, bucket))
+    }
+
+    async fn change_bucket(&self, id: &BucketId, change: BucketChange) -> Result<(), MetaError> {
+        let id = id.clone();
+        self.write(move |tables| tables.change_bucket(&id, &change)).await
     }
 
     async fn delete_bucket(&self, id: &BucketId, with_contents: bool) -> Result<(), MetaError> {

@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use super::{Completion, MetaError, NewFile, ObjectChange, WriteCondition};
 use crate::store::names::{BucketId, ObjectKey, UploadId};
 use crate::store::rows::{Bucket, BucketUid, FileRecord, Object, Part, Upload};
+use crate::store::settings::Tags;
 use crate::xet::hash::{FileHash, XorbHash};
 
 /// A row in its serialised form.
@@ -21,6 +22,8 @@ type Row = &'static [u8];
 pub(super) const BUCKETS: TableDefinition<(&str, &str), Row> = TableDefinition::new("buckets");
 /// Which bucket uids are alive.
 pub(super) const BUCKET_UIDS: TableDefinition<u64, ()> = TableDefinition::new("bucket_uids");
+/// (bucket, name of the setting) -> its value; see [`super::settings`]
+pub(super) const BUCKET_SETTINGS: TableDefinition<(u64, &str), Row> = TableDefinition::new("bucket_settings");
 /// (bucket, key) -> [`Object`]; bytes, so that bounds between keys need not be UTF-8.
 pub(super) const OBJECTS: TableDefinition<(u64, &[u8]), Row> = TableDefinition::new("objects");
 /// (bucket, key, upload id) -> [`Upload`]
@@ -102,8 +105,9 @@ pub(super) fn decode_whole_object(row: &[u8]) -> Result<Object, StorageError> {
 
 /// All tables, opened in one physical transaction.
 pub(super) struct Tables<'t> {
-    buckets: Table<'t, (&'static str, &'static str), Row>,
+    pub(super) buckets: Table<'t, (&'static str, &'static str), Row>,
     bucket_uids: Table<'t, u64, ()>,
+    pub(super) bucket_settings: Table<'t, (u64, &'static str), Row>,
     objects: Table<'t, (u64, &'static [u8]), Row>,
     uploads: Table<'t, (u64, &'static [u8], &'static str), Row>,
     parts: Table<'t, (&'static str, u16), Row>,
@@ -123,6 +127,7 @@ impl<'t> Tables<'t> {
         Ok(Self {
             buckets: transaction.open_table(BUCKETS)?,
             bucket_uids: transaction.open_table(BUCKET_UIDS)?,
+            bucket_settings: transaction.open_table(BUCKET_SETTINGS)?,
             objects: transaction.open_table(OBJECTS)?,
             uploads: transaction.open_table(UPLOADS)?,
             parts: transaction.open_table(PARTS)?,
@@ -169,6 +174,7 @@ impl<'t> Tables<'t> {
             self.release_file(&file)?;
         }
         self.delete_uploads_of(uid)?;
+        self.delete_settings_of(uid)?;
         self.bucket_uids.remove(uid)?;
         self.buckets.remove(name)?;
         Ok(())
@@ -210,6 +216,7 @@ impl<'t> Tables<'t> {
                 self.must_have_file(&object.file, file.as_deref())?;
                 self.put_object(bucket, key, present, &object, file.as_deref())?;
             }
+            ObjectChange::Retag(tags) => self.retag(bucket, key, tags)?,
             ObjectChange::Delete => {
                 if let Some(present) = present {
                     self.objects.remove((bucket.0, key.as_str().as_bytes()))?;
@@ -217,6 +224,15 @@ impl<'t> Tables<'t> {
                 }
             }
         }
+        Ok(())
+    }
+
+    fn retag(&mut self, bucket: BucketUid, key: &ObjectKey, tags: Tags) -> Result<(), Failure> {
+        let name = (bucket.0, key.as_str().as_bytes());
+        let found = self.objects.get(name)?.map(|row| decode_whole_object(row.value())).transpose()?;
+        let mut object = found.ok_or(MetaError::NoSuchObject)?;
+        object.attributes.tags = tags;
+        self.objects.insert(name, encode_object(&object)?.as_slice())?;
         Ok(())
     }
 
