@@ -5,7 +5,6 @@
 //! `axum::extract::ConnectInfo<SocketAddr>` among the request's extensions.
 
 pub mod access;
-pub mod hub;
 pub mod listener;
 pub mod origin;
 pub mod s3;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 
@@ -48,7 +48,7 @@ async fn attach(State(trusted): State<Arc<Vec<IpAddr>>>, mut request: Request, n
 
 fn origin(headers: &HeaderMap, is_trusted: bool) -> Option<Origin> {
     let forwarded = |name| headers.get(name).filter(|_| is_trusted);
-    let scheme = match forwarded(FORWARDED_PROTO).map(|scheme| scheme.as_bytes()) {
+    let scheme = match forwarded(FORWARDED_PROTO).map(HeaderValue::as_bytes) {
         Some(b"https") => "https",
         _ => "http",
     };

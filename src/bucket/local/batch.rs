@@ -27,10 +27,10 @@ impl LocalBuckets {
             results.push(key_change.map(|change| sent.push(change)));
         }
         let keys: Vec<_> = sent.iter().map(|change| change.key.clone()).collect();
-        let changed = self.meta.change_many(bucket.uid, sent).await;
-        let mut changed = changed.map_err(|error| bucket_error(error, id))?.into_iter().zip(keys);
+        let made = self.meta.change_many(bucket.uid, sent).await;
+        let mut made = made.map_err(|error| bucket_error(error, id))?.into_iter().zip(keys);
         for result in results.iter_mut().filter(|result| result.is_ok()) {
-            if let Some((Err(error), key)) = changed.next() {
+            if let Some((Err(error), key)) = made.next() {
                 *result = Err(change_error(error, id, &key));
             }
         }

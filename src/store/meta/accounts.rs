@@ -83,17 +83,21 @@ impl AccountStore for EmbeddedMeta {
     }
 
     async fn create_account(&self, account: Account) -> Result<(), MetaError> {
-        self.write(move |tables| match tables.has_account(&account.name)? {
-            true => Err(MetaError::NameTaken.into()),
-            false => tables.put_account(&account),
+        self.write(move |tables| {
+            if tables.has_account(&account.name)? {
+                return Err(MetaError::NameTaken.into());
+            }
+            tables.put_account(&account)
         })
         .await
     }
 
     async fn change_account(&self, account: Account) -> Result<(), MetaError> {
-        self.write(move |tables| match tables.has_account(&account.name)? {
-            true => tables.put_account(&account),
-            false => Err(MetaError::NoSuchAccount.into()),
+        self.write(move |tables| {
+            if !tables.has_account(&account.name)? {
+                return Err(MetaError::NoSuchAccount.into());
+            }
+            tables.put_account(&account)
         })
         .await
     }
@@ -104,9 +108,11 @@ impl AccountStore for EmbeddedMeta {
     }
 
     async fn create_credential(&self, credential: SealedCredential) -> Result<(), MetaError> {
-        self.write(move |tables| match tables.has_credential(&credential.access_key_id)? {
-            true => Err(MetaError::NameTaken.into()),
-            false => tables.put_credential(&credential),
+        self.write(move |tables| {
+            if tables.has_credential(&credential.access_key_id)? {
+                return Err(MetaError::NameTaken.into());
+            }
+            tables.put_credential(&credential)
         })
         .await
     }
