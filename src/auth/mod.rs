@@ -17,6 +17,7 @@ use crate::store::ambient::Timestamp;
 use crate::store::names::{BucketId, BucketName, Namespace};
 
 mod accounts;
+pub mod cas_token;
 mod directory;
 mod error;
 mod files;
