@@ -17,6 +17,7 @@ use crate::xet::hash::ChunkHash;
 use crate::xet::merkle::file_hash;
 
 mod batch;
+mod checksums;
 mod damage;
 mod faults;
 mod index_damage;
