@@ -119,7 +119,9 @@ pub fn checksum_of_parts(
 ) -> Option<Vec<u8>> {
     if over == ChecksumType::Composite {
         let mut running = Running::new(algorithm);
-        parts.iter().for_each(|(value, _)| running.update(value));
+        for (value, _) in parts {
+            running.update(value);
+        }
         return Some(running.finish(algorithm));
     }
     let crc = crc_of(algorithm)?;

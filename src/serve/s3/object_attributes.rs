@@ -13,36 +13,27 @@ use super::listing::page_size;
 use super::objects::etag;
 use super::{S3Door, object_key, refuse};
 
-/// Which attributes a request names; it must name one.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Named {
-    checksum: bool,
-    etag: bool,
-    parts: bool,
-    size: bool,
-    storage_class: bool,
-}
+/// The attributes that there are.
+const KNOWN: [&str; 5] = [
+    dto::ObjectAttributes::CHECKSUM,
+    dto::ObjectAttributes::ETAG,
+    dto::ObjectAttributes::OBJECT_PARTS,
+    dto::ObjectAttributes::OBJECT_SIZE,
+    dto::ObjectAttributes::STORAGE_CLASS,
+];
 
-impl Named {
-    /// Reads the header, whose values s3s does not split at commas.
-    fn of(attributes: &[dto::ObjectAttributes]) -> S3Result<Self> {
-        let mut named = Self::default();
-        let names = attributes.iter().flat_map(|names| names.as_str().split(',')).map(str::trim);
-        for name in names.filter(|name| !name.is_empty()) {
-            match name {
-                dto::ObjectAttributes::CHECKSUM => named.checksum = true,
-                dto::ObjectAttributes::ETAG => named.etag = true,
-                dto::ObjectAttributes::OBJECT_PARTS => named.parts = true,
-                dto::ObjectAttributes::OBJECT_SIZE => named.size = true,
-                dto::ObjectAttributes::STORAGE_CLASS => named.storage_class = true,
-                _ => return Err(invalid_argument("Invalid attribute name specified.")),
-            }
-        }
-        if named == Self::default() {
-            return Err(invalid_argument("At least one attribute must be specified."));
-        }
-        Ok(named)
+/// Which attributes a request names; it must name one. s3s does not split the header at its commas.
+fn named(header: &[dto::ObjectAttributes]) -> S3Result<Vec<&'static str>> {
+    let listed = header.iter().flat_map(|list| list.as_str().split(',')).map(str::trim);
+    let known = listed.filter(|name| !name.is_empty()).map(|name| {
+        let found = KNOWN.into_iter().find(|known| *known == name);
+        found.ok_or_else(|| invalid_argument("Invalid attribute name specified."))
+    });
+    let named: Vec<_> = known.collect::<S3Result<_>>()?;
+    if named.is_empty() {
+        return Err(invalid_argument("At least one attribute must be specified."));
     }
+    Ok(named)
 }
 
 /// Tells what is known of an object.
@@ -53,19 +44,21 @@ pub(super) async fn get(
     let Call { caller, .. } = Call::take(&mut request)?;
     let input = request.input;
     refuse::check_version(input.version_id.as_deref())?;
-    let named = Named::of(&input.object_attributes)?;
+    let named = named(&input.object_attributes)?;
+    let asks = |name| named.contains(&name);
     let max_parts = page_size(input.max_parts, "x-amz-max-parts")?;
     let marker = input.part_number_marker.unwrap_or(0);
     let id = door.resolve_bucket(&caller, &input.bucket)?;
     let object = door.buckets.object(&id, &object_key(&input.key)?).await?;
     let mut response = S3Response::new(dto::GetObjectAttributesOutput {
-        checksum: named.checksum.then(|| checksum(&object)).flatten(),
-        e_tag: named.etag.then(|| etag(&object)),
+        checksum: Some(&object).filter(|_| asks(dto::ObjectAttributes::CHECKSUM)).and_then(checksum),
+        e_tag: asks(dto::ObjectAttributes::ETAG).then(|| etag(&object)),
         last_modified: Some(std::time::SystemTime::from(object.modified_at).into()),
-        object_parts: named.parts.then(|| parts(&object, marker, max_parts)).flatten(),
-        object_size: i64::try_from(object.size).ok().filter(|_| named.size),
-        storage_class: named
-            .storage_class
+        object_parts: Some(&object)
+            .filter(|_| asks(dto::ObjectAttributes::OBJECT_PARTS))
+            .and_then(|object| parts(object, marker, max_parts)),
+        object_size: i64::try_from(object.size).ok().filter(|_| asks(dto::ObjectAttributes::OBJECT_SIZE)),
+        storage_class: asks(dto::ObjectAttributes::STORAGE_CLASS)
             .then(|| dto::StorageClass::from_static(dto::StorageClass::STANDARD)),
         ..dto::GetObjectAttributesOutput::default()
     });
@@ -113,17 +106,15 @@ mod tests {
     use super::*;
     use crate::bucket::{Attributes, ETag, FileHash, Timestamp};
 
-    fn named(text: &str) -> Result<Named, String> {
-        let header = [dto::ObjectAttributes::from(text.to_owned())];
-        Named::of(&header).map_err(|error| error.code().as_str().to_owned())
-    }
-
     #[test]
     fn attributes_are_named_in_a_list() {
-        let both = Named { etag: true, size: true, ..Named::default() };
-        assert_eq!(named("ETag, ObjectSize"), Ok(both));
+        let read = |text: &str| {
+            let header = [dto::ObjectAttributes::from(text.to_owned())];
+            named(&header).map_err(|error| error.code().as_str().to_owned())
+        };
+        assert_eq!(read("ETag, ObjectSize"), Ok(vec!["ETag", "ObjectSize"]));
         for bad in ["", "ETag,Nonsense", "etag"] {
-            assert_eq!(named(bad), Err("InvalidArgument".to_owned()), "{bad:?}");
+            assert_eq!(read(bad), Err("InvalidArgument".to_owned()), "{bad:?}");
         }
     }
 
