@@ -40,8 +40,8 @@ impl Session {
         let prefix = (!place.path.is_empty()).then(|| place.path.clone());
         let below = format!("{}/", place.path);
         let is_inside = |path: &str| place.path.is_empty() || path == place.path || path.starts_with(&below);
-        let mut entries = self.connection.hub.tree_entries(&place.bucket, TreeQuery { prefix, recursive });
-        let mut entries = std::pin::pin!(&mut entries);
+        let query = TreeQuery { prefix, recursive };
+        let mut entries = std::pin::pin!(self.connection.hub.tree_entries(&place.bucket, query));
         let mut found = Vec::new();
         while let Some(entry) = entries.try_next().await.map_err(self.connection.about(&place.bucket))? {
             if is_inside(entry.path()) {

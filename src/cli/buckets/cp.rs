@@ -26,7 +26,7 @@ use crate::cli::transfer::{Download, Source, Transfers, Upload};
   $ xetgate buckets cp hf://buckets/username/source-bucket/logs/ hf://buckets/username/dest-bucket/logs/
   $ xetgate buckets cp -r ./data hf://buckets/username/my-bucket/"
 )]
-pub(super) struct CpArgs {
+pub(in crate::cli) struct CpArgs {
     /// Source: local file, hf:// URI, or - for stdin.
     #[arg(value_name = "SRC")]
     src: String,

@@ -2,7 +2,7 @@
 
 use super::CommonArgs;
 use super::manage::description;
-use crate::bucket::hub::TreeEntry;
+use crate::bucket::hub::{BucketInfo, TreeEntry};
 use crate::cli::failure::Failure;
 use crate::cli::remote::uri::BUCKET_PREFIX;
 use crate::cli::session::Session;
@@ -34,7 +34,7 @@ const COLUMNS: [(&str, Align); 5] = [
   $ xetgate buckets list hf://buckets/user/my-bucket
   $ xetgate buckets list user/my-bucket/sub -R"
 )]
-pub(super) struct ListArgs {
+pub(in crate::cli) struct ListArgs {
     /// Namespace (user or org) to list buckets, or bucket ID (namespace/bucket_name(/prefix) or hf://buckets/...) to
     /// list files.
     #[arg(value_name = "ARGUMENT")]
@@ -79,7 +79,7 @@ impl ListArgs {
         let namespace = self.argument.as_deref().map(|text| text.strip_prefix(BUCKET_PREFIX).unwrap_or(text));
         let found = session.connection.hub.list_buckets(namespace, self.search.as_deref()).await;
         let found = found.map_err(|error| session.connection.failure(error, None))?;
-        let row = |info| -> Fields {
+        let row = |info: &BucketInfo| -> Fields {
             let size = if self.human_readable {
                 Value::Text(words::human_size(info.size))
             } else {

@@ -18,7 +18,7 @@ use crate::cli::terminal::{Fields, Value};
   $ xetgate buckets create hf://buckets/user/my-bucket
   $ xetgate buckets create user/my-bucket --private
   $ xetgate buckets create user/my-bucket --exist-ok")]
-pub(super) struct CreateArgs {
+pub(in crate::cli) struct CreateArgs {
     /// Bucket ID: bucket_name, namespace/bucket_name, or hf://buckets/namespace/bucket_name.
     #[arg(value_name = "BUCKET_ID")]
     bucket_id: String,
@@ -46,7 +46,7 @@ enum Region {
 #[command(after_help = "Examples:
   $ xetgate buckets info user/my-bucket
   $ xetgate buckets info hf://buckets/user/my-bucket")]
-pub(super) struct InfoArgs {
+pub(in crate::cli) struct InfoArgs {
     /// Bucket ID: namespace/bucket_name or hf://buckets/namespace/bucket_name.
     #[arg(value_name = "BUCKET_ID")]
     bucket_id: String,
@@ -64,7 +64,7 @@ pub(super) struct InfoArgs {
   $ xetgate buckets delete user/my-bucket --yes
   $ xetgate buckets delete user/my-bucket --yes --missing-ok"
 )]
-pub(super) struct DeleteArgs {
+pub(in crate::cli) struct DeleteArgs {
     /// Bucket ID: namespace/bucket_name or hf://buckets/namespace/bucket_name.
     #[arg(value_name = "BUCKET_ID")]
     bucket_id: String,
@@ -84,7 +84,7 @@ pub(super) struct DeleteArgs {
   $ xetgate buckets move user/old-bucket user/new-bucket
   $ xetgate buckets move user/my-bucket my-org/my-bucket
   $ xetgate buckets move hf://buckets/user/old-bucket hf://buckets/user/new-bucket")]
-pub(super) struct MoveArgs {
+pub(in crate::cli) struct MoveArgs {
     /// Source bucket ID: namespace/bucket_name or hf://buckets/namespace/bucket_name.
     #[arg(value_name = "FROM_ID")]
     from_id: String,
@@ -101,7 +101,7 @@ pub(super) struct MoveArgs {
   $ xetgate buckets settings user/my-bucket --private
   $ xetgate buckets settings user/my-bucket --public
   $ xetgate buckets settings hf://buckets/user/my-bucket --private")]
-pub(super) struct SettingsArgs {
+pub(in crate::cli) struct SettingsArgs {
     /// Bucket ID: namespace/bucket_name or hf://buckets/namespace/bucket_name.
     #[arg(value_name = "BUCKET_ID")]
     bucket_id: String,

@@ -20,7 +20,7 @@ use crate::cli::terminal::{Fields, Value, words};
   $ xetgate buckets rm user/my-bucket/data/ --recursive --exclude \"*.safetensors\"
   $ xetgate buckets rm user/my-bucket/checkpoints/ --recursive --dry-run"
 )]
-pub(super) struct RemoveArgs {
+pub(in crate::cli) struct RemoveArgs {
     /// Bucket path: namespace/bucket_name/path or hf://buckets/namespace/bucket_name/path. With --recursive,
     /// namespace/bucket_name is also accepted to target all files.
     #[arg(value_name = "ARGUMENT")]

@@ -14,7 +14,7 @@ use super::uri::UriReader;
 use crate::auth::root;
 use crate::bucket::hub::{HubClient, HubError};
 use crate::bucket::{BoxError, BucketId};
-use crate::cas::http::{BearerToken, HttpClient, HttpError};
+use crate::cas::http::{BearerToken, HttpClient, HttpError, RetryPolicy};
 use crate::cli::failure::Failure;
 use crate::config;
 
@@ -71,7 +71,7 @@ impl Connection {
                 ))
             })
         });
-        let http = HttpClient::new().map_err(|error| Failure::Told(error.to_string()))?;
+        let http = HttpClient::new(RetryPolicy::default()).map_err(|error| Failure::Told(error.to_string()))?;
         let hub = HubClient::new(http, endpoint, token.transpose()?)
             .map_err(|error| Failure::Value(error.to_string()))?;
         Ok(Self { hub, uris: UriReader::new(endpoint), program, token_source })
