@@ -87,7 +87,8 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn files_share_a_xorb_and_are_what_they_are_alone() {
         let (engine, _dir) = store().await;
-        let files: Vec<Vec<u8>> = vec![bytes(1, 4_096), Vec::new(), bytes(2, 300_000), bytes(1, 4_096), bytes(3, 10)];
+        let files: Vec<Vec<u8>> =
+            vec![bytes(1, 4_096), Vec::new(), bytes(2, 300_000), bytes(1, 4_096), bytes(3, 10)];
         let mut folder = engine.ingest_folder().await.unwrap();
         let given = files.clone();
         let stored = tokio::task::spawn_blocking(move || {
@@ -109,7 +110,8 @@ mod tests {
             assert_eq!(record.size, file.len() as u64);
             assert_eq!(proof.terms.len(), record.terms.len());
             let body = futures::stream::iter([Ok(file.clone().into())]);
-            let alone = engine.ingest(Box::pin(body), Layout::File, &[]).await.unwrap().store().await.unwrap();
+            let alone =
+                engine.ingest(Box::pin(body), Layout::File, &[]).await.unwrap().store().await.unwrap();
             assert_eq!(record.hash, alone.record.hash);
         }
     }

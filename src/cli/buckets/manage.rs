@@ -183,7 +183,9 @@ impl CreateArgs {
         let handle = match url.rsplit_once("/buckets/") {
             Some((_, id)) => format!("{BUCKET_PREFIX}{}", id.trim_matches('/')),
             None => {
-                return Err(Failure::Told(format!("The server answered with an address that is none: {url}")));
+                return Err(Failure::Told(format!(
+                    "The server answered with an address that is none: {url}"
+                )));
             }
         };
         let line = format!("Bucket created: {url} (handle: {handle})");

@@ -71,7 +71,8 @@ impl Connection {
                 ))
             })
         });
-        let http = HttpClient::new(RetryPolicy::default()).map_err(|error| Failure::Told(error.to_string()))?;
+        let http =
+            HttpClient::new(RetryPolicy::default()).map_err(|error| Failure::Told(error.to_string()))?;
         let hub = HubClient::new(http, endpoint, token.transpose()?)
             .map_err(|error| Failure::Value(error.to_string()))?;
         Ok(Self { hub, uris: UriReader::new(endpoint), program, token_source })
