@@ -52,7 +52,8 @@ enum Command {
 
 /// Buckets on a server, in the words of `hf`.
 #[derive(Debug, Parser)]
-#[command(name = "hf", version, disable_version_flag = true, arg_required_else_help = true)]
+#[command(name = "hf", version, disable_version_flag = true, disable_help_subcommand = true)]
+#[command(arg_required_else_help = true)]
 struct HfCli {
     /// Print version.
     #[arg(short = 'v', long, action = clap::ArgAction::Version)]
@@ -67,6 +68,7 @@ enum BucketCommand {
     /// Commands to interact with buckets.
     #[command(
         arg_required_else_help = true,
+        disable_help_subcommand = true,
         after_help = "Examples:
   $ xetgate buckets create my-bucket
   $ xetgate buckets list

@@ -28,22 +28,17 @@ pub(super) async fn run(
     (dst, to): (&str, &Location),
 ) -> Result<(), Failure> {
     let into = to.path.is_empty() || dst.ends_with('/') || session.is_folder(to).await?;
-    let copies = match single(session, src, from).await? {
-        Some(file) => {
-            let path = if into { join(&to.path, name_of(&file.path)) } else { to.path.clone() };
-            vec![(path, file)]
-        }
-        None => {
-            // A slash at the end of the destination alone does not make it a folder that is copied into.
-            let exists = to.path.is_empty() || session.is_folder(to).await?;
-            let own_name =
-                (exists && !from.path.is_empty() && !src.ends_with('/')).then(|| name_of(&from.path));
-            let root = own_name.map_or_else(|| to.path.clone(), |name| join(&to.path, name));
-            let below = if from.path.is_empty() { String::new() } else { format!("{}/", from.path) };
-            let files = session.files(from).await?.into_iter();
-            let inside = files.filter_map(|file| Some((join(&root, file.path.strip_prefix(&below)?), file)));
-            inside.collect()
-        }
+    let copies = if let Some(file) = single(session, src, from).await? {
+        let path = if into { join(&to.path, name_of(&file.path)) } else { to.path.clone() };
+        vec![(path, file)]
+    } else {
+        // A slash at the end of the destination alone does not make it a folder that is copied into.
+        let exists = to.path.is_empty() || session.is_folder(to).await?;
+        let own_name = (exists && !from.path.is_empty() && !src.ends_with('/')).then(|| name_of(&from.path));
+        let root = own_name.map_or_else(|| to.path.clone(), |name| join(&to.path, name));
+        let below = if from.path.is_empty() { String::new() } else { format!("{}/", from.path) };
+        let files = session.files(from).await?.into_iter();
+        files.filter_map(|file| Some((join(&root, file.path.strip_prefix(&below)?), file))).collect()
     };
     if copies.is_empty() {
         return Err(Failure::Told(format!("No files found at '{}' in bucket '{}'.", from.path, from.bucket)));

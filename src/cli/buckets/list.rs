@@ -35,9 +35,10 @@ const COLUMNS: [(&str, Align); 5] = [
   $ xetgate buckets list user/my-bucket/sub -R"
 )]
 pub(in crate::cli) struct ListArgs {
-    /// Namespace (user or org) to list buckets, or bucket ID (namespace/bucket_name(/prefix) or hf://buckets/...) to
-    /// list files.
-    #[arg(value_name = "ARGUMENT")]
+    #[arg(
+        help = "Namespace (user or org) to list buckets, or bucket ID (namespace/bucket_name(/prefix) or hf://buckets/...) to list files",
+        value_name = "ARGUMENT"
+    )]
     argument: Option<String>,
     /// Show sizes in human readable format.
     #[arg(short = 'h', long)]

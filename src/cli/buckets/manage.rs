@@ -19,8 +19,10 @@ use crate::cli::terminal::{Fields, Value};
   $ xetgate buckets create user/my-bucket --private
   $ xetgate buckets create user/my-bucket --exist-ok")]
 pub(in crate::cli) struct CreateArgs {
-    /// Bucket ID: bucket_name, namespace/bucket_name, or hf://buckets/namespace/bucket_name.
-    #[arg(value_name = "BUCKET_ID")]
+    #[arg(
+        help = "Bucket ID: bucket_name, namespace/bucket_name, or hf://buckets/namespace/bucket_name",
+        value_name = "BUCKET_ID"
+    )]
     bucket_id: String,
     /// Create a private bucket.
     #[arg(long)]
@@ -47,8 +49,10 @@ enum Region {
   $ xetgate buckets info user/my-bucket
   $ xetgate buckets info hf://buckets/user/my-bucket")]
 pub(in crate::cli) struct InfoArgs {
-    /// Bucket ID: namespace/bucket_name or hf://buckets/namespace/bucket_name.
-    #[arg(value_name = "BUCKET_ID")]
+    #[arg(
+        help = "Bucket ID: namespace/bucket_name or hf://buckets/namespace/bucket_name",
+        value_name = "BUCKET_ID"
+    )]
     bucket_id: String,
     #[command(flatten)]
     pub(super) common: CommonArgs,
@@ -65,8 +69,10 @@ pub(in crate::cli) struct InfoArgs {
   $ xetgate buckets delete user/my-bucket --yes --missing-ok"
 )]
 pub(in crate::cli) struct DeleteArgs {
-    /// Bucket ID: namespace/bucket_name or hf://buckets/namespace/bucket_name.
-    #[arg(value_name = "BUCKET_ID")]
+    #[arg(
+        help = "Bucket ID: namespace/bucket_name or hf://buckets/namespace/bucket_name",
+        value_name = "BUCKET_ID"
+    )]
     bucket_id: String,
     /// Skip confirmation prompt.
     #[arg(short, long)]
@@ -85,11 +91,15 @@ pub(in crate::cli) struct DeleteArgs {
   $ xetgate buckets move user/my-bucket my-org/my-bucket
   $ xetgate buckets move hf://buckets/user/old-bucket hf://buckets/user/new-bucket")]
 pub(in crate::cli) struct MoveArgs {
-    /// Source bucket ID: namespace/bucket_name or hf://buckets/namespace/bucket_name.
-    #[arg(value_name = "FROM_ID")]
+    #[arg(
+        help = "Source bucket ID: namespace/bucket_name or hf://buckets/namespace/bucket_name",
+        value_name = "FROM_ID"
+    )]
     from_id: String,
-    /// Destination bucket ID: namespace/bucket_name or hf://buckets/namespace/bucket_name.
-    #[arg(value_name = "TO_ID")]
+    #[arg(
+        help = "Destination bucket ID: namespace/bucket_name or hf://buckets/namespace/bucket_name",
+        value_name = "TO_ID"
+    )]
     to_id: String,
     #[command(flatten)]
     pub(super) common: CommonArgs,
@@ -102,8 +112,10 @@ pub(in crate::cli) struct MoveArgs {
   $ xetgate buckets settings user/my-bucket --public
   $ xetgate buckets settings hf://buckets/user/my-bucket --private")]
 pub(in crate::cli) struct SettingsArgs {
-    /// Bucket ID: namespace/bucket_name or hf://buckets/namespace/bucket_name.
-    #[arg(value_name = "BUCKET_ID")]
+    #[arg(
+        help = "Bucket ID: namespace/bucket_name or hf://buckets/namespace/bucket_name",
+        value_name = "BUCKET_ID"
+    )]
     bucket_id: String,
     /// Make the bucket private.
     #[arg(long)]

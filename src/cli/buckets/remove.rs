@@ -21,9 +21,10 @@ use crate::cli::terminal::{Fields, Value, words};
   $ xetgate buckets rm user/my-bucket/checkpoints/ --recursive --dry-run"
 )]
 pub(in crate::cli) struct RemoveArgs {
-    /// Bucket path: namespace/bucket_name/path or hf://buckets/namespace/bucket_name/path. With --recursive,
-    /// namespace/bucket_name is also accepted to target all files.
-    #[arg(value_name = "ARGUMENT")]
+    #[arg(
+        help = "Bucket path: namespace/bucket_name/path or hf://buckets/namespace/bucket_name/path. With --recursive, namespace/bucket_name is also accepted to target all files",
+        value_name = "ARGUMENT"
+    )]
     argument: String,
     /// Remove files recursively under the given prefix.
     #[arg(short = 'R', long)]

@@ -22,8 +22,13 @@ pub(in crate::cli) enum Format {
 #[derive(Debug, Clone, Copy, clap::Args)]
 #[command(next_help_heading = "Formatting options")]
 pub(in crate::cli) struct FormatArgs {
-    /// Output format: 'auto' picks 'agent' where AI_AGENT or AGENT is set, else 'human' [default: auto].
-    #[arg(long, value_name = "FORMAT", value_enum, hide_possible_values = true)]
+    #[arg(
+        help = "Output format: 'auto' picks 'agent' where AI_AGENT or AGENT is set, else 'human' [default: auto]",
+        long,
+        value_name = "FORMAT",
+        value_enum,
+        hide_possible_values = true
+    )]
     format: Option<Format>,
     /// JSON output; the same as '--format json'.
     #[arg(long)]
@@ -44,7 +49,7 @@ const COLUMNS_DEFAULT: usize = 80;
 
 impl FormatArgs {
     /// How to print; at most one of the three options may be given.
-    pub(in crate::cli) fn style(&self, vars: &[(String, String)]) -> Result<Style, Failure> {
+    pub(in crate::cli) fn style(self, vars: &[(String, String)]) -> Result<Style, Failure> {
         let given = [("--format", self.format.is_some()), ("--json", self.json), ("-q", self.quiet)];
         let given: Vec<_> = given.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect();
         if let [first, second, ..] = given.as_slice() {
@@ -82,11 +87,16 @@ fn columns_of_terminal() -> Option<usize> {
 /// Where the buckets are, and who asks.
 #[derive(Debug, Clone, clap::Args)]
 pub(in crate::cli) struct ConnectArgs {
-    /// Access token [default: HF_TOKEN, the file token in HF_HOME, or the local server's root token].
-    #[arg(long)]
+    #[arg(
+        help = "Access token [default: HF_TOKEN, the file token in HF_HOME, or the local server's root token]",
+        long
+    )]
     pub(in crate::cli) token: Option<String>,
-    /// Server to talk to [default: HF_ENDPOINT, or the local server at http://127.0.0.1:9001].
-    #[arg(long, value_name = "URL")]
+    #[arg(
+        help = "Server to talk to [default: HF_ENDPOINT, or the local server at http://127.0.0.1:9001]",
+        long,
+        value_name = "URL"
+    )]
     pub(in crate::cli) endpoint: Option<String>,
 }
 

@@ -17,6 +17,7 @@ use crate::cli::terminal::{Mode, words};
 use crate::cli::transfer::{Transfers, hash_files};
 
 /// What `sync` takes.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "Examples:
   $ xetgate buckets sync ./data hf://buckets/user/my-bucket
@@ -29,11 +30,15 @@ use crate::cli::transfer::{Transfers, hash_files};
   $ xetgate buckets sync ./data hf://buckets/user/my-bucket --dry-run | jq .
   $ xetgate sync ./data hf://buckets/user/my-bucket --checksum")]
 pub(in crate::cli) struct SyncArgs {
-    /// Source path: local folder or hf://buckets/namespace/bucket_name(/prefix).
-    #[arg(value_name = "SOURCE")]
+    #[arg(
+        help = "Source path: local folder or hf://buckets/namespace/bucket_name(/prefix)",
+        value_name = "SOURCE"
+    )]
     source: Option<String>,
-    /// Destination path: local folder or hf://buckets/namespace/bucket_name(/prefix).
-    #[arg(value_name = "DEST")]
+    #[arg(
+        help = "Destination path: local folder or hf://buckets/namespace/bucket_name(/prefix)",
+        value_name = "DEST"
+    )]
     dest: Option<String>,
     /// Delete destination files not present in source.
     #[arg(long, overrides_with = "no_delete")]

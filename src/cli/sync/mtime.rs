@@ -10,11 +10,13 @@ pub(in crate::cli) struct Mtime(f64);
 
 impl Mtime {
     /// What the file system says: seconds and nanoseconds. (Python's `st_mtime` is a float of seconds.)
+    #[expect(clippy::cast_precision_loss, reason = "Python loses the same")]
     pub(in crate::cli) fn of_file(secs: i64, nanos: i64) -> Self {
         Self((secs as f64 + 1e-9 * nanos as f64) * 1000.0)
     }
 
     /// What the server says; 0 if it says nothing.
+    #[expect(clippy::cast_precision_loss, reason = "Python loses the same")]
     pub(in crate::cli) fn of_server(at: Option<Timestamp>) -> Self {
         at.map_or(Self(0.0), |at| Self((u128::from(at.0) * 1000) as f64 / 1e6 * 1000.0))
     }
@@ -25,6 +27,7 @@ impl Mtime {
     }
 
     /// Whole milliseconds, as they are sent; before 1970 counts as 1970.
+    #[expect(clippy::cast_sign_loss, reason = "what is negative becomes 0")]
     pub(in crate::cli) fn timestamp(self) -> Timestamp {
         Timestamp(self.0 as u64)
     }

@@ -1,6 +1,7 @@
 //! A bucket's files as a list or as a tree.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use serde::Serialize;
 
@@ -190,13 +191,13 @@ fn render(
         let branch = if at == last { "\u{2514}\u{2500}\u{2500} " } else { "\u{251c}\u{2500}\u{2500} " };
         let slash = if matches!(node, Node::Folder(_)) { "/" } else { "" };
         if let Some((size_width, date_width)) = widths {
-            *text += &match node {
-                Node::Folder(_) => " ".repeat(size_width + 2 + date_width),
-                Node::File { size, date } => format!("{size:>size_width$}  {date}"),
+            // Writing to a string cannot fail.
+            let _ = match node {
+                Node::Folder(_) => write!(text, "{:1$}  ", "", size_width + 2 + date_width),
+                Node::File { size, date } => write!(text, "{size:>size_width$}  {date}  "),
             };
-            *text += "  ";
         }
-        *text += &format!("{indent}{branch}{}{slash}\n", words::printable(name));
+        let _ = writeln!(text, "{indent}{branch}{}{slash}", words::printable(name));
         if let Node::Folder(children) = node {
             let below = if at == last { "    " } else { "\u{2502}   " };
             render(children, &format!("{indent}{below}"), widths, text);

@@ -156,11 +156,11 @@ impl Terminal {
     pub(in crate::cli) fn result(&mut self, message: &str, fields: &Fields) -> Result<(), Failure> {
         let text = match self.mode() {
             Mode::Human => {
-                let mut text = self.colored("32", &format!("\u{2713} {message}"));
-                for (name, value) in &fields.0 {
-                    text += &format!("\n  {name}: {}", words::printable(&value.to_string()));
-                }
-                text
+                let line = |(name, value): &(&str, Value)| {
+                    format!("\n  {name}: {}", words::printable(&value.to_string()))
+                };
+                let done = self.colored("32", &format!("\u{2713} {message}"));
+                std::iter::once(done).chain(fields.0.iter().map(line)).collect()
             }
             Mode::Agent => {
                 let pairs = fields.0.iter().map(|(name, value)| format!("{name}={value}"));

@@ -8,6 +8,7 @@ use time::macros::format_description;
 use crate::bucket::Timestamp;
 
 /// A size for people: powers of 1000, one decimal except for bytes.
+#[expect(clippy::cast_precision_loss, reason = "one decimal is printed")]
 pub(in crate::cli) fn human_size(bytes: u64) -> String {
     if bytes < 1000 {
         return format!("{bytes} B");

@@ -83,11 +83,11 @@ impl Progress {
     fn tell(&self) {
         let Some(bar) = &self.bar else { return };
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let mut message = format!("{}/{} files", count(&self.files), count(&self.files_total));
-        if let saved @ 1.. = count(&self.saved) {
-            message += &format!(", {} deduplicated", human_size(saved));
-        }
-        bar.set_message(message);
+        let saved = match count(&self.saved) {
+            0 => String::new(),
+            saved => format!(", {} deduplicated", human_size(saved)),
+        };
+        bar.set_message(format!("{}/{} files{saved}", count(&self.files), count(&self.files_total)));
     }
 
     /// Takes the bar away.
