@@ -10,7 +10,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use futures::TryStreamExt as _;
 
-use super::*;
+use super::super::*;
 use crate::bucket::{BucketId, BucketName, FileHash, Namespace, Timestamp};
 use crate::cas::http::{BearerToken, HttpClient, RetryPolicy};
 use crate::cas::remote::Reach;
