@@ -6,7 +6,7 @@
 //!
 //! The environment is passed in, not read here, so that tests need not change the process's own.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use figment::Figment;
@@ -19,10 +19,12 @@ use crate::telemetry::LogFormat;
 mod accounts;
 mod environment;
 mod error;
+mod hub_mode;
 mod upkeep;
 
 pub use accounts::{AccountConfig, CredentialConfig};
 pub use error::ConfigError;
+pub use hub_mode::{CacheConfig, HubGiven, HubModeConfig, hub_given};
 pub use upkeep::{GcConfig, ScrubConfig, UploadsConfig};
 
 use environment::Environment;
@@ -37,6 +39,12 @@ pub struct Config {
     pub mode: Mode,
     /// The S3 listener.
     pub s3: S3Config,
+    /// The listener of the Hub's API.
+    pub hub: HubConfig,
+    /// The Hub behind a gateway in hub mode.
+    pub hub_mode: HubModeConfig,
+    /// The cache of chunks that came from far away.
+    pub cache: CacheConfig,
     /// What holds for every listener.
     pub server: ServerConfig,
     /// Multipart uploads.
@@ -58,6 +66,8 @@ pub enum Mode {
     /// In the data folder.
     #[default]
     Standalone,
+    /// On a Hub.
+    Hub,
 }
 
 impl TryFrom<String> for Mode {
@@ -66,7 +76,8 @@ impl TryFrom<String> for Mode {
     fn try_from(text: String) -> Result<Self, String> {
         match text.as_str() {
             "standalone" => Ok(Self::Standalone),
-            other => Err(format!("mode {other:?} does not exist in this version, only \"standalone\" does")),
+            "hub" => Ok(Self::Hub),
+            other => Err(format!("mode {other:?} does not exist, only \"standalone\" and \"hub\" do")),
         }
     }
 }
@@ -75,6 +86,7 @@ impl From<Mode> for &'static str {
     fn from(mode: Mode) -> Self {
         match mode {
             Mode::Standalone => "standalone",
+            Mode::Hub => "hub",
         }
     }
 }
@@ -95,6 +107,25 @@ impl Default for S3Config {
     fn default() -> Self {
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 9000));
         Self { listen, region: "us-east-1".to_owned(), max_connections: 1024 }
+    }
+}
+
+/// The listener of the Hub's API.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HubConfig {
+    /// Address and port; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Connections served at a time; more wait to be accepted.
+    pub max_connections: usize,
+    /// Proxies whose `X-Forwarded-Proto` and `X-Forwarded-Host` are believed.
+    pub trusted_proxies: Vec<IpAddr>,
+}
+
+impl Default for HubConfig {
+    fn default() -> Self {
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 9001));
+        Self { listen, max_connections: 1024, trusted_proxies: Vec::new() }
     }
 }
 
@@ -139,6 +170,9 @@ impl Default for Config {
             data_dir: None,
             mode: Mode::Standalone,
             s3: S3Config::default(),
+            hub: HubConfig::default(),
+            hub_mode: HubModeConfig::default(),
+            cache: CacheConfig::default(),
             server: ServerConfig::default(),
             uploads: UploadsConfig::default(),
             gc: GcConfig::default(),
@@ -169,6 +203,7 @@ impl Config {
     fn check(self) -> Result<Self, ConfigError> {
         let zero = [
             ("s3.max_connections", self.s3.max_connections == 0),
+            ("hub.max_connections", self.hub.max_connections == 0),
             ("server.header_timeout_secs", self.server.header_timeout_secs == 0),
             ("server.stall_timeout_secs", self.server.stall_timeout_secs == 0),
             ("uploads.expire_days", self.uploads.expire_days == 0),

@@ -14,6 +14,7 @@ mod banner;
 mod buckets;
 mod data_folder;
 mod failure;
+mod hub_mode;
 mod manual;
 mod place;
 mod remote;

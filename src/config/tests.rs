@@ -3,6 +3,7 @@
 use figment::value::Value;
 
 use super::*;
+use crate::auth::AccountKind;
 use crate::auth::Permission;
 
 const SHIPPED: &str = include_str!("../../config/xetgate.toml");
@@ -50,7 +51,12 @@ fn the_shipped_file_names_every_key() {
         permission: Permission::Read,
         buckets: None,
     };
-    let account = AccountConfig { name: "a".to_owned(), credentials: vec![credential] };
+    let account = AccountConfig {
+        name: "a".to_owned(),
+        kind: AccountKind::User,
+        members: Vec::new(),
+        credentials: vec![credential],
+    };
     let full = Config { accounts: vec![account], ..Config::default() };
     let mut names = Vec::new();
     keys(&Value::serialize(&full).unwrap(), &mut names);
@@ -122,11 +128,7 @@ fn every_refusal_is_one_line_that_names_key_and_place() {
             &[("XETGATE__SERVER__SHUTDOWN_GRACE_SECS", "x")],
             "`server.shutdown_grace_secs` in environment variable",
         ),
-        (
-            "mode = \"cluster\"",
-            &[],
-            "`mode` in DIR/x.toml: mode \"cluster\" does not exist in this version, only",
-        ),
+        ("mode = \"cluster\"", &[], "`mode` in DIR/x.toml: mode \"cluster\" does not exist, only"),
         ("[s3]\nlisten = \"here\"", &[], "`s3.listen` in DIR/x.toml: invalid socket address"),
         ("[s3]\nmax_connections = 0", &[], "`s3.max_connections` must not be 0"),
         (

@@ -1,12 +1,13 @@
 //! The calls of [`BucketApi`] on a Hub.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::StreamExt as _;
 
 use super::buckets::{HubBuckets, SentFile};
-use super::client::{ITEMS_MAX, TreeQuery};
+use super::client::{self, ITEMS_MAX};
 use super::error::HubError;
 use super::wire::{BatchOp, NewBucket};
 use super::{keys, listing};
@@ -14,12 +15,13 @@ use crate::bucket::local::errors::{meta_error, meta_failed, read_error};
 use crate::bucket::local::payload::{Taken, take};
 use crate::bucket::local::uploads;
 use crate::bucket::{
-    Bucket, BucketApi, BucketError, BucketId, ByteRange, CompletedPart, CopySource, DeleteBucket, ETag,
-    FileHash, ListPage, ListQuery, ListUploads, Namespace, NewUpload, Object, ObjectCopy, ObjectDelete,
-    ObjectKey, ObjectRead, ObjectWrite, Part, PartPage, Payload, Upload, UploadPage, UploadRef, Visibility,
-    WriteCondition,
+    Attributes, BatchChange, Bucket, BucketApi, BucketError, BucketId, BucketStats, ByteRange, CompletedPart,
+    CopySource, DeleteBucket, ETag, FileHash, ListPage, ListQuery, ListUploads, Namespace, NewUpload, Object,
+    ObjectCopy, ObjectDelete, ObjectKey, ObjectRead, ObjectWrite, Part, PartPage, Payload, Timestamp,
+    TreeEntry, TreePage, TreeQuery, Upload, UploadPage, UploadRef, Visibility, WriteCondition,
 };
 use crate::engine::{EngineError, Layout};
+use crate::store::meta::MetaError;
 
 #[async_trait]
 impl BucketApi for HubBuckets {
@@ -56,7 +58,7 @@ impl BucketApi for HubBuckets {
 
     async fn delete_bucket(&self, id: &BucketId, mode: DeleteBucket) -> Result<(), BucketError> {
         if mode == DeleteBucket::IfEmpty {
-            let first = self.client.tree(id, &TreeQuery { prefix: None, recursive: false }).await;
+            let first = self.client.tree(id, &client::TreeQuery { prefix: None, recursive: false }).await;
             let first = first.map_err(|error| error.of_bucket(id, None))?;
             if !first.entries.is_empty() {
                 return Err(BucketError::BucketNotEmpty(id.clone()));
@@ -78,6 +80,68 @@ impl BucketApi for HubBuckets {
             objects.push((key, object));
         }
         Ok(ListPage { objects, common_prefixes: listed.common_prefixes, next: listed.next })
+    }
+
+    async fn move_bucket(&self, from: &BucketId, to: &BucketId) -> Result<(), BucketError> {
+        let moved = self.client.move_bucket(from, to).await;
+        moved.map_err(|error| match error {
+            HubError::BucketExists { .. } => BucketError::BucketExists(to.clone()),
+            error => error.of_bucket(from, None),
+        })?;
+        match self.shared.meta.move_bucket(from, to).await {
+            Ok(()) | Err(MetaError::NoSuchBucket) => Ok(()),
+            Err(error) => Err(meta_failed(error)),
+        }
+    }
+
+    async fn set_visibility(&self, id: &BucketId, visibility: Visibility) -> Result<(), BucketError> {
+        let set = self.client.set_private(id, visibility == Visibility::Private).await;
+        set.map_err(|error| error.of_bucket(id, None))
+    }
+
+    async fn bucket_stats(&self, id: &BucketId) -> Result<BucketStats, BucketError> {
+        let info = self.client.bucket(id).await.map_err(|error| error.of_bucket(id, None))?;
+        Ok(BucketStats { bytes: info.size, objects: info.total_files })
+    }
+
+    async fn tree(&self, id: &BucketId, query: &TreeQuery) -> Result<TreePage, BucketError> {
+        self.tree_of(id, query).await
+    }
+
+    async fn paths_info(
+        &self,
+        id: &BucketId,
+        keys: &[ObjectKey],
+    ) -> Result<Vec<Option<Object>>, BucketError> {
+        let paths: Vec<_> = keys.iter().map(|key| key.as_str().to_owned()).collect();
+        let found = self.client.paths_info(id, &paths).await.map_err(|error| error.of_bucket(id, None))?;
+        let mut found: HashMap<_, _> = found.into_iter().map(|entry| (entry.path.clone(), entry)).collect();
+        let rows = self.rows_of(id).await?;
+        let mut objects = Vec::with_capacity(keys.len());
+        for key in keys {
+            objects.push(match found.remove(key.as_str()) {
+                Some(entry) => Some(self.dress(rows, key, entry).await?),
+                None => None,
+            });
+        }
+        Ok(objects)
+    }
+
+    async fn batch(
+        &self,
+        id: &BucketId,
+        changes: Vec<BatchChange>,
+    ) -> Result<Vec<Result<(), BucketError>>, BucketError> {
+        let now = self.shared.ambient.clock.now();
+        let lines: Vec<_> = changes.iter().map(|change| line_of(change, now)).collect();
+        let outcome = self.client.batch(id, &lines).await.map_err(|error| error.of_bucket(id, None))?;
+        let result = |change: &BatchChange| {
+            let (BatchChange::Add { key, .. } | BatchChange::Copy { key, .. } | BatchChange::Delete { key }) =
+                change;
+            let failed = outcome.failed.iter().find(|failed| failed.path == key.as_str());
+            failed.map_or(Ok(()), |failed| Err(BucketError::Refused(failed.error.clone())))
+        };
+        Ok(changes.iter().map(result).collect())
     }
 
     async fn object(&self, id: &BucketId, key: &ObjectKey) -> Result<Object, BucketError> {
@@ -228,12 +292,33 @@ impl BucketApi for HubBuckets {
     }
 }
 
+/// The line of a change that names content by its hash.
+fn line_of(change: &BatchChange, now: Timestamp) -> BatchOp {
+    let mtime = |attributes: &Attributes| attributes.mtime().unwrap_or(now).0;
+    match change {
+        BatchChange::Add { key, file, attributes } => BatchOp::AddFile {
+            path: key.as_str().to_owned(),
+            xet_hash: *file,
+            mtime: mtime(attributes),
+            content_type: attributes.content_type.clone(),
+        },
+        BatchChange::Copy { key, file, source, attributes } => BatchOp::CopyFile {
+            path: key.as_str().to_owned(),
+            xet_hash: *file,
+            mtime: mtime(attributes),
+            source_repo_type: "bucket".to_owned(),
+            source_repo_id: source.to_string(),
+        },
+        BatchChange::Delete { key } => BatchOp::DeleteFile { path: key.as_str().to_owned() },
+    }
+}
+
 /// The line that makes an object visible.
 pub(super) fn add_line(key: &ObjectKey, object: &Object) -> BatchOp {
     BatchOp::AddFile {
         path: key.as_str().to_owned(),
         xet_hash: object.file,
-        mtime: object.modified_at.0,
+        mtime: object.attributes.mtime().unwrap_or(object.modified_at).0,
         content_type: object.attributes.content_type.clone(),
     }
 }
@@ -246,9 +331,32 @@ impl HubBuckets {
         Ok(object)
     }
 
+    /// Files and folders, a page of a listing rolled up at `/` or not at all.
+    async fn tree_of(&self, id: &BucketId, query: &TreeQuery) -> Result<TreePage, BucketError> {
+        let prefix = match query.prefix.as_str() {
+            "" => String::new(),
+            folder => format!("{}/", folder.trim_end_matches('/')),
+        };
+        let delimiter = (!query.recursive).then(|| "/".to_owned());
+        let page = ListQuery { prefix, delimiter, after: query.after.clone(), limit: query.limit };
+        let ListPage { objects, common_prefixes, next } = self.list(id, &page).await?;
+        let files = objects.into_iter().map(|(key, object)| TreeEntry::File(key, Box::new(object)));
+        // The Hub tells no date of a folder that S3's listing keeps.
+        let folders = common_prefixes.into_iter().map(|prefix| TreeEntry::Folder {
+            path: prefix.trim_end_matches('/').to_owned(),
+            newest: Timestamp(0),
+        });
+        let mut entries: Vec<_> = files.chain(folders).collect();
+        entries.sort_by_cached_key(|entry| match entry {
+            TreeEntry::File(key, _) => key.as_str().to_owned(),
+            TreeEntry::Folder { path, .. } => format!("{path}/"),
+        });
+        Ok(TreePage { entries, next })
+    }
+
     async fn forget_bucket(&self, id: &BucketId) -> Result<(), BucketError> {
         match self.shared.meta.delete_bucket(id, true).await {
-            Ok(()) | Err(crate::store::meta::MetaError::NoSuchBucket) => Ok(()),
+            Ok(()) | Err(MetaError::NoSuchBucket) => Ok(()),
             Err(error) => Err(meta_failed(error)),
         }
     }

@@ -10,7 +10,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use futures::TryStreamExt as _;
 
-use super::*;
+use super::super::*;
 use crate::bucket::{BucketId, BucketName, FileHash, Namespace, Timestamp};
 use crate::cas::http::{BearerToken, HttpClient, RetryPolicy};
 use crate::cas::remote::Reach;
@@ -172,10 +172,11 @@ async fn tokens_come_with_their_cas_and_their_end() {
     assert_eq!(hub.paths(), ["GET /api/buckets/ada/b/xet-write-token"]);
 }
 
+type Headers = &'static [(&'static str, &'static str)];
+
 #[tokio::test]
 async fn refusals_are_told_apart() {
     let hub = StandIn::new().await;
-    type Headers = &'static [(&'static str, &'static str)];
     let cases: [(u16, Headers, &str, &str); 8] = [
         (404, &[("x-error-code", "RepoNotFound")], r#"{"error":"Repository not found"}"#, "NoSuchBucket"),
         (404, &[("x-error-code", "EntryNotFound")], "", "NoSuchEntry"),
