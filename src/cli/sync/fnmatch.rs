@@ -4,7 +4,7 @@
 //! A pattern must match the whole path. Two habits of Python's classes are kept: a range that runs backwards is dropped
 //! (its two ends as well), and after a range the next character cannot begin another.
 //!
-//! Source: Python 3.11 library reference, "fnmatch"; `compat-tests/cli/test_fnmatch.py` compares the two.
+//! Source: Python 3.11 library reference, "fnmatch".
 
 /// A compiled pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
