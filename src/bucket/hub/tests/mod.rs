@@ -1,6 +1,3 @@
-//! The client and the buckets against stand-ins of a Hub.
+//! The client against a stand-in of a Hub.
 
-mod bad_days;
 mod client;
-mod gateway;
-mod stand_in;
