@@ -26,6 +26,7 @@ pub use crate::xet::hash::FileHash;
 mod changes;
 mod conditions;
 mod error;
+pub mod hub;
 pub mod limits;
 mod local;
 

@@ -210,32 +210,39 @@ impl LocalBuckets {
         same.ok_or_else(|| BucketError::NoSuchUpload(upload.id.clone()))
     }
 
-    /// The stored parts that the client names, each checked against what it says.
     async fn named_parts(
         &self,
         upload: &UploadRef,
         named: &[CompletedPart],
     ) -> Result<Vec<Part>, BucketError> {
-        if !named.is_sorted_by(|a, b| a.number < b.number) {
-            return Err(BucketError::InvalidPartOrder);
-        }
         let stored = self.meta.parts(&upload.id, 0, usize::from(u16::MAX)).await.map_err(meta_failed)?;
-        let mut parts = Vec::with_capacity(named.len());
-        for want in named {
-            let found = stored.binary_search_by_key(&want.number, |part| part.number);
-            let part = found.ok().map(|at| &stored[at]).filter(|part| is_as_named(part, want));
-            parts.push(part.ok_or(BucketError::InvalidPart(want.number))?.clone());
-        }
-        let but_last = parts.split_last().map_or(&[][..], |(_, others)| others);
-        if let Some(small) = but_last.iter().find(|part| part.size < PART_BYTES_MIN) {
-            let (number, size) = (small.number, small.size);
-            return Err(BucketError::PartTooSmall { number, size, min: PART_BYTES_MIN });
-        }
-        if parts.iter().map(|part| part.size).sum::<u64>() > OBJECT_BYTES_MAX {
-            return Err(BucketError::TooLarge { max: OBJECT_BYTES_MAX });
-        }
-        Ok(parts)
+        named_parts(&stored, named)
     }
+}
+
+/// Of the `stored` parts (by number) those that the client names, each checked against what it says.
+pub(in crate::bucket) fn named_parts(
+    stored: &[Part],
+    named: &[CompletedPart],
+) -> Result<Vec<Part>, BucketError> {
+    if !named.is_sorted_by(|a, b| a.number < b.number) {
+        return Err(BucketError::InvalidPartOrder);
+    }
+    let mut parts = Vec::with_capacity(named.len());
+    for want in named {
+        let found = stored.binary_search_by_key(&want.number, |part| part.number);
+        let part = found.ok().map(|at| &stored[at]).filter(|part| is_as_named(part, want));
+        parts.push(part.ok_or(BucketError::InvalidPart(want.number))?.clone());
+    }
+    let but_last = parts.split_last().map_or(&[][..], |(_, others)| others);
+    if let Some(small) = but_last.iter().find(|part| part.size < PART_BYTES_MIN) {
+        let (number, size) = (small.number, small.size);
+        return Err(BucketError::PartTooSmall { number, size, min: PART_BYTES_MIN });
+    }
+    if parts.iter().map(|part| part.size).sum::<u64>() > OBJECT_BYTES_MAX {
+        return Err(BucketError::TooLarge { max: OBJECT_BYTES_MAX });
+    }
+    Ok(parts)
 }
 
 fn is_as_named(part: &Part, named: &CompletedPart) -> bool {
@@ -247,7 +254,7 @@ fn is_as_named(part: &Part, named: &CompletedPart) -> bool {
 }
 
 /// The checksum of the object, from those of its parts: the one that its upload was begun for.
-fn whole_checksum(upload: &Upload, parts: &[Part]) -> Option<Checksum> {
+pub(in crate::bucket) fn whole_checksum(upload: &Upload, parts: &[Part]) -> Option<Checksum> {
     let (algorithm, over) = upload.checksum?;
     let values = parts.iter().map(|part| {
         let checksum = part.checksum.as_ref().filter(|checksum| checksum.algorithm == algorithm)?;
@@ -258,7 +265,7 @@ fn whole_checksum(upload: &Upload, parts: &[Part]) -> Option<Checksum> {
 }
 
 /// Checks what the client says of the whole object.
-fn check_expected(
+pub(in crate::bucket) fn check_expected(
     expected: &ExpectedObject,
     upload: &Upload,
     parts: &[Part],
@@ -283,7 +290,7 @@ fn check_expected(
     }
 }
 
-fn multipart_etag(parts: &[Part]) -> ETag {
+pub(in crate::bucket) fn multipart_etag(parts: &[Part]) -> ETag {
     let mut md5 = Md5::new();
     for part in parts {
         md5.update(&part.md5);
@@ -291,6 +298,6 @@ fn multipart_etag(parts: &[Part]) -> ETag {
     ETag::Multipart { md5: md5.finalize(), parts: parts.len() as u16 }
 }
 
-fn object_part(part: &Part) -> ObjectPart {
+pub(in crate::bucket) fn object_part(part: &Part) -> ObjectPart {
     ObjectPart { number: part.number, size: part.size, checksum: part.checksum.clone() }
 }

@@ -101,7 +101,7 @@ impl S3Access for Access {
         let bucket = name.map(|name| self.0.resolve_bucket(&caller, &name)).transpose()?;
         // The order of AWS: the bucket, then permission, then arguments.
         if let Some(id) = bucket.as_ref().filter(|_| operation != "CreateBucket") {
-            self.0.buckets.bucket(id).await?;
+            self.0.of_caller(context.extensions_mut()).buckets.bucket(id).await?;
         }
         if !caller.allows(action, bucket.as_ref()) {
             return Err(access_denied());
