@@ -21,8 +21,6 @@ async fn a_write_that_fails_leaves_the_old_object_and_says_why() {
     gateway.put("k", &old).await.unwrap();
     let batch_failed = r#"{"failed":[{"path":"k","error":"quota"}]}"#;
     let cases = [
-        ("xet-write-token", Fault::Status(401, ""), "AccessDenied"),
-        ("xet-write-token", Fault::Status(403, ""), "AccessDenied"),
         ("POST /cas/v1/xorbs", Fault::Status(403, ""), "AccessDenied"),
         ("POST /cas/v1/xorbs", Fault::Status(400, "no"), "Unavailable"),
         ("POST /cas/v1/xorbs", Fault::Status(503, ""), "Unavailable"),
@@ -50,6 +48,19 @@ async fn a_write_that_fails_leaves_the_old_object_and_says_why() {
         let object =
             gateway.buckets.object(&id(), &crate::bucket::ObjectKey::new("k").unwrap()).await.unwrap();
         assert_eq!(object.attributes.user_metadata.len(), 1, "{path}: its attributes are still there");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_may_not_write_is_denied() {
+    let hub = StandIn::start(true).await;
+    for (number, status) in (80..).zip([401, 403]) {
+        let gateway = Gateway::new(std::sync::Arc::clone(&hub)).await;
+        gateway.hub.fail("xet-write-token", Fault::Status(status, ""), 100);
+        let error = gateway.put("k", &noise(number, 1000)).await.unwrap_err();
+        assert_eq!(name(&error), "AccessDenied", "{error}");
+        gateway.hub.heal();
+        assert!(gateway.hub.object("ada/b", "k").is_none());
     }
 }
 

@@ -229,7 +229,7 @@ async fn parts_are_joined_into_the_file_that_one_write_gives() {
 #[tokio::test]
 async fn listings_are_in_s3s_order_whatever_the_pages() {
     let gateway = Gateway::new(StandIn::start(true).await).await;
-    let names = ["a", "a-b", "a/1", "a/2/x", "a/2/y", "a0", "b.txt", "b/z", "b-c/q", "ü/1"];
+    let names = ["a-b", "a/1", "a/2/x", "a/2/y", "a0", "b.txt", "b/z", "b-c/q", "ü/1"];
     for name in names {
         gateway.put(name, &Bytes::from_static(b"x")).await.unwrap();
     }
@@ -240,7 +240,7 @@ async fn listings_are_in_s3s_order_whatever_the_pages() {
         let (keys, prefixes) = gateway.keys("", Some("/"), limit).await;
         assert_eq!(
             (keys, prefixes.join(" ")),
-            (["a", "a-b", "a0", "b.txt"].map(ToOwned::to_owned).to_vec(), "a/ b-c/ b/ ü/".to_owned()),
+            (["a-b", "a0", "b.txt"].map(ToOwned::to_owned).to_vec(), "a/ b-c/ b/ ü/".to_owned()),
             "{limit}"
         );
         assert_eq!(

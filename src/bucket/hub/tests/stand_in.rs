@@ -178,7 +178,7 @@ impl StandIn {
         let mut words = path.splitn(4, '/');
         let (namespace, name) = (words.next().unwrap_or(""), words.next());
         let Some(name) = name else {
-            let list: Vec<_> = state.buckets.keys().map(|id| self.info(id)).collect();
+            let list: Vec<_> = state.buckets.keys().map(|id| info(id)).collect();
             return answer(200, Value::from(list).to_string());
         };
         let (id, call, rest) = (format!("{namespace}/{name}"), words.next(), words.next().unwrap_or(""));
@@ -193,7 +193,7 @@ impl StandIn {
         }
         let objects = state.buckets.get(&id).unwrap().clone();
         match (method.as_str(), call) {
-            ("GET", None) => answer(200, self.info(&id).to_string()),
+            ("GET", None) => answer(200, info(&id).to_string()),
             ("DELETE", None) => {
                 state.buckets.remove(&id);
                 answer(200, "")
@@ -220,10 +220,6 @@ impl StandIn {
             }
             _ => answer(404, ""),
         }
-    }
-
-    fn info(&self, id: &str) -> Value {
-        json!({ "id": id, "private": true, "createdAt": "2026-01-01T00:00:00Z", "size": 0, "totalFiles": 0 })
     }
 
     fn tree(
@@ -353,6 +349,10 @@ impl StandIn {
         self.sent_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         answer(206, bytes)
     }
+}
+
+fn info(id: &str) -> Value {
+    json!({ "id": id, "private": true, "createdAt": "2026-01-01T00:00:00Z", "size": 0, "totalFiles": 0 })
 }
 
 fn unquote(text: &str) -> String {
