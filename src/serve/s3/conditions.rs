@@ -83,7 +83,7 @@ fn not_modified(object: &Object) -> S3Error {
 }
 
 /// A time as HTTP headers write it.
-fn http_date(at: Timestamp) -> String {
+pub(super) fn http_date(at: Timestamp) -> String {
     let mut text = Vec::new();
     let whole_secs = S3Timestamp::from(UNIX_EPOCH + Duration::from_secs(at.secs()));
     // Formatting fails only for years that no clock shows; the header is then left empty.
