@@ -225,7 +225,7 @@ fn is_canonical(text: &str, slash: bool) -> bool {
             if is_plain(escaped) || (slash && escaped == b'/') {
                 return false;
             }
-        } else if !is_plain(byte) && !(slash && byte == b'/') {
+        } else if !(is_plain(byte) || (slash && byte == b'/')) {
             return false;
         }
     }

@@ -24,10 +24,6 @@ pub(super) async fn check_uses(
                 let what = format!("file {file}");
                 report.find(Finding::UseCount { what, counted, recorded: *recorded });
             }
-            if !view.has_file(file).await? {
-                let what = "it is counted and has no record".to_owned();
-                report.find(Finding::BadFile { file: file.to_string(), what });
-            }
         }
         last = page.last().map(|(file, _)| *file);
         if last.is_none() {
@@ -36,6 +32,12 @@ pub(super) async fn check_uses(
     }
     for (file, counted) in uses {
         report.find(Finding::UseCount { what: format!("file {file}"), counted, recorded: 0 });
+    }
+    if turn.is_first() {
+        for file in view.stray_files(PAGE).await? {
+            let what = "it is counted and has no record".to_owned();
+            report.find(Finding::BadFile { file: file.to_string(), what });
+        }
     }
     Ok(())
 }

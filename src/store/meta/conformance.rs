@@ -55,7 +55,9 @@ fn file(content: &str) -> NewFile {
     let bytes = content.len() as u32;
     table.push(chunk, bytes + 8, bytes);
     let xorb = table.xorb_hash();
-    let row = XorbRow { pack: PackId(1), offset: 8, frame_end: 100, table };
+    // No two lie in the same place.
+    let offset = 8 + 100 * u64::from(xorb.as_bytes()[0]);
+    let row = XorbRow { pack: PackId(1), offset, frame_end: offset + 92, table };
     let terms = vec![Term { xorb, start: 0, end: 1, raw_bytes: bytes }];
     let record = FileRecord { hash: file_hash([(chunk, bytes.into())]), size: bytes.into(), terms };
     NewFile { record, xorbs: vec![StoredXorb { hash: xorb, row }] }

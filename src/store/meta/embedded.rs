@@ -31,7 +31,7 @@ use crate::store::rows::{
 use crate::xet::hash::{FileHash, XorbHash};
 
 /// The tables' layout; a store of another one is refused, not guessed at.
-const FORMAT: u64 = 2;
+const FORMAT: u64 = 3;
 
 /// Most requests in one transaction: it keeps the memory of a transaction bounded.
 const GROUP_MAX: usize = 512;
@@ -436,9 +436,9 @@ impl MetaStore for EmbeddedMeta {
     async fn xorbs_in(
         &self,
         pack: PackId,
-        after: Option<XorbHash>,
+        after: Option<u64>,
         limit: usize,
-    ) -> Result<Vec<XorbHash>, MetaError> {
+    ) -> Result<Vec<StoredXorb>, MetaError> {
         self.read(|snapshot| xorbs::of_pack(snapshot, pack, after, limit))
     }
 

@@ -24,6 +24,7 @@ use crate::xet::hash::{FileHash, XorbHash};
 pub mod conformance;
 mod embedded;
 mod engine;
+mod lean;
 mod listing;
 mod recent;
 mod snapshot;
@@ -354,13 +355,13 @@ pub trait MetaStore: Send + Sync + 'static {
     /// the rows that are gone.
     async fn remove_xorbs(&self, idle: Vec<IdleXorb>, now: Timestamp) -> Result<Vec<StoredXorb>, MetaError>;
 
-    /// Xorbs behind `after` whose rows name this pack, by hash, at most `limit`.
+    /// Xorbs whose rows name this pack, by offset, behind the one at `after`, at most `limit`; an empty page is the end.
     async fn xorbs_in(
         &self,
         pack: PackId,
-        after: Option<XorbHash>,
+        after: Option<u64>,
         limit: usize,
-    ) -> Result<Vec<XorbHash>, MetaError>;
+    ) -> Result<Vec<StoredXorb>, MetaError>;
 
     /// Points the rows of xorbs to where they were copied; one that is not where it was is left alone. Answers how
     /// many were moved.

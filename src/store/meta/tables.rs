@@ -9,6 +9,7 @@ use redb::{ReadableTable, StorageError, Table, TableDefinition, TableError, Writ
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::lean::{decode_file, decode_object, encode_file, encode_object};
 use super::{Completion, MetaError, NewFile, ObjectChange, WriteCondition};
 use crate::store::names::{BucketId, ObjectKey, UploadId};
 use crate::store::rows::{Bucket, BucketUid, FileRecord, Object, Part, Upload};
@@ -17,23 +18,27 @@ use crate::xet::hash::{FileHash, XorbHash};
 /// A row in its serialised form.
 type Row = &'static [u8];
 
+/// Enough of a xorb's hash to find its row by; that it is the one, its row says.
+pub(super) type HashHead = [u8; 8];
+
 /// (namespace, name) -> [`Bucket`]
 pub(super) const BUCKETS: TableDefinition<(&str, &str), Row> = TableDefinition::new("buckets");
 /// Which bucket uids are alive.
 pub(super) const BUCKET_UIDS: TableDefinition<u64, ()> = TableDefinition::new("bucket_uids");
-/// (bucket, key) -> [`Object`]; bytes, so that bounds between keys need not be UTF-8.
+/// (bucket, key) -> [`Object`], as [`super::lean`] writes it; bytes, so that bounds between keys need not be UTF-8.
 pub(super) const OBJECTS: TableDefinition<(u64, &[u8]), Row> = TableDefinition::new("objects");
 /// (bucket, key, upload id) -> [`Upload`]
 pub(super) const UPLOADS: TableDefinition<(u64, &[u8], &str), Row> = TableDefinition::new("uploads");
 /// (upload id, part number) -> [`Part`]
 pub(super) const PARTS: TableDefinition<(&str, u16), Row> = TableDefinition::new("parts");
-/// file hash -> [`FileRecord`]
+/// file hash -> [`FileRecord`](crate::store::rows::FileRecord), likewise
 pub(super) const FILES: TableDefinition<[u8; 32], Row> = TableDefinition::new("files");
-/// file hash -> number of objects and parts that use it
+/// file hash -> number of objects and parts that use it, if it is not 1
 pub(super) const FILE_USES: TableDefinition<[u8; 32], u64> = TableDefinition::new("file_uses");
-/// xorb hash -> [`XorbRow`]
+/// xorb hash -> [`XorbRow`](crate::store::rows::XorbRow), likewise
 pub(super) const XORBS: TableDefinition<[u8; 32], Row> = TableDefinition::new("xorbs");
-/// xorb hash -> number of file records that use it; apart from the row, which is large
+/// xorb hash -> number of file records that use it, if it is neither 1 nor 0 (those are idle); apart from the row, which
+/// is large
 pub(super) const XORB_USES: TableDefinition<[u8; 32], u64> = TableDefinition::new("xorb_uses");
 /// xorb hash -> generation: the xorbs that no file record uses
 pub(super) const IDLE: TableDefinition<[u8; 32], u64> = TableDefinition::new("idle");
@@ -41,8 +46,8 @@ pub(super) const IDLE: TableDefinition<[u8; 32], u64> = TableDefinition::new("id
 pub(super) const KEPT: TableDefinition<[u8; 32], u64> = TableDefinition::new("kept");
 /// pack -> (end of its last committed frame, bytes of its live frames)
 pub(super) const PACKS: TableDefinition<u64, (u64, u64)> = TableDefinition::new("packs");
-/// (pack, xorb hash): which live xorbs lie in a pack
-pub(super) const PACK_XORBS: TableDefinition<(u64, [u8; 32]), ()> = TableDefinition::new("pack_xorbs");
+/// (pack, offset) -> the beginning of the hash of the live xorb that lies there
+pub(super) const PACK_XORBS: TableDefinition<(u64, u64), HashHead> = TableDefinition::new("pack_xorbs");
 /// name -> number
 pub(super) const COUNTERS: TableDefinition<&str, u64> = TableDefinition::new("counters");
 
@@ -77,29 +82,6 @@ pub(super) fn encode<T: Serialize>(row: &T) -> Result<Vec<u8>, StorageError> {
         .map_err(|error| StorageError::Corrupted(format!("a row cannot be written: {error}")))
 }
 
-/// An object's row is the object and then its parts, so that whoever does not want them need not read them.
-fn encode_object(object: &Object) -> Result<Vec<u8>, StorageError> {
-    let mut row = encode(object)?;
-    row.extend(encode(&object.parts)?);
-    Ok(row)
-}
-
-fn split_object(row: &[u8]) -> Result<(Object, &[u8]), StorageError> {
-    postcard::take_from_bytes(row)
-        .map_err(|error| StorageError::Corrupted(format!("an object cannot be read: {error}")))
-}
-
-/// Reads an object without its parts.
-pub(super) fn decode_object(row: &[u8]) -> Result<Object, StorageError> {
-    Ok(split_object(row)?.0)
-}
-
-/// Reads an object with its parts.
-pub(super) fn decode_whole_object(row: &[u8]) -> Result<Object, StorageError> {
-    let (object, parts) = split_object(row)?;
-    Ok(Object { parts: decode(parts)?, ..object })
-}
-
 /// All tables, opened in one physical transaction.
 pub(super) struct Tables<'t> {
     buckets: Table<'t, (&'static str, &'static str), Row>,
@@ -114,7 +96,7 @@ pub(super) struct Tables<'t> {
     pub(super) idle: Table<'t, [u8; 32], u64>,
     pub(super) kept: Table<'t, [u8; 32], u64>,
     pub(super) packs: Table<'t, u64, (u64, u64)>,
-    pub(super) pack_xorbs: Table<'t, (u64, [u8; 32]), ()>,
+    pub(super) pack_xorbs: Table<'t, (u64, u64), HashHead>,
     counters: Table<'t, &'static str, u64>,
 }
 
@@ -319,7 +301,7 @@ impl<'t> Tables<'t> {
 
     /// Whether a file can be referred to: it is there, or comes along and all its xorbs are there or come along.
     fn must_have_file(&self, hash: &FileHash, new: Option<&NewFile>) -> Result<(), Failure> {
-        if self.file_uses.get(hash.as_bytes())?.is_some() {
+        if self.files.get(hash.as_bytes())?.is_some() {
             return Ok(());
         }
         let Some(new) = new.filter(|new| new.record.hash == *hash) else {
@@ -335,27 +317,30 @@ impl<'t> Tables<'t> {
     }
 
     fn use_file(&mut self, hash: &FileHash, new: Option<&NewFile>) -> Result<(), StorageError> {
-        let added = self.add_xorbs(new.map(|new| new.xorbs.as_slice()).unwrap_or_default())?;
-        let uses = self.file_uses.get(hash.as_bytes())?.map_or(0, |uses| uses.value());
-        self.file_uses.insert(hash.as_bytes(), uses + 1)?;
-        if let (0, Some(new)) = (uses, new) {
-            self.files.insert(hash.as_bytes(), encode(&new.record)?.as_slice())?;
+        let mut fresh = self.add_xorbs(new.map(|new| new.xorbs.as_slice()).unwrap_or_default())?;
+        if self.files.get(hash.as_bytes())?.is_some() {
+            let uses = self.file_uses.get(hash.as_bytes())?.map_or(1, |uses| uses.value());
+            self.file_uses.insert(hash.as_bytes(), uses + 1)?;
+        } else if let Some(new) = new {
+            self.files.insert(hash.as_bytes(), encode_file(&new.record)?.as_slice())?;
             for xorb in xorbs_of(&new.record) {
-                self.use_xorb(&xorb)?;
+                self.use_xorb(&xorb, &mut fresh)?;
             }
         }
-        self.idle_unless_used(&added)
+        self.make_idle_all(&fresh)
     }
 
     fn release_file(&mut self, hash: &FileHash) -> Result<(), StorageError> {
-        let uses = self.file_uses.get(hash.as_bytes())?.map_or(0, |uses| uses.value());
-        if uses > 1 {
+        let uses = self.file_uses.get(hash.as_bytes())?.map_or(1, |uses| uses.value());
+        if uses > 2 {
             self.file_uses.insert(hash.as_bytes(), uses - 1)?;
             return Ok(());
         }
-        self.file_uses.remove(hash.as_bytes())?;
+        if self.file_uses.remove(hash.as_bytes())?.is_some() {
+            return Ok(());
+        }
         let record = self.files.remove(hash.as_bytes())?;
-        let record = record.map(|row| decode::<FileRecord>(row.value())).transpose()?;
+        let record = record.map(|row| decode_file(*hash, row.value())).transpose()?;
         record.iter().flat_map(xorbs_of).try_for_each(|xorb| self.release_xorb(&xorb))
     }
 

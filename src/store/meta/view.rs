@@ -4,6 +4,7 @@ use async_trait::async_trait;
 
 use super::{MetaError, PackRow};
 use crate::store::names::{ObjectKey, UploadId};
+use crate::store::pack::PackId;
 use crate::store::rows::{Bucket, BucketUid, FileRecord, Object, Part, Upload, XorbRow};
 use crate::xet::hash::{FileHash, XorbHash};
 
@@ -84,8 +85,14 @@ pub trait MetaView: Send + Sync {
     /// Where a xorb lies.
     async fn xorb(&self, hash: &XorbHash) -> Result<Option<XorbRow>, MetaError>;
 
-    /// Names of xorbs that are counted, idle or in a pack, and have no row.
+    /// Names of xorbs that are counted, idle or kept, and have no row.
     async fn stray_xorbs(&self, limit: usize) -> Result<Vec<XorbHash>, MetaError>;
+
+    /// Packs and offsets where a xorb is said to lie, and no xorb's row says so.
+    async fn stray_places(&self, limit: usize) -> Result<Vec<(PackId, u64)>, MetaError>;
+
+    /// Names of files that are counted and have no record.
+    async fn stray_files(&self, limit: usize) -> Result<Vec<FileHash>, MetaError>;
 
     /// Every pack.
     async fn packs(&self) -> Result<Vec<PackRow>, MetaError>;

@@ -87,14 +87,13 @@ async fn both_ways_answer_alike() {
                 &[("if-none-match", "*")],
                 &[("if-modified-since", "Thu, 01 Jan 1970 00:16:40 GMT")],
                 &[("if-unmodified-since", "Thu, 01 Jan 1970 00:16:39 GMT")],
-                &[("if-match", "")],
                 &[("content-type", "text/html"), ("accept-encoding", "gzip"), ("content-length", "0")],
             ] {
                 seen.push(compare(&door, method, &target, headers).await);
             }
         }
     }
-    for status in [200, 206, 304, 400, 404, 412, 416] {
+    for status in [200, 206, 304, 404, 412, 416] {
         assert!(seen.contains(&status), "nothing was answered with {status}");
     }
     assert_eq!(compare(&door, "GET", "/nowhere/key", &[]).await, 404);
@@ -137,6 +136,8 @@ async fn only_the_plain_and_rightly_signed_goes_the_short_way() {
         ("content-length", "1"),
         ("expect", "100-continue"),
         ("transfer-encoding", "chunked"),
+        // Cannot be read, which is an error.
+        ("if-match", ""),
     ] {
         assert!(!get("/bucket/key", &[header]), "{header:?}");
     }
