@@ -30,6 +30,7 @@ pub async fn all(open: impl Fn() -> Store) {
     a_file_lives_as_long_as_something_uses_it(open()).await;
     a_file_must_come_along_or_be_there(open()).await;
     listings_roll_up_and_page(open()).await;
+    listings_by_folder_show_what_is_there(open()).await;
     parts_are_replaced_listed_and_forgotten(open()).await;
     completing_relies_on_the_parts_that_were_read(open()).await;
     packs_remember_their_committed_end(open()).await;
@@ -176,6 +177,62 @@ async fn a_file_must_come_along_or_be_there(store: Store) {
     change(&store, &bucket, "other", put("x")).await.unwrap();
     change(&store, &bucket, "other", ObjectChange::Delete).await.unwrap();
     change(&store, &bucket, "k", incomplete).await.unwrap();
+}
+
+/// Everything that a listing by `/` shows, page by page.
+async fn by_folder(store: &Store, bucket: &Bucket, prefix: &str, limit: usize) -> Vec<String> {
+    let (mut shown, mut after) = (Vec::new(), None);
+    loop {
+        let (prefix, delimiter) = (prefix.to_owned(), Some("/".to_owned()));
+        let query = ListQuery { prefix, delimiter, after, limit };
+        let ListPage { objects, common_prefixes, next } = store.list(bucket.uid, &query).await.unwrap();
+        assert!(objects.len() + common_prefixes.len() <= limit);
+        shown.extend(objects.into_iter().map(|(key, _)| key.as_str().to_owned()));
+        shown.extend(common_prefixes);
+        after = next;
+        if after.is_none() {
+            shown.sort();
+            return shown;
+        }
+    }
+}
+
+async fn listings_by_folder_show_what_is_there(store: Store) {
+    let bucket = bucket(&store).await;
+    let mut keys = std::collections::BTreeSet::<String>::new();
+    for round in 0_usize..400 {
+        // Keys of up to eleven steps, some of them empty; each comes and goes several times.
+        let steps = (0..round * 7 % 12).map(|step| ["a", "", "b", "a"][(round * 5 + step * step) % 4]);
+        let name = steps.chain([["x", "", "a"][round % 3]]).collect::<Vec<_>>().join("/");
+        if name.is_empty() {
+            continue;
+        }
+        if round % 5 < 2 || !keys.insert(name.clone()) {
+            keys.remove(&name);
+            change(&store, &bucket, &name, ObjectChange::Delete).await.unwrap();
+        } else {
+            change(&store, &bucket, &name, put("x")).await.unwrap();
+        }
+        if round % 8 > 0 {
+            continue;
+        }
+        for prefix in ["", "a/", "a", "/", "b/a/", "a/a/a/a/a/a/a/a/", "a//", "none/"] {
+            let roll = |key: &String| match key[prefix.len()..].find('/') {
+                Some(slash) => key[..=prefix.len() + slash].to_owned(),
+                None => key.clone(),
+            };
+            let under = keys.iter().filter(|key| key.starts_with(prefix));
+            let expected: std::collections::BTreeSet<_> = under.map(roll).collect();
+            for limit in [1, 3, 1000] {
+                let shown = by_folder(&store, &bucket, prefix, limit).await;
+                assert!(shown.iter().eq(&expected), "{prefix:?} by {limit}: {shown:?}, not {expected:?}");
+            }
+        }
+    }
+    let view = store.view().await.unwrap();
+    assert!(view.counts().await.unwrap().folders > 10);
+    store.delete_bucket(&bucket.id, true).await.unwrap();
+    assert_eq!(store.view().await.unwrap().counts().await.unwrap().folders, 0);
 }
 
 async fn listings_roll_up_and_page(store: Store) {

@@ -20,7 +20,7 @@ use super::snapshot::Snapshot;
 use super::tables::{self, Failure, Tables, decode};
 use super::{
     Completion, Content, IdleXorb, ListPage, ListQuery, MetaError, MetaStore, MetaView, NewFile,
-    ObjectChange, PackRow, TermChange, WriteCondition, XorbMove, listing, xorbs,
+    ObjectChange, PackRow, TermChange, WriteCondition, XorbMove, folders, listing, xorbs,
 };
 use crate::store::ambient::Timestamp;
 use crate::store::names::{BucketId, Namespace, ObjectKey, UploadId};
@@ -311,7 +311,12 @@ impl MetaStore for EmbeddedMeta {
     }
 
     async fn list(&self, bucket: BucketUid, query: &ListQuery) -> Result<ListPage, MetaError> {
-        self.read(|snapshot| Ok(listing::page(&snapshot.open_table(tables::OBJECTS)?, bucket, query)?))
+        self.read(|snapshot| {
+            if let Some(page) = folders::page(&snapshot.open_table(folders::FOLDERS)?, bucket, query)? {
+                return Ok(page);
+            }
+            Ok(listing::page(&snapshot.open_table(tables::OBJECTS)?, bucket, query)?)
+        })
     }
 
     async fn change(

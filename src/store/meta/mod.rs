@@ -8,7 +8,8 @@
 //! * a xorb's use count is the number of file records with a term in it;
 //! * every xorb that a file record names has a row;
 //! * a xorb with a use count of 0 has an idle record, whose generation is another each time it becomes idle;
-//! * a pack's live bytes are those of the frames of the rows in it.
+//! * a pack's live bytes are those of the frames of the rows in it;
+//! * a folder has a row exactly as long as an object lies in it or further down.
 
 use async_trait::async_trait;
 
@@ -24,6 +25,7 @@ use crate::xet::hash::{FileHash, XorbHash};
 pub mod conformance;
 mod embedded;
 mod engine;
+mod folders;
 mod lean;
 mod listing;
 mod recent;
@@ -37,6 +39,7 @@ mod xorbs;
 pub use embedded::EmbeddedMeta;
 #[cfg(test)]
 pub(crate) use engine::OpenBackend;
+pub use folders::DEPTH_MAX as FOLDER_DEPTH_MAX;
 pub use terms::{MovedRun, TermChange};
 pub use view::{Counts, MetaView, XorbEntry};
 

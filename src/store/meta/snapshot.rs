@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata, StorageError};
 
 use super::engine::engine;
+use super::folders::FOLDERS;
 use super::lean::{decode_file, decode_object, decode_xorb};
 use super::tables::{self, decode};
 use super::view::{Counts, MetaView, XorbEntry};
@@ -46,6 +47,7 @@ impl MetaView for Snapshot {
                 uploads: snapshot.open_table(tables::UPLOADS)?.len()?,
                 files: snapshot.open_table(tables::FILES)?.len()?,
                 xorbs: snapshot.open_table(tables::XORBS)?.len()?,
+                folders: snapshot.open_table(FOLDERS)?.len()?,
             })
         })
     }
@@ -74,6 +76,13 @@ impl MetaView for Snapshot {
                 Ok(((BucketUid(bucket), object_key(key)?), decode_object(row.value())?))
             })
             .collect()
+        })
+    }
+
+    async fn folder(&self, bucket: BucketUid, depth: u16, folder: &str) -> Result<Option<u64>, MetaError> {
+        self.read(|snapshot| {
+            let row = snapshot.open_table(FOLDERS)?.get((bucket.0, depth, folder.as_bytes()))?;
+            Ok(row.map(|objects| objects.value()))
         })
     }
 

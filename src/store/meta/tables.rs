@@ -9,6 +9,7 @@ use redb::{ReadableTable, StorageError, Table, TableDefinition, TableError, Writ
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::folders::{FOLDERS, FolderName};
 use super::lean::{decode_file, decode_object, encode_file, encode_object};
 use super::{Completion, MetaError, NewFile, ObjectChange, WriteCondition};
 use crate::store::names::{BucketId, ObjectKey, UploadId};
@@ -86,7 +87,8 @@ pub(super) fn encode<T: Serialize>(row: &T) -> Result<Vec<u8>, StorageError> {
 pub(super) struct Tables<'t> {
     buckets: Table<'t, (&'static str, &'static str), Row>,
     bucket_uids: Table<'t, u64, ()>,
-    objects: Table<'t, (u64, &'static [u8]), Row>,
+    pub(super) objects: Table<'t, (u64, &'static [u8]), Row>,
+    pub(super) folders: Table<'t, FolderName, u64>,
     uploads: Table<'t, (u64, &'static [u8], &'static str), Row>,
     parts: Table<'t, (&'static str, u16), Row>,
     pub(super) files: Table<'t, [u8; 32], Row>,
@@ -106,6 +108,7 @@ impl<'t> Tables<'t> {
             buckets: transaction.open_table(BUCKETS)?,
             bucket_uids: transaction.open_table(BUCKET_UIDS)?,
             objects: transaction.open_table(OBJECTS)?,
+            folders: transaction.open_table(FOLDERS)?,
             uploads: transaction.open_table(UPLOADS)?,
             parts: transaction.open_table(PARTS)?,
             files: transaction.open_table(FILES)?,
@@ -150,6 +153,7 @@ impl<'t> Tables<'t> {
         for file in dead {
             self.release_file(&file)?;
         }
+        self.delete_folders(uid)?;
         self.delete_uploads_of(uid)?;
         self.bucket_uids.remove(uid)?;
         self.buckets.remove(name)?;
@@ -195,6 +199,7 @@ impl<'t> Tables<'t> {
             ObjectChange::Delete => {
                 if let Some(present) = present {
                     self.objects.remove((bucket.0, key.as_str().as_bytes()))?;
+                    self.leave_folder(bucket, key)?;
                     self.release_file(&present.file)?;
                 }
             }
@@ -213,10 +218,10 @@ impl<'t> Tables<'t> {
         // Use the new before letting go of the old: they may be one file.
         self.use_file(&object.file, file)?;
         self.objects.insert((bucket.0, key.as_str().as_bytes()), encode_object(object)?.as_slice())?;
-        if let Some(present) = present {
-            self.release_file(&present.file)?;
+        match present {
+            Some(present) => self.release_file(&present.file),
+            None => self.enter_folder(bucket, key),
         }
-        Ok(())
     }
 
     pub(super) fn create_upload(&mut self, bucket: BucketUid, upload: &Upload) -> Result<(), Failure> {

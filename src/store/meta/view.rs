@@ -19,6 +19,8 @@ pub struct Counts {
     pub files: u64,
     /// Xorbs.
     pub xorbs: u64,
+    /// Folders.
+    pub folders: u64,
 }
 
 /// A xorb with all that is known of it.
@@ -51,6 +53,9 @@ pub trait MetaView: Send + Sync {
         after: Option<&(BucketUid, ObjectKey)>,
         limit: usize,
     ) -> Result<Vec<((BucketUid, ObjectKey), Object)>, MetaError>;
+
+    /// How many objects the row of a folder of so many steps says lie directly in it.
+    async fn folder(&self, bucket: BucketUid, depth: u16, folder: &str) -> Result<Option<u64>, MetaError>;
 
     /// A page of the running uploads of all buckets.
     async fn uploads(

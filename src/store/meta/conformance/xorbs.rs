@@ -193,5 +193,6 @@ async fn a_view_shows_everything_of_its_moment(store: Store) {
     assert_eq!(view.stray_xorbs(5).await.unwrap(), []);
     assert_eq!(view.stray_places(5).await.unwrap(), []);
     assert_eq!(view.stray_files(5).await.unwrap(), []);
+    assert_eq!((counts.folders, view.folder(bucket.uid, 0, "").await.unwrap()), (1, Some(2)));
     assert_eq!(view.packs().await.unwrap(), store.packs().await.unwrap());
 }
