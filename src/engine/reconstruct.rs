@@ -22,8 +22,8 @@ const READ_BYTES_MAX: u64 = 1 << 20;
 /// Reads under way at once; with [`READ_BYTES_MAX`] it bounds a download's memory.
 const READ_AHEAD: usize = 3;
 
-/// Longest range that [`Engine::read_small`] reads: a chunk or two.
-const SMALL_BYTES_MAX: u64 = 128 << 10;
+/// Longest range that [`Engine::read_small`] reads: a chunk or two, which a thousand waiting clients may hold at once.
+const SMALL_BYTES_MAX: u64 = 64 << 10;
 
 /// A run of chunks of one xorb, and which of their bytes are wanted.
 struct Fetch {

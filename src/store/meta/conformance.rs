@@ -344,14 +344,14 @@ async fn completing_relies_on_the_parts_that_were_read(store: Store) {
 
 async fn packs_remember_their_committed_end(store: Store) {
     let bucket = bucket(&store).await;
-    for (name, pack, frame_end) in [("a", 1, 300), ("b", 1, 200), ("c", 5, 10)] {
+    for (name, pack, offset, frame_end) in [("a", 1, 208, 500), ("b", 1, 8, 200), ("c", 5, 8, 10)] {
         let mut file = file(name);
-        file.xorbs[0].row = XorbRow { pack: PackId(pack), frame_end, ..file.xorbs[0].row.clone() };
+        file.xorbs[0].row = XorbRow { pack: PackId(pack), offset, frame_end, ..file.xorbs[0].row.clone() };
         let put = ObjectChange::Put(Box::new(object(&file)), Some(Box::new(file)));
         change(&store, &bucket, name, put).await.unwrap();
     }
     let row = |id, committed_end, live_bytes| PackRow { id: PackId(id), committed_end, live_bytes };
-    assert_eq!(store.packs().await.unwrap(), [row(1, 300, 500), row(5, 10, 10)]);
+    assert_eq!(store.packs().await.unwrap(), [row(1, 500, 500), row(5, 10, 10)]);
 }
 
 #[tokio::test]
