@@ -74,7 +74,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 pub(super) fn run(args: &ServeArgs, vars: &[(String, String)]) -> Result<(), ServeError> {
     let config = configure(args, vars)?;
     let declared = config.credentials(args.place.config.as_deref())?;
-    telemetry::init(config.log.format, &config.log.filter)?;
+    let _log = telemetry::init(config.log.format, &config.log.filter)?;
     let folder = take_folder(&config, vars)?;
     allow_open_files();
     let ambient = Ambient::system();

@@ -104,7 +104,10 @@ pub(super) fn to_headers(attributes: &Attributes) -> HeaderMap {
     // The values were headers once, so they can be again.
     let header =
         |(name, value): (_, Option<&str>)| Some((name, HeaderValue::from_bytes(value?.as_bytes()).ok()?));
-    standard.into_iter().filter_map(header).collect()
+    // With room for what else an answer tells.
+    let mut headers = HeaderMap::with_capacity(24);
+    headers.extend(standard.into_iter().filter_map(header));
+    headers
 }
 
 /// User metadata as s3s writes it.
