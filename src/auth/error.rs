@@ -70,4 +70,12 @@ pub enum AuthError {
         /// Why.
         error: io::Error,
     },
+    /// The file of the CAS door's secret cannot be read, written or used.
+    #[error("the key of CAS tokens {path}: {reason}")]
+    CasKey {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
 }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use crate::store::names::{BucketId, BucketName, Namespace};
 
+pub mod cas_token;
 mod error;
 pub mod root;
 
