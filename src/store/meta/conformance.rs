@@ -16,6 +16,9 @@ use crate::xet::hash::{ChunkHash, FileHash};
 use crate::xet::merkle::file_hash;
 use crate::xet::xorb::ChunkTable;
 
+mod accounts;
+mod holdings;
+mod tree;
 mod xorbs;
 
 type Store = Arc<dyn MetaStore>;
@@ -34,6 +37,9 @@ pub async fn all(open: impl Fn() -> Store) {
     parts_are_replaced_listed_and_forgotten(open()).await;
     completing_relies_on_the_parts_that_were_read(open()).await;
     packs_remember_their_committed_end(open()).await;
+    holdings::all(&open).await;
+    tree::all(&open).await;
+    accounts::all(&open).await;
     xorbs::all(&open).await;
 }
 

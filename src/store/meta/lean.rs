@@ -101,41 +101,67 @@ pub(super) fn decode_object(row: &[u8]) -> Result<Object, StorageError> {
     Ok(split_object(row)?.0)
 }
 
+/// Reads when an object was last written, and no more of it.
+pub(super) fn decode_modified_at(row: &[u8]) -> Result<Timestamp, StorageError> {
+    // The first fields of a [`LeanObject`], in their order.
+    let ((_, _, _, modified_at), _) = postcard::take_from_bytes::<(FileHash, u64, ETag, Timestamp)>(row)
+        .map_err(|error| StorageError::Corrupted(format!("an object cannot be read: {error}")))?;
+    Ok(modified_at)
+}
+
 /// Reads an object with its parts.
 pub(super) fn decode_whole_object(row: &[u8]) -> Result<Object, StorageError> {
     let (object, parts) = split_object(row)?;
     Ok(Object { parts: decode(parts)?, ..object })
 }
 
-/// The terms of a file: the first chunk of a xorb, or any.
+/// The terms of a file: the first chunk of a xorb and its length, or the file's length and any.
 #[derive(Serialize)]
 enum TermsOut<'r> {
-    First(XorbHash, u32),
-    Any(&'r [Term]),
+    First(u32, XorbHash),
+    Any(u64, &'r [Term]),
 }
 
 #[derive(Deserialize)]
 enum TermsIn {
-    First(XorbHash, u32),
-    Any(Vec<Term>),
+    First(u32, XorbHash),
+    Any(u64, Vec<Term>),
+}
+
+/// The length with which both begin.
+#[derive(Deserialize)]
+enum LengthIn {
+    First(u32),
+    Any(u64),
 }
 
 /// Writes a file record, whose row is named by its hash.
 pub(super) fn encode_file(record: &FileRecord) -> Result<Vec<u8>, StorageError> {
     encode(&match record.terms.as_slice() {
-        [Term { xorb, start: 0, end: 1, raw_bytes }] => TermsOut::First(*xorb, *raw_bytes),
-        terms => TermsOut::Any(terms),
+        [Term { xorb, start: 0, end: 1, raw_bytes }] => TermsOut::First(*raw_bytes, *xorb),
+        terms => TermsOut::Any(record.size, terms),
     })
 }
 
 /// Reads the record of a file.
 pub(super) fn decode_file(hash: FileHash, row: &[u8]) -> Result<FileRecord, StorageError> {
-    let terms = match decode(row)? {
-        TermsIn::First(xorb, raw_bytes) => vec![Term { xorb, start: 0, end: 1, raw_bytes }],
-        TermsIn::Any(terms) => terms,
+    let (size, terms) = match decode(row)? {
+        TermsIn::First(raw_bytes, xorb) => {
+            (u64::from(raw_bytes), vec![Term { xorb, start: 0, end: 1, raw_bytes }])
+        }
+        TermsIn::Any(size, terms) => (size, terms),
     };
-    let size = terms.iter().map(|term| u64::from(term.raw_bytes)).sum();
     Ok(FileRecord { hash, size, terms })
+}
+
+/// Reads a file's size, and not its terms, of which there may be many.
+pub(super) fn decode_file_size(row: &[u8]) -> Result<u64, StorageError> {
+    let (length, _) = postcard::take_from_bytes(row)
+        .map_err(|error| StorageError::Corrupted(format!("a file record cannot be read: {error}")))?;
+    Ok(match length {
+        LengthIn::First(bytes) => bytes.into(),
+        LengthIn::Any(bytes) => bytes,
+    })
 }
 
 /// The chunks of a xorb: one that gives it its hash, by the ends of its record and its bytes; or any.
@@ -204,6 +230,7 @@ mod tests {
             let object = object(attributes);
             let row = encode_object(&object).unwrap();
             assert_eq!(decode_whole_object(&row).unwrap(), object);
+            assert_eq!(decode_modified_at(&row).unwrap(), object.modified_at);
         }
         let checksum = Checksum {
             algorithm: ChecksumAlgorithm::Crc32,
@@ -248,6 +275,7 @@ mod tests {
             let record = FileRecord { hash, size: chunks.into(), terms };
             let bytes = encode_file(&record).unwrap();
             assert_eq!(decode_file(hash, &bytes).unwrap(), record);
+            assert_eq!(decode_file_size(&bytes).unwrap(), record.size);
         }
     }
 

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 
 use super::folders::{FOLDERS, FolderName};
 use super::lean::{decode_file, decode_object, encode_file, encode_object};
-use super::{Completion, MetaError, NewFile, ObjectChange, WriteCondition};
+use super::{Completion, KeyChange, MetaError, NewFile, ObjectChange, WriteCondition};
 use crate::store::names::{BucketId, ObjectKey, UploadId};
 use crate::store::rows::{Bucket, BucketUid, FileRecord, Object, Part, Upload};
 use crate::xet::hash::{FileHash, XorbHash};
@@ -49,6 +49,14 @@ pub(super) const KEPT: TableDefinition<[u8; 32], u64> = TableDefinition::new("ke
 pub(super) const PACKS: TableDefinition<u64, (u64, u64)> = TableDefinition::new("packs");
 /// (pack, offset) -> the beginning of the hash of the live xorb that lies there
 pub(super) const PACK_XORBS: TableDefinition<(u64, u64), HashHead> = TableDefinition::new("pack_xorbs");
+/// bucket -> (bytes, number) of its objects
+pub(super) const BUCKET_STATS: TableDefinition<u64, (u64, u64)> = TableDefinition::new("bucket_stats");
+/// (bucket, file hash) -> number of the bucket's objects that have it as their content
+pub(super) const BUCKET_FILES: TableDefinition<(u64, [u8; 32]), u64> = TableDefinition::new("bucket_files");
+/// account name -> [`Account`](crate::store::accounts::Account)
+pub(super) const ACCOUNTS: TableDefinition<&str, Row> = TableDefinition::new("accounts");
+/// access key id -> [`SealedCredential`](crate::store::accounts::SealedCredential)
+pub(super) const CREDENTIALS: TableDefinition<&str, Row> = TableDefinition::new("credentials");
 /// name -> number
 pub(super) const COUNTERS: TableDefinition<&str, u64> = TableDefinition::new("counters");
 
@@ -85,7 +93,7 @@ pub(super) fn encode<T: Serialize>(row: &T) -> Result<Vec<u8>, StorageError> {
 
 /// All tables, opened in one physical transaction.
 pub(super) struct Tables<'t> {
-    buckets: Table<'t, (&'static str, &'static str), Row>,
+    pub(super) buckets: Table<'t, (&'static str, &'static str), Row>,
     bucket_uids: Table<'t, u64, ()>,
     pub(super) objects: Table<'t, (u64, &'static [u8]), Row>,
     pub(super) folders: Table<'t, FolderName, u64>,
@@ -99,6 +107,10 @@ pub(super) struct Tables<'t> {
     pub(super) kept: Table<'t, [u8; 32], u64>,
     pub(super) packs: Table<'t, u64, (u64, u64)>,
     pub(super) pack_xorbs: Table<'t, (u64, u64), HashHead>,
+    pub(super) bucket_stats: Table<'t, u64, (u64, u64)>,
+    pub(super) bucket_files: Table<'t, (u64, [u8; 32]), u64>,
+    pub(super) accounts: Table<'t, &'static str, Row>,
+    pub(super) credentials: Table<'t, &'static str, Row>,
     counters: Table<'t, &'static str, u64>,
 }
 
@@ -119,6 +131,10 @@ impl<'t> Tables<'t> {
             kept: transaction.open_table(KEPT)?,
             packs: transaction.open_table(PACKS)?,
             pack_xorbs: transaction.open_table(PACK_XORBS)?,
+            bucket_stats: transaction.open_table(BUCKET_STATS)?,
+            bucket_files: transaction.open_table(BUCKET_FILES)?,
+            accounts: transaction.open_table(ACCOUNTS)?,
+            credentials: transaction.open_table(CREDENTIALS)?,
             counters: transaction.open_table(COUNTERS)?,
         })
     }
@@ -155,6 +171,7 @@ impl<'t> Tables<'t> {
         }
         self.delete_folders(uid)?;
         self.delete_uploads_of(uid)?;
+        self.forget_holdings(bucket.uid)?;
         self.bucket_uids.remove(uid)?;
         self.buckets.remove(name)?;
         Ok(())
@@ -200,11 +217,27 @@ impl<'t> Tables<'t> {
                 if let Some(present) = present {
                     self.objects.remove((bucket.0, key.as_str().as_bytes()))?;
                     self.leave_folder(bucket, key)?;
+                    self.count_object(bucket, Some(&present), None)?;
                     self.release_file(&present.file)?;
                 }
             }
         }
         Ok(())
+    }
+
+    pub(super) fn change_many(
+        &mut self,
+        bucket: BucketUid,
+        changes: Vec<KeyChange>,
+    ) -> Result<Vec<Result<(), MetaError>>, Failure> {
+        self.must_have_bucket(bucket)?;
+        let change =
+            |KeyChange { key, condition, change }| match self.change(bucket, &key, &condition, change) {
+                Ok(()) => Ok(Ok(())),
+                Err(Failure::Refused(refusal)) => Ok(Err(refusal)),
+                Err(failure) => Err(failure),
+            };
+        changes.into_iter().map(change).collect()
     }
 
     fn put_object(
@@ -218,6 +251,7 @@ impl<'t> Tables<'t> {
         // Use the new before letting go of the old: they may be one file.
         self.use_file(&object.file, file)?;
         self.objects.insert((bucket.0, key.as_str().as_bytes()), encode_object(object)?.as_slice())?;
+        self.count_object(bucket, present.as_ref(), Some(object))?;
         match present {
             Some(present) => self.release_file(&present.file),
             None => self.enter_folder(bucket, key),
