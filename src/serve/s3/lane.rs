@@ -56,6 +56,10 @@ impl PlainRead {
         {
             return None;
         }
+        // Callers with ways of their own to the buckets are told apart by the gate.
+        if !door.own.0.is_empty() {
+            return None;
+        }
         let path = uri.path().strip_prefix('/').filter(|path| !path.contains("//"))?;
         let (bucket, key) = path.split_once('/').filter(|(_, key)| !key.is_empty())?;
         let chooses = look_at(headers)?;
@@ -143,7 +147,8 @@ fn look_at(headers: &HeaderMap) -> Option<bool> {
         let is_known = match name.as_str() {
             CHECKSUM_MODE => text == "ENABLED",
             "content-length" => text == "0",
-            "expect" => false,
+            // Whose page asks is for the rules of the bucket.
+            "expect" | "origin" => false,
             other => !other.starts_with("x-amz-") || KNOWN_AMZ.contains(&other),
         };
         if !is_known {
