@@ -6,7 +6,7 @@
 //!
 //! The environment is passed in, not read here, so that tests need not change the process's own.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use figment::Figment;
@@ -37,6 +37,8 @@ pub struct Config {
     pub mode: Mode,
     /// The S3 listener.
     pub s3: S3Config,
+    /// The listener of the Hub's API.
+    pub hub: HubConfig,
     /// What holds for every listener.
     pub server: ServerConfig,
     /// Multipart uploads.
@@ -113,6 +115,25 @@ impl Default for S3Config {
     }
 }
 
+/// The listener of the Hub's API.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HubConfig {
+    /// Address and port; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Connections served at a time; more wait to be accepted.
+    pub max_connections: usize,
+    /// Proxies whose `X-Forwarded-Proto` and `X-Forwarded-Host` are believed.
+    pub trusted_proxies: Vec<IpAddr>,
+}
+
+impl Default for HubConfig {
+    fn default() -> Self {
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 9001));
+        Self { listen, max_connections: 1024, trusted_proxies: Vec::new() }
+    }
+}
+
 /// What holds for every listener.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -154,6 +175,7 @@ impl Default for Config {
             data_dir: None,
             mode: Mode::Standalone,
             s3: S3Config::default(),
+            hub: HubConfig::default(),
             server: ServerConfig::default(),
             uploads: UploadsConfig::default(),
             gc: GcConfig::default(),
@@ -184,6 +206,7 @@ impl Config {
     fn check(self) -> Result<Self, ConfigError> {
         let zero = [
             ("s3.max_connections", self.s3.max_connections == 0),
+            ("hub.max_connections", self.hub.max_connections == 0),
             ("server.header_timeout_secs", self.server.header_timeout_secs == 0),
             ("server.stall_timeout_secs", self.server.stall_timeout_secs == 0),
             ("uploads.expire_days", self.uploads.expire_days == 0),

@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 fn command(home: &Path, args: &[&str], vars: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_xetgate"));
     command.env_clear().env("HOME", home).envs(vars.iter().copied());
-    command.env("XETGATE__S3__LISTEN", "127.0.0.1:0");
+    command.env("XETGATE__S3__LISTEN", "127.0.0.1:0").env("XETGATE__HUB__LISTEN", "127.0.0.1:0");
     command.arg("serve").args(args);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command

@@ -80,11 +80,15 @@ def run_to_exit(port: int, data_dir: pathlib.Path, *more: str, timeout_secs: flo
 
 
 class Server:
-    """A server process bound to one data folder and one port for its whole life, across restarts."""
+    """A server process bound to one data folder and one port for its whole life, across restarts.
 
-    def __init__(self, data_dir: pathlib.Path, log_path: pathlib.Path):
+    `more` goes at the end of its command line.
+    """
+
+    def __init__(self, data_dir: pathlib.Path, log_path: pathlib.Path, *more: str):
         self.data_dir = data_dir
         self.log_path = log_path
+        self.more = more
         self.port = free_port()
         self.process: subprocess.Popen | None = None
 
@@ -96,8 +100,9 @@ class Server:
         assert self.process is None, "already running"
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                command(self.port, self.data_dir), stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment()
-            )
+                command(self.port, self.data_dir, *self.more),
+                stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment(),
+            )  # fmt: skip
         give_up = time.monotonic() + START_SECS_MAX
         while time.monotonic() < give_up:
             if (code := self.process.poll()) is not None:

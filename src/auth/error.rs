@@ -4,6 +4,8 @@ use std::io;
 use std::path::PathBuf;
 
 use super::AccessKeyId;
+use crate::store::meta::MetaError;
+use crate::store::names::Namespace;
 
 /// An error about credentials.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +19,43 @@ pub enum AuthError {
     /// Two credentials have one access key id.
     #[error("access key id {0} is given twice")]
     DuplicateAccessKeyId(AccessKeyId),
+    /// Two credentials have one token.
+    #[error("the token of access key id {0} is another's too")]
+    DuplicateToken(AccessKeyId),
+    /// The account's name is taken.
+    #[error("account {0} exists already")]
+    AccountExists(Namespace),
+    /// There is no such account.
+    #[error("account {0} does not exist")]
+    NoSuchAccount(Namespace),
+    /// There is no such credential.
+    #[error("access key id {0} does not exist")]
+    NoSuchCredential(AccessKeyId),
+    /// It was declared in the configuration.
+    #[error("{0} is declared in the configuration: change it there")]
+    Declared(String),
+    /// Only organisations have members.
+    #[error("account {0} is a user's, and only organisations have members")]
+    NotAnOrganisation(Namespace),
+    /// The account has buckets or credentials.
+    #[error("account {0} still has buckets or credentials")]
+    AccountInUse(Namespace),
+    /// Accounts cannot be read or written.
+    #[error("cannot reach the stored accounts: {0}")]
+    Store(#[source] MetaError),
+    /// A stored credential cannot be opened.
+    #[error(
+        "the secrets of access key id {0} cannot be unsealed: the master key is not the one they were sealed with"
+    )]
+    Unseal(String),
+    /// The master key cannot be had.
+    #[error("cannot use the master key {path}: {reason}")]
+    MasterKey {
+        /// Its file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// Only one half of the root key pair is given.
     #[error("{given} is set but {missing} is not: set both, or neither")]
     HalfARootKeyPair {
@@ -69,5 +108,13 @@ pub enum AuthError {
         path: PathBuf,
         /// Why.
         error: io::Error,
+    },
+    /// The file of the CAS door's secret cannot be read, written or used.
+    #[error("the key of CAS tokens {path}: {reason}")]
+    CasKey {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
     },
 }

@@ -1,22 +1,35 @@
 //! Accounts and credentials: one answer to "may this caller do that?".
 //!
-//! An account is a namespace. A credential belongs to one account and has two faces, an S3 key pair and a Hub token;
-//! it carries a permission and, if wished, a list of buckets. It never reaches beyond its own namespace, whatever
-//! its permission.
+//! An account is a namespace: a user's, or an organisation's. A credential belongs to one account and has two faces, an
+//! S3 key pair and a Hub token; it carries a permission and, if wished, a list of buckets. It reaches its own namespace
+//! and those of the organisations that its account is a member of, and may read whatever bucket is public; a list of
+//! buckets keeps it to these, in its own namespace.
 //!
-//! Front doors prove *who* calls (a signature, a token) and then ask [`Credential::allows`]; nobody else decides.
-//! Nothing in this module prints a secret: [`Secret`] has no `Display`, and its `Debug` is blind.
+//! Front doors prove *who* calls (a signature, a token, nothing) and then ask [`Directory::may`]; nobody else decides.
+//! Accounts and credentials come from the configuration or are made at run time ([`Accounts`]); of the latter, the
+//! secrets are sealed at rest ([`seal`]). Nothing in this module prints a secret: [`Secret`] has no `Display`, and its
+//! `Debug` is blind.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::store::ambient::Timestamp;
 use crate::store::names::{BucketId, BucketName, Namespace};
 
+mod accounts;
+pub mod cas_token;
+mod directory;
 mod error;
+mod files;
+mod generate;
 pub mod root;
+pub mod seal;
 
+pub use accounts::{Accounts, NewKey};
+pub use directory::Directory;
 pub use error::AuthError;
+
+pub use crate::store::accounts::{Account, AccountKind, Permission};
 
 /// Longest access key id, in bytes. Source: AWS IAM API reference, `AccessKey`.
 pub const ACCESS_KEY_ID_BYTES_MAX: usize = 128;
@@ -72,18 +85,6 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// How far a credential reaches inside its namespace; each includes those before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Permission {
-    /// Lists buckets and reads objects.
-    Read,
-    /// Also writes and deletes objects, and creates and deletes buckets.
-    Write,
-    /// Also looks after accounts; as `Write` until that can be done.
-    Admin,
-}
-
 /// What a caller wants to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
@@ -123,10 +124,39 @@ pub struct Credential {
     pub permission: Permission,
     /// The only buckets it reaches; `None` for all of its namespace.
     pub buckets: Option<Vec<BucketName>>,
+    /// When it was made at run time; `None` if it was declared, and cannot be changed.
+    pub created_at: Option<Timestamp>,
+    /// From when on it is worth nothing.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// Who calls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Caller {
+    /// Somebody who has shown no credential.
+    Anonymous,
+    /// Whoever has this credential.
+    Known(Arc<Credential>),
+}
+
+impl Caller {
+    /// The credential, if one was shown.
+    pub fn credential(&self) -> Option<&Arc<Credential>> {
+        match self {
+            Self::Anonymous => None,
+            Self::Known(credential) => Some(credential),
+        }
+    }
+
+    /// Whether the caller may look after the accounts of the deployment.
+    pub fn is_admin(&self) -> bool {
+        self.credential().is_some_and(|credential| credential.permission == Permission::Admin)
+    }
 }
 
 impl Credential {
-    /// Whether its bearer may do this to this bucket.
+    /// Whether its bearer may do this to this bucket by what the credential itself says, be the bucket public or not,
+    /// and be there organisations or not.
     ///
     /// Every action but [`Action::ListBuckets`] is done to a bucket, and is refused without one.
     pub fn allows(&self, action: Action, bucket: Option<&BucketId>) -> bool {
@@ -138,32 +168,6 @@ impl Credential {
             }
         };
         in_reach && self.permission >= action.needs()
-    }
-}
-
-/// All credentials of a deployment.
-#[derive(Debug, Default)]
-pub struct Directory {
-    by_access_key_id: HashMap<String, Arc<Credential>>,
-}
-
-impl Directory {
-    /// Makes a directory; two credentials with one access key id are refused, because a signature would not tell
-    /// them apart.
-    pub fn new(credentials: impl IntoIterator<Item = Credential>) -> Result<Self, AuthError> {
-        let mut by_access_key_id = HashMap::new();
-        for credential in credentials {
-            let id = credential.access_key_id.clone();
-            if by_access_key_id.insert(id.as_str().to_owned(), Arc::new(credential)).is_some() {
-                return Err(AuthError::DuplicateAccessKeyId(id));
-            }
-        }
-        Ok(Self { by_access_key_id })
-    }
-
-    /// The credential with this access key id.
-    pub fn credential(&self, id: &str) -> Option<Arc<Credential>> {
-        self.by_access_key_id.get(id).cloned()
     }
 }
 
@@ -179,6 +183,8 @@ mod tests {
             token: None,
             permission,
             buckets: buckets.map(|names| names.iter().map(|name| BucketName::new(name).unwrap()).collect()),
+            created_at: None,
+            expires_at: None,
         }
     }
 
@@ -218,17 +224,6 @@ mod tests {
                 .map(|action| credential.allows(action, bucket));
             assert_eq!(answers, allowed, "{permission:?}, only {buckets:?}, on {bucket:?}");
         }
-    }
-
-    #[test]
-    fn two_credentials_with_one_access_key_id_are_refused() {
-        let one = credential(Permission::Read, None);
-        let error = Directory::new([one.clone(), one.clone()]).unwrap_err();
-        assert_eq!(error.to_string(), "access key id AKADA is given twice");
-
-        let directory = Directory::new([one.clone()]).unwrap();
-        assert_eq!(directory.credential("AKADA").as_deref(), Some(&one));
-        assert_eq!(directory.credential("akada"), None);
     }
 
     #[test]

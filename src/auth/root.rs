@@ -4,15 +4,15 @@
 //! configuration) or made once from random bytes and kept in [`FILE_NAME`] in the data folder, readable by its owner
 //! only. The file appears whole or not at all: written beside its place, flushed, renamed, and the folder flushed.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use figment::Figment;
 use figment::providers::{Format as _, Toml};
 
-use super::{AccessKeyId, AuthError, Credential, Permission, Secret};
+use super::{AccessKeyId, AuthError, Credential, Permission, Secret, files, generate};
 use crate::store::ambient::Ambient;
 use crate::store::names::Namespace;
 
@@ -121,8 +121,16 @@ fn admin(
     secret: Secret,
     token: Option<Secret>,
 ) -> Credential {
-    let (permission, buckets) = (Permission::Admin, None);
-    Credential { account, access_key_id, secret_access_key: secret, token, permission, buckets }
+    Credential {
+        account,
+        access_key_id,
+        secret_access_key: secret,
+        token,
+        permission: Permission::Admin,
+        buckets: None,
+        created_at: None,
+        expires_at: None,
+    }
 }
 
 /// Says which variable a bad value came from.
@@ -148,7 +156,12 @@ fn kept_or_new(data_dir: &Path, asked: Option<Namespace>, ambient: &Ambient) -> 
                 Some(account) => account,
                 None => default_account()?,
             };
-            let credential = generate(account, ambient)?;
+            let (id, secret, token) = (
+                generate::access_key_id(ambient)?,
+                generate::secret_access_key(ambient)?,
+                generate::token(ambient)?,
+            );
+            let credential = admin(account, id, secret, Some(token));
             keep(&path, data_dir, &credential)
                 .map_err(|error| AuthError::WriteRoot { path: path.clone(), error })?;
             Ok(Root { credential, source: RootSource::Kept { path, exposed: false } })
@@ -174,24 +187,6 @@ fn parse(path: &Path, text: &str) -> Result<Credential, AuthError> {
     Ok(admin(account, access_key_id, secret, Some(token)))
 }
 
-/// Makes a credential in the shapes that clients know: `AK` and 18 letters or digits, 40 for the secret, and
-/// `hf_` and 34 for the token. (64 letters so that a byte gives one exactly; that two of them are met twice as often
-/// costs less than a bit of the 240.)
-fn generate(account: Namespace, ambient: &Ambient) -> Result<Credential, AuthError> {
-    const UPPER: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-    const MIXED: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789ab";
-    let access_key_id = format!("AK{}", spell(&ambient.random::<18>(), UPPER));
-    let secret = spell(&ambient.random::<40>(), MIXED);
-    let token = format!("hf_{}", spell(&ambient.random::<34>(), MIXED));
-    Ok(admin(account, AccessKeyId::new(&access_key_id)?, Secret::new(&secret)?, Some(Secret::new(&token)?)))
-}
-
-/// Spells random bytes in an alphabet whose size divides 256, so that every byte gives one letter.
-fn spell<const N: usize>(random: &[u8], alphabet: &[u8; N]) -> String {
-    random.iter().map(|byte| char::from(alphabet[usize::from(*byte) % N])).collect()
-}
-
-/// Writes the file so that a crash leaves all of it or nothing, and nobody else ever has it open.
 fn keep(path: &Path, data_dir: &Path, credential: &Credential) -> io::Result<()> {
     let text = format!(
         "# The root credential of this data folder, made at first start. Keep it to yourself.\n\
@@ -201,17 +196,7 @@ fn keep(path: &Path, data_dir: &Path, credential: &Credential) -> io::Result<()>
         credential.secret_access_key.expose(),
         credential.token.as_ref().map_or("", Secret::expose),
     );
-    let temporary = path.with_extension("toml.new");
-    // What a crash left behind; whoever holds the data folder's lock is the only one here.
-    match fs::remove_file(&temporary) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)?;
-    File::open(data_dir)?.sync_all()
+    files::keep(path, data_dir, text.as_bytes())
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What can go wrong with a bucket, in words that every front door can map to its protocol.
 
-use super::{BoxError, BucketId, ChecksumAlgorithm, ObjectKey, UploadId};
+use super::{BoxError, BucketId, ChecksumAlgorithm, FileHash, ObjectKey, UploadId};
 
 /// An error of a [`BucketApi`](super::BucketApi) call.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +17,15 @@ pub enum BucketError {
     /// The object does not exist.
     #[error("object {0} does not exist")]
     NoSuchKey(ObjectKey),
+    /// The bucket does not have that content, nor was it told of it.
+    #[error("file {0} is not known to the bucket")]
+    NoSuchFile(FileHash),
+    /// More was asked at once than may be.
+    #[error("at most {max} can be asked at once")]
+    TooMany {
+        /// The most.
+        max: usize,
+    },
     /// The upload does not exist, or was completed or aborted.
     #[error("upload {0} does not exist")]
     NoSuchUpload(UploadId),

@@ -11,3 +11,9 @@ pub const PARTS_MAX: u16 = 10_000;
 
 /// Largest object: S3 has raised it from 5 TiB to 50 TB; terms and counts here hold far more.
 pub const OBJECT_BYTES_MAX: u64 = 50_000_000_000_000;
+
+/// Most paths asked about at once. Source: the Hub's clients send no more.
+pub const PATHS_MAX: usize = 1000;
+
+/// Most changes of a batch. Source: as above.
+pub const BATCH_CHANGES_MAX: usize = 1000;

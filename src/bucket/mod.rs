@@ -11,11 +11,13 @@ use futures::Stream;
 
 pub use crate::engine::{BodyIn, BoxError};
 pub use crate::store::ambient::Timestamp;
-pub use crate::store::meta::{After, ETagCondition, ListPage, ListQuery, WriteCondition};
+pub use crate::store::meta::{
+    After, ETagCondition, ListPage, ListQuery, TreeEntry, TreePage, TreeQuery, WriteCondition,
+};
 pub use crate::store::names::{BucketId, BucketName, NameError, Namespace, ObjectKey, UploadId};
 pub use crate::store::rows::{
-    Attributes, Bucket, Checksum, ChecksumAlgorithm, ChecksumType, ETag, Object, ObjectPart, Part, Upload,
-    Visibility,
+    Attributes, Bucket, BucketStats, Checksum, ChecksumAlgorithm, ChecksumType, ETag, Object, ObjectPart,
+    Part, Upload, Visibility,
 };
 pub use crate::store::settings::{BucketChange, BucketSettings, CorsRule, PublicAccessBlock, Tags};
 pub use crate::xet::hash::FileHash;
@@ -147,6 +149,36 @@ pub struct ObjectDelete {
     pub condition: WriteCondition,
 }
 
+/// One change of a batch. Content is named by its hash; no bytes move.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BatchChange {
+    /// Puts an object whose content the bucket has already, or has been told of. [`BucketError::NoSuchFile`].
+    Add {
+        /// Where to.
+        key: ObjectKey,
+        /// The content.
+        file: FileHash,
+        /// What is said about it.
+        attributes: Attributes,
+    },
+    /// Puts an object whose content another bucket has. [`BucketError::NoSuchFile`], [`BucketError::NoSuchBucket`].
+    Copy {
+        /// Where to.
+        key: ObjectKey,
+        /// The content.
+        file: FileHash,
+        /// The bucket that has it. Whether the caller may read that one is for the door to ask.
+        source: BucketId,
+        /// What is said about it.
+        attributes: Attributes,
+    },
+    /// Deletes an object, if there is one.
+    Delete {
+        /// Which.
+        key: ObjectKey,
+    },
+}
+
 /// Whether a bucket that holds objects may be deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeleteBucket {
@@ -245,11 +277,35 @@ pub trait BucketApi: Send + Sync + 'static {
     /// Changes one setting of a bucket. [`BucketError::NoSuchBucket`].
     async fn change_bucket(&self, id: &BucketId, change: BucketChange) -> Result<(), BucketError>;
 
+    /// Gives a bucket another name, perhaps in another namespace. [`BucketError::BucketExists`] if that is taken.
+    async fn move_bucket(&self, from: &BucketId, to: &BucketId) -> Result<(), BucketError>;
+
+    /// Changes who may read a bucket.
+    async fn set_visibility(&self, id: &BucketId, visibility: Visibility) -> Result<(), BucketError>;
+
+    /// How much is in a bucket; costs nothing, however much it is.
+    async fn bucket_stats(&self, id: &BucketId) -> Result<BucketStats, BucketError>;
+
     /// Deletes a bucket and its running uploads.
     async fn delete_bucket(&self, id: &BucketId, mode: DeleteBucket) -> Result<(), BucketError>;
 
     /// Lists objects in the byte order of their keys, rolled up at a delimiter if asked.
     async fn list(&self, id: &BucketId, query: &ListQuery) -> Result<ListPage, BucketError>;
+
+    /// Lists a bucket as files and folders.
+    async fn tree(&self, id: &BucketId, query: &TreeQuery) -> Result<TreePage, BucketError>;
+
+    /// The rows of at most [`limits::PATHS_MAX`] objects, all of one moment, in the order asked.
+    async fn paths_info(&self, id: &BucketId, keys: &[ObjectKey])
+    -> Result<Vec<Option<Object>>, BucketError>;
+
+    /// Makes at most [`limits::BATCH_CHANGES_MAX`] changes in order, each on its own, those that succeed all in one
+    /// transaction. Results in the order asked.
+    async fn batch(
+        &self,
+        id: &BucketId,
+        changes: Vec<BatchChange>,
+    ) -> Result<Vec<Result<(), BucketError>>, BucketError>;
 
     /// An object's row. [`BucketError::NoSuchKey`].
     async fn object(&self, id: &BucketId, key: &ObjectKey) -> Result<Object, BucketError>;

@@ -8,12 +8,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
 use crate::auth::Credential;
-use crate::auth::root::{ACCESS_KEY_ID_VAR, Root, RootSource, SECRET_ACCESS_KEY_VAR};
+use crate::auth::root::{ACCESS_KEY_ID_VAR, Root, RootSource, SECRET_ACCESS_KEY_VAR, TOKEN_VAR};
 
 /// What is shown.
 pub(super) struct Banner<'a> {
     pub(super) data_dir: &'a Path,
-    pub(super) listen: SocketAddr,
+    pub(super) s3: SocketAddr,
+    pub(super) hub: SocketAddr,
     pub(super) region: &'a str,
     pub(super) root: Option<&'a Root>,
     /// Whether a person is looking.
@@ -24,20 +25,26 @@ impl Banner<'_> {
     /// The text, several lines.
     pub(super) fn text(&self) -> String {
         let (version, data_dir) = (env!("CARGO_PKG_VERSION"), self.data_dir.display());
-        let (endpoint, region) = (endpoint(self.listen), self.region);
-        let mut text = format!("xetgate {version}\n  data folder  {data_dir}\n  S3 endpoint  {endpoint}\n");
-        let (account, keys) = match self.root {
+        let (endpoint, hub, region) = (endpoint(self.s3), endpoint(self.hub), self.region);
+        let mut text = format!(
+            "xetgate {version}\n  data folder   {data_dir}\n  S3 endpoint   {endpoint}\n  Hub endpoint  {hub}\n"
+        );
+        let (account, keys, token) = match self.root {
             None => (
                 "as declared in the configuration".to_owned(),
                 "AWS_ACCESS_KEY_ID=... AWS_SECRET_ACCESS_KEY=...".to_owned(),
+                "HF_TOKEN=...".to_owned(),
             ),
-            Some(Root { credential, source }) => {
-                (format!("{} ({})", credential.account, origin(source)), self.keys(credential, source))
-            }
+            Some(Root { credential, source }) => (
+                format!("{} ({})", credential.account, origin(source)),
+                self.keys(credential, source),
+                self.token(credential, source),
+            ),
         };
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "  account      {account}\n\nPaste, to try it:\n");
-        let _ = writeln!(text, "  {keys} aws --endpoint-url {endpoint} --region {region} s3 ls\n");
+        let _ = writeln!(text, "  account       {account}\n\nPaste, to try it:\n");
+        let _ = writeln!(text, "  {keys} aws --endpoint-url {endpoint} --region {region} s3 ls");
+        let _ = writeln!(text, "  HF_ENDPOINT={hub} {token} hf buckets list\n");
         text
     }
 
@@ -56,12 +63,27 @@ impl Banner<'_> {
                 )
             }
             RootSource::Kept { path, .. } => {
-                let path = path.display().to_string().replace('\'', r"'\''");
-                let read = format!(r#"sed -n 's/^secret_access_key = "\(.*\)"$/\1/p' '{path}'"#);
-                format!(r#"AWS_ACCESS_KEY_ID={id} AWS_SECRET_ACCESS_KEY="$({read})""#)
+                format!(
+                    r#"AWS_ACCESS_KEY_ID={id} AWS_SECRET_ACCESS_KEY="$({})""#,
+                    read("secret_access_key", path)
+                )
             }
         }
     }
+
+    fn token(&self, credential: &Credential, source: &RootSource) -> String {
+        match (source, &credential.token) {
+            (RootSource::Given, _) => format!(r#"HF_TOKEN="${TOKEN_VAR}""#),
+            (RootSource::Kept { .. }, Some(token)) if self.terminal => format!("HF_TOKEN={}", token.expose()),
+            (RootSource::Kept { path, .. }, _) => format!(r#"HF_TOKEN="$({})""#, read("token", path)),
+        }
+    }
+}
+
+/// A shell command that reads a secret from its file.
+fn read(key: &str, path: &Path) -> String {
+    let path = path.display().to_string().replace('\'', r"'\''");
+    format!(r#"sed -n 's/^{key} = "\(.*\)"$/\1/p' '{path}'"#)
 }
 
 fn origin(source: &RootSource) -> String {
@@ -92,13 +114,16 @@ mod tests {
             account: Namespace::new("root").unwrap(),
             access_key_id: AccessKeyId::new("AKROOT").unwrap(),
             secret_access_key: Secret::new("made-secret").unwrap(),
-            token: None,
+            token: Some(Secret::new("hf_made-secret").unwrap()),
             permission: Permission::Admin,
             buckets: None,
+            created_at: None,
+            expires_at: None,
         };
         let root = Root { credential, source };
-        let listen = SocketAddr::from(([0, 0, 0, 0], 9000));
-        Banner { data_dir: Path::new("/d"), listen, region: "us-east-1", root: Some(&root), terminal }.text()
+        let (s3, hub) = (SocketAddr::from(([0, 0, 0, 0], 9000)), SocketAddr::from(([127, 0, 0, 1], 9001)));
+        let data_dir = Path::new("/d");
+        Banner { data_dir, s3, hub, region: "us-east-1", root: Some(&root), terminal }.text()
     }
 
     fn kept() -> RootSource {
@@ -110,12 +135,14 @@ mod tests {
         let version = env!("CARGO_PKG_VERSION");
         let expected = format!(
             "xetgate {version}\n\
-            \x20 data folder  /d\n\
-            \x20 S3 endpoint  http://127.0.0.1:9000\n\
-            \x20 account      root (credential in /it's/root-credential.toml)\n\n\
+            \x20 data folder   /d\n\
+            \x20 S3 endpoint   http://127.0.0.1:9000\n\
+            \x20 Hub endpoint  http://127.0.0.1:9001\n\
+            \x20 account       root (credential in /it's/root-credential.toml)\n\n\
             Paste, to try it:\n\n\
             \x20 AWS_ACCESS_KEY_ID=AKROOT AWS_SECRET_ACCESS_KEY=made-secret \
-            aws --endpoint-url http://127.0.0.1:9000 --region us-east-1 s3 ls\n\n"
+            aws --endpoint-url http://127.0.0.1:9000 --region us-east-1 s3 ls\n\
+            \x20 HF_ENDPOINT=http://127.0.0.1:9001 HF_TOKEN=hf_made-secret hf buckets list\n\n"
         );
         assert_eq!(text(kept(), true), expected);
     }
@@ -126,6 +153,9 @@ mod tests {
         assert!(!journal.contains("made-secret"));
         assert!(journal.contains(
             r#"="$(sed -n 's/^secret_access_key = "\(.*\)"$/\1/p' '/it'\''s/root-credential.toml')" aws"#
+        ));
+        assert!(journal.contains(
+            r#"HF_TOKEN="$(sed -n 's/^token = "\(.*\)"$/\1/p' '/it'\''s/root-credential.toml')" hf"#
         ));
     }
 

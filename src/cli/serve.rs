@@ -14,11 +14,13 @@ use super::banner::Banner;
 use super::data_folder::DataFolder;
 use super::place::{PlaceArgs, PlaceError, take_folder};
 use crate::auth::root::{self, Root, RootSource};
-use crate::auth::{AuthError, Directory};
+use crate::auth::seal::MasterKey;
+use crate::auth::{Accounts, AuthError, Directory};
 use crate::bucket::{BucketError, LocalBuckets};
 use crate::config::{self, AddressingStyle, Config, ConfigError};
-use crate::serve::access::observed;
+use crate::serve::access::{self, observed};
 use crate::serve::listener::{Limits, ListenError, Listener};
+use crate::serve::origin::with_origin;
 use crate::serve::s3::{self, Addressing, S3Door};
 use crate::store::ambient::Ambient;
 use crate::store::upkeep;
@@ -35,6 +37,9 @@ pub(super) struct ServeArgs {
     /// Address and port of the S3 endpoint [default: 127.0.0.1:9000].
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
+    /// Address and port of the Hub's API [default: 127.0.0.1:9001].
+    #[arg(long, value_name = "ADDR")]
+    hub_listen: Option<SocketAddr>,
     /// Form of the log lines on standard error [default: text].
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<LogFormat>,
@@ -51,8 +56,8 @@ pub(super) enum ServeError {
     Place(#[from] PlaceError),
     #[error(transparent)]
     Auth(#[from] AuthError),
-    #[error("{error}{}", advice(.error))]
-    Listen { error: ListenError },
+    #[error("{error}{}", advice(.error, .flag))]
+    Listen { error: ListenError, flag: &'static str },
     #[error("cannot open the store in {path}: {}", chain(.error))]
     Store { path: PathBuf, error: BucketError },
     #[error("cannot start: {0}")]
@@ -60,8 +65,8 @@ pub(super) enum ServeError {
 }
 
 /// What to do about it, if that is known.
-fn advice(error: &ListenError) -> &'static str {
-    if error.is_address_in_use() { ": choose another address with --listen" } else { "" }
+fn advice(error: &ListenError, flag: &str) -> String {
+    if error.is_address_in_use() { format!(": choose another address with {flag}") } else { String::new() }
 }
 
 /// An error and what it came from, in one line.
@@ -73,7 +78,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 /// Runs the gateway; returns when it was told to stop.
 pub(super) fn run(args: &ServeArgs, vars: &[(String, String)]) -> Result<(), ServeError> {
     let config = configure(args, vars)?;
-    let declared = config.credentials(args.place.config.as_deref())?;
+    let declared = (config.declared_accounts()?, config.credentials(args.place.config.as_deref())?);
     telemetry::init(config.log.format, &config.log.filter)?;
     let folder = take_folder(&config, vars)?;
     allow_open_files();
@@ -82,30 +87,57 @@ pub(super) fn run(args: &ServeArgs, vars: &[(String, String)]) -> Result<(), Ser
     let given = config::root_given(vars);
     let wants_root = config.accounts.is_empty() || !given.is_empty();
     let root = wants_root.then(|| root::load_or_create(folder.path(), &given, &ambient)).transpose()?;
-    let directory =
-        Directory::new(declared.into_iter().chain(root.iter().map(|root| root.credential.clone())))?;
+    let credentials = declared.1.into_iter().chain(root.iter().map(|root| root.credential.clone()));
+    let directory = Directory::declared(declared.0, credentials, Arc::clone(&ambient.clock))?;
+    let master_key = MasterKey::load_or_create(folder.path(), &ambient)?;
 
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ServeError::Runtime)?;
     // Before anything can be reached: whoever can connect may also tell us to stop, and expects a clean end.
     let told = runtime.block_on(async { Told::new() }).map_err(ServeError::Runtime)?;
-    let listener = runtime.block_on(Listener::bind(config.s3.listen, limits(&config)));
-    let listener = listener.map_err(|error| ServeError::Listen { error })?;
+    let s3 = bind(&runtime, config.s3.listen, limits(&config, config.s3.max_connections), "--listen")?;
+    let hub = bind(&runtime, config.hub.listen, limits(&config, config.hub.max_connections), "--hub-listen")?;
     let buckets = open_store(&runtime, &folder, &ambient)?;
+    let accounts = Arc::clone(&buckets.store().meta);
+    let directory = Arc::new(directory);
+    let accounts = Accounts::open(accounts, Arc::clone(&directory), master_key, ambient.clone());
+    let accounts = runtime.block_on(accounts)?;
     let upkeep = start_upkeep(&runtime, &config, &folder, &buckets, &ambient);
-    let door = S3Door {
-        buckets: Arc::new(buckets),
-        directory: Arc::new(directory),
-        clock: ambient.clone(),
-        region: config.s3.region.clone(),
-        addressing: addressing(&config),
-    };
-    let router = observed(s3::router(door), "s3", ambient);
-    announce(&config, &folder, listener.address(), root.as_ref());
-    runtime.block_on(serve(listener, router, told));
+    announce(&config, &folder, (s3.address(), hub.address()), root.as_ref());
+    let doors = doors(&config, Arc::new(buckets), directory, accounts, &ambient);
+    runtime.block_on(serve([(s3, doors.0), (hub, doors.1)], told));
     upkeep.cancel();
     runtime.shutdown_timeout(BLOCKING_GRACE);
     Ok(())
+}
+
+fn bind(
+    runtime: &Runtime,
+    address: SocketAddr,
+    limits: Limits,
+    flag: &'static str,
+) -> Result<Listener, ServeError> {
+    runtime.block_on(Listener::bind(address, limits)).map_err(|error| ServeError::Listen { error, flag })
+}
+
+/// What stands on the S3 listener, and on the Hub's.
+fn doors(
+    config: &Config,
+    buckets: Arc<LocalBuckets>,
+    directory: Arc<Directory>,
+    _accounts: Accounts,
+    ambient: &Ambient,
+) -> (axum::Router, axum::Router) {
+    let s3 = s3::router(S3Door {
+        buckets,
+        directory,
+        clock: ambient.clone(),
+        region: config.s3.region.clone(),
+        addressing: addressing(config),
+    });
+    let hub = axum::Router::new();
+    let hub = with_origin(hub, config.hub.trusted_proxies.clone());
+    (observed(s3, access::S3, ambient.clone()), observed(hub, access::HUB, ambient.clone()))
 }
 
 /// Raises the soft limit of open files to the hard one. The soft one is usually 1,024, for the sake of programs that
@@ -125,6 +157,9 @@ fn configure(args: &ServeArgs, vars: &[(String, String)]) -> Result<Config, Conf
     if let Some(listen) = args.listen {
         config.s3.listen = listen;
     }
+    if let Some(listen) = args.hub_listen {
+        config.hub.listen = listen;
+    }
     if let Some(format) = args.log_format {
         config.log.format = format;
     }
@@ -138,9 +173,9 @@ fn addressing(config: &Config) -> Addressing {
     Addressing { namespaced, domains }
 }
 
-fn limits(config: &Config) -> Limits {
+fn limits(config: &Config, connections_max: usize) -> Limits {
     Limits {
-        connections_max: config.s3.max_connections,
+        connections_max,
         header_timeout: Duration::from_secs(config.server.header_timeout_secs),
         stall_timeout: Duration::from_secs(config.server.stall_timeout_secs),
         shutdown_grace: Duration::from_secs(config.server.shutdown_grace_secs),
@@ -170,17 +205,18 @@ fn start_upkeep(
 }
 
 /// Tells people (in text) and machines (in the log) that the gateway is there.
-fn announce(config: &Config, folder: &DataFolder, listen: SocketAddr, root: Option<&Root>) {
+fn announce(config: &Config, folder: &DataFolder, (s3, hub): (SocketAddr, SocketAddr), root: Option<&Root>) {
     if config.log.format == LogFormat::Text {
         let mut stdout = io::stdout().lock();
         let terminal = stdout.is_terminal();
-        let banner = Banner { data_dir: folder.path(), listen, region: &config.s3.region, root, terminal };
+        let banner = Banner { data_dir: folder.path(), s3, hub, region: &config.s3.region, root, terminal };
         // Nobody has to be looking.
         let _ = stdout.write_all(banner.text().as_bytes()).and_then(|()| stdout.flush());
     }
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
-        s3 = %listen,
+        s3 = %s3,
+        hub = %hub,
         data_dir = %folder.path().display(),
         "listening"
     );
@@ -210,13 +246,17 @@ impl Told {
 }
 
 /// Serves until told to stop, and then until running requests are done, or the grace time is over, or told again.
-async fn serve(listener: Listener, router: axum::Router, mut told: Told) {
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let running = listener.run(router, async { drop(stopped.await) });
+async fn serve(listeners: [(Listener, axum::Router); 2], mut told: Told) {
+    let stop = CancellationToken::new();
+    let running = listeners.map(|(listener, router)| {
+        let stopped = stop.clone();
+        listener.run(router, async move { stopped.cancelled().await })
+    });
+    let running = async { futures::future::join_all(running).await.into_iter().sum::<usize>() };
     let ending = async {
         told.next().await;
         tracing::info!("stopping: running requests may finish");
-        drop(stop);
+        stop.cancel();
         told.next().await;
     };
     tokio::select! {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{Config, ConfigError};
-use crate::auth::{AccessKeyId, Credential, Permission, Secret};
+use crate::auth::{AccessKeyId, Account, AccountKind, Credential, Permission, Secret};
 use crate::store::names::{BucketName, Namespace};
 
 /// A declared account.
@@ -14,6 +14,12 @@ use crate::store::names::{BucketName, Namespace};
 pub struct AccountConfig {
     /// Its name, which is its namespace.
     pub name: String,
+    /// Whose it is.
+    #[serde(default)]
+    pub kind: AccountKind,
+    /// The users that an organisation's buckets are theirs too.
+    #[serde(default)]
+    pub members: Vec<String>,
     /// Its credentials.
     #[serde(default)]
     pub credentials: Vec<CredentialConfig>,
@@ -44,6 +50,25 @@ impl std::fmt::Debug for CredentialConfig {
 }
 
 impl Config {
+    /// The declared accounts.
+    pub fn declared_accounts(&self) -> Result<Vec<Account>, ConfigError> {
+        let account = |declared: &AccountConfig| {
+            let name = Namespace::new(&declared.name).map_err(text)?;
+            let members = declared.members.iter().map(|name| Namespace::new(name).map_err(text));
+            let members = members.collect::<Result<Vec<_>, _>>()?;
+            if declared.kind == AccountKind::User && !members.is_empty() {
+                return Err("only an account of kind \"org\" has members".to_owned());
+            }
+            Ok(Account { name, kind: declared.kind, members })
+        };
+        let refused = |declared: &AccountConfig, reason| ConfigError::Account {
+            account: declared.name.clone(),
+            reason,
+        };
+        let accounts = self.accounts.iter();
+        accounts.map(|declared| account(declared).map_err(|reason| refused(declared, reason))).collect()
+    }
+
     /// The credentials of all declared accounts. Reads the secrets' files; relative ones are looked for beside the
     /// configuration file.
     pub fn credentials(&self, file: Option<&Path>) -> Result<Vec<Credential>, ConfigError> {
@@ -80,6 +105,8 @@ impl CredentialConfig {
             token: self.token.as_deref().map(|token| named("token", Secret::new(token))).transpose()?,
             permission: self.permission,
             buckets: buckets.transpose()?,
+            created_at: None,
+            expires_at: None,
         })
     }
 

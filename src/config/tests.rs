@@ -3,6 +3,7 @@
 use figment::value::Value;
 
 use super::*;
+use crate::auth::AccountKind;
 use crate::auth::Permission;
 
 const SHIPPED: &str = include_str!("../../config/xetgate.toml");
@@ -50,7 +51,12 @@ fn the_shipped_file_names_every_key() {
         permission: Permission::Read,
         buckets: None,
     };
-    let account = AccountConfig { name: "a".to_owned(), credentials: vec![credential] };
+    let account = AccountConfig {
+        name: "a".to_owned(),
+        kind: AccountKind::User,
+        members: Vec::new(),
+        credentials: vec![credential],
+    };
     let full = Config { accounts: vec![account], ..Config::default() };
     let mut names = Vec::new();
     keys(&Value::serialize(&full).unwrap(), &mut names);

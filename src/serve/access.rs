@@ -21,8 +21,20 @@ use http_body::{Frame, SizeHint};
 
 use crate::store::ambient::Ambient;
 
-/// Response header with the request's id. Source: Amazon S3 API reference, "Common response headers".
-pub const REQUEST_ID_HEADER: &str = "x-amz-request-id";
+/// A listener whose requests are observed.
+#[derive(Debug, Clone, Copy)]
+pub struct Observed {
+    /// Its name in the log.
+    pub door: &'static str,
+    /// The response header that gives the request's id.
+    pub id_header: &'static str,
+}
+
+/// The S3 listener. Source: Amazon S3 API reference, "Common response headers".
+pub const S3: Observed = Observed { door: "s3", id_header: "x-amz-request-id" };
+
+/// The Hub's listener. Its clients print the id with an error.
+pub const HUB: Observed = Observed { door: "hub", id_header: "x-request-id" };
 
 /// A request's id: 16 upper-case hexadecimal digits, as AWS's are. A request extension.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,20 +54,20 @@ impl RequestId {
 
 /// What the layer knows of where it is.
 struct Place {
-    door: &'static str,
+    listener: Observed,
     ambient: Ambient,
 }
 
-/// Gives every request of a door an id and a line in the log.
-pub fn observed(router: Router, door: &'static str, ambient: Ambient) -> Router {
-    router.layer(from_fn_with_state(Arc::new(Place { door, ambient }), observe))
+/// Gives every request of a listener an id and a line in the log.
+pub fn observed(router: Router, listener: Observed, ambient: Ambient) -> Router {
+    router.layer(from_fn_with_state(Arc::new(Place { listener, ambient }), observe))
 }
 
 async fn observe(State(place): State<Arc<Place>>, mut request: Request, next: Next) -> Response {
     let id = RequestId::new(&place.ambient);
     let remote = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
     let mut line = Line {
-        door: place.door,
+        door: place.listener.door,
         method: request.method().clone(),
         path: request.uri().path().to_owned(),
         id: id.clone(),
@@ -69,11 +81,11 @@ async fn observe(State(place): State<Arc<Place>>, mut request: Request, next: Ne
 
     let mut response = next.run(request).await;
     if let Ok(value) = HeaderValue::from_str(id.as_str()) {
-        response.headers_mut().insert(REQUEST_ID_HEADER, value);
+        response.headers_mut().insert(place.listener.id_header, value);
     }
     line.status = Some(response.status());
     line.due = Due::of(&line.method, &response);
-    response.map(|body| Body::new(Observed { body, line }))
+    response.map(|body| Body::new(Counted { body, line }))
 }
 
 /// How many bytes the answer's body should have.
@@ -134,12 +146,12 @@ impl Drop for Line {
 }
 
 /// The answer's body, counted.
-struct Observed {
+struct Counted {
     body: Body,
     line: Line,
 }
 
-impl http_body::Body for Observed {
+impl http_body::Body for Counted {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -203,10 +215,10 @@ mod tests {
         let _guard = tracing::subscriber::set_default(subscriber);
 
         let answer = |Extension(id): Extension<RequestId>| async move { id.as_str().to_owned() };
-        let router = observed(Router::new().fallback(answer), "test", Ambient::system());
+        let router = observed(Router::new().fallback(answer), HUB, Ambient::system());
         let request = Request::builder().method(method).uri(uri).body(Body::empty()).unwrap();
         let response = router.oneshot(request).await.unwrap();
-        let id = response.headers()[REQUEST_ID_HEADER].to_str().unwrap().to_owned();
+        let id = response.headers()[HUB.id_header].to_str().unwrap().to_owned();
         let body = response.into_body();
         let body = if read_body {
             body.collect().await.unwrap().to_bytes()

@@ -8,6 +8,7 @@
 //! [`stats`] counts, [`rebuild`] makes the chunk index anew; each as fast as its [`pace`] allows. [`upkeep`] does the
 //! first and the third again and again.
 
+pub mod accounts;
 pub mod ambient;
 pub mod check;
 mod damage;

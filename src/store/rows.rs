@@ -44,6 +44,15 @@ pub struct Bucket {
     pub created_at: Timestamp,
 }
 
+/// How much is in a bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct BucketStats {
+    /// The sizes of its objects together.
+    pub bytes: u64,
+    /// How many objects there are.
+    pub objects: u64,
+}
+
 /// What S3 shows as an object's `ETag`, without quotes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ETag {
@@ -126,6 +135,31 @@ pub struct Attributes {
     pub user_metadata: BTreeMap<String, String>,
     /// Object tags.
     pub tags: BTreeMap<String, String>,
+}
+
+/// The user metadata that says when a file was last changed where it came from: seconds since the epoch, with a
+/// fraction if need be. Source: rclone, S3 backend, "Modification times".
+const MTIME: &str = "mtime";
+
+impl Attributes {
+    /// When the file was last changed where it came from, if that was said in a way that can be read.
+    pub fn mtime(&self) -> Option<Timestamp> {
+        let text = self.user_metadata.get(MTIME)?;
+        let (secs, fraction) = text.split_once('.').unwrap_or((text, ""));
+        if !fraction.bytes().all(|digit| digit.is_ascii_digit()) {
+            return None;
+        }
+        let secs: u64 = secs.parse().ok()?;
+        let millis = fraction.bytes().chain(*b"000").take(3).fold(0, |sum, d| sum * 10 + u64::from(d - b'0'));
+        Some(Timestamp(secs.checked_mul(1000)?.checked_add(millis)?))
+    }
+
+    /// Says when the file was last changed. It is kept as user metadata, so that S3 clients which know the name read
+    /// and write the same fact.
+    pub fn set_mtime(&mut self, at: Timestamp) {
+        let (secs, millis) = (at.secs(), at.0 % 1000);
+        self.user_metadata.insert(MTIME.to_owned(), format!("{secs}.{millis:03}"));
+    }
 }
 
 /// One part of a completed multipart object.
@@ -254,4 +288,32 @@ pub struct StoredXorb {
     pub hash: XorbHash,
     /// Where it lies and what is in it.
     pub row: XorbRow,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mtime(text: &str) -> Option<u64> {
+        let user_metadata = BTreeMap::from([(MTIME.to_owned(), text.to_owned())]);
+        Attributes { user_metadata, ..Attributes::default() }.mtime().map(|at| at.0)
+    }
+
+    #[test]
+    fn modification_times_are_read_as_rclone_writes_them() {
+        for (text, millis) in [
+            ("1700000000.123456789", 1_700_000_000_123),
+            ("1700000000", 1_700_000_000_000),
+            ("5.05", 5_050),
+            ("1.", 1_000),
+        ] {
+            assert_eq!(mtime(text), Some(millis), "{text}");
+        }
+        for bad in ["", "yesterday", "-1.5", "1.5e3", "1.-5", "99999999999999999999", "18446744073709551.9"] {
+            assert_eq!(mtime(bad), None, "{bad}");
+        }
+        let mut attributes = Attributes::default();
+        attributes.set_mtime(Timestamp(1_700_000_000_007));
+        assert_eq!(attributes.mtime(), Some(Timestamp(1_700_000_000_007)));
+    }
 }

@@ -39,12 +39,23 @@ pub(super) fn read_error(error: EngineError, object: &str) -> BucketError {
     }
 }
 
+/// What a refusal of the metadata store means for a whole bucket.
+pub(super) fn bucket_error(error: MetaError, id: &BucketId) -> BucketError {
+    match error {
+        MetaError::NoSuchBucket => BucketError::NoSuchBucket(id.clone()),
+        MetaError::BucketExists => BucketError::BucketExists(id.clone()),
+        MetaError::BucketNotEmpty => BucketError::BucketNotEmpty(id.clone()),
+        error => meta_failed(error),
+    }
+}
+
 /// What a refusal of the metadata store means for a change of `key`.
 pub(super) fn change_error(error: MetaError, id: &BucketId, key: &ObjectKey) -> BucketError {
     match error {
         MetaError::NoSuchBucket => BucketError::NoSuchBucket(id.clone()),
         MetaError::NoSuchObject => BucketError::NoSuchKey(key.clone()),
         MetaError::ConditionFailed => BucketError::PreconditionFailed,
+        MetaError::MissingFile(file) => BucketError::NoSuchFile(file),
         error => meta_failed(error),
     }
 }

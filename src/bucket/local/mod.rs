@@ -9,11 +9,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::TryStreamExt;
 
+use super::limits::PATHS_MAX;
 use super::{
-    Attributes, BucketApi, BucketChange, BucketError, BucketId, BucketName, BucketSettings, ByteRange,
-    CompletedPart, CopySource, DeleteBucket, ListPage, ListQuery, ListUploads, Namespace, NewUpload, Object,
-    ObjectCopy, ObjectDelete, ObjectKey, ObjectRead, ObjectWrite, Part, PartPage, Payload, Tags, Upload,
-    UploadPage, UploadRef, Visibility, WriteCondition,
+    Attributes, BatchChange, BucketApi, BucketChange, BucketError, BucketId, BucketName, BucketSettings,
+    BucketStats, ByteRange, CompletedPart, CopySource, DeleteBucket, ListPage, ListQuery, ListUploads,
+    Namespace, NewUpload, Object, ObjectCopy, ObjectDelete, ObjectKey, ObjectRead, ObjectWrite, Part,
+    PartPage, Payload, Tags, TreePage, TreeQuery, Upload, UploadPage, UploadRef, Visibility, WriteCondition,
 };
 use crate::cas::LocalChunks;
 use crate::engine::{Engine, StoredFile};
@@ -23,6 +24,7 @@ use crate::store::local::LocalStore;
 use crate::store::meta::{Content, MetaError, MetaStore, NewFile, ObjectChange};
 use crate::store::rows::{Bucket, StoredXorb};
 
+mod batch;
 mod errors;
 mod multipart;
 mod objects;
@@ -31,7 +33,7 @@ mod payload;
 mod tests;
 mod uploads;
 
-use errors::{change_error, meta_error, meta_failed};
+use errors::{bucket_error, change_error, meta_error, meta_failed};
 
 /// Buckets of one data folder (or, for tests, of memory).
 pub struct LocalBuckets {
@@ -132,10 +134,7 @@ impl TakenFile {
 impl BucketApi for LocalBuckets {
     async fn create_bucket(&self, id: &BucketId, visibility: Visibility) -> Result<Bucket, BucketError> {
         let created = self.meta.create_bucket(id, visibility, self.ambient.clock.now()).await;
-        created.map_err(|error| match error {
-            MetaError::BucketExists => BucketError::BucketExists(id.clone()),
-            error => meta_failed(error),
-        })
+        created.map_err(|error| bucket_error(error, id))
     }
 
     async fn bucket(&self, id: &BucketId) -> Result<Bucket, BucketError> {
@@ -165,11 +164,49 @@ impl BucketApi for LocalBuckets {
 
     async fn delete_bucket(&self, id: &BucketId, mode: DeleteBucket) -> Result<(), BucketError> {
         let deleted = self.meta.delete_bucket(id, mode == DeleteBucket::WithContents).await;
-        deleted.map_err(|error| match error {
-            MetaError::NoSuchBucket => BucketError::NoSuchBucket(id.clone()),
-            MetaError::BucketNotEmpty => BucketError::BucketNotEmpty(id.clone()),
-            error => meta_failed(error),
+        deleted.map_err(|error| bucket_error(error, id))
+    }
+
+    async fn move_bucket(&self, from: &BucketId, to: &BucketId) -> Result<(), BucketError> {
+        self.meta.move_bucket(from, to).await.map_err(|error| match error {
+            MetaError::BucketExists => BucketError::BucketExists(to.clone()),
+            error => bucket_error(error, from),
         })
+    }
+
+    async fn set_visibility(&self, id: &BucketId, visibility: Visibility) -> Result<(), BucketError> {
+        let set = self.meta.set_visibility(id, visibility).await;
+        set.map_err(|error| bucket_error(error, id))
+    }
+
+    async fn bucket_stats(&self, id: &BucketId) -> Result<BucketStats, BucketError> {
+        let bucket = self.must_bucket(id).await?;
+        self.meta.bucket_stats(bucket.uid).await.map_err(meta_failed)
+    }
+
+    async fn tree(&self, id: &BucketId, query: &TreeQuery) -> Result<TreePage, BucketError> {
+        let bucket = self.must_bucket(id).await?;
+        self.meta.tree(bucket.uid, query).await.map_err(meta_failed)
+    }
+
+    async fn paths_info(
+        &self,
+        id: &BucketId,
+        keys: &[ObjectKey],
+    ) -> Result<Vec<Option<Object>>, BucketError> {
+        if keys.len() > PATHS_MAX {
+            return Err(BucketError::TooMany { max: PATHS_MAX });
+        }
+        let bucket = self.must_bucket(id).await?;
+        self.meta.objects(bucket.uid, keys).await.map_err(meta_failed)
+    }
+
+    async fn batch(
+        &self,
+        id: &BucketId,
+        changes: Vec<BatchChange>,
+    ) -> Result<Vec<Result<(), BucketError>>, BucketError> {
+        self.change_by_hash(id, changes).await
     }
 
     async fn list(&self, id: &BucketId, query: &ListQuery) -> Result<ListPage, BucketError> {

@@ -16,6 +16,7 @@ use crate::xet::chunker::chunk_lengths;
 use crate::xet::hash::ChunkHash;
 use crate::xet::merkle::file_hash;
 
+mod batch;
 mod damage;
 mod faults;
 mod index_damage;

@@ -98,6 +98,10 @@ impl From<BucketError> for S3Error {
                 s3_error!(BucketNotEmpty, "The bucket you tried to delete is not empty")
             }
             BucketError::NoSuchKey(_) => s3_error!(NoSuchKey, "The specified key does not exist."),
+            BucketError::NoSuchFile(_) => s3_error!(NoSuchKey, "The specified content does not exist."),
+            BucketError::TooMany { max } => {
+                s3_error!(InvalidRequest, "At most {max} can be asked at once.")
+            }
             BucketError::NoSuchUpload(_) => no_such_upload(),
             BucketError::InvalidPart(number) => s3_error!(
                 InvalidPart,

@@ -16,7 +16,10 @@ use crate::xet::hash::{ChunkHash, FileHash};
 use crate::xet::merkle::file_hash;
 use crate::xet::xorb::ChunkTable;
 
+mod accounts;
 mod buckets;
+mod holdings;
+mod tree;
 mod xorbs;
 
 type Store = Arc<dyn MetaStore>;
@@ -35,6 +38,9 @@ pub async fn all(open: impl Fn() -> Store) {
     completing_relies_on_the_parts_that_were_read(open()).await;
     packs_remember_their_committed_end(open()).await;
     buckets::all(&open).await;
+    holdings::all(&open).await;
+    tree::all(&open).await;
+    accounts::all(&open).await;
     xorbs::all(&open).await;
 }
 

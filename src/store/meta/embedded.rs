@@ -12,47 +12,31 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use async_trait::async_trait;
 use redb::ReadableTable;
 use tokio::sync::oneshot;
-use tracing::warn;
 
-use super::engine::{Engine, Generation, OpenBackend, Retry, engine, file_backend};
+use super::engine::{Engine, Generation, OpenBackend, engine, file_backend};
 use super::recent::Recent;
 use super::snapshot::Snapshot;
 use super::tables::{self, Failure, Tables, decode};
+use super::writer::{Finish, Job, Request, write_in_groups};
 use super::{
-    Completion, Content, IdleXorb, ListPage, ListQuery, MetaError, MetaStore, MetaView, NewFile,
-    ObjectChange, PackRow, TermChange, WriteCondition, XorbMove, listing, settings, xorbs,
+    Completion, Content, IdleXorb, KeyChange, ListPage, ListQuery, MetaError, MetaStore, MetaView, NewFile,
+    ObjectChange, PackRow, TermChange, TreePage, TreeQuery, WriteCondition, XorbMove, holdings, listing,
+    settings, tree, xorbs,
 };
 use crate::store::ambient::Timestamp;
 use crate::store::names::{BucketId, BucketName, Namespace, ObjectKey, UploadId};
 use crate::store::pack::PackId;
 use crate::store::rows::{
-    Bucket, BucketUid, FileRecord, Object, Part, StoredXorb, Upload, Visibility, XorbRow,
+    Bucket, BucketStats, BucketUid, FileRecord, Object, Part, StoredXorb, Upload, Visibility, XorbRow,
 };
 use crate::store::settings::{BucketChange, BucketSettings};
 use crate::xet::hash::{FileHash, XorbHash};
 
 /// The tables' layout; a store of another one is refused, not guessed at.
-const FORMAT: u64 = 2;
-
-/// Most requests in one transaction: it keeps the memory of a transaction bounded.
-const GROUP_MAX: usize = 512;
+const FORMAT: u64 = 3;
 
 /// Requests that may wait for the writer; beyond it, callers wait.
 const QUEUE_MAX: usize = 4096;
-
-/// A request's last step: learns how the shared transaction ended.
-type Finish = Box<dyn FnOnce(Result<(), &MetaError>) + Send>;
-
-/// A request: does its work in the shared transaction, or learns that there is none; says whether the engine held.
-type Job = Box<dyn FnOnce(Result<&mut Tables<'_>, &MetaError>) -> (Result<(), MetaError>, Finish) + Send>;
-
-/// What the writer thread is told.
-enum Request {
-    /// To do some work.
-    Write(Job),
-    /// That a reader has closed the database.
-    Reopen,
-}
 
 /// The metadata of one machine, in one file or in memory.
 pub struct EmbeddedMeta {
@@ -115,7 +99,7 @@ impl EmbeddedMeta {
     }
 
     /// Runs `work` in the next transaction; the answer comes when that is durable.
-    async fn write<T: Send + 'static>(
+    pub(super) async fn write<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Tables<'_>) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, MetaError> {
@@ -159,7 +143,7 @@ impl EmbeddedMeta {
     }
 
     /// Runs `read` on a snapshot.
-    fn read<T>(
+    pub(super) fn read<T>(
         &self,
         read: impl FnOnce(&redb::ReadTransaction) -> Result<T, redb::Error>,
     ) -> Result<T, MetaError> {
@@ -184,85 +168,6 @@ impl EmbeddedMeta {
         if self.engine.close_after(error, generation) {
             // If the queue is full, the writer is awake anyhow.
             let _ = self.requests.try_send(Request::Reopen);
-        }
-    }
-}
-
-fn write_in_groups(database: &Engine, queue: &mpsc::Receiver<Request>) {
-    let mut retry = Retry::now();
-    loop {
-        let first = if database.is_open() {
-            queue.recv().map_err(|_| mpsc::RecvTimeoutError::Disconnected)
-        } else {
-            queue.recv_timeout(retry.wait())
-        };
-        if matches!(first, Err(mpsc::RecvTimeoutError::Disconnected)) {
-            return;
-        }
-        let requests = first.into_iter().chain(queue.try_iter().take(GROUP_MAX - 1));
-        let group: Vec<Job> = requests.filter_map(Request::job).collect();
-        if !database.is_open() && retry.wait().is_zero() {
-            match database.reopen() {
-                Ok(()) => retry = Retry::now(),
-                Err(error) => {
-                    warn!(%error, "the metadata store cannot be opened again yet");
-                    retry.later();
-                }
-            }
-        }
-        if !group.is_empty() {
-            answer_group(database, group);
-        }
-    }
-}
-
-fn answer_group(database: &Engine, group: Vec<Job>) {
-    let generation = database.generation();
-    let mut finishes = Vec::with_capacity(group.len());
-    let committed = write_group(database, group, &mut finishes);
-    if let Err(error) = &committed {
-        // Before anybody is answered: nobody is to see what may yet turn out not to be so.
-        database.close_after(error, generation);
-    }
-    // Likewise: whoever is answered sees what was committed.
-    database.forget_recent();
-    for finish in finishes {
-        finish(committed.as_ref().copied());
-    }
-}
-
-/// One transaction for a group. After the first engine error nothing more is tried and nothing is kept.
-fn write_group(database: &Engine, group: Vec<Job>, finishes: &mut Vec<Finish>) -> Result<(), MetaError> {
-    let mut jobs = group.into_iter();
-    let written = write_jobs(database, &mut jobs, finishes);
-    if let Err(error) = &written {
-        finishes.extend(jobs.map(|job| job(Err(error)).1));
-    }
-    written
-}
-
-fn write_jobs(
-    database: &Engine,
-    jobs: &mut dyn Iterator<Item = Job>,
-    finishes: &mut Vec<Finish>,
-) -> Result<(), MetaError> {
-    let transaction = database.begin_write()?;
-    {
-        let mut tables = Tables::open(&transaction).map_err(engine)?;
-        for job in jobs {
-            let (held, finish) = job(Ok(&mut tables));
-            finishes.push(finish);
-            held?;
-        }
-    }
-    transaction.commit().map_err(engine)
-}
-
-impl Request {
-    fn job(self) -> Option<Job> {
-        match self {
-            Self::Write(job) => Some(job),
-            Self::Reopen => None,
         }
     }
 }
@@ -316,8 +221,30 @@ impl MetaStore for EmbeddedMeta {
         self.write(move |tables| tables.delete_bucket(&id, with_contents)).await
     }
 
+    async fn move_bucket(&self, from: &BucketId, to: &BucketId) -> Result<(), MetaError> {
+        let (from, to) = (from.clone(), to.clone());
+        self.write(move |tables| tables.move_bucket(&from, &to)).await
+    }
+
+    async fn set_visibility(&self, id: &BucketId, visibility: Visibility) -> Result<(), MetaError> {
+        let id = id.clone();
+        self.write(move |tables| tables.set_visibility(&id, visibility)).await
+    }
+
+    async fn bucket_stats(&self, bucket: BucketUid) -> Result<BucketStats, MetaError> {
+        self.read(|snapshot| holdings::stats(snapshot, bucket))
+    }
+
+    async fn file_size_in(&self, bucket: BucketUid, file: &FileHash) -> Result<Option<u64>, MetaError> {
+        self.read(|snapshot| holdings::file_size(snapshot, bucket, file))
+    }
+
     async fn object(&self, bucket: BucketUid, key: &ObjectKey) -> Result<Option<Object>, MetaError> {
         self.find(|rows| rows.object(bucket, key))
+    }
+
+    async fn objects(&self, bucket: BucketUid, keys: &[ObjectKey]) -> Result<Vec<Option<Object>>, MetaError> {
+        self.find(|rows| keys.iter().map(|key| rows.object(bucket, key)).collect())
     }
 
     async fn content(&self, bucket: &BucketId, key: &ObjectKey) -> Result<Content, MetaError> {
@@ -326,6 +253,10 @@ impl MetaStore for EmbeddedMeta {
 
     async fn list(&self, bucket: BucketUid, query: &ListQuery) -> Result<ListPage, MetaError> {
         self.read(|snapshot| Ok(listing::page(&snapshot.open_table(tables::OBJECTS)?, bucket, query)?))
+    }
+
+    async fn tree(&self, bucket: BucketUid, query: &TreeQuery) -> Result<TreePage, MetaError> {
+        self.read(|snapshot| Ok(tree::page(&snapshot.open_table(tables::OBJECTS)?, bucket, query)?))
     }
 
     async fn change(
@@ -337,6 +268,14 @@ impl MetaStore for EmbeddedMeta {
     ) -> Result<(), MetaError> {
         let (key, condition) = (key.clone(), condition.clone());
         self.write(move |tables| tables.change(bucket, &key, &condition, change)).await
+    }
+
+    async fn change_many(
+        &self,
+        bucket: BucketUid,
+        changes: Vec<KeyChange>,
+    ) -> Result<Vec<Result<(), MetaError>>, MetaError> {
+        self.write(move |tables| tables.change_many(bucket, changes)).await
     }
 
     async fn create_upload(&self, bucket: BucketUid, upload: &Upload) -> Result<(), MetaError> {

@@ -11,7 +11,7 @@ use crate::store::rows::BucketUid;
 
 /// The smallest byte string above every one that begins with `prefix`. UTF-8 never holds 0xFF, so its last byte can
 /// always be raised.
-fn successor(prefix: &str) -> Vec<u8> {
+pub(super) fn successor(prefix: &str) -> Vec<u8> {
     let mut bytes = prefix.as_bytes().to_vec();
     if let Some(last) = bytes.last_mut() {
         *last += 1;

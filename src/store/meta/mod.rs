@@ -5,6 +5,7 @@
 //!
 //! Invariants, kept by every transaction:
 //! * a file record is there exactly as long as an object or a part uses it;
+//! * a bucket's figures are those of its objects, and it knows the files that they name;
 //! * a xorb's use count is the number of file records with a term in it;
 //! * every xorb that a file record names has a row;
 //! * a xorb with a use count of 0 has an idle record, whose generation is another each time it becomes idle;
@@ -14,17 +15,19 @@ use async_trait::async_trait;
 
 use super::names::{BucketId, BucketName, Namespace, ObjectKey, UploadId};
 use super::rows::{
-    Bucket, BucketUid, ETag, FileRecord, Object, Part, StoredXorb, Upload, Visibility, XorbRow,
+    Bucket, BucketStats, BucketUid, ETag, FileRecord, Object, Part, StoredXorb, Upload, Visibility, XorbRow,
 };
 use super::settings::{BucketChange, BucketSettings, Tags};
 use crate::store::ambient::Timestamp;
 use crate::store::pack::PackId;
 use crate::xet::hash::{FileHash, XorbHash};
 
+mod accounts;
 #[cfg(test)]
 pub mod conformance;
 mod embedded;
 mod engine;
+mod holdings;
 mod listing;
 mod recent;
 mod settings;
@@ -32,13 +35,17 @@ mod snapshot;
 mod steady;
 mod tables;
 mod terms;
+mod tree;
 mod view;
+mod writer;
 mod xorbs;
 
+pub use accounts::AccountStore;
 pub use embedded::EmbeddedMeta;
 #[cfg(test)]
 pub(crate) use engine::OpenBackend;
 pub use terms::{MovedRun, TermChange};
+pub use tree::{TreeEntry, TreePage, TreeQuery};
 pub use view::{Counts, MetaView, XorbEntry};
 
 /// Why a transaction was not made.
@@ -59,6 +66,15 @@ pub enum MetaError {
     /// There is no such upload (any more).
     #[error("the upload does not exist")]
     NoSuchUpload,
+    /// The account is not there.
+    #[error("the account does not exist")]
+    NoSuchAccount,
+    /// The account's name, or the access key id, is taken.
+    #[error("the name is taken")]
+    NameTaken,
+    /// The account has buckets or credentials.
+    #[error("the account still has buckets or credentials")]
+    AccountInUse,
     /// A condition does not hold.
     #[error("the condition does not hold")]
     ConditionFailed,
@@ -187,6 +203,17 @@ pub enum ObjectChange {
     Delete,
 }
 
+/// One change of many.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyChange {
+    /// Which key.
+    pub key: ObjectKey,
+    /// Under what condition.
+    pub condition: WriteCondition,
+    /// What.
+    pub change: ObjectChange,
+}
+
 /// A part that an upload's completion relies on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RelyOnPart {
@@ -253,7 +280,7 @@ pub struct XorbMove {
 
 /// The store of truth. Every write is one transaction: durable when answered, invisible when refused.
 #[async_trait]
-pub trait MetaStore: Send + Sync + 'static {
+pub trait MetaStore: AccountStore {
     /// Creates a bucket.
     async fn create_bucket(
         &self,
@@ -280,14 +307,32 @@ pub trait MetaStore: Send + Sync + 'static {
     /// Deletes a bucket with its uploads, and with its objects if `with_contents`.
     async fn delete_bucket(&self, id: &BucketId, with_contents: bool) -> Result<(), MetaError>;
 
+    /// Gives a bucket another name, perhaps in another namespace. What is in it stays, and so do running uploads.
+    async fn move_bucket(&self, from: &BucketId, to: &BucketId) -> Result<(), MetaError>;
+
+    /// Changes who may read a bucket.
+    async fn set_visibility(&self, id: &BucketId, visibility: Visibility) -> Result<(), MetaError>;
+
+    /// How much is in a bucket. Nothing, if it is not there.
+    async fn bucket_stats(&self, bucket: BucketUid) -> Result<BucketStats, MetaError>;
+
+    /// The size of a file, if an object of this bucket has it as its content.
+    async fn file_size_in(&self, bucket: BucketUid, file: &FileHash) -> Result<Option<u64>, MetaError>;
+
     /// An object.
     async fn object(&self, bucket: BucketUid, key: &ObjectKey) -> Result<Option<Object>, MetaError>;
+
+    /// Objects of one moment, in the order asked.
+    async fn objects(&self, bucket: BucketUid, keys: &[ObjectKey]) -> Result<Vec<Option<Object>>, MetaError>;
 
     /// An object and how its content is put together, both of one moment.
     async fn content(&self, bucket: &BucketId, key: &ObjectKey) -> Result<Content, MetaError>;
 
     /// A page of objects.
     async fn list(&self, bucket: BucketUid, query: &ListQuery) -> Result<ListPage, MetaError>;
+
+    /// A page of files and folders.
+    async fn tree(&self, bucket: BucketUid, query: &TreeQuery) -> Result<TreePage, MetaError>;
 
     /// Changes one key under a condition. A `Put` without a [`NewFile`] needs the file to be there already.
     async fn change(
@@ -297,6 +342,13 @@ pub trait MetaStore: Send + Sync + 'static {
         condition: &WriteCondition,
         change: ObjectChange,
     ) -> Result<(), MetaError>;
+
+    /// Changes many keys in order, each as [`MetaStore::change`] does, and all that are not refused in one transaction.
+    async fn change_many(
+        &self,
+        bucket: BucketUid,
+        changes: Vec<KeyChange>,
+    ) -> Result<Vec<Result<(), MetaError>>, MetaError>;
 
     /// Begins an upload.
     async fn create_upload(&self, bucket: BucketUid, upload: &Upload) -> Result<(), MetaError>;

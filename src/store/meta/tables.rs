@@ -9,9 +9,10 @@ use redb::{ReadableTable, StorageError, Table, TableDefinition, TableError, Writ
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Completion, MetaError, NewFile, ObjectChange, WriteCondition};
+use super::{Completion, KeyChange, MetaError, NewFile, ObjectChange, WriteCondition};
+use crate::store::ambient::Timestamp;
 use crate::store::names::{BucketId, ObjectKey, UploadId};
-use crate::store::rows::{Bucket, BucketUid, FileRecord, Object, Part, Upload};
+use crate::store::rows::{Bucket, BucketUid, ETag, FileRecord, Object, Part, Upload};
 use crate::store::settings::Tags;
 use crate::xet::hash::{FileHash, XorbHash};
 
@@ -46,6 +47,14 @@ pub(super) const KEPT: TableDefinition<[u8; 32], u64> = TableDefinition::new("ke
 pub(super) const PACKS: TableDefinition<u64, (u64, u64)> = TableDefinition::new("packs");
 /// (pack, xorb hash): which live xorbs lie in a pack
 pub(super) const PACK_XORBS: TableDefinition<(u64, [u8; 32]), ()> = TableDefinition::new("pack_xorbs");
+/// bucket -> (bytes, number) of its objects
+pub(super) const BUCKET_STATS: TableDefinition<u64, (u64, u64)> = TableDefinition::new("bucket_stats");
+/// (bucket, file hash) -> number of the bucket's objects that have it as their content
+pub(super) const BUCKET_FILES: TableDefinition<(u64, [u8; 32]), u64> = TableDefinition::new("bucket_files");
+/// account name -> [`Account`](crate::store::accounts::Account)
+pub(super) const ACCOUNTS: TableDefinition<&str, Row> = TableDefinition::new("accounts");
+/// access key id -> [`SealedCredential`](crate::store::accounts::SealedCredential)
+pub(super) const CREDENTIALS: TableDefinition<&str, Row> = TableDefinition::new("credentials");
 /// name -> number
 pub(super) const COUNTERS: TableDefinition<&str, u64> = TableDefinition::new("counters");
 
@@ -97,6 +106,21 @@ pub(super) fn decode_object(row: &[u8]) -> Result<Object, StorageError> {
     Ok(split_object(row)?.0)
 }
 
+/// Reads when an object was last written, and no more of it.
+pub(super) fn decode_modified_at(row: &[u8]) -> Result<Timestamp, StorageError> {
+    // The first fields of an object, in their order.
+    let ((_, _, _, modified_at), _) = postcard::take_from_bytes::<(FileHash, u64, ETag, Timestamp)>(row)
+        .map_err(|error| StorageError::Corrupted(format!("an object cannot be read: {error}")))?;
+    Ok(modified_at)
+}
+
+/// Reads a file's size, and not its terms, of which there may be many.
+pub(super) fn decode_file_size(row: &[u8]) -> Result<u64, StorageError> {
+    let ((_, size), _) = postcard::take_from_bytes::<(FileHash, u64)>(row)
+        .map_err(|error| StorageError::Corrupted(format!("a file record cannot be read: {error}")))?;
+    Ok(size)
+}
+
 /// Reads an object with its parts.
 pub(super) fn decode_whole_object(row: &[u8]) -> Result<Object, StorageError> {
     let (object, parts) = split_object(row)?;
@@ -119,6 +143,10 @@ pub(super) struct Tables<'t> {
     pub(super) kept: Table<'t, [u8; 32], u64>,
     pub(super) packs: Table<'t, u64, (u64, u64)>,
     pub(super) pack_xorbs: Table<'t, (u64, [u8; 32]), ()>,
+    pub(super) bucket_stats: Table<'t, u64, (u64, u64)>,
+    pub(super) bucket_files: Table<'t, (u64, [u8; 32]), u64>,
+    pub(super) accounts: Table<'t, &'static str, Row>,
+    pub(super) credentials: Table<'t, &'static str, Row>,
     counters: Table<'t, &'static str, u64>,
 }
 
@@ -139,6 +167,10 @@ impl<'t> Tables<'t> {
             kept: transaction.open_table(KEPT)?,
             packs: transaction.open_table(PACKS)?,
             pack_xorbs: transaction.open_table(PACK_XORBS)?,
+            bucket_stats: transaction.open_table(BUCKET_STATS)?,
+            bucket_files: transaction.open_table(BUCKET_FILES)?,
+            accounts: transaction.open_table(ACCOUNTS)?,
+            credentials: transaction.open_table(CREDENTIALS)?,
             counters: transaction.open_table(COUNTERS)?,
         })
     }
@@ -175,6 +207,7 @@ impl<'t> Tables<'t> {
         }
         self.delete_uploads_of(uid)?;
         self.delete_settings_of(uid)?;
+        self.forget_holdings(bucket.uid)?;
         self.bucket_uids.remove(uid)?;
         self.buckets.remove(name)?;
         Ok(())
@@ -220,6 +253,7 @@ impl<'t> Tables<'t> {
             ObjectChange::Delete => {
                 if let Some(present) = present {
                     self.objects.remove((bucket.0, key.as_str().as_bytes()))?;
+                    self.count_object(bucket, Some(&present), None)?;
                     self.release_file(&present.file)?;
                 }
             }
@@ -236,6 +270,21 @@ impl<'t> Tables<'t> {
         Ok(())
     }
 
+    pub(super) fn change_many(
+        &mut self,
+        bucket: BucketUid,
+        changes: Vec<KeyChange>,
+    ) -> Result<Vec<Result<(), MetaError>>, Failure> {
+        self.must_have_bucket(bucket)?;
+        let change =
+            |KeyChange { key, condition, change }| match self.change(bucket, &key, &condition, change) {
+                Ok(()) => Ok(Ok(())),
+                Err(Failure::Refused(refusal)) => Ok(Err(refusal)),
+                Err(failure) => Err(failure),
+            };
+        changes.into_iter().map(change).collect()
+    }
+
     fn put_object(
         &mut self,
         bucket: BucketUid,
@@ -247,6 +296,7 @@ impl<'t> Tables<'t> {
         // Use the new before letting go of the old: they may be one file.
         self.use_file(&object.file, file)?;
         self.objects.insert((bucket.0, key.as_str().as_bytes()), encode_object(object)?.as_slice())?;
+        self.count_object(bucket, present.as_ref(), Some(object))?;
         if let Some(present) = present {
             self.release_file(&present.file)?;
         }

@@ -30,6 +30,8 @@ fn credential(signer: Signer, permission: Permission, buckets: Option<&str>) -> 
         token: None,
         permission,
         buckets: buckets.map(|name| vec![BucketName::new(name).unwrap()]),
+        created_at: None,
+        expires_at: None,
     }
 }
 

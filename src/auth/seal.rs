@@ -1,0 +1,166 @@
+//! Secrets at rest: sealed with XChaCha20-Poly1305 under a master key, so that a copy of the metadata alone opens no
+//! door. The access key id and the account are bound to the sealed text, which cannot be moved to another's row.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
+use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+
+use super::{AuthError, Credential, Secret, files};
+use crate::store::accounts::SealedCredential;
+use crate::store::ambient::{Ambient, Timestamp};
+
+/// Name of the master key's file in the data folder: 64 hexadecimal digits.
+pub const FILE_NAME: &str = "master-key";
+
+/// Bytes of a nonce; long enough to be drawn at random for ever.
+const NONCE_BYTES: usize = 24;
+
+/// The key that all secrets are sealed with.
+pub struct MasterKey(XChaCha20Poly1305);
+
+/// What is sealed.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Secrets {
+    secret_access_key: String,
+    token: Option<String>,
+}
+
+impl MasterKey {
+    /// A key of these bytes.
+    pub fn new(bytes: &[u8; 32]) -> Self {
+        Self(XChaCha20Poly1305::new(bytes.into()))
+    }
+
+    /// The key kept in `data_dir`, made if there is none. Blocks on files.
+    pub fn load_or_create(data_dir: &Path, ambient: &Ambient) -> Result<Self, AuthError> {
+        let path = data_dir.join(FILE_NAME);
+        let failed = |reason: String| AuthError::MasterKey { path: path.clone(), reason };
+        match fs::read_to_string(&path) {
+            Ok(text) => {
+                let mut bytes = [0; 32];
+                hex::decode_to_slice(text.trim(), &mut bytes)
+                    .map_err(|_| failed("it does not hold 64 hexadecimal digits".to_owned()))?;
+                Ok(Self::new(&bytes))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let bytes = ambient.random();
+                let text = format!("{}\n", hex::encode(bytes));
+                files::keep(&path, data_dir, text.as_bytes()).map_err(|error| failed(error.to_string()))?;
+                Ok(Self::new(&bytes))
+            }
+            Err(error) => Err(failed(error.to_string())),
+        }
+    }
+
+    /// A credential as it is stored.
+    pub(super) fn seal(
+        &self,
+        credential: &Credential,
+        created_at: Timestamp,
+        ambient: &Ambient,
+    ) -> Result<SealedCredential, AuthError> {
+        let id = credential.access_key_id.as_str();
+        let secrets = Secrets {
+            secret_access_key: credential.secret_access_key.expose().to_owned(),
+            token: credential.token.as_ref().map(|token| token.expose().to_owned()),
+        };
+        let unsealable = || AuthError::Unseal(id.to_owned());
+        let plain = postcard::to_stdvec(&secrets).map_err(|_| unsealable())?;
+        let nonce = ambient.random::<NONCE_BYTES>();
+        let bound = bound_text(id, credential.account.as_str());
+        let payload = Payload { msg: &plain, aad: bound.as_bytes() };
+        let sealed = self.0.encrypt(&XNonce::from(nonce), payload).map_err(|_| unsealable())?;
+        Ok(SealedCredential {
+            access_key_id: id.to_owned(),
+            account: credential.account.clone(),
+            permission: credential.permission,
+            buckets: credential.buckets.clone(),
+            created_at,
+            expires_at: credential.expires_at,
+            sealed: [nonce.as_slice(), &sealed].concat(),
+        })
+    }
+
+    /// A stored credential, opened.
+    pub(super) fn unseal(&self, stored: SealedCredential) -> Result<Credential, AuthError> {
+        let unsealable = || AuthError::Unseal(stored.access_key_id.clone());
+        let (nonce, sealed) = stored.sealed.split_first_chunk::<NONCE_BYTES>().ok_or_else(unsealable)?;
+        let bound = bound_text(&stored.access_key_id, stored.account.as_str());
+        let payload = Payload { msg: sealed, aad: bound.as_bytes() };
+        let plain = self.0.decrypt(&XNonce::from(*nonce), payload).map_err(|_| unsealable())?;
+        let secrets: Secrets = postcard::from_bytes(&plain).map_err(|_| unsealable())?;
+        Ok(Credential {
+            access_key_id: super::AccessKeyId::new(&stored.access_key_id)?,
+            secret_access_key: Secret::new(&secrets.secret_access_key)?,
+            token: secrets.token.as_deref().map(Secret::new).transpose()?,
+            account: stored.account,
+            permission: stored.permission,
+            buckets: stored.buckets,
+            created_at: Some(stored.created_at),
+            expires_at: stored.expires_at,
+        })
+    }
+}
+
+/// Neither name holds a line break, so no two pairs have one text.
+fn bound_text(access_key_id: &str, account: &str) -> String {
+    format!("{account}\n{access_key_id}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+    use crate::auth::{AccessKeyId, Permission};
+    use crate::store::names::Namespace;
+
+    fn credential() -> Credential {
+        Credential {
+            account: Namespace::new("ada").unwrap(),
+            access_key_id: AccessKeyId::new("AKADA").unwrap(),
+            secret_access_key: Secret::new("not-for-eyes").unwrap(),
+            token: Some(Secret::new("hf_not-for-eyes").unwrap()),
+            permission: Permission::Write,
+            buckets: None,
+            created_at: Some(Timestamp(5)),
+            expires_at: Some(Timestamp(9)),
+        }
+    }
+
+    fn contains(haystack: &[u8], needle: &[u8]) -> bool {
+        haystack.windows(needle.len()).any(|window| window == needle)
+    }
+
+    #[test]
+    fn what_is_sealed_is_hidden_and_opens_in_its_own_row_only() {
+        let key = MasterKey::new(&[7; 32]);
+        let sealed = key.seal(&credential(), Timestamp(5), &Ambient::system()).unwrap();
+        assert!(!contains(&sealed.sealed, b"not-for-eyes"));
+        assert_eq!(key.unseal(sealed.clone()).unwrap(), credential());
+        assert!(MasterKey::new(&[8; 32]).unseal(sealed.clone()).is_err());
+        let moved = SealedCredential { account: Namespace::new("bob").unwrap(), ..sealed.clone() };
+        assert!(key.unseal(moved).is_err());
+        for cut in [0, 23, 24, sealed.sealed.len() - 1] {
+            let cut = SealedCredential { sealed: sealed.sealed[..cut].to_vec(), ..sealed.clone() };
+            assert!(key.unseal(cut).is_err());
+        }
+        let again = key.seal(&credential(), Timestamp(5), &Ambient::system()).unwrap();
+        assert_ne!(again.sealed, sealed.sealed);
+    }
+
+    #[test]
+    fn the_master_key_is_kept_for_its_owner_only_and_used_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || MasterKey::load_or_create(dir.path(), &Ambient::system());
+        let sealed = open().unwrap().seal(&credential(), Timestamp(5), &Ambient::system()).unwrap();
+        assert!(open().unwrap().unseal(sealed).is_ok());
+        let path = dir.path().join(FILE_NAME);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        fs::write(&path, "short").unwrap();
+        assert!(open().err().unwrap().to_string().ends_with("it does not hold 64 hexadecimal digits"));
+    }
+}

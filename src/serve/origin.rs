@@ -1,0 +1,84 @@
+//! What a client calls us: the scheme and host that the URLs in answers begin with.
+//!
+//! They must be the client's own words: the published Hub client compares them with the endpoint it was given. So they
+//! come from the request, and from a proxy's headers only if the configuration trusts that proxy.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
+
+/// Longest host that is believed: a DNS name and a port.
+const HOST_BYTES_MAX: usize = 253 + 6;
+
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// `scheme://host[:port]` of a request, as the client wrote it. A request extension.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin(Arc<str>);
+
+impl Origin {
+    /// The text, without `/` at the end.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Gives every request its [`Origin`], and refuses one that says nothing sensible of its host.
+pub fn with_origin(router: Router, trusted_proxies: Vec<IpAddr>) -> Router {
+    router.layer(from_fn_with_state(Arc::new(trusted_proxies), attach))
+}
+
+async fn attach(State(trusted): State<Arc<Vec<IpAddr>>>, mut request: Request, next: Next) -> Response {
+    let remote = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+    let is_trusted = remote.is_some_and(|remote| trusted.contains(&remote.to_canonical()));
+    match origin(request.headers(), is_trusted) {
+        Some(origin) => {
+            request.extensions_mut().insert(origin);
+            next.run(request).await
+        }
+        None => (StatusCode::BAD_REQUEST, "the Host header is missing or malformed").into_response(),
+    }
+}
+
+fn origin(headers: &HeaderMap, is_trusted: bool) -> Option<Origin> {
+    let forwarded = |name| headers.get(name).filter(|_| is_trusted);
+    let scheme = match forwarded(FORWARDED_PROTO).map(HeaderValue::as_bytes) {
+        Some(b"https") => "https",
+        _ => "http",
+    };
+    let host = forwarded(FORWARDED_HOST).or_else(|| headers.get(header::HOST))?.to_str().ok()?;
+    let well_formed = (1..=HOST_BYTES_MAX).contains(&host.len())
+        && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b));
+    well_formed.then(|| Origin(format!("{scheme}://{host}").into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(headers: &[(HeaderName, &'static str)], is_trusted: bool) -> Option<String> {
+        let headers = headers.iter().map(|(name, value)| (name.clone(), value.parse().unwrap()));
+        origin(&headers.collect(), is_trusted).map(|origin| origin.as_str().to_owned())
+    }
+
+    #[test]
+    fn a_client_is_answered_in_its_own_words_and_strangers_cannot_change_them() {
+        let direct = [(header::HOST, "localhost:9001")];
+        assert_eq!(of(&direct, false).unwrap(), "http://localhost:9001");
+        let proxied =
+            [(header::HOST, "10.0.0.1"), (FORWARDED_PROTO, "https"), (FORWARDED_HOST, "hub.example")];
+        assert_eq!(of(&proxied, true).unwrap(), "https://hub.example");
+        assert_eq!(of(&proxied, false).unwrap(), "http://10.0.0.1");
+        for bad in ["", "a/b", "a b", "a@b", "a\"b"] {
+            assert_eq!(of(&[(header::HOST, bad)], false), None, "{bad}");
+        }
+        assert_eq!(of(&[], false), None);
+        assert_eq!(of(&[(header::HOST, "[::1]:9001")], false).unwrap(), "http://[::1]:9001");
+    }
+}

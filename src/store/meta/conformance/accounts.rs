@@ -1,0 +1,63 @@
+//! Accounts and credentials.
+
+use super::{Store, bucket};
+use crate::store::accounts::{Account, AccountKind, Permission, SealedCredential};
+use crate::store::ambient::Timestamp;
+use crate::store::meta::MetaError;
+use crate::store::names::Namespace;
+
+/// The suite's share.
+pub(super) async fn all(open: &impl Fn() -> Store) {
+    accounts_and_credentials_are_made_once_changed_and_removed(open()).await;
+    an_account_in_use_stays(open()).await;
+}
+
+fn account(name: &str) -> Account {
+    Account { name: Namespace::new(name).unwrap(), kind: AccountKind::Org, members: Vec::new() }
+}
+
+fn credential(id: &str, account: &str) -> SealedCredential {
+    SealedCredential {
+        access_key_id: id.to_owned(),
+        account: Namespace::new(account).unwrap(),
+        permission: Permission::Write,
+        buckets: None,
+        created_at: Timestamp(1),
+        expires_at: None,
+        sealed: vec![1, 2, 3],
+    }
+}
+
+async fn accounts_and_credentials_are_made_once_changed_and_removed(store: Store) {
+    store.create_account(account("ada")).await.unwrap();
+    assert!(matches!(store.create_account(account("ada")).await, Err(MetaError::NameTaken)));
+    let changed = Account { members: vec![Namespace::new("bob").unwrap()], ..account("ada") };
+    store.change_account(changed.clone()).await.unwrap();
+    assert!(matches!(store.change_account(account("none")).await, Err(MetaError::NoSuchAccount)));
+
+    store.create_credential(credential("AK", "ada")).await.unwrap();
+    let taken = store.create_credential(credential("AK", "bob")).await;
+    assert!(matches!(taken, Err(MetaError::NameTaken)));
+    let rotated = SealedCredential { sealed: vec![4], ..credential("AK", "ada") };
+    assert!(store.change_credential(rotated.clone()).await.unwrap());
+    assert!(!store.change_credential(credential("none", "ada")).await.unwrap());
+    assert_eq!(store.accounts().await.unwrap(), (vec![changed], vec![rotated]));
+    assert!(store.remove_credential("AK").await.unwrap());
+    assert!(!store.remove_credential("AK").await.unwrap());
+    store.remove_account(&account("ada").name).await.unwrap();
+    assert!(matches!(store.remove_account(&account("ada").name).await, Err(MetaError::NoSuchAccount)));
+}
+
+async fn an_account_in_use_stays(store: Store) {
+    for name in ["ada", "adam"] {
+        store.create_account(account(name)).await.unwrap();
+    }
+    let bucket = bucket(&store).await;
+    let ada = &bucket.id.namespace;
+    assert!(matches!(store.remove_account(ada).await, Err(MetaError::AccountInUse)));
+    store.delete_bucket(&bucket.id, false).await.unwrap();
+    store.create_credential(credential("AK", "ada")).await.unwrap();
+    assert!(matches!(store.remove_account(ada).await, Err(MetaError::AccountInUse)));
+    store.remove_credential("AK").await.unwrap();
+    store.remove_account(ada).await.unwrap();
+}

@@ -1,0 +1,100 @@
+//! What a bucket holds: its figures, kept with every change so that asking costs nothing, and the files that its
+//! objects name. The latter answer "does this bucket have that content?", which decides who may reach a file by its
+//! hash alone.
+
+use redb::{ReadTransaction, ReadableTable, StorageError};
+
+use super::MetaError;
+use super::tables::{self, Failure, Tables, decode, decode_file_size, encode};
+use crate::store::names::BucketId;
+use crate::store::rows::{Bucket, BucketStats, BucketUid, Object, Visibility};
+use crate::xet::hash::FileHash;
+
+/// A bucket's figures.
+pub(super) fn stats(snapshot: &ReadTransaction, bucket: BucketUid) -> Result<BucketStats, redb::Error> {
+    let row = snapshot.open_table(tables::BUCKET_STATS)?.get(bucket.0)?;
+    let (bytes, objects) = row.map_or((0, 0), |row| row.value());
+    Ok(BucketStats { bytes, objects })
+}
+
+/// The size of a file that an object of the bucket names.
+pub(super) fn file_size(
+    snapshot: &ReadTransaction,
+    bucket: BucketUid,
+    file: &FileHash,
+) -> Result<Option<u64>, redb::Error> {
+    if snapshot.open_table(tables::BUCKET_FILES)?.get((bucket.0, *file.as_bytes()))?.is_none() {
+        return Ok(None);
+    }
+    let row = snapshot.open_table(tables::FILES)?.get(file.as_bytes())?;
+    Ok(row.map(|row| decode_file_size(row.value())).transpose()?)
+}
+
+impl Tables<'_> {
+    /// Counts an object that takes another's place in a bucket, either of which may be none.
+    pub(super) fn count_object(
+        &mut self,
+        bucket: BucketUid,
+        old: Option<&Object>,
+        new: Option<&Object>,
+    ) -> Result<(), StorageError> {
+        let (bytes, objects) = self.bucket_stats.get(bucket.0)?.map_or((0, 0), |row| row.value());
+        let size = |object: Option<&Object>| object.map_or(0, |object| object.size);
+        let bytes = (bytes + size(new)).saturating_sub(size(old));
+        let objects = (objects + u64::from(new.is_some())).saturating_sub(old.is_some().into());
+        self.bucket_stats.insert(bucket.0, (bytes, objects))?;
+        let (old, new) = (old.map(|object| object.file), new.map(|object| object.file));
+        if old == new {
+            return Ok(());
+        }
+        if let Some(new) = new {
+            let name = (bucket.0, *new.as_bytes());
+            let uses = self.bucket_files.get(name)?.map_or(0, |uses| uses.value());
+            self.bucket_files.insert(name, uses + 1)?;
+        }
+        if let Some(old) = old {
+            let name = (bucket.0, *old.as_bytes());
+            let uses = self.bucket_files.get(name)?.map_or(0, |uses| uses.value());
+            match uses {
+                0 | 1 => drop(self.bucket_files.remove(name)?),
+                _ => drop(self.bucket_files.insert(name, uses - 1)?),
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets what a bucket that goes held.
+    pub(super) fn forget_holdings(&mut self, bucket: BucketUid) -> Result<(), StorageError> {
+        self.bucket_stats.remove(bucket.0)?;
+        self.bucket_files.retain_in((bucket.0, [0; 32])..=(bucket.0, [0xFF; 32]), |_, _| false)
+    }
+
+    fn take_bucket(&mut self, id: &BucketId) -> Result<Bucket, Failure> {
+        match self.buckets.remove((id.namespace.as_str(), id.name.as_str()))? {
+            Some(row) => Ok(decode(row.value())?),
+            None => Err(MetaError::NoSuchBucket.into()),
+        }
+    }
+
+    fn put_bucket(&mut self, bucket: &Bucket) -> Result<(), Failure> {
+        let name = (bucket.id.namespace.as_str(), bucket.id.name.as_str());
+        self.buckets.insert(name, encode(bucket)?.as_slice())?;
+        Ok(())
+    }
+
+    pub(super) fn move_bucket(&mut self, from: &BucketId, to: &BucketId) -> Result<(), Failure> {
+        if self.buckets.get((from.namespace.as_str(), from.name.as_str()))?.is_none() {
+            return Err(MetaError::NoSuchBucket.into());
+        }
+        if self.buckets.get((to.namespace.as_str(), to.name.as_str()))?.is_some() {
+            return Err(MetaError::BucketExists.into());
+        }
+        let bucket = self.take_bucket(from)?;
+        self.put_bucket(&Bucket { id: to.clone(), ..bucket })
+    }
+
+    pub(super) fn set_visibility(&mut self, id: &BucketId, visibility: Visibility) -> Result<(), Failure> {
+        let bucket = self.take_bucket(id)?;
+        self.put_bucket(&Bucket { visibility, ..bucket })
+    }
+}
