@@ -23,6 +23,7 @@ pub use crate::store::settings::{BucketChange, BucketSettings, CorsRule, PublicA
 pub use crate::xet::hash::FileHash;
 
 mod error;
+pub mod hub;
 pub mod limits;
 mod local;
 

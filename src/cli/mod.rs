@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 
 mod banner;
 mod data_folder;
+mod hub_mode;
 mod place;
 mod serve;
 mod store;

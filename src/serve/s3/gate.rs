@@ -175,7 +175,8 @@ impl Gate {
         headers.remove(AUTHORIZATION);
         let located = self.door.addressing.locate(&headers, &uri)?;
         let uri = take_signed_query(&located.path, uri.query(), &mut headers)?;
-        let caller = self.door.visitor(credential, &located).await?;
+        let door = self.door.of_key(credential.access_key_id.as_str());
+        let caller = door.visitor(credential, &located).await?;
         refuse::check_headers(&headers, &caller.home)?;
         if carries_xml(&method, &uri) {
             body = Body::from(read_xml(&headers, trailing_headers.clone(), body).await?);

@@ -9,7 +9,10 @@
 //! 3. A second s3s service routes it and asks [`access`] for permission.
 //! 4. [`ops`] delegates to the operations: [`buckets`], [`objects`], [`copy`], [`listing`], [`multipart`].
 
+use std::collections::HashMap;
 use std::sync::Arc;
+
+use axum::http::Extensions;
 
 use s3s::{S3Error, S3ErrorCode, S3Result};
 
@@ -51,6 +54,7 @@ pub use addressing::Addressing;
 use gate::Visitor;
 
 /// What the door opens to.
+#[derive(Clone)]
 pub struct S3Door {
     /// The buckets.
     pub buckets: Arc<dyn BucketApi>,
@@ -62,7 +66,14 @@ pub struct S3Door {
     pub region: String,
     /// How requests name buckets.
     pub addressing: Addressing,
+    /// Where each caller has a way of its own to the buckets (a Hub that knows them by tokens): the door of each
+    /// access key.
+    pub own: OwnDoors,
 }
+
+/// Doors of single callers, by access key id.
+#[derive(Clone, Default)]
+pub struct OwnDoors(HashMap<String, Arc<S3Door>>);
 
 /// Everything on the S3 listener: the caller mounts it at the root and adds nothing beside it.
 pub fn router(door: S3Door) -> axum::Router {
@@ -71,6 +82,25 @@ pub fn router(door: S3Door) -> axum::Router {
 }
 
 impl S3Door {
+    /// The same door, but the callers with these access keys find other buckets behind it.
+    #[must_use]
+    pub fn with_own(self, own: HashMap<String, Arc<dyn BucketApi>>) -> Self {
+        let door = |(id, buckets)| (id, Arc::new(Self { buckets, ..self.clone() }));
+        let own = OwnDoors(own.into_iter().map(door).collect());
+        Self { own, ..self }
+    }
+
+    /// The door of whoever has this access key.
+    fn of_key(&self, access_key: &str) -> &Self {
+        self.own.0.get(access_key).map_or(self, |door| door)
+    }
+
+    /// The door of whoever makes this request.
+    fn of_caller(&self, extensions: &Extensions) -> &Self {
+        let call = extensions.get::<gate::Call>();
+        call.map_or(self, |call| self.of_key(call.caller.access_key_id.as_str()))
+    }
+
     /// The bucket that a request is for.
     #[expect(clippy::unused_self, reason = "where a name lies is the door's business")]
     fn resolve_bucket(&self, caller: &Visitor, name: &str) -> S3Result<BucketId> {

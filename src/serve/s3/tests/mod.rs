@@ -13,7 +13,7 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use tower::ServiceExt as _;
 
-use super::{S3Door, router};
+use super::{OwnDoors, S3Door, router};
 use crate::auth::{AccessKeyId, Credential, Directory, Permission, Secret};
 use crate::bucket::{BucketName, LocalBuckets, Namespace};
 use crate::store::ambient::{Ambient, ManualClock, Timestamp};
@@ -52,6 +52,7 @@ fn door() -> Router {
         clock: Ambient::system(),
         region: "us-east-1".to_owned(),
         addressing: crate::serve::s3::Addressing::default(),
+        own: OwnDoors::default(),
     })
 }
 
