@@ -111,6 +111,18 @@ pub fn load_or_create(data_dir: &Path, given: &RootGiven, ambient: &Ambient) -> 
     }
 }
 
+/// The token kept in `data_dir`, if there is one: how commands on the server's own machine speak to it. Blocks on files.
+pub fn kept_token(data_dir: &Path) -> Result<Option<Secret>, AuthError> {
+    let path = data_dir.join(FILE_NAME);
+    match fs::read_to_string(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        read => {
+            let text = read.map_err(|error| AuthError::ReadRoot { path: path.clone(), error })?;
+            Ok(parse(&path, &text)?.token)
+        }
+    }
+}
+
 fn default_account() -> Result<Namespace, AuthError> {
     check(USER_VAR, Namespace::new(DEFAULT_USER))
 }

@@ -94,7 +94,8 @@ impl S3Access for Access {
         let bucket = name.map(|name| self.0.resolve_bucket(&caller, &name)).transpose()?;
         if caller.allows(action, bucket.as_ref()) {
             let (Some(answer), Some(id)) = (absent, bucket) else { return Ok(()) };
-            return Err(self.0.buckets.bucket(&id).await.map_or_else(S3Error::from, |_| answer));
+            let found = self.0.of_caller(context.extensions_mut()).buckets.bucket(&id).await;
+            return Err(found.map_or_else(S3Error::from, |_| answer));
         }
         // A bucket that does not exist is told before that it is forbidden; the lookup is spared when it is not.
         match bucket {
