@@ -19,7 +19,7 @@ use http_body::Body as _;
 use tracing::error_span;
 
 use crate::auth::Action;
-use crate::bucket::{BucketError, BucketId, Object, ObjectKey};
+use crate::bucket::{BucketError, BucketId, BucketName, Object, ObjectKey};
 
 use super::asked::Asked;
 use super::conditions::http_date;
@@ -56,8 +56,8 @@ impl PlainRead {
         {
             return None;
         }
-        // Callers with ways of their own to the buckets are told apart by the gate.
-        if !door.own.0.is_empty() {
+        // Where names lie elsewhere, or callers have ways of their own to the buckets, the gate finds out.
+        if door.addressing.namespaced || !door.addressing.domains.is_empty() || !door.own.0.is_empty() {
             return None;
         }
         let path = uri.path().strip_prefix('/').filter(|path| !path.contains("//"))?;
@@ -65,7 +65,8 @@ impl PlainRead {
         let chooses = look_at(headers)?;
         let caller =
             keys.caller(&door.directory, &door.region, door.clock.clock.now(), (method, uri, headers))?;
-        let bucket = door.resolve_bucket(&caller, bucket).ok()?;
+        // One's own bucket of that name comes before all others; if there is none, the long way looks for them.
+        let bucket = BucketId { namespace: caller.account.clone(), name: BucketName::new(bucket).ok()? };
         if !caller.allows(Action::ReadBucket, Some(&bucket)) {
             return None;
         }
@@ -117,9 +118,6 @@ impl PlainRead {
             name.clear();
             write!(name, "x-amz-meta-{key}").ok().filter(|()| is_plain)?;
             headers.insert(HeaderName::from_bytes(name.as_bytes()).ok()?, value(text)?);
-        }
-        if !object.attributes.tags.is_empty() && !self.is_head {
-            headers.insert("x-amz-tagging-count", HeaderValue::from(object.attributes.tags.len()));
         }
         if self.wanted.checksums && !partial {
             checksums::show(&object.checksums, object.parts.len(), headers)?;

@@ -2,6 +2,7 @@
 
 mod lane;
 mod objects;
+mod settings;
 mod signer;
 mod trust;
 
@@ -55,6 +56,7 @@ fn s3_door() -> S3Door {
         directory: Arc::new(directory),
         clock: Ambient::system(),
         region: "us-east-1".to_owned(),
+        addressing: crate::serve::s3::Addressing::default(),
         own: OwnDoors::default(),
     }
 }
