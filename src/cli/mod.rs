@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod admin;
 mod banner;
 mod data_folder;
 mod place;
@@ -28,6 +29,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Look after a data folder: statistics, check, scrub, garbage collection.
     Store(store::StoreArgs),
+    /// Look after accounts and credentials of a running gateway.
+    Admin(admin::AdminArgs),
 }
 
 /// Runs the command that the process was started with.
@@ -40,6 +43,7 @@ pub fn main() -> ExitCode {
     let done = match cli.command {
         Command::Serve(args) => serve::run(&args, &vars).map_err(|error| error.to_string()),
         Command::Store(args) => store::run(&args, &vars).map_err(|error| error.to_string()),
+        Command::Admin(args) => admin::run(&args, &vars).map_err(|error| error.to_string()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

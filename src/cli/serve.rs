@@ -13,12 +13,15 @@ use tokio_util::sync::CancellationToken;
 use super::banner::Banner;
 use super::data_folder::DataFolder;
 use super::place::{PlaceArgs, PlaceError, take_folder};
+use crate::auth::cas_token::CasSigner;
 use crate::auth::root::{self, Root, RootSource};
 use crate::auth::seal::MasterKey;
 use crate::auth::{Accounts, AuthError, Directory};
 use crate::bucket::{BucketError, LocalBuckets};
 use crate::config::{self, Config, ConfigError};
 use crate::serve::access::{self, observed};
+use crate::serve::admin;
+use crate::serve::hub::{self, HubDoor};
 use crate::serve::listener::{Limits, ListenError, Listener};
 use crate::serve::origin::with_origin;
 use crate::serve::s3::{self, S3Door};
@@ -89,6 +92,7 @@ pub(super) fn run(args: &ServeArgs, vars: &[(String, String)]) -> Result<(), Ser
     let root = wants_root.then(|| root::load_or_create(folder.path(), &given, &ambient)).transpose()?;
     let credentials = declared.1.into_iter().chain(root.iter().map(|root| root.credential.clone()));
     let directory = Directory::declared(declared.0, credentials, Arc::clone(&ambient.clock))?;
+    let signer = CasSigner::load_or_create(folder.path(), &ambient)?;
     let master_key = MasterKey::load_or_create(folder.path(), &ambient)?;
 
     let runtime =
@@ -104,7 +108,7 @@ pub(super) fn run(args: &ServeArgs, vars: &[(String, String)]) -> Result<(), Ser
     let accounts = runtime.block_on(accounts)?;
     let upkeep = start_upkeep(&runtime, &config, &folder, &buckets, &ambient);
     announce(&config, &folder, (s3.address(), hub.address()), root.as_ref());
-    let doors = doors(&config, Arc::new(buckets), directory, accounts, &ambient);
+    let doors = doors(&config, Arc::new(buckets), Arc::new(accounts), signer, &ambient);
     runtime.block_on(serve([(s3, doors.0), (hub, doors.1)], told));
     upkeep.cancel();
     runtime.shutdown_timeout(BLOCKING_GRACE);
@@ -124,13 +128,25 @@ fn bind(
 fn doors(
     config: &Config,
     buckets: Arc<LocalBuckets>,
-    directory: Arc<Directory>,
-    _accounts: Accounts,
+    accounts: Arc<Accounts>,
+    signer: CasSigner,
     ambient: &Ambient,
 ) -> (axum::Router, axum::Router) {
-    let s3 =
-        s3::router(S3Door { buckets, directory, clock: ambient.clone(), region: config.s3.region.clone() });
-    let hub = axum::Router::new();
+    let directory = accounts.directory();
+    let s3 = s3::router(S3Door {
+        buckets: Arc::clone(&buckets) as _,
+        directory: Arc::clone(directory),
+        clock: ambient.clone(),
+        region: config.s3.region.clone(),
+    });
+    let hub = hub::router(HubDoor {
+        buckets,
+        directory: Arc::clone(directory),
+        signer,
+        visibility: config.hub.new_buckets,
+    });
+    let admin = admin::router(accounts);
+    let hub = hub.nest("/admin", admin);
     let hub = with_origin(hub, config.hub.trusted_proxies.clone());
     (observed(s3, access::S3, ambient.clone()), observed(hub, access::HUB, ambient.clone()))
 }
