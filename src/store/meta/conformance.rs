@@ -18,6 +18,7 @@ use crate::xet::xorb::ChunkTable;
 
 mod accounts;
 mod holdings;
+mod registry;
 mod tree;
 mod xorbs;
 
@@ -40,6 +41,7 @@ pub async fn all(open: impl Fn() -> Store) {
     tree::all(&open).await;
     accounts::all(&open).await;
     xorbs::all(&open).await;
+    registry::all(&open).await;
 }
 
 fn id(name: &str) -> BucketId {

@@ -4,7 +4,7 @@
 //! stand behind them. What every engine must do is in [`conformance`]; each runs it.
 //!
 //! Invariants, kept by every transaction:
-//! * a file record is there exactly as long as an object or a part uses it;
+//! * a file record is there exactly as long as an object, a part or a registration uses it;
 //! * a bucket's figures are those of its objects, and it knows the files that they name;
 //! * a xorb's use count is the number of file records with a term in it;
 //! * every xorb that a file record names has a row;
@@ -29,6 +29,7 @@ mod engine;
 mod holdings;
 mod listing;
 mod recent;
+mod registry;
 mod snapshot;
 mod steady;
 mod tables;
@@ -42,6 +43,7 @@ pub use accounts::AccountStore;
 pub use embedded::EmbeddedMeta;
 #[cfg(test)]
 pub(crate) use engine::OpenBackend;
+pub use registry::{MetaRegistry, RegistrationName};
 pub use terms::{MovedRun, TermChange};
 pub use tree::{TreeEntry, TreePage, TreeQuery};
 pub use view::{Counts, MetaView, XorbEntry};
@@ -276,7 +278,7 @@ pub struct XorbMove {
 
 /// The store of truth. Every write is one transaction: durable when answered, invisible when refused.
 #[async_trait]
-pub trait MetaStore: AccountStore {
+pub trait MetaStore: AccountStore + MetaRegistry {
     /// Creates a bucket.
     async fn create_bucket(
         &self,

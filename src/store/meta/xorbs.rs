@@ -87,11 +87,12 @@ impl Tables<'_> {
         Ok(())
     }
 
-    pub(super) fn use_xorb(&mut self, xorb: &XorbHash) -> Result<(), StorageError> {
+    pub(super) fn use_xorb(&mut self, xorb: &XorbHash, file: &FileHash) -> Result<(), StorageError> {
         let uses = self.xorb_uses.get(xorb.as_bytes())?.map_or(0, |uses| uses.value());
         self.xorb_uses.insert(xorb.as_bytes(), uses + 1)?;
         if uses == 0 {
             self.idle.remove(xorb.as_bytes())?;
+            self.xorb_homes.insert(xorb.as_bytes(), file.as_bytes())?;
         }
         Ok(())
     }
@@ -103,6 +104,7 @@ impl Tables<'_> {
             return Ok(());
         }
         self.xorb_uses.remove(xorb.as_bytes())?;
+        self.xorb_homes.remove(xorb.as_bytes())?;
         self.make_idle(xorb)
     }
 
@@ -202,7 +204,7 @@ impl Tables<'_> {
             return Ok(false);
         }
         self.files.insert(file.as_bytes(), encode(&new)?.as_slice())?;
-        after.difference(&before).try_for_each(|xorb| self.use_xorb(xorb))?;
+        after.difference(&before).try_for_each(|xorb| self.use_xorb(xorb, file))?;
         before.difference(&after).try_for_each(|xorb| self.release_xorb(xorb))?;
         Ok(true)
     }
