@@ -14,9 +14,11 @@ use crate::store::rows::StoredXorb;
 use crate::xet::hash::{ChunkHash, XorbHash};
 use crate::xet::xorb::ChunkTable;
 
+mod incoming;
 mod local;
 mod writer;
 
+pub use incoming::{IncomingError, IncomingXorb};
 pub use local::LocalChunks;
 
 /// An error of a [`ChunkStore`].
