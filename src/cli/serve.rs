@@ -21,6 +21,7 @@ use crate::bucket::{BucketError, LocalBuckets};
 use crate::config::{self, Config, ConfigError};
 use crate::serve::access::{self, observed};
 use crate::serve::admin;
+use crate::serve::cas::{self, CasDoor};
 use crate::serve::hub::{self, HubDoor};
 use crate::serve::listener::{Limits, ListenError, Listener};
 use crate::serve::origin::with_origin;
@@ -139,6 +140,8 @@ fn doors(
         clock: ambient.clone(),
         region: config.s3.region.clone(),
     });
+    let cas =
+        CasDoor { xet: buckets.xet(config.cas_grace()), signer: signer.clone(), ambient: ambient.clone() };
     let hub = hub::router(HubDoor {
         buckets,
         directory: Arc::clone(directory),
@@ -146,7 +149,7 @@ fn doors(
         visibility: config.hub.new_buckets,
     });
     let admin = admin::router(accounts);
-    let hub = hub.nest("/admin", admin);
+    let hub = hub.nest("/admin", admin).nest("/cas", cas::router(cas)).merge(cas::telemetry_router());
     let hub = with_origin(hub, config.hub.trusted_proxies.clone());
     (observed(s3, access::S3, ambient.clone()), observed(hub, access::HUB, ambient.clone()))
 }

@@ -49,7 +49,8 @@ async fn whoever_may_only_read_is_told_so() {
 #[tokio::test]
 async fn a_bucket_is_created_once_and_both_answers_say_where() {
     let house = House::new();
-    let create = async |token: &str, path: &str, body: &'static str| house.call(token, "POST", path, body).await;
+    let create =
+        async |token: &str, path: &str, body: &'static str| house.call(token, "POST", path, body).await;
     let made = create(ADA, "/api/buckets/me/bk", r#"{"visibility":"private"}"#).await;
     assert_eq!(
         (made.status.as_u16(), &made.json()["url"]),
