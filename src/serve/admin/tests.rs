@@ -57,7 +57,8 @@ async fn only_admin_tokens_come_in() {
 #[tokio::test]
 async fn secrets_are_shown_once_and_never_listed() {
     let door = door().await;
-    let admin = async |method: &str, path: &str, body: &str| call(&door, "hf_ADMIN", method, path, body).await;
+    let admin =
+        async |method: &str, path: &str, body: &str| call(&door, "hf_ADMIN", method, path, body).await;
     assert_eq!(admin("POST", "/accounts", r#"{"name": "ada"}"#).await.0, 201);
     let asked = r#"{"account": "ada", "permission": "admin", "buckets": ["b"], "expires_at": "2999-01-01T00:00:00Z"}"#;
     let (status, key) = admin("POST", "/keys", asked).await;
@@ -82,7 +83,8 @@ async fn secrets_are_shown_once_and_never_listed() {
 #[tokio::test]
 async fn what_cannot_be_is_refused_with_a_reason() {
     let door = door().await;
-    let admin = async |method: &str, path: &str, body: &str| call(&door, "hf_ADMIN", method, path, body).await;
+    let admin =
+        async |method: &str, path: &str, body: &str| call(&door, "hf_ADMIN", method, path, body).await;
     for (method, path, body, status) in [
         ("POST", "/accounts", "nonsense", 400),
         ("POST", "/accounts", r#"{"name": "../x"}"#, 400),

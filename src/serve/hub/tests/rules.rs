@@ -49,7 +49,8 @@ async fn whoever_may_only_read_is_told_so() {
 #[tokio::test]
 async fn a_bucket_is_created_once_and_both_answers_say_where() {
     let house = House::new();
-    let create = async |token: &str, path: &str, body: &'static str| house.call(token, "POST", path, body).await;
+    let create =
+        async |token: &str, path: &str, body: &'static str| house.call(token, "POST", path, body).await;
     let made = create(ADA, "/api/buckets/me/bk", r#"{"visibility":"private"}"#).await;
     assert_eq!(
         (made.status.as_u16(), &made.json()["url"]),
@@ -224,4 +225,16 @@ async fn a_token_is_told_whose_it_is() {
         house.get("hf_wrong", "/api/whoami-v2").await.header("x-error-message"),
         "Invalid credentials in Authorization header"
     );
+}
+
+#[tokio::test]
+async fn a_key_that_leads_out_of_a_folder_is_not_listed_but_can_be_read_and_deleted() {
+    let house = House::with_files(&["../out", "/root", "a/../../out", "a//b", "a/.", "a/b..c"]).await;
+    assert_eq!(house.paths().await, ["a//b", "a/b..c"]);
+    let top = house.get(ADA, "/api/buckets/ada/b/tree?recursive=false").await.json();
+    assert_eq!((&top[0]["path"], top.as_array().unwrap().len()), (&"a".into(), 1));
+    assert_eq!(house.get(ADA, "/buckets/ada/b/resolve/..%2Fout").await.body, "content of ../out");
+    let delete = r#"{"type":"deleteFile","path":"../out"}"#;
+    assert_eq!(house.call(ADA, "POST", "/api/buckets/ada/b/batch", delete).await.status, 200);
+    assert_eq!(house.get(ADA, "/buckets/ada/b/resolve/..%2Fout").await.refusal(), (404, "EntryNotFound"));
 }
