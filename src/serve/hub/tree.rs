@@ -75,9 +75,11 @@ pub(super) async fn tree(call: &Call<'_>, namespace: &str, name: &str, prefix: &
         limit: PAGE,
     };
     let page = call.door.buckets.tree(&bucket.id, &query).await?;
-    let entries = page.entries.into_iter().map(|entry| match entry {
-        TreeEntry::File(key, object) => file(&key, *object),
-        TreeEntry::Folder { path, newest } => Entry::Directory { path, uploaded_at: iso8601(newest) },
+    let entries = page.entries.into_iter().filter_map(|entry| match entry {
+        TreeEntry::File(key, object) => stays_inside(key.as_str()).then(|| file(&key, *object)),
+        TreeEntry::Folder { path, newest } => {
+            stays_inside(&path).then(|| Entry::Directory { path, uploaded_at: iso8601(newest) })
+        }
     });
     let next = page.next.map(|next| {
         let parameters =
@@ -85,6 +87,13 @@ pub(super) async fn tree(call: &Call<'_>, namespace: &str, name: &str, prefix: &
         next_link(call.origin.as_str(), path, &parameters)
     });
     Ok(paged(entries.collect(), next))
+}
+
+/// Whether a path, put behind a folder's, leads to somewhere in it. S3 can store keys of which this is not so; clients
+/// that download what is listed join the two without asking, and would write outside of the folder. Such a key is not
+/// listed here; whoever names it can read and delete it.
+fn stays_inside(path: &str) -> bool {
+    !path.starts_with('/') && !path.split('/').any(|segment| matches!(segment, "." | ".."))
 }
 
 fn encode_cursor(after: &After) -> String {

@@ -226,3 +226,15 @@ async fn a_token_is_told_whose_it_is() {
         "Invalid credentials in Authorization header"
     );
 }
+
+#[tokio::test]
+async fn a_key_that_leads_out_of_a_folder_is_not_listed_but_can_be_read_and_deleted() {
+    let house = House::with_files(&["../out", "/root", "a/../../out", "a//b", "a/.", "a/b..c"]).await;
+    assert_eq!(house.paths().await, ["a//b", "a/b..c"]);
+    let top = house.get(ADA, "/api/buckets/ada/b/tree?recursive=false").await.json();
+    assert_eq!((&top[0]["path"], top.as_array().unwrap().len()), (&"a".into(), 1));
+    assert_eq!(house.get(ADA, "/buckets/ada/b/resolve/..%2Fout").await.body, "content of ../out");
+    let delete = r#"{"type":"deleteFile","path":"../out"}"#;
+    assert_eq!(house.call(ADA, "POST", "/api/buckets/ada/b/batch", delete).await.status, 200);
+    assert_eq!(house.get(ADA, "/buckets/ada/b/resolve/..%2Fout").await.refusal(), (404, "EntryNotFound"));
+}
