@@ -89,7 +89,6 @@ impl LocalXet {
             chunks: Arc::clone(&self.chunks),
             runtime: Handle::current(),
             hold: Hold::default(),
-            chunks_left: CHUNKS_MAX,
             last: None,
         };
         let Proved { records, hold } = spawn_blocking(move || prover.prove(&shard)).await??;
@@ -113,7 +112,6 @@ struct Prover {
     chunks: Arc<LocalChunks>,
     runtime: Handle,
     hold: Hold,
-    chunks_left: u64,
     /// The xorb looked up last: the next term is often of the same.
     last: Option<(XorbHash, Arc<ChunkTable>)>,
 }
@@ -121,6 +119,7 @@ struct Prover {
 impl Prover {
     fn prove(mut self, shard: &[u8]) -> Result<Proved, XetError> {
         let shard = Shard::decode(shard)?;
+        check_work(&shard)?;
         for xorb in &shard.xorbs {
             self.prove_xorb(xorb)?;
         }
@@ -154,14 +153,7 @@ impl Prover {
         Ok(table)
     }
 
-    fn spend(&mut self, chunks: u64) -> Result<(), ShardRefusal> {
-        let left = self.chunks_left.checked_sub(chunks).ok_or(ShardRefusal::TooMuch)?;
-        self.chunks_left = left;
-        Ok(())
-    }
-
     fn prove_xorb(&mut self, xorb: &ShardXorb) -> Result<(), XetError> {
-        self.spend(TERM_CHUNKS)?;
         let table = self.table(xorb.hash)?;
         let starts = std::iter::once(0).chain(table.entries().iter().map(|entry| entry.raw_end));
         let here = table.entries().iter().zip(starts);
@@ -175,7 +167,6 @@ impl Prover {
         let mut terms = Vec::with_capacity(file.terms.len());
         let mut size = 0;
         for (index, term) in file.terms.iter().enumerate() {
-            self.spend(TERM_CHUNKS + term.chunks.len() as u64)?;
             let table = self.table(term.xorb)?;
             prove_term(file.hash, index, term, &table)?;
             push_chunks(&mut tree, &table, term);
@@ -192,6 +183,14 @@ impl Prover {
         }
         Ok(FileRecord { hash: file.hash, size, terms })
     }
+}
+
+/// Refuses a shard that stands for more work than may be, before any of it is done.
+fn check_work(shard: &Shard) -> Result<(), ShardRefusal> {
+    let terms = shard.files.iter().flat_map(|file| &file.terms);
+    let chunks = terms.map(|term| TERM_CHUNKS + term.chunks.len() as u64).sum::<u64>();
+    let chunks = chunks + TERM_CHUNKS * shard.xorbs.len() as u64;
+    if chunks > CHUNKS_MAX { Err(ShardRefusal::TooMuch) } else { Ok(()) }
 }
 
 fn prove_term(
