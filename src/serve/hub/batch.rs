@@ -36,14 +36,14 @@ enum Line {
     AddFile {
         path: String,
         xet_hash: String,
-        mtime: Option<f64>,
+        mtime: Option<i64>,
         content_type: Option<String>,
     },
     #[serde(rename_all = "camelCase")]
     CopyFile {
         path: String,
         xet_hash: String,
-        mtime: Option<f64>,
+        mtime: Option<i64>,
         source_repo_type: String,
         source_repo_id: String,
     },
@@ -61,7 +61,7 @@ fn hash(text: &str) -> HubResult<FileHash> {
 }
 
 /// What is said about a file; its time is in milliseconds, and what lies before 1970 is taken for it.
-fn attributes(mtime: Option<f64>, content_type: Option<String>) -> HubResult<Attributes> {
+fn attributes(mtime: Option<i64>, content_type: Option<String>) -> HubResult<Attributes> {
     let unfit = |text: &String| {
         text.len() > CONTENT_TYPE_BYTES_MAX || !text.bytes().all(|b| (b' '..=b'~').contains(&b))
     };
@@ -70,8 +70,8 @@ fn attributes(mtime: Option<f64>, content_type: Option<String>) -> HubResult<Att
     }
     let mut attributes = Attributes { content_type, ..Attributes::default() };
     if let Some(mtime) = mtime {
-        #[expect(clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "clamped to what both hold")]
-        attributes.set_mtime(Timestamp(mtime.clamp(0.0, MILLIS_MAX as f64) as u64));
+        let millis = u64::try_from(mtime).unwrap_or(0).min(MILLIS_MAX);
+        attributes.set_mtime(Timestamp(millis));
     }
     Ok(attributes)
 }

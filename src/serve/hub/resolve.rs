@@ -40,13 +40,12 @@ pub(super) async fn resolve(call: &Call<'_>, namespace: &str, name: &str, path: 
     let read = call.door.buckets.read(&bucket.id, &key, range).await?;
     let mut headers = headers(call, &bucket, &read.object);
     headers.insert(CONTENT_LENGTH, (read.range.end - read.range.start).into());
-    let status = match range {
-        None => StatusCode::OK,
-        Some(_) => {
-            let text = format!("bytes {}-{}/{}", read.range.start, read.range.end - 1, read.object.size);
-            insert(&mut headers, CONTENT_RANGE, &text);
-            StatusCode::PARTIAL_CONTENT
-        }
+    let status = if range.is_some() {
+        let text = format!("bytes {}-{}/{}", read.range.start, read.range.end - 1, read.object.size);
+        insert(&mut headers, CONTENT_RANGE, &text);
+        StatusCode::PARTIAL_CONTENT
+    } else {
+        StatusCode::OK
     };
     let name = format!("{}/{key}", bucket.id);
     let body = read.body.inspect_err(move |error| tracing::error!(%error, name, "an answer was cut off"));
