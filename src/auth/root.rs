@@ -121,6 +121,11 @@ pub fn kept(data_dir: &Path) -> Result<Option<Credential>, AuthError> {
     }
 }
 
+/// The token kept in `data_dir`, if there is one: how commands on the server's own machine speak to it. Blocks on files.
+pub fn kept_token(data_dir: &Path) -> Result<Option<Secret>, AuthError> {
+    Ok(kept(data_dir)?.and_then(|credential| credential.token))
+}
+
 fn default_account() -> Result<Namespace, AuthError> {
     check(USER_VAR, Namespace::new(DEFAULT_USER))
 }

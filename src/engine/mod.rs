@@ -18,6 +18,7 @@ mod builder;
 mod compose;
 mod cutter;
 pub mod digest;
+mod folder;
 mod fragmentation;
 mod ingest;
 mod outline;
@@ -28,6 +29,7 @@ mod tests;
 
 pub use builder::FileProof;
 pub use compose::Segment;
+pub use folder::{FolderIngest, StoredFolder};
 pub use ingest::{Ingested, Layout, Pieces, StoredFile, next_pieces};
 pub use outline::{Outline, XorbRange};
 
