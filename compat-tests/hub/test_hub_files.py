@@ -159,7 +159,7 @@ def test_the_file_system_lists_and_reads(ada, ada_s3, filled):
         fs, root = HfFileSystem(), "buckets/ada/{filled}"
         assert sorted(fs.ls(root, detail=False)) == [root + "/" + n for n in ["big.bin", "data", "file.txt", "sub"]]
         assert fs.ls(root + "/sub", detail=False) == [root + "/sub/deep", root + "/sub/nested.txt"]
-        assert sorted(fs.glob("hf://" + root + "/**.txt")) == [
+        assert sorted(fs.glob("hf://" + root + "/**/*.txt")) == [
             root + "/" + n for n in ["file.txt", "sub/deep/file.txt", "sub/nested.txt"]
         ]
         assert fs.exists(root + "/file.txt") and not fs.exists(root + "/none")
