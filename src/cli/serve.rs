@@ -158,6 +158,7 @@ fn run_hub_mode(
         directory: Arc::new(directory),
         clock: ambient.clone(),
         region: config.s3.region.clone(),
+        addressing: addressing(config),
         own: OwnDoors::default(),
     };
     let router = observed(s3::router(door.with_own(behind.own)), access::S3, ambient.clone());
