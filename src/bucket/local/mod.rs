@@ -32,8 +32,10 @@ pub(super) mod payload;
 #[cfg(test)]
 mod tests;
 pub(super) mod uploads;
+mod xet;
 
 use errors::{bucket_error, change_error, meta_error, meta_failed};
+pub use xet::{LocalXet, OutlinedFile, ShardRefusal, XetError};
 
 /// Buckets of one data folder (or, for tests, of memory).
 pub struct LocalBuckets {

@@ -19,6 +19,7 @@ use crate::xet::xorb::ChunkTable;
 mod accounts;
 mod buckets;
 mod holdings;
+mod registry;
 mod tree;
 mod xorbs;
 
@@ -43,6 +44,7 @@ pub async fn all(open: impl Fn() -> Store) {
     tree::all(&open).await;
     accounts::all(&open).await;
     xorbs::all(&open).await;
+    registry::all(&open).await;
 }
 
 fn id(name: &str) -> BucketId {

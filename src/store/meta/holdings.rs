@@ -18,13 +18,24 @@ pub(super) fn stats(snapshot: &ReadTransaction, bucket: BucketUid) -> Result<Buc
     Ok(BucketStats { bytes, objects })
 }
 
-/// The size of a file that an object of the bucket names.
+/// Whether an object of the bucket names the file, or a client has announced it to the bucket.
+pub(super) fn holds(
+    snapshot: &ReadTransaction,
+    bucket: BucketUid,
+    file: &FileHash,
+) -> Result<bool, redb::Error> {
+    let name = (bucket.0, *file.as_bytes());
+    Ok(snapshot.open_table(tables::BUCKET_FILES)?.get(name)?.is_some()
+        || snapshot.open_table(tables::REGISTERED)?.get(name)?.is_some())
+}
+
+/// The size of a file that the bucket holds.
 pub(super) fn file_size(
     snapshot: &ReadTransaction,
     bucket: BucketUid,
     file: &FileHash,
 ) -> Result<Option<u64>, redb::Error> {
-    if snapshot.open_table(tables::BUCKET_FILES)?.get((bucket.0, *file.as_bytes()))?.is_none() {
+    if !holds(snapshot, bucket, file)? {
         return Ok(None);
     }
     let row = snapshot.open_table(tables::FILES)?.get(file.as_bytes())?;

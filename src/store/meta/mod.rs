@@ -4,7 +4,7 @@
 //! stand behind them. What every engine must do is in [`conformance`]; each runs it.
 //!
 //! Invariants, kept by every transaction:
-//! * a file record is there exactly as long as an object or a part uses it;
+//! * a file record is there exactly as long as an object, a part or a registration uses it;
 //! * a bucket's figures are those of its objects, and it knows the files that they name;
 //! * a xorb's use count is the number of file records with a term in it;
 //! * every xorb that a file record names has a row;
@@ -33,6 +33,7 @@ mod holdings;
 mod lean;
 mod listing;
 mod recent;
+mod registry;
 mod settings;
 mod snapshot;
 mod steady;
@@ -48,6 +49,7 @@ pub use embedded::EmbeddedMeta;
 #[cfg(test)]
 pub(crate) use engine::OpenBackend;
 pub use folders::DEPTH_MAX as FOLDER_DEPTH_MAX;
+pub use registry::{MetaRegistry, RegistrationName};
 pub use terms::{MovedRun, TermChange};
 pub use tree::{TreeEntry, TreePage, TreeQuery};
 pub use view::{Counts, MetaView, XorbEntry};
@@ -284,7 +286,7 @@ pub struct XorbMove {
 
 /// The store of truth. Every write is one transaction: durable when answered, invisible when refused.
 #[async_trait]
-pub trait MetaStore: AccountStore {
+pub trait MetaStore: AccountStore + MetaRegistry {
     /// Creates a bucket.
     async fn create_bucket(
         &self,

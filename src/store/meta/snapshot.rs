@@ -11,7 +11,7 @@ use super::lean::{decode_file, decode_object, decode_xorb};
 use super::tables::{self, decode};
 use super::view::{Counts, MetaView, XorbEntry};
 use super::xorbs::{at_place, behind};
-use super::{MetaError, PackRow};
+use super::{MetaError, PackRow, RegistrationName, registry};
 use crate::store::names::{ObjectKey, UploadId};
 use crate::store::pack::PackId;
 use crate::store::rows::{Bucket, BucketUid, FileRecord, Object, Part, Upload, XorbRow};
@@ -122,6 +122,24 @@ impl MetaView for Snapshot {
                 Ok(((upload, number), decode(row.value())?))
             })
             .collect()
+        })
+    }
+
+    async fn registrations(
+        &self,
+        after: Option<RegistrationName>,
+        limit: usize,
+    ) -> Result<Vec<RegistrationName>, MetaError> {
+        self.read(|snapshot| {
+            let page = registry::registrations(snapshot, after)?.take(limit);
+            page.map(|entry| Ok(entry?.0)).collect()
+        })
+    }
+
+    async fn objects_of_file(&self, bucket: BucketUid, file: &FileHash) -> Result<u64, MetaError> {
+        self.read(|snapshot| {
+            let table = snapshot.open_table(tables::BUCKET_FILES)?;
+            Ok(table.get((bucket.0, *file.as_bytes()))?.map_or(0, |objects| objects.value()))
         })
     }
 

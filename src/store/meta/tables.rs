@@ -39,11 +39,15 @@ pub(super) const PARTS: TableDefinition<(&str, u16), Row> = TableDefinition::new
 pub(super) const FILES: TableDefinition<[u8; 32], Row> = TableDefinition::new("files");
 /// file hash -> number of objects and parts that use it, if it is not 1
 pub(super) const FILE_USES: TableDefinition<[u8; 32], u64> = TableDefinition::new("file_uses");
+/// (bucket, file hash) -> until when (in ms) the file is registered there; each uses the file once
+pub(super) const REGISTERED: TableDefinition<(u64, [u8; 32]), u64> = TableDefinition::new("registered");
 /// xorb hash -> [`XorbRow`](crate::store::rows::XorbRow), likewise
 pub(super) const XORBS: TableDefinition<[u8; 32], Row> = TableDefinition::new("xorbs");
 /// xorb hash -> number of file records that use it, if it is neither 1 nor 0 (those are idle); apart from the row, which
 /// is large
 pub(super) const XORB_USES: TableDefinition<[u8; 32], u64> = TableDefinition::new("xorb_uses");
+/// xorb hash -> a file that named it when this was written
+pub(super) const XORB_HOMES: TableDefinition<[u8; 32], [u8; 32]> = TableDefinition::new("xorb_homes");
 /// xorb hash -> generation: the xorbs that no file record uses
 pub(super) const IDLE: TableDefinition<[u8; 32], u64> = TableDefinition::new("idle");
 /// xorb hash -> until when (in ms) it is kept even if nothing uses it
@@ -105,8 +109,10 @@ pub(super) struct Tables<'t> {
     parts: Table<'t, (&'static str, u16), Row>,
     pub(super) files: Table<'t, [u8; 32], Row>,
     file_uses: Table<'t, [u8; 32], u64>,
+    pub(super) registered: Table<'t, (u64, [u8; 32]), u64>,
     pub(super) xorbs: Table<'t, [u8; 32], Row>,
     pub(super) xorb_uses: Table<'t, [u8; 32], u64>,
+    pub(super) xorb_homes: Table<'t, [u8; 32], [u8; 32]>,
     pub(super) idle: Table<'t, [u8; 32], u64>,
     pub(super) kept: Table<'t, [u8; 32], u64>,
     pub(super) packs: Table<'t, u64, (u64, u64)>,
@@ -130,8 +136,10 @@ impl<'t> Tables<'t> {
             parts: transaction.open_table(PARTS)?,
             files: transaction.open_table(FILES)?,
             file_uses: transaction.open_table(FILE_USES)?,
+            registered: transaction.open_table(REGISTERED)?,
             xorbs: transaction.open_table(XORBS)?,
             xorb_uses: transaction.open_table(XORB_USES)?,
+            xorb_homes: transaction.open_table(XORB_HOMES)?,
             idle: transaction.open_table(IDLE)?,
             kept: transaction.open_table(KEPT)?,
             packs: transaction.open_table(PACKS)?,
@@ -192,7 +200,7 @@ impl<'t> Tables<'t> {
         dead.iter().try_for_each(|id| self.delete_parts(id))
     }
 
-    fn must_have_bucket(&self, bucket: BucketUid) -> Result<(), Failure> {
+    pub(super) fn must_have_bucket(&self, bucket: BucketUid) -> Result<(), Failure> {
         match self.bucket_uids.get(bucket.0)? {
             Some(_) => Ok(()),
             None => Err(MetaError::NoSuchBucket.into()),
@@ -355,7 +363,7 @@ impl<'t> Tables<'t> {
     }
 
     /// Whether a file can be referred to: it is there, or comes along and all its xorbs are there or come along.
-    fn must_have_file(&self, hash: &FileHash, new: Option<&NewFile>) -> Result<(), Failure> {
+    pub(super) fn must_have_file(&self, hash: &FileHash, new: Option<&NewFile>) -> Result<(), Failure> {
         if self.files.get(hash.as_bytes())?.is_some() {
             return Ok(());
         }
@@ -371,7 +379,7 @@ impl<'t> Tables<'t> {
         Ok(())
     }
 
-    fn use_file(&mut self, hash: &FileHash, new: Option<&NewFile>) -> Result<(), StorageError> {
+    pub(super) fn use_file(&mut self, hash: &FileHash, new: Option<&NewFile>) -> Result<(), StorageError> {
         let mut fresh = self.add_xorbs(new.map(|new| new.xorbs.as_slice()).unwrap_or_default())?;
         if self.files.get(hash.as_bytes())?.is_some() {
             let uses = self.file_uses.get(hash.as_bytes())?.map_or(1, |uses| uses.value());
@@ -379,13 +387,13 @@ impl<'t> Tables<'t> {
         } else if let Some(new) = new {
             self.files.insert(hash.as_bytes(), encode_file(&new.record)?.as_slice())?;
             for xorb in xorbs_of(&new.record) {
-                self.use_xorb(&xorb, &mut fresh)?;
+                self.use_xorb(&xorb, hash, &mut fresh)?;
             }
         }
         self.make_idle_all(&fresh)
     }
 
-    fn release_file(&mut self, hash: &FileHash) -> Result<(), StorageError> {
+    pub(super) fn release_file(&mut self, hash: &FileHash) -> Result<(), StorageError> {
         let uses = self.file_uses.get(hash.as_bytes())?.map_or(1, |uses| uses.value());
         if uses > 2 {
             self.file_uses.insert(hash.as_bytes(), uses - 1)?;

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::{MetaError, PackRow};
+use super::{MetaError, PackRow, RegistrationName};
 use crate::store::names::{ObjectKey, UploadId};
 use crate::store::pack::PackId;
 use crate::store::rows::{Bucket, BucketUid, FileRecord, Object, Part, Upload, XorbRow};
@@ -70,6 +70,16 @@ pub trait MetaView: Send + Sync {
         after: Option<&(UploadId, u16)>,
         limit: usize,
     ) -> Result<Vec<((UploadId, u16), Part)>, MetaError>;
+
+    /// A page of the registrations of all buckets.
+    async fn registrations(
+        &self,
+        after: Option<RegistrationName>,
+        limit: usize,
+    ) -> Result<Vec<RegistrationName>, MetaError>;
+
+    /// How many objects of the bucket use the file, as it is counted.
+    async fn objects_of_file(&self, bucket: BucketUid, file: &FileHash) -> Result<u64, MetaError>;
 
     /// A page of file records.
     async fn files(&self, after: Option<&FileHash>, limit: usize) -> Result<Vec<FileRecord>, MetaError>;

@@ -11,7 +11,7 @@ use super::{IdleXorb, TermChange, XorbMove};
 use crate::store::ambient::Timestamp;
 use crate::store::pack::PackId;
 use crate::store::rows::{StoredXorb, XorbRow};
-use crate::xet::hash::{FileHash, XorbHash};
+use crate::xet::hash::{FileHash, NodeHash, XorbHash};
 
 /// Where a page of rows named by hashes begins.
 pub(super) fn behind(after: Option<&[u8; 32]>) -> (Bound<[u8; 32]>, Bound<[u8; 32]>) {
@@ -80,6 +80,11 @@ pub(super) fn at_place(
     Ok(None)
 }
 
+/// The file that has the chunks of a xorb and no others: their Merkle root is the one's name, and salted the other's.
+pub(super) fn file_of_all(xorb: &XorbHash) -> FileHash {
+    FileHash::from_root(NodeHash::from_bytes(*xorb.as_bytes()))
+}
+
 fn head_of(xorb: &XorbHash) -> HashHead {
     std::array::from_fn(|at| xorb.as_bytes()[at])
 }
@@ -122,10 +127,11 @@ impl Tables<'_> {
     pub(super) fn use_xorb(
         &mut self,
         xorb: &XorbHash,
+        file: &FileHash,
         fresh: &mut BTreeSet<XorbHash>,
     ) -> Result<(), StorageError> {
         if fresh.remove(xorb) || self.idle.remove(xorb.as_bytes())?.is_some() {
-            return Ok(());
+            return self.set_home(xorb, file);
         }
         let uses = self.xorb_uses.get(xorb.as_bytes())?.map_or(1, |uses| uses.value());
         self.xorb_uses.insert(xorb.as_bytes(), uses + 1)?;
@@ -138,8 +144,19 @@ impl Tables<'_> {
             self.xorb_uses.insert(xorb.as_bytes(), uses - 1)?;
             return Ok(());
         }
-        let were_two = self.xorb_uses.remove(xorb.as_bytes())?.is_some();
-        if were_two { Ok(()) } else { self.make_idle(xorb) }
+        if self.xorb_uses.remove(xorb.as_bytes())?.is_some() {
+            return Ok(());
+        }
+        self.xorb_homes.remove(xorb.as_bytes())?;
+        self.make_idle(xorb)
+    }
+
+    /// Remembers a file that names a xorb; not of one that is all of it, for that follows ([`file_of_all`]).
+    pub(super) fn set_home(&mut self, xorb: &XorbHash, file: &FileHash) -> Result<(), StorageError> {
+        if file_of_all(xorb) != *file {
+            self.xorb_homes.insert(xorb.as_bytes(), file.as_bytes())?;
+        }
+        Ok(())
     }
 
     fn make_idle(&mut self, xorb: &XorbHash) -> Result<(), StorageError> {
@@ -238,7 +255,7 @@ impl Tables<'_> {
             return Ok(false);
         }
         self.files.insert(file.as_bytes(), encode_file(&new)?.as_slice())?;
-        after.difference(&before).try_for_each(|xorb| self.use_xorb(xorb, fresh))?;
+        after.difference(&before).try_for_each(|xorb| self.use_xorb(xorb, file, fresh))?;
         before.difference(&after).try_for_each(|xorb| self.release_xorb(xorb))?;
         Ok(true)
     }
