@@ -4,19 +4,21 @@
 //! stand behind them. What every engine must do is in [`conformance`]; each runs it.
 //!
 //! Invariants, kept by every transaction:
-//! * a file record is there exactly as long as an object or a part uses it;
+//! * a file record is there exactly as long as an object, a part or a registration uses it;
 //! * a bucket's figures are those of its objects, and it knows the files that they name;
 //! * a xorb's use count is the number of file records with a term in it;
 //! * every xorb that a file record names has a row;
 //! * a xorb with a use count of 0 has an idle record, whose generation is another each time it becomes idle;
-//! * a pack's live bytes are those of the frames of the rows in it.
+//! * a pack's live bytes are those of the frames of the rows in it;
+//! * a folder has a row exactly as long as an object lies in it or further down.
 
 use async_trait::async_trait;
 
-use super::names::{BucketId, Namespace, ObjectKey, UploadId};
+use super::names::{BucketId, BucketName, Namespace, ObjectKey, UploadId};
 use super::rows::{
     Bucket, BucketStats, BucketUid, ETag, FileRecord, Object, Part, StoredXorb, Upload, Visibility, XorbRow,
 };
+use super::settings::{BucketChange, BucketSettings, Tags};
 use crate::store::ambient::Timestamp;
 use crate::store::pack::PackId;
 use crate::xet::hash::{FileHash, XorbHash};
@@ -26,9 +28,13 @@ mod accounts;
 pub mod conformance;
 mod embedded;
 mod engine;
+mod folders;
 mod holdings;
+mod lean;
 mod listing;
 mod recent;
+mod registry;
+mod settings;
 mod snapshot;
 mod steady;
 mod tables;
@@ -42,6 +48,8 @@ pub use accounts::AccountStore;
 pub use embedded::EmbeddedMeta;
 #[cfg(test)]
 pub(crate) use engine::OpenBackend;
+pub use folders::DEPTH_MAX as FOLDER_DEPTH_MAX;
+pub use registry::{MetaRegistry, RegistrationName};
 pub use terms::{MovedRun, TermChange};
 pub use tree::{TreeEntry, TreePage, TreeQuery};
 pub use view::{Counts, MetaView, XorbEntry};
@@ -195,6 +203,8 @@ pub struct NewFile {
 pub enum ObjectChange {
     /// Puts an object whose file comes with it.
     Put(Box<Object>, Option<Box<NewFile>>),
+    /// Gives the object other tags and leaves all else as it is; [`MetaError::NoSuchObject`] if there is none.
+    Retag(Tags),
     /// Removes the object, if there is one.
     Delete,
 }
@@ -276,7 +286,7 @@ pub struct XorbMove {
 
 /// The store of truth. Every write is one transaction: durable when answered, invisible when refused.
 #[async_trait]
-pub trait MetaStore: AccountStore {
+pub trait MetaStore: AccountStore + MetaRegistry {
     /// Creates a bucket.
     async fn create_bucket(
         &self,
@@ -290,6 +300,15 @@ pub trait MetaStore: AccountStore {
 
     /// A namespace's buckets, by name.
     async fn buckets(&self, namespace: &Namespace) -> Result<Vec<Bucket>, MetaError>;
+
+    /// The buckets of one name in all namespaces, the oldest first.
+    async fn buckets_named(&self, name: &BucketName) -> Result<Vec<Bucket>, MetaError>;
+
+    /// A bucket's settings; all at their defaults if there is no such bucket.
+    async fn bucket_settings(&self, bucket: BucketUid) -> Result<BucketSettings, MetaError>;
+
+    /// Changes one setting of a bucket.
+    async fn change_bucket(&self, id: &BucketId, change: BucketChange) -> Result<(), MetaError>;
 
     /// Deletes a bucket with its uploads, and with its objects if `with_contents`.
     async fn delete_bucket(&self, id: &BucketId, with_contents: bool) -> Result<(), MetaError>;
@@ -406,13 +425,13 @@ pub trait MetaStore: AccountStore {
     /// the rows that are gone.
     async fn remove_xorbs(&self, idle: Vec<IdleXorb>, now: Timestamp) -> Result<Vec<StoredXorb>, MetaError>;
 
-    /// Xorbs behind `after` whose rows name this pack, by hash, at most `limit`.
+    /// Xorbs whose rows name this pack, by offset, behind the one at `after`, at most `limit`; an empty page is the end.
     async fn xorbs_in(
         &self,
         pack: PackId,
-        after: Option<XorbHash>,
+        after: Option<u64>,
         limit: usize,
-    ) -> Result<Vec<XorbHash>, MetaError>;
+    ) -> Result<Vec<StoredXorb>, MetaError>;
 
     /// Points the rows of xorbs to where they were copied; one that is not where it was is left alone. Answers how
     /// many were moved.
