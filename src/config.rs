@@ -20,10 +20,12 @@ use crate::telemetry::LogFormat;
 mod accounts;
 mod environment;
 mod error;
+mod hub_mode;
 mod upkeep;
 
 pub use accounts::{AccountConfig, CredentialConfig};
 pub use error::ConfigError;
+pub use hub_mode::{CacheConfig, HubGiven, HubModeConfig, hub_given};
 pub use upkeep::{GcConfig, ScrubConfig, UploadsConfig};
 
 use environment::Environment;
@@ -40,6 +42,10 @@ pub struct Config {
     pub s3: S3Config,
     /// The listener of the Hub's API.
     pub hub: HubConfig,
+    /// The Hub behind a gateway in hub mode.
+    pub hub_mode: HubModeConfig,
+    /// The cache of chunks that came from far away.
+    pub cache: CacheConfig,
     /// What holds for every listener.
     pub server: ServerConfig,
     /// Multipart uploads.
@@ -61,6 +67,8 @@ pub enum Mode {
     /// In the data folder.
     #[default]
     Standalone,
+    /// On a Hub.
+    Hub,
 }
 
 impl TryFrom<String> for Mode {
@@ -69,7 +77,8 @@ impl TryFrom<String> for Mode {
     fn try_from(text: String) -> Result<Self, String> {
         match text.as_str() {
             "standalone" => Ok(Self::Standalone),
-            other => Err(format!("mode {other:?} does not exist in this version, only \"standalone\" does")),
+            "hub" => Ok(Self::Hub),
+            other => Err(format!("mode {other:?} does not exist, only \"standalone\" and \"hub\" do")),
         }
     }
 }
@@ -78,6 +87,7 @@ impl From<Mode> for &'static str {
     fn from(mode: Mode) -> Self {
         match mode {
             Mode::Standalone => "standalone",
+            Mode::Hub => "hub",
         }
     }
 }
@@ -165,6 +175,8 @@ impl Default for Config {
             mode: Mode::Standalone,
             s3: S3Config::default(),
             hub: HubConfig::default(),
+            hub_mode: HubModeConfig::default(),
+            cache: CacheConfig::default(),
             server: ServerConfig::default(),
             uploads: UploadsConfig::default(),
             gc: GcConfig::default(),

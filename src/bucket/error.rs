@@ -1,6 +1,7 @@
 //! What can go wrong with a bucket, in words that every front door can map to its protocol.
 
 use super::{BoxError, BucketId, ChecksumAlgorithm, FileHash, ObjectKey, UploadId};
+use crate::cas::remote::RemoteError;
 
 /// An error of a [`BucketApi`](super::BucketApi) call.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +55,23 @@ pub enum BucketError {
         /// The object's size.
         size: u64,
     },
+    /// The store behind these buckets does not let this caller do that.
+    #[error("access denied: {0}")]
+    AccessDenied(String),
+    /// The store behind these buckets cannot hold an object of that key.
+    #[error("key {key}: {rule}")]
+    InvalidKey {
+        /// The key.
+        key: ObjectKey,
+        /// The rule that it breaks.
+        rule: &'static str,
+    },
+    /// The store behind these buckets refuses, and asking again does not help.
+    #[error("refused: {0}")]
+    Refused(String),
+    /// Too many requests reach the store behind these buckets; later it may work.
+    #[error("the store behind the buckets is busy")]
+    Busy(#[source] BoxError),
     /// `Content-MD5` does not match.
     #[error("content-md5 does not match the {received} bytes received")]
     Md5Mismatch {
@@ -99,4 +117,16 @@ pub enum BucketError {
     /// Storage failed in a way that time does not heal.
     #[error("storage failed")]
     Storage(#[source] BoxError),
+}
+
+impl From<RemoteError> for BucketError {
+    fn from(error: RemoteError) -> Self {
+        match error {
+            RemoteError::Denied(_) => Self::AccessDenied(error.to_string()),
+            RemoteError::Busy => Self::Busy(error.into()),
+            // What was refused was made here, perhaps from what is no longer so: made anew, it may be taken.
+            RemoteError::Unavailable(_) | RemoteError::Refused { .. } => Self::Unavailable(error.into()),
+            RemoteError::Missing(_) | RemoteError::Wrong(_) => Self::Corrupt(error.to_string()),
+        }
+    }
 }

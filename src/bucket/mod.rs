@@ -22,6 +22,7 @@ pub use crate::store::rows::{
 pub use crate::xet::hash::FileHash;
 
 mod error;
+pub mod hub;
 pub mod limits;
 mod local;
 

@@ -193,7 +193,7 @@ fn decode_run(table: &ChunkTable, run: &Bytes, chunks: Range<u32>) -> Result<Vec
 }
 
 /// The chunk in a record; shares the record's memory if it lies there uncompressed.
-fn decode_chunk(record: &Bytes) -> Result<Bytes, String> {
+pub(super) fn decode_chunk(record: &Bytes) -> Result<Bytes, String> {
     let (header, _) =
         record.split_first_chunk::<XORB_RECORD_HEADER_BYTES>().ok_or("the record is cut off")?;
     let header = RecordHeader::decode(header).map_err(|error| error.to_string())?;

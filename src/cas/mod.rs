@@ -4,17 +4,22 @@
 //! implementation's affair. Chunks that leave a `ChunkStore` have been checked against their hash.
 
 use std::ops::Range;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::Stream;
 
 use crate::store::hold::Hold;
-use crate::store::rows::StoredXorb;
+use crate::store::rows::{FileRecord, StoredXorb};
 use crate::xet::hash::{ChunkHash, XorbHash};
 use crate::xet::xorb::ChunkTable;
 
+pub mod cache;
+pub mod http;
 mod local;
+pub mod remote;
 mod writer;
 
 pub use local::LocalChunks;
@@ -56,10 +61,16 @@ pub enum CasError {
         #[source]
         error: std::io::Error,
     },
+    /// The store far away.
+    #[error(transparent)]
+    Remote(#[from] remote::RemoteError),
     /// The metadata store failed.
     #[error(transparent)]
     Meta(#[from] crate::store::meta::MetaError),
 }
+
+/// Bytes of a file, in order, checked.
+pub type ChunkStream = Pin<Box<dyn Stream<Item = Result<Bytes, CasError>> + Send>>;
 
 /// A stored chunk's place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -85,6 +96,23 @@ pub struct PendingRef {
 pub trait ChunkStore: Send + Sync + 'static {
     /// Where this chunk is, if it is stored and may be referred to; `hold` then keeps it there.
     async fn find(&self, chunk: &ChunkHash, hold: &mut Hold) -> Result<Option<ChunkRef>, CasError>;
+
+    /// Like [`ChunkStore::find`], for the first chunk of a file: of those alone (and of one in a thousand others)
+    /// stores far away can be asked.
+    async fn find_first(&self, chunk: &ChunkHash, hold: &mut Hold) -> Result<Option<ChunkRef>, CasError> {
+        self.find(chunk, hold).await
+    }
+
+    /// The bytes of a range of a file, if this store plans its reads itself; `None` where they are planned by
+    /// [`ChunkStore::table`].
+    fn open(&self, _record: &FileRecord, _range: Range<u64>) -> Option<ChunkStream> {
+        None
+    }
+
+    /// Whether a part can be joined with others only if its chunks are listed: this store's tables do not last.
+    fn wants_chunk_lists(&self) -> bool {
+        false
+    }
 
     /// The chunk table of a stored xorb.
     async fn table(&self, xorb: &XorbHash) -> Result<Arc<ChunkTable>, CasError>;

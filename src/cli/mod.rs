@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand};
 mod admin;
 mod banner;
 mod data_folder;
+mod hub_mode;
 mod place;
 mod serve;
 mod store;

@@ -12,19 +12,21 @@ use tokio_util::sync::CancellationToken;
 
 use super::banner::Banner;
 use super::data_folder::DataFolder;
+use super::hub_mode::{self, HubModeError};
 use super::place::{PlaceArgs, PlaceError, take_folder};
 use crate::auth::cas_token::CasSigner;
 use crate::auth::root::{self, Root, RootSource};
 use crate::auth::seal::MasterKey;
-use crate::auth::{Accounts, AuthError, Directory};
+use crate::auth::{Accounts, AuthError, Credential, Directory};
+use crate::bucket::hub::HubClient;
 use crate::bucket::{BucketError, LocalBuckets};
-use crate::config::{self, Config, ConfigError};
+use crate::config::{self, Config, ConfigError, Mode};
 use crate::serve::access::{self, observed};
 use crate::serve::admin;
 use crate::serve::hub::{self, HubDoor};
 use crate::serve::listener::{Limits, ListenError, Listener};
 use crate::serve::origin::with_origin;
-use crate::serve::s3::{self, S3Door};
+use crate::serve::s3::{self, OwnDoors, S3Door};
 use crate::store::ambient::Ambient;
 use crate::store::upkeep;
 use crate::telemetry::{self, LogFormat, TelemetryError};
@@ -43,6 +45,9 @@ pub(super) struct ServeArgs {
     /// Address and port of the Hub's API [default: 127.0.0.1:9001].
     #[arg(long, value_name = "ADDR")]
     hub_listen: Option<SocketAddr>,
+    /// Where metadata and chunks live: standalone or hub [default: standalone].
+    #[arg(long, value_name = "MODE", value_parser = |text: &str| Mode::try_from(text.to_owned()))]
+    mode: Option<Mode>,
     /// Form of the log lines on standard error [default: text].
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<LogFormat>,
@@ -63,6 +68,8 @@ pub(super) enum ServeError {
     Listen { error: ListenError, flag: &'static str },
     #[error("cannot open the store in {path}: {}", chain(.error))]
     Store { path: PathBuf, error: BucketError },
+    #[error("hub mode: {0}")]
+    HubMode(#[from] HubModeError),
     #[error("cannot start: {0}")]
     Runtime(#[source] io::Error),
 }
@@ -87,18 +94,29 @@ pub(super) fn run(args: &ServeArgs, vars: &[(String, String)]) -> Result<(), Ser
     allow_open_files();
     let ambient = Ambient::system();
 
-    let given = config::root_given(vars);
-    let wants_root = config.accounts.is_empty() || !given.is_empty();
-    let root = wants_root.then(|| root::load_or_create(folder.path(), &given, &ambient)).transpose()?;
-    let credentials = declared.1.into_iter().chain(root.iter().map(|root| root.credential.clone()));
-    let directory = Directory::declared(declared.0, credentials, Arc::clone(&ambient.clock))?;
-    let signer = CasSigner::load_or_create(folder.path(), &ambient)?;
-    let master_key = MasterKey::load_or_create(folder.path(), &ambient)?;
-
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ServeError::Runtime)?;
     // Before anything can be reached: whoever can connect may also tell us to stop, and expects a clean end.
     let told = runtime.block_on(async { Told::new() }).map_err(ServeError::Runtime)?;
+    let hub = config::hub_given(vars);
+    let client = (config.mode == Mode::Hub).then(|| hub_mode::client(&config, &hub)).transpose()?;
+
+    let mut given = config::root_given(vars);
+    let wants_root = config.accounts.is_empty() || !given.is_empty();
+    if let Some(client) = client.as_ref().filter(|_| wants_root) {
+        given = hub_mode::complete_root(&runtime, client, &hub, given)?;
+    }
+    let root = wants_root.then(|| root::load_or_create(folder.path(), &given, &ambient)).transpose()?;
+    let credentials = declared.1.into_iter().chain(root.iter().map(|root| root.credential.clone()));
+    let credentials: Vec<_> = credentials.collect();
+    let directory = Directory::declared(declared.0, credentials.iter().cloned(), Arc::clone(&ambient.clock))?;
+    if let Some(client) = &client {
+        let place = HubModePlace { config: &config, folder: &folder, client, ambient };
+        return run_hub_mode(&place, runtime, told, directory, &credentials);
+    }
+    let signer = CasSigner::load_or_create(folder.path(), &ambient)?;
+    let master_key = MasterKey::load_or_create(folder.path(), &ambient)?;
+
     let s3 = bind(&runtime, config.s3.listen, limits(&config, config.s3.max_connections), "--listen")?;
     let hub = bind(&runtime, config.hub.listen, limits(&config, config.hub.max_connections), "--hub-listen")?;
     let buckets = open_store(&runtime, &folder, &ambient)?;
@@ -109,8 +127,47 @@ pub(super) fn run(args: &ServeArgs, vars: &[(String, String)]) -> Result<(), Ser
     let upkeep = start_upkeep(&runtime, &config, &folder, &buckets, &ambient);
     announce(&config, &folder, (s3.address(), hub.address()), root.as_ref());
     let doors = doors(&config, Arc::new(buckets), Arc::new(accounts), signer, &ambient);
-    runtime.block_on(serve([(s3, doors.0), (hub, doors.1)], told));
+    runtime.block_on(serve(vec![(s3, doors.0), (hub, doors.1)], told));
     upkeep.cancel();
+    runtime.shutdown_timeout(BLOCKING_GRACE);
+    Ok(())
+}
+
+/// Where a gateway in hub mode stands.
+struct HubModePlace<'a> {
+    config: &'a Config,
+    folder: &'a DataFolder,
+    client: &'a HubClient,
+    ambient: Ambient,
+}
+
+/// Serves S3 over buckets on a Hub.
+fn run_hub_mode(
+    place: &HubModePlace<'_>,
+    runtime: Runtime,
+    told: Told,
+    directory: Directory,
+    credentials: &[Credential],
+) -> Result<(), ServeError> {
+    let HubModePlace { config, folder, client, ambient } = place;
+    let s3 = bind(&runtime, config.s3.listen, limits(config, config.s3.max_connections), "--listen")?;
+    let behind = hub_mode::open(config, folder, client, credentials.iter(), ambient)?;
+    let door = S3Door {
+        buckets: behind.public,
+        directory: Arc::new(directory),
+        clock: ambient.clone(),
+        region: config.s3.region.clone(),
+        own: OwnDoors::default(),
+    };
+    let router = observed(s3::router(door.with_own(behind.own)), access::S3, ambient.clone());
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        s3 = %s3.address(),
+        hub = client.endpoint(),
+        data_dir = %folder.path().display(),
+        "listening, in front of a hub"
+    );
+    runtime.block_on(serve(vec![(s3, router)], told));
     runtime.shutdown_timeout(BLOCKING_GRACE);
     Ok(())
 }
@@ -138,6 +195,7 @@ fn doors(
         directory: Arc::clone(directory),
         clock: ambient.clone(),
         region: config.s3.region.clone(),
+        own: OwnDoors::default(),
     });
     let hub = hub::router(HubDoor {
         buckets,
@@ -170,6 +228,9 @@ fn configure(args: &ServeArgs, vars: &[(String, String)]) -> Result<Config, Conf
     }
     if let Some(listen) = args.hub_listen {
         config.hub.listen = listen;
+    }
+    if let Some(mode) = args.mode {
+        config.mode = mode;
     }
     if let Some(format) = args.log_format {
         config.log.format = format;
@@ -250,12 +311,13 @@ impl Told {
 }
 
 /// Serves until told to stop, and then until running requests are done, or the grace time is over, or told again.
-async fn serve(listeners: [(Listener, axum::Router); 2], mut told: Told) {
+async fn serve(listeners: Vec<(Listener, axum::Router)>, mut told: Told) {
     let stop = CancellationToken::new();
-    let running = listeners.map(|(listener, router)| {
+    let running = listeners.into_iter().map(|(listener, router)| {
         let stopped = stop.clone();
         listener.run(router, async move { stopped.cancelled().await })
     });
+    let running: Vec<_> = running.collect();
     let running = async { futures::future::join_all(running).await.into_iter().sum::<usize>() };
     let ending = async {
         told.next().await;

@@ -128,11 +128,7 @@ fn every_refusal_is_one_line_that_names_key_and_place() {
             &[("XETGATE__SERVER__SHUTDOWN_GRACE_SECS", "x")],
             "`server.shutdown_grace_secs` in environment variable",
         ),
-        (
-            "mode = \"cluster\"",
-            &[],
-            "`mode` in DIR/x.toml: mode \"cluster\" does not exist in this version, only",
-        ),
+        ("mode = \"cluster\"", &[], "`mode` in DIR/x.toml: mode \"cluster\" does not exist, only"),
         ("[s3]\nlisten = \"here\"", &[], "`s3.listen` in DIR/x.toml: invalid socket address"),
         ("[s3]\nmax_connections = 0", &[], "`s3.max_connections` must not be 0"),
         (

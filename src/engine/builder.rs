@@ -2,7 +2,7 @@
 
 use crate::cas::{ChunkRef, PendingRef};
 use crate::store::rows::{FileRecord, StoredXorb, Term};
-use crate::xet::hash::{ChunkHash, FileHash, XorbHash};
+use crate::xet::hash::{ChunkHash, FileHash, RangeHash, RangeHasher, XorbHash};
 use crate::xet::merkle::MerkleTree;
 
 /// Which xorbs new chunks go into.
@@ -46,12 +46,27 @@ struct PendingTerm {
     raw_bytes: u32,
 }
 
+/// What a file is, beside its record, to a store that must be shown proof of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FileProof {
+    /// The verification hash of each term.
+    pub terms: Vec<RangeHash>,
+    /// The hash and length of every chunk, in order, where the file is a part to be joined with others and its
+    /// store has no chunk tables to look them up in; else empty.
+    pub chunks: Vec<(ChunkHash, u32)>,
+}
+
 /// Collects the chunks of a file, in order; neighbours in one xorb become one term.
 #[derive(Default)]
 pub(super) struct FileBuilder {
     tree: MerkleTree,
     size: u64,
     terms: Vec<PendingTerm>,
+    /// Of the last term.
+    range: RangeHasher,
+    proof: FileProof,
+    /// Whether [`FileProof::chunks`] is wanted.
+    pub(super) lists_chunks: bool,
 }
 
 impl FileBuilder {
@@ -65,13 +80,26 @@ impl FileBuilder {
     pub(super) fn push(&mut self, place: Place, hash: &ChunkHash, raw_bytes: u32) {
         self.tree.push((*hash).into(), raw_bytes.into());
         self.size += u64::from(raw_bytes);
+        if self.lists_chunks {
+            self.proof.chunks.push((*hash, raw_bytes));
+        }
         let (slot, index) = place.slot();
         match self.terms.last_mut() {
             Some(term) if term.slot == slot && term.end == index => {
                 term.end += 1;
                 term.raw_bytes += raw_bytes;
             }
-            _ => self.terms.push(PendingTerm { slot, start: index, end: index + 1, raw_bytes }),
+            _ => {
+                self.end_range();
+                self.terms.push(PendingTerm { slot, start: index, end: index + 1, raw_bytes });
+            }
+        }
+        self.range.push(hash);
+    }
+
+    fn end_range(&mut self) {
+        if !self.terms.is_empty() {
+            self.proof.terms.push(self.range.take());
         }
     }
 
@@ -81,7 +109,8 @@ impl FileBuilder {
     }
 
     /// The record, now that the written xorbs of both rooms have hashes.
-    pub(super) fn finish(self, body: &[StoredXorb], edge: &[StoredXorb]) -> FileRecord {
+    pub(super) fn finish(mut self, body: &[StoredXorb], edge: &[StoredXorb]) -> (FileRecord, FileProof) {
+        self.end_range();
         let terms = self.terms.into_iter().map(|term| {
             let xorb = match term.slot {
                 Slot::Stored(xorb) => xorb,
@@ -91,6 +120,6 @@ impl FileBuilder {
             Term { xorb, start: term.start, end: term.end, raw_bytes: term.raw_bytes }
         });
         let hash = self.tree.finish().map_or(FileHash::EMPTY, FileHash::from_root);
-        FileRecord { hash, size: self.size, terms: terms.collect() }
+        (FileRecord { hash, size: self.size, terms: terms.collect() }, self.proof)
     }
 }

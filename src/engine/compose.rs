@@ -10,6 +10,7 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 
+use super::builder::FileProof;
 use super::cutter::Cutter;
 use super::ingest::StoredFile;
 use super::sink::ChunkSink;
@@ -42,12 +43,13 @@ impl Segment {
 
 impl Engine {
     /// Joins segments, in order, into one file. `hold` keeps what the segments' records name; it must be older than
-    /// they are.
+    /// they are. A whole file alone stays what it is, and needs no proof.
     pub async fn compose(&self, mut segments: Vec<Segment>, hold: Hold) -> Result<StoredFile, EngineError> {
         if let [only] = segments.as_mut_slice()
             && only.is_whole()
         {
-            return Ok(StoredFile { record: segments.remove(0).record, xorbs: Vec::new(), hold });
+            let record = segments.remove(0).record;
+            return Ok(StoredFile { record, proof: FileProof::default(), xorbs: Vec::new(), hold });
         }
         let _turn = self.turn().await?;
         let cas = Arc::clone(&self.cas);

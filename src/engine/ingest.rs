@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::spawn_blocking;
 
-use super::builder::Room;
+use super::builder::{FileProof, Room};
 use super::cutter::Cutter;
 use super::digest::{Digester, Digests};
 use super::sink::ChunkSink;
@@ -54,6 +54,8 @@ pub struct Ingested {
 pub struct StoredFile {
     /// How it is put together.
     pub record: FileRecord,
+    /// What proves it to a store that does not look into its own xorbs.
+    pub proof: FileProof,
     /// The xorbs stored for it.
     pub xorbs: Vec<StoredXorb>,
     /// What it relies on stays while this lives: to be dropped when the file's transaction has been answered.
@@ -165,6 +167,9 @@ fn cut(
     let edge = if layout == Layout::Part { Room::Edge } else { Room::Body };
     let mut cutter = Cutter::default();
     sink.room = edge;
+    if layout == Layout::Part {
+        sink.list_chunks();
+    }
     for batch in batches {
         for piece in batch.iter() {
             cutter.feed(piece, |chunk| {

@@ -25,6 +25,7 @@ mod sink;
 #[cfg(test)]
 mod tests;
 
+pub use builder::FileProof;
 pub use compose::Segment;
 pub use ingest::{Ingested, Layout, StoredFile};
 
@@ -62,7 +63,12 @@ pub struct Engine {
 impl Engine {
     /// An engine over `cas`.
     pub fn new(cas: Arc<dyn ChunkStore>) -> Self {
-        Self { cas, uploads: Arc::new(Semaphore::new(UPLOADS_MAX)) }
+        Self::with_turns(cas, Arc::new(Semaphore::new(UPLOADS_MAX)))
+    }
+
+    /// An engine over `cas` that shares with others the turns in which uploads and compositions are at work.
+    pub fn with_turns(cas: Arc<dyn ChunkStore>, turns: Arc<Semaphore>) -> Self {
+        Self { cas, uploads: turns }
     }
 
     /// Waits for its turn to hold threads.

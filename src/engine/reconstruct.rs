@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::{Stream, TryStreamExt, stream};
+use futures::{Stream, StreamExt, TryStreamExt, stream};
 
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
@@ -32,6 +32,17 @@ struct Fetch {
 impl Engine {
     /// The bytes of `range` of a file, in order. `range` must lie within the file.
     pub fn reconstruct(
+        &self,
+        record: FileRecord,
+        range: Range<u64>,
+    ) -> impl Stream<Item = Result<Bytes, EngineError>> + Send + use<> {
+        match self.cas.open(&record, range.clone()) {
+            Some(bytes) => bytes.map_err(EngineError::Cas).left_stream(),
+            None => self.reconstruct_by_tables(record, range).right_stream(),
+        }
+    }
+
+    fn reconstruct_by_tables(
         &self,
         record: FileRecord,
         range: Range<u64>,

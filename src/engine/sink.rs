@@ -49,6 +49,11 @@ pub(super) struct ChunkSink {
 }
 
 impl ChunkSink {
+    /// Lists the file's chunks, if its store will need the list to join it with others.
+    pub(super) fn list_chunks(&mut self) {
+        self.builder.lists_chunks = self.cas.wants_chunk_lists();
+    }
+
     /// `hold` keeps what [`ChunkSink::push_stored`] will name.
     pub(super) fn new(cas: Arc<dyn ChunkStore>, runtime: Handle, hold: Hold) -> Self {
         Self {
@@ -133,7 +138,12 @@ impl ChunkSink {
         if let Some((room, place)) = self.seen.get(hash) {
             return Ok(Some(Place::Pending(*room, *place)));
         }
-        let Some(place) = self.runtime.block_on(self.cas.find(hash, &mut self.hold))? else {
+        let found = if self.size() == 0 {
+            self.runtime.block_on(self.cas.find_first(hash, &mut self.hold))
+        } else {
+            self.runtime.block_on(self.cas.find(hash, &mut self.hold))
+        };
+        let Some(place) = found? else {
             return Ok(None);
         };
         let table = self.runtime.block_on(self.cas.table(&place.xorb))?;
@@ -179,8 +189,8 @@ impl ChunkSink {
             writer.map(|writer| writer.finish(&mut hold)).transpose().map(Option::unwrap_or_default)
         };
         let (mut xorbs, edge) = (finish(body)?, finish(edge)?);
-        let record = builder.finish(&xorbs, &edge);
+        let (record, proof) = builder.finish(&xorbs, &edge);
         xorbs.extend(edge);
-        Ok(StoredFile { record, xorbs, hold })
+        Ok(StoredFile { record, proof, xorbs, hold })
     }
 }

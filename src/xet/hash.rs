@@ -196,6 +196,29 @@ impl RangeHash {
     }
 }
 
+/// Computes a [`RangeHash`] chunk by chunk.
+pub struct RangeHasher(blake3::Hasher);
+
+impl Default for RangeHasher {
+    fn default() -> Self {
+        Self(blake3::Hasher::new_keyed(&VERIFICATION_KEY))
+    }
+}
+
+impl RangeHasher {
+    /// Takes the next chunk.
+    pub fn push(&mut self, chunk: &ChunkHash) {
+        self.0.update(&chunk.0);
+    }
+
+    /// The hash of the chunks so far; the next chunk begins another range.
+    pub fn take(&mut self) -> RangeHash {
+        let hash = RangeHash(*self.0.finalize().as_bytes());
+        self.0.reset();
+        hash
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -231,6 +254,17 @@ mod tests {
             NodeHash::of_group_text(b"hello world").to_string(),
             "2fba9cb0b7c387e6b4604e48315f15b4371d879464e18a7f9d2961c21a5accbf"
         );
+    }
+
+    #[test]
+    fn range_hashes_can_be_taken_chunk_by_chunk() {
+        let chunks = [b"a", b"b", b"c"].map(|bytes| ChunkHash::of(bytes));
+        let mut hasher = RangeHasher::default();
+        hasher.push(&chunks[0]);
+        hasher.push(&chunks[1]);
+        assert_eq!(hasher.take(), RangeHash::of(&chunks[..2]));
+        hasher.push(&chunks[2]);
+        assert_eq!(hasher.take(), RangeHash::of(&chunks[2..]));
     }
 
     #[test]

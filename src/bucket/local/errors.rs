@@ -7,7 +7,7 @@ use crate::store::disk::is_full;
 use crate::store::meta::MetaError;
 
 /// What a failure of the metadata store means.
-pub(super) fn meta_failed(error: MetaError) -> BucketError {
+pub(in crate::bucket) fn meta_failed(error: MetaError) -> BucketError {
     match error {
         MetaError::Full(_) => BucketError::StorageFull(error.into()),
         MetaError::Unavailable(_) => BucketError::Unavailable(error.into()),
@@ -16,13 +16,14 @@ pub(super) fn meta_failed(error: MetaError) -> BucketError {
 }
 
 /// What an error of the engine means to whoever writes.
-pub(super) fn engine_error(error: EngineError) -> BucketError {
+pub(in crate::bucket) fn engine_error(error: EngineError) -> BucketError {
     match error {
         EngineError::Body(error) => BucketError::Body(error),
         EngineError::Cas(damaged @ (CasError::Damaged { .. } | CasError::MissingXorb(_))) => {
             BucketError::Corrupt(damaged.to_string())
         }
         EngineError::Cas(CasError::Meta(error)) => meta_failed(error),
+        EngineError::Cas(CasError::Remote(error)) => error.into(),
         EngineError::Cas(CasError::Io { doing, error }) if is_full(&error) => {
             BucketError::StorageFull(CasError::Io { doing, error }.into())
         }
@@ -32,7 +33,7 @@ pub(super) fn engine_error(error: EngineError) -> BucketError {
 }
 
 /// What an error of the engine means to whoever reads `object`, which is named for the log.
-pub(super) fn read_error(error: EngineError, object: &str) -> BucketError {
+pub(in crate::bucket) fn read_error(error: EngineError, object: &str) -> BucketError {
     match engine_error(error) {
         BucketError::Corrupt(what) => BucketError::Corrupt(format!("object {object}: {what}")),
         error => error,
@@ -61,7 +62,7 @@ pub(super) fn change_error(error: MetaError, id: &BucketId, key: &ObjectKey) -> 
 }
 
 /// What a refusal of the metadata store means for a change of an upload.
-pub(super) fn meta_error(error: MetaError, id: &BucketId, upload: &UploadRef) -> BucketError {
+pub(in crate::bucket) fn meta_error(error: MetaError, id: &BucketId, upload: &UploadRef) -> BucketError {
     match error {
         MetaError::NoSuchUpload => BucketError::NoSuchUpload(upload.id.clone()),
         MetaError::PartChanged(number) => BucketError::InvalidPart(number),

@@ -25,13 +25,13 @@ use crate::store::meta::{Content, MetaError, MetaStore, NewFile};
 use crate::store::rows::{Bucket, StoredXorb};
 
 mod batch;
-mod errors;
-mod multipart;
+pub(super) mod errors;
+pub(super) mod multipart;
 mod objects;
-mod payload;
+pub(super) mod payload;
 #[cfg(test)]
 mod tests;
-mod uploads;
+pub(super) mod uploads;
 
 use errors::{bucket_error, meta_error, meta_failed};
 
@@ -125,7 +125,7 @@ struct TakenFile {
 impl TakenFile {
     /// Splits a stored file into what the transaction needs and what must outlive it.
     fn split(stored: StoredFile) -> (NewFile, Self) {
-        let StoredFile { record, xorbs, hold } = stored;
+        let StoredFile { record, xorbs, hold, .. } = stored;
         (NewFile { record, xorbs: xorbs.clone() }, Self { xorbs, hold })
     }
 }

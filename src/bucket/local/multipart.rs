@@ -179,32 +179,39 @@ impl LocalBuckets {
         same.ok_or_else(|| BucketError::NoSuchUpload(upload.id.clone()))
     }
 
-    /// The stored parts that the client names, each checked against what it says.
     async fn named_parts(
         &self,
         upload: &UploadRef,
         named: &[CompletedPart],
     ) -> Result<Vec<Part>, BucketError> {
-        if !named.is_sorted_by(|a, b| a.number < b.number) {
-            return Err(BucketError::InvalidPartOrder);
-        }
         let stored = self.meta.parts(&upload.id, 0, usize::from(u16::MAX)).await.map_err(meta_failed)?;
-        let mut parts = Vec::with_capacity(named.len());
-        for want in named {
-            let found = stored.binary_search_by_key(&want.number, |part| part.number);
-            let part = found.ok().map(|at| &stored[at]).filter(|part| is_as_named(part, want));
-            parts.push(part.ok_or(BucketError::InvalidPart(want.number))?.clone());
-        }
-        let but_last = parts.split_last().map_or(&[][..], |(_, others)| others);
-        if let Some(small) = but_last.iter().find(|part| part.size < PART_BYTES_MIN) {
-            let (number, size) = (small.number, small.size);
-            return Err(BucketError::PartTooSmall { number, size, min: PART_BYTES_MIN });
-        }
-        if parts.iter().map(|part| part.size).sum::<u64>() > OBJECT_BYTES_MAX {
-            return Err(BucketError::TooLarge { max: OBJECT_BYTES_MAX });
-        }
-        Ok(parts)
+        named_parts(&stored, named)
     }
+}
+
+/// Of the `stored` parts (by number) those that the client names, each checked against what it says.
+pub(in crate::bucket) fn named_parts(
+    stored: &[Part],
+    named: &[CompletedPart],
+) -> Result<Vec<Part>, BucketError> {
+    if !named.is_sorted_by(|a, b| a.number < b.number) {
+        return Err(BucketError::InvalidPartOrder);
+    }
+    let mut parts = Vec::with_capacity(named.len());
+    for want in named {
+        let found = stored.binary_search_by_key(&want.number, |part| part.number);
+        let part = found.ok().map(|at| &stored[at]).filter(|part| is_as_named(part, want));
+        parts.push(part.ok_or(BucketError::InvalidPart(want.number))?.clone());
+    }
+    let but_last = parts.split_last().map_or(&[][..], |(_, others)| others);
+    if let Some(small) = but_last.iter().find(|part| part.size < PART_BYTES_MIN) {
+        let (number, size) = (small.number, small.size);
+        return Err(BucketError::PartTooSmall { number, size, min: PART_BYTES_MIN });
+    }
+    if parts.iter().map(|part| part.size).sum::<u64>() > OBJECT_BYTES_MAX {
+        return Err(BucketError::TooLarge { max: OBJECT_BYTES_MAX });
+    }
+    Ok(parts)
 }
 
 fn is_as_named(part: &Part, named: &CompletedPart) -> bool {
@@ -215,7 +222,7 @@ fn is_as_named(part: &Part, named: &CompletedPart) -> bool {
     ETag::Md5(part.md5).to_string() == named.etag && checksum_holds
 }
 
-fn multipart_etag(parts: &[Part]) -> ETag {
+pub(in crate::bucket) fn multipart_etag(parts: &[Part]) -> ETag {
     let mut md5 = Md5::new();
     for part in parts {
         md5.update(&part.md5);
@@ -223,6 +230,6 @@ fn multipart_etag(parts: &[Part]) -> ETag {
     ETag::Multipart { md5: md5.finalize(), parts: parts.len() as u16 }
 }
 
-fn object_part(part: &Part) -> ObjectPart {
+pub(in crate::bucket) fn object_part(part: &Part) -> ObjectPart {
     ObjectPart { number: part.number, size: part.size, checksum: part.checksum.clone() }
 }

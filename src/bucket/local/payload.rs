@@ -7,14 +7,13 @@ use super::super::{
 };
 use super::LocalBuckets;
 use super::errors::engine_error;
-use crate::engine::Layout;
-use crate::engine::StoredFile;
 use crate::engine::digest::Digests;
+use crate::engine::{Engine, Layout, StoredFile};
 
 use futures::StreamExt;
 
 /// A body that is durable and was what it was declared to be.
-pub(super) struct Taken {
+pub(in crate::bucket) struct Taken {
     /// The file it became.
     pub file: StoredFile,
     /// Its MD5.
@@ -31,22 +30,31 @@ struct TooLong(u64);
 impl LocalBuckets {
     /// Takes in a body and makes its bytes durable; they are not yet visible.
     pub(super) async fn take(&self, payload: Payload, layout: Layout) -> Result<Taken, BucketError> {
-        let Payload { body, length, digests: declared } = payload;
-        if length.is_some_and(|length| length > PART_BYTES_MAX) {
-            return Err(BucketError::TooLarge { max: PART_BYTES_MAX });
-        }
-        let asked = asked(&declared);
-        let ingested = self.engine.ingest(bounded(body, length), layout, &asked).await;
-        let ingested = ingested.map_err(|error| too_long(engine_error(error), length))?;
-        let received = ingested.size();
-        if let Some(declared) = length.filter(|length| *length != received) {
-            return Err(BucketError::IncompleteBody { declared, received });
-        }
-        let checksum = check(declared, &ingested.digests, received)?;
-        let md5 = ingested.digests.md5;
-        let stored = ingested.store().await.map_err(engine_error)?;
-        Ok(Taken { file: stored, md5, checksum })
+        take(&self.engine, payload, layout).await
     }
+}
+
+/// Takes in a body through any engine; when this returns, its chunks are where the engine's store keeps them.
+pub(in crate::bucket) async fn take(
+    engine: &Engine,
+    payload: Payload,
+    layout: Layout,
+) -> Result<Taken, BucketError> {
+    let Payload { body, length, digests: declared } = payload;
+    if length.is_some_and(|length| length > PART_BYTES_MAX) {
+        return Err(BucketError::TooLarge { max: PART_BYTES_MAX });
+    }
+    let asked = asked(&declared);
+    let ingested = engine.ingest(bounded(body, length), layout, &asked).await;
+    let ingested = ingested.map_err(|error| too_long(engine_error(error), length))?;
+    let received = ingested.size();
+    if let Some(declared) = length.filter(|length| *length != received) {
+        return Err(BucketError::IncompleteBody { declared, received });
+    }
+    let checksum = check(declared, &ingested.digests, received)?;
+    let md5 = ingested.digests.md5;
+    let stored = ingested.store().await.map_err(engine_error)?;
+    Ok(Taken { file: stored, md5, checksum })
 }
 
 /// Ends a body with an error as soon as it is longer than it may be.

@@ -27,7 +27,7 @@ fn start(query: &ListUploads) -> (String, String) {
 }
 
 /// One page. Running uploads are few beside objects, so what is rolled up is read over.
-pub(super) async fn page(
+pub(in crate::bucket) async fn page(
     meta: &dyn MetaStore,
     bucket: BucketUid,
     query: &ListUploads,

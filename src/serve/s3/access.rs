@@ -61,10 +61,12 @@ impl S3Access for Access {
         }
         // A bucket that does not exist is told before that it is forbidden; the lookup is spared when it is not.
         match bucket {
-            Some(id) if action != Action::ManageBucket => match self.0.buckets.bucket(&id).await {
-                Err(error @ BucketError::NoSuchBucket(_)) => Err(S3Error::from(error)),
-                _ => Err(access_denied()),
-            },
+            Some(id) if action != Action::ManageBucket => {
+                match self.0.of_caller(context.extensions_mut()).buckets.bucket(&id).await {
+                    Err(error @ BucketError::NoSuchBucket(_)) => Err(S3Error::from(error)),
+                    _ => Err(access_denied()),
+                }
+            }
             _ => Err(access_denied()),
         }
     }

@@ -138,6 +138,13 @@ impl From<BucketError> for S3Error {
                 log(&error);
                 s3_error!(ServiceUnavailable, "The storage cannot be used right now. Please try again.")
             }
+            BucketError::AccessDenied(_) => {
+                tracing::info!(%error, "the store behind the buckets denies access");
+                access_denied()
+            }
+            BucketError::InvalidKey { rule, .. } => invalid_argument(rule),
+            BucketError::Refused(what) => invalid_request(what),
+            BucketError::Busy(_) => s3_error!(SlowDown, "Please reduce your request rate."),
             BucketError::Corrupt(_) | BucketError::Storage(_) => internal(&error),
             of_the_body => from_body(of_the_body),
         }
@@ -242,13 +249,17 @@ mod tests {
             (BucketError::NoSuchBucket(id.clone()), "NoSuchBucket", 404),
             (BucketError::BucketExists(id.clone()), "BucketAlreadyOwnedByYou", 409),
             (BucketError::BucketNotEmpty(id), "BucketNotEmpty", 409),
-            (BucketError::NoSuchKey(key), "NoSuchKey", 404),
+            (BucketError::NoSuchKey(key.clone()), "NoSuchKey", 404),
             (BucketError::NoSuchUpload(UploadId::new(0, [0; 8])), "NoSuchUpload", 404),
             (BucketError::InvalidPart(1), "InvalidPart", 400),
             (BucketError::InvalidPartOrder, "InvalidPartOrder", 400),
             (BucketError::PartTooSmall { number: 1, size: 2, min: 3 }, "EntityTooSmall", 400),
             (BucketError::PreconditionFailed, "PreconditionFailed", 412),
             (BucketError::RangeNotSatisfiable { size: 5 }, "InvalidRange", 416),
+            (BucketError::AccessDenied("no".to_owned()), "AccessDenied", 403),
+            (BucketError::InvalidKey { key: key.clone(), rule: "no" }, "InvalidArgument", 400),
+            (BucketError::Refused("no".to_owned()), "InvalidRequest", 400),
+            (BucketError::Busy("later".into()), "SlowDown", 503),
             (BucketError::Md5Mismatch { received: 1 }, "BadDigest", 400),
             (BucketError::PayloadSha256Mismatch, "XAmzContentSHA256Mismatch", 400),
             (BucketError::ChecksumMismatch(ChecksumAlgorithm::Crc32), "BadDigest", 400),

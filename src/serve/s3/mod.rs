@@ -9,7 +9,10 @@
 //! 3. A second s3s service routes it and asks [`access`] for permission.
 //! 4. [`ops`] delegates to the operations: [`buckets`], [`objects`], [`copy`], [`listing`], [`multipart`].
 
+use std::collections::HashMap;
 use std::sync::Arc;
+
+use axum::http::Extensions;
 
 use s3s::{S3Error, S3ErrorCode, S3Result};
 
@@ -43,6 +46,7 @@ mod upload;
 mod versions;
 
 /// What the door opens to.
+#[derive(Clone)]
 pub struct S3Door {
     /// The buckets.
     pub buckets: Arc<dyn BucketApi>,
@@ -52,7 +56,14 @@ pub struct S3Door {
     pub clock: Ambient,
     /// The region that requests must be signed for.
     pub region: String,
+    /// Where each caller has a way of its own to the buckets (a Hub that knows them by tokens): the door of each
+    /// access key.
+    pub own: OwnDoors,
 }
+
+/// Doors of single callers, by access key id.
+#[derive(Clone, Default)]
+pub struct OwnDoors(HashMap<String, Arc<S3Door>>);
 
 /// Everything on the S3 listener: the caller mounts it at the root and adds nothing beside it.
 pub fn router(door: S3Door) -> axum::Router {
@@ -61,6 +72,21 @@ pub fn router(door: S3Door) -> axum::Router {
 }
 
 impl S3Door {
+    /// The same door, but the callers with these access keys find other buckets behind it.
+    #[must_use]
+    pub fn with_own(self, own: HashMap<String, Arc<dyn BucketApi>>) -> Self {
+        let door = |(id, buckets)| (id, Arc::new(Self { buckets, ..self.clone() }));
+        let own = OwnDoors(own.into_iter().map(door).collect());
+        Self { own, ..self }
+    }
+
+    /// The door of whoever makes this request.
+    fn of_caller(&self, extensions: &Extensions) -> &Self {
+        let call = extensions.get::<gate::Call>();
+        let own = call.and_then(|call| self.own.0.get(call.caller.access_key_id.as_str()));
+        own.map_or(self, |door| door)
+    }
+
     /// Which bucket a caller means by a name in the path: the one of that name in its own account.
     ///
     /// The only place that knows how requests address buckets.

@@ -17,7 +17,8 @@ macro_rules! delegate {
         impl S3 for Operations {
             $(
                 async fn $method(&self, request: S3Request<dto::$input>) -> S3Result<S3Response<dto::$output>> {
-                    $module::$function(&self.0, request).await
+                    let door = self.0.of_caller(&request.extensions);
+                    $module::$function(door, request).await
                 }
             )*
         }

@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use tower::ServiceExt as _;
 
-use super::{S3Door, router};
+use super::{OwnDoors, S3Door, router};
 use crate::auth::{AccessKeyId, Credential, Directory, Permission, Secret};
 use crate::bucket::{BucketName, LocalBuckets, Namespace};
 use crate::store::ambient::{Ambient, ManualClock, Timestamp};
@@ -50,6 +50,7 @@ fn door() -> Router {
         directory: Arc::new(directory),
         clock: Ambient::system(),
         region: "us-east-1".to_owned(),
+        own: OwnDoors::default(),
     })
 }
 

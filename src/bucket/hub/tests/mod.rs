@@ -1,0 +1,3 @@
+//! The client against a stand-in of a Hub.
+
+mod client;

@@ -1,0 +1,306 @@
+//! HTTP to other servers: one bounded pool, timeouts, and retries only where they help.
+//!
+//! An answer is read whole and bounded ([`HttpClient::fetch`]), or handed on as a stream ([`HttpClient::open`]). What
+//! may be sent again is the caller's to say ([`Repeat`]); what is worth sending again is decided here: a server that
+//! was not reached, was busy (408, 429) or failed (5xx, but not 501, which does not pass). `Retry-After` is kept to.
+//! A status is an answer, not an error: only the caller knows what it means.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt as _;
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::{RequestBuilder, Response, StatusCode};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// How long a connection may take to be made.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long an answer may stand still.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a request may take from its first byte to the head of its answer. A xorb of 64 MiB passes on 2 Mbit/s.
+const REQUEST_TIMEOUT: Duration = Duration::from_mins(5);
+
+/// Requests under way at once to all servers together; more wait. Bounds sockets, and is what published clients
+/// reach at most.
+const REQUESTS_MAX: usize = 64;
+
+/// Longest that a server may tell us to wait: whoever waits for us does not wait longer either.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(10);
+
+/// A token that opens a Hub or a CAS; never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct BearerToken(String);
+
+impl BearerToken {
+    /// Takes what fits into a header; `None` for anything else.
+    pub fn new(token: &str) -> Option<Self> {
+        let fits = (1..=16 << 10).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic());
+        fits.then(|| Self(token.to_owned()))
+    }
+
+    /// The text itself.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for BearerToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("BearerToken(..)")
+    }
+}
+
+/// No answer could be had.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    /// The server was not reached, or the connection broke.
+    #[error("no answer from the server: {0}")]
+    Transport(String),
+    /// The answer is longer than any that is right.
+    #[error("the answer has more than {max} bytes")]
+    TooLong {
+        /// The most.
+        max: usize,
+    },
+    /// The client cannot be made.
+    #[error("cannot make an HTTP client: {0}")]
+    Setup(String),
+}
+
+impl HttpError {
+    fn transport(error: reqwest::Error) -> Self {
+        // A signed URL is a secret: it is not repeated.
+        let error = error.without_url();
+        let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
+        Self::Transport(causes.map(ToString::to_string).collect::<Vec<_>>().join(": "))
+    }
+}
+
+/// Whether a request may be sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repeat {
+    /// Sending it twice is the same as sending it once.
+    Safe,
+    /// Only if the server has surely not begun with it.
+    Unsafe,
+}
+
+/// How often and after what time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// Requests in all, the first one included.
+    pub attempts: u32,
+    /// Rest before the second; doubled before each further one.
+    pub first_rest: Duration,
+}
+
+impl Default for RetryPolicy {
+    /// Five attempts within some eight seconds: longer than a restart of the other server, shorter than the patience
+    /// of S3 clients.
+    fn default() -> Self {
+        Self { attempts: 5, first_rest: Duration::from_millis(500) }
+    }
+}
+
+impl RetryPolicy {
+    /// How long to rest after attempt number `attempt` (from 1), given what the server asks for.
+    fn rest(self, attempt: u32, asked: Option<Duration>) -> Duration {
+        let own = self.first_rest.saturating_mul(1 << (attempt - 1).min(10));
+        asked.map_or(own, |asked| asked.max(own)).min(RETRY_AFTER_MAX)
+    }
+}
+
+/// An answer that was read whole.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: Bytes,
+}
+
+/// An answer whose body is still to come; it holds its place among the requests under way.
+pub struct OpenAnswer {
+    /// Its status.
+    pub status: StatusCode,
+    response: Response,
+    _turn: OwnedSemaphorePermit,
+}
+
+impl OpenAnswer {
+    /// How long the body is, if that was said.
+    pub fn length(&self) -> Option<u64> {
+        self.response.content_length()
+    }
+
+    /// The next piece of the body; `None` at its end.
+    pub async fn piece(&mut self) -> Result<Option<Bytes>, HttpError> {
+        self.response.chunk().await.map_err(HttpError::transport)
+    }
+}
+
+/// Sends requests. Clones share the pool.
+#[derive(Clone)]
+pub struct HttpClient {
+    client: reqwest::Client,
+    turns: Arc<Semaphore>,
+    retry: RetryPolicy,
+}
+
+impl HttpClient {
+    /// A client with a pool of its own.
+    pub fn new(retry: RetryPolicy) -> Result<Self, HttpError> {
+        let client = reqwest::Client::builder()
+            .user_agent(concat!("xetgate/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT_TIMEOUT)
+            .read_timeout(READ_TIMEOUT)
+            .pool_max_idle_per_host(REQUESTS_MAX)
+            .build();
+        let client = client.map_err(|error| HttpError::Setup(error.to_string()))?;
+        Ok(Self { client, turns: Arc::new(Semaphore::new(REQUESTS_MAX)), retry })
+    }
+
+    /// Sends a request, again if that helps, and reads the answer, of at most `max` bytes.
+    pub async fn fetch(
+        &self,
+        repeat: Repeat,
+        max: usize,
+        build: impl Fn(&reqwest::Client) -> RequestBuilder + Send + Sync,
+    ) -> Result<Answer, HttpError> {
+        let mut attempt = 1;
+        loop {
+            let result = self.fetch_once(max, &build).await;
+            let Some(rest) = self.rest(attempt, repeat, &result) else {
+                return result.map_err(|failure| failure.error);
+            };
+            tokio::time::sleep(rest).await;
+            attempt += 1;
+        }
+    }
+
+    async fn fetch_once(
+        &self,
+        max: usize,
+        build: &(impl Fn(&reqwest::Client) -> RequestBuilder + Send + Sync),
+    ) -> Result<Answer, Failure> {
+        let OpenAnswer { status, response, _turn } = self.open(build(&self.client)).await?;
+        let headers = response.headers().clone();
+        let mut body = BytesMut::new();
+        let mut pieces = response.bytes_stream();
+        while let Some(piece) = pieces.next().await {
+            let piece =
+                piece.map_err(|error| Failure { reached: true, error: HttpError::transport(error) })?;
+            if body.len() + piece.len() > max {
+                return Err(Failure { reached: true, error: HttpError::TooLong { max } });
+            }
+            body.extend_from_slice(&piece);
+        }
+        Ok(Answer { status, headers, body: body.freeze() })
+    }
+
+    /// Sends a request once and gives the answer as soon as its head is there.
+    async fn open(&self, request: RequestBuilder) -> Result<OpenAnswer, Failure> {
+        // The semaphore is never closed.
+        let turn = Arc::clone(&self.turns).acquire_owned().await;
+        let turn = turn
+            .map_err(|closed| Failure { reached: false, error: HttpError::Transport(closed.to_string()) })?;
+        let sent = tokio::time::timeout(REQUEST_TIMEOUT, request.send()).await;
+        let response = match sent {
+            Ok(sent) => sent.map_err(|error| Failure {
+                reached: !error.is_connect(),
+                error: HttpError::transport(error),
+            })?,
+            Err(late) => {
+                return Err(Failure { reached: true, error: HttpError::Transport(late.to_string()) });
+            }
+        };
+        Ok(OpenAnswer { status: response.status(), response, _turn: turn })
+    }
+
+    /// Like [`HttpClient::fetch`], but leaves the body of a success to be read in pieces.
+    pub async fn stream(
+        &self,
+        build: impl Fn(&reqwest::Client) -> RequestBuilder + Send + Sync,
+    ) -> Result<OpenAnswer, HttpError> {
+        let mut attempt = 1;
+        loop {
+            let result = self.open(build(&self.client)).await;
+            let retry = match &result {
+                Ok(answer) if is_passing(answer.status) => Some(asked_rest(answer.response.headers())),
+                Ok(_) => None,
+                Err(_) => Some(None),
+            };
+            match retry.filter(|_| attempt < self.retry.attempts) {
+                Some(asked) => tokio::time::sleep(self.retry.rest(attempt, asked)).await,
+                None => return result.map_err(|failure| failure.error),
+            }
+            attempt += 1;
+        }
+    }
+
+    /// How long to rest before another attempt; `None` if there is to be none.
+    fn rest(&self, attempt: u32, repeat: Repeat, result: &Result<Answer, Failure>) -> Option<Duration> {
+        if attempt >= self.retry.attempts {
+            return None;
+        }
+        let asked = match result {
+            Ok(answer) if !is_passing(answer.status) => return None,
+            // Busy servers say so before they begin; what a failing one did is not known.
+            Ok(answer) if repeat == Repeat::Unsafe && !is_refusal(answer.status) => return None,
+            Ok(answer) => asked_rest(&answer.headers),
+            Err(Failure { error: HttpError::TooLong { .. } | HttpError::Setup(_), .. }) => return None,
+            Err(failure) if repeat == Repeat::Unsafe && failure.reached => return None,
+            Err(_) => None,
+        };
+        Some(self.retry.rest(attempt, asked))
+    }
+}
+
+/// An attempt without an answer, and whether the server may have seen the request.
+struct Failure {
+    reached: bool,
+    error: HttpError,
+}
+
+/// Whether the server refused before it began.
+fn is_refusal(status: StatusCode) -> bool {
+    matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
+}
+
+/// Whether a status may be another one next time.
+fn is_passing(status: StatusCode) -> bool {
+    let is_busy = matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
+    is_busy || (status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED)
+}
+
+/// `Retry-After` in seconds, if it is there.
+fn asked_rest(headers: &HeaderMap) -> Option<Duration> {
+    let secs = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(secs))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rests_double_and_keep_to_what_the_server_asks() {
+        let policy = RetryPolicy { attempts: 5, first_rest: Duration::from_millis(500) };
+        let millis =
+            |attempt, asked: Option<u64>| policy.rest(attempt, asked.map(Duration::from_secs)).as_millis();
+        assert_eq!([1, 2, 3, 4].map(|attempt| millis(attempt, None)), [500, 1000, 2000, 4000]);
+        assert_eq!((millis(1, Some(3)), millis(4, Some(3)), millis(1, Some(3600))), (3000, 4000, 10_000));
+    }
+
+    #[test]
+    fn a_token_is_never_shown() {
+        let token = BearerToken::new("hf_not-for-eyes").unwrap();
+        assert_eq!(format!("{token:?}"), "BearerToken(..)");
+        assert!(BearerToken::new("with space").is_none() && BearerToken::new("").is_none());
+    }
+}

@@ -1,0 +1,262 @@
+//! A CAS far away, over its HTTP API. Source: Xet specification, "CAS HTTP API" and "Client behaviour".
+//!
+//! [`RemoteChunks`] is the [`ChunkStore`] of one bucket: chunks are found in what was sent lately and in what the CAS
+//! tells of them ([`known`]), sent as xorbs ([`writer`]), registered as files ([`RemoteChunks::register`]), and read
+//! by layouts ([`layout`], [`read`]).
+//!
+//! What is checked: every chunk against its hash where that is known (it was sent from here, or read before); a whole
+//! file against its own hash, before its last bytes are given out. The first read of a *range* of a file that came
+//! from elsewhere can be checked for its form and length only: the API tells no hashes of chunks.
+
+use std::num::NonZeroUsize;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use lru::LruCache;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tracing::debug;
+
+use super::cache::ChunkCache;
+use super::http::HttpClient;
+use super::{CasError, ChunkRef, ChunkStore, ChunkStream, XorbWriter};
+use crate::store::ambient::Clock;
+use crate::store::hold::Hold;
+use crate::store::pack::PackId;
+use crate::store::rows::{FileRecord, StoredXorb, XorbRow};
+use crate::xet::hash::{ChunkHash, FileHash, RangeHash, XorbHash};
+use crate::xet::shard::{Shard, ShardChunk, ShardFile, ShardTerm, ShardXorb};
+use crate::xet::xorb::ChunkTable;
+
+mod access;
+mod client;
+mod error;
+mod known;
+mod layout;
+mod read;
+mod writer;
+
+pub use access::{AccessSource, CasAccess, KeptAccess, Reach};
+pub use error::RemoteError;
+pub use known::Known;
+
+use client::CasClient;
+use layout::Layout;
+
+/// Layouts kept, so that a range read again asks nothing.
+const LAYOUTS_MAX: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
+
+/// Layouts with more terms are not kept: a thousand of the largest kept ones take some 100 MiB.
+const LAYOUT_TERMS_KEPT_MAX: usize = 1000;
+
+/// Xorbs on their way at once, of all uploads together: 512 MiB.
+const XORBS_SENDING_MAX: usize = 32;
+
+/// Rows of one shard, which may have 64 MiB.
+const SHARD_ROWS_MAX: usize = 1_000_000;
+
+/// What all buckets behind one gateway share.
+#[derive(Clone)]
+pub struct RemoteShared {
+    http: HttpClient,
+    cache: Option<Arc<ChunkCache>>,
+    clock: Arc<dyn Clock>,
+    sending_turns: Arc<Semaphore>,
+}
+
+impl RemoteShared {
+    /// Without a cache, every read goes out.
+    pub fn new(http: HttpClient, cache: Option<Arc<ChunkCache>>, clock: Arc<dyn Clock>) -> Self {
+        Self { http, cache, clock, sending_turns: Arc::new(Semaphore::new(XORBS_SENDING_MAX)) }
+    }
+}
+
+/// The chunks of one bucket's CAS. Clones are the same store.
+#[derive(Clone)]
+pub struct RemoteChunks(Arc<Remote>);
+
+/// A range of a file.
+type FileRange = (FileHash, Range<u64>);
+
+/// What readers and writers share.
+pub(super) struct Remote {
+    client: Arc<CasClient>,
+    known: Arc<Known>,
+    shared: RemoteShared,
+    layouts: Mutex<LruCache<FileRange, Arc<Layout>>>,
+}
+
+/// A row of a xorb that lies elsewhere: only its table means something.
+fn remote_row(table: ChunkTable) -> XorbRow {
+    XorbRow { pack: PackId(0), offset: 0, frame_end: 0, table }
+}
+
+/// A file to register.
+pub struct NewRemoteFile<'a> {
+    /// The file.
+    pub record: &'a FileRecord,
+    /// The verification hash of each of its terms.
+    pub proof: &'a [RangeHash],
+    /// The xorbs sent for it.
+    pub xorbs: &'a [StoredXorb],
+}
+
+impl RemoteChunks {
+    /// The chunks that `source` gives access to; `known` is the memory of the caller for whom it does.
+    pub fn new(shared: RemoteShared, source: Arc<dyn AccessSource>, known: Arc<Known>) -> Self {
+        let client = CasClient::new(shared.http.clone(), source, Arc::clone(&shared.clock));
+        let layouts = Mutex::new(LruCache::new(LAYOUTS_MAX));
+        Self(Arc::new(Remote { client: Arc::new(client), known, shared, layouts }))
+    }
+
+    /// Lets the CAS know of a file whose xorbs were all sent. The empty file needs no registration.
+    pub async fn register(&self, file: &NewRemoteFile<'_>) -> Result<(), RemoteError> {
+        if file.record.hash == FileHash::EMPTY {
+            return Ok(());
+        }
+        let mut xorbs: Vec<ShardXorb> = file.xorbs.iter().map(shard_xorb).collect();
+        xorbs.sort_by_key(|xorb| xorb.hash);
+        xorbs.dedup_by_key(|xorb| xorb.hash);
+        let file_rows = 2 + 2 * file.record.terms.len();
+        if file_rows > SHARD_ROWS_MAX || file.proof.len() != file.record.terms.len() {
+            let message = format!("a file of {} terms cannot be registered", file.record.terms.len());
+            return Err(RemoteError::Refused { status: 400, message });
+        }
+        // Xorbs that do not fit beside the file go before it, in shards of their own.
+        let (mut batch, mut rows) = (Vec::new(), file_rows);
+        while let Some(xorb) = xorbs.pop() {
+            if rows + xorb.chunks.len() + 1 > SHARD_ROWS_MAX {
+                let shard = Shard { xorbs: std::mem::take(&mut batch), ..Shard::default() };
+                self.0.client.put_shard(&shard.encode_upload().into()).await?;
+                rows = file_rows;
+            }
+            rows += xorb.chunks.len() + 1;
+            batch.push(xorb);
+        }
+        let shard = Shard { files: vec![shard_file(file)], xorbs: batch, footer: None };
+        let registered = self.0.client.put_shard(&shard.encode_upload().into()).await;
+        if let Err(RemoteError::Refused { .. } | RemoteError::Missing(_)) = &registered {
+            // Perhaps it names a xorb that was collected since we learned of it. What is sent again finds its way.
+            self.0.known.forget();
+        }
+        registered
+    }
+
+    /// The bytes of a range of a file, in order.
+    pub fn open_file(&self, file: FileHash, size: u64, range: Range<u64>) -> ChunkStream {
+        read::open(&self.0, file, size, range)
+    }
+}
+
+fn shard_file(file: &NewRemoteFile<'_>) -> ShardFile {
+    let terms = file.record.terms.iter().zip(file.proof).map(|(term, proof)| ShardTerm {
+        xorb: term.xorb,
+        raw_bytes: term.raw_bytes,
+        chunks: term.start..term.end,
+        verification: Some(*proof),
+    });
+    ShardFile { hash: file.record.hash, terms: terms.collect(), sha256: None }
+}
+
+fn shard_xorb(xorb: &StoredXorb) -> ShardXorb {
+    let mut raw_start = 0;
+    let chunks = xorb.row.table.entries().iter().map(|entry| {
+        let start = std::mem::replace(&mut raw_start, entry.raw_end);
+        ShardChunk {
+            hash: entry.hash,
+            raw_start: start,
+            raw_bytes: entry.raw_end - start,
+            dedup_eligible: false,
+        }
+    });
+    // As published clients do, which do not know the stored length.
+    ShardXorb {
+        hash: xorb.hash,
+        chunks: chunks.collect(),
+        raw_bytes: xorb.row.table.raw_bytes(),
+        stored_bytes: 0,
+    }
+}
+
+impl Remote {
+    /// Asks the CAS for a chunk, once in a while. Not to know costs deduplication, nothing else.
+    async fn ask(&self, chunk: &ChunkHash) -> Option<ChunkRef> {
+        if !self.known.may_ask(chunk) {
+            return None;
+        }
+        match self.client.dedup(chunk).await {
+            Ok(shard) => match Shard::decode(&shard?) {
+                Ok(shard) => self.known.learn(&shard),
+                Err(error) => debug!(%error, "a dedup answer cannot be read"),
+            },
+            Err(error) => debug!(%error, "going on without deduplication"),
+        }
+        self.known.find(chunk)
+    }
+
+    /// How a range of a file is put together.
+    async fn layout(&self, file: FileHash, range: Range<u64>) -> Result<Arc<Layout>, RemoteError> {
+        let key = (file, range);
+        let kept = self.layouts.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        match kept {
+            Some(layout) => Ok(layout),
+            None => self.fresh_layout(key).await,
+        }
+    }
+
+    /// The same, with URLs that were signed just now.
+    async fn fresh_layout(&self, key: FileRange) -> Result<Arc<Layout>, RemoteError> {
+        let layout = Arc::new(self.client.layout(&key.0, key.1.clone()).await?);
+        if layout.terms.len() <= LAYOUT_TERMS_KEPT_MAX {
+            self.layouts.lock().unwrap_or_else(PoisonError::into_inner).put(key, Arc::clone(&layout));
+        }
+        Ok(layout)
+    }
+}
+
+#[async_trait]
+impl ChunkStore for RemoteChunks {
+    async fn find(&self, chunk: &ChunkHash, _hold: &mut Hold) -> Result<Option<ChunkRef>, CasError> {
+        match self.0.known.find(chunk) {
+            None if chunk.is_dedup_eligible() => Ok(self.0.ask(chunk).await),
+            found => Ok(found),
+        }
+    }
+
+    async fn find_first(&self, chunk: &ChunkHash, _hold: &mut Hold) -> Result<Option<ChunkRef>, CasError> {
+        match self.0.known.find(chunk) {
+            None => Ok(self.0.ask(chunk).await),
+            found => Ok(found),
+        }
+    }
+
+    fn open(&self, record: &FileRecord, range: Range<u64>) -> Option<ChunkStream> {
+        Some(self.open_file(record.hash, record.size, range))
+    }
+
+    fn wants_chunk_lists(&self) -> bool {
+        true
+    }
+
+    async fn table(&self, xorb: &XorbHash) -> Result<Arc<ChunkTable>, CasError> {
+        self.0.known.table(xorb).ok_or(CasError::MissingXorb(*xorb))
+    }
+
+    /// Xorbs far away are reached through files only.
+    async fn read(&self, xorb: &XorbHash, _chunks: Range<u32>) -> Result<Vec<Bytes>, CasError> {
+        Err(CasError::MissingXorb(*xorb))
+    }
+
+    fn writer(&self) -> Box<dyn XorbWriter> {
+        let Remote { client, known, shared, .. } = &*self.0;
+        let turns = Arc::clone(&shared.sending_turns);
+        Box::new(writer::RemoteXorbWriter::new(
+            Arc::clone(client),
+            Arc::clone(known),
+            turns,
+            Handle::current(),
+        ))
+    }
+}

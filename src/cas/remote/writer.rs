@@ -1,0 +1,141 @@
+//! Writing xorbs to a CAS far away: gathered in memory, and sent while the next one is gathered.
+//!
+//! A xorb that was sent stays sent: what comes later (another xorb, the shard, the Hub) may fail and be tried again
+//! without it, and whoever uploads the same bytes again finds its chunks.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinHandle;
+
+use super::client::CasClient;
+use super::known::Known;
+use super::{RemoteError, remote_row};
+use crate::cas::{CasError, PendingRef, XorbWriter};
+use crate::store::hold::Hold;
+use crate::store::rows::StoredXorb;
+use crate::xet::compression::Compressor;
+use crate::xet::hash::{ChunkHash, XorbHash};
+use crate::xet::xorb::{ChunkTable, encode_record};
+
+/// A xorb is sent when it has so many uncompressed bytes. The format allows 64 MiB; less keeps an upload's memory
+/// small, and lets it send several at once.
+const XORB_RAW_BYTES: u32 = 16 << 20;
+
+/// Xorbs of one upload on their way at once.
+const SENDING_MAX: usize = 3;
+
+/// Writes the xorbs of one upload, one after the other.
+pub(super) struct RemoteXorbWriter {
+    client: Arc<CasClient>,
+    known: Arc<Known>,
+    sending_turns: Arc<Semaphore>,
+    runtime: Handle,
+    compressor: Compressor,
+    records: Vec<u8>,
+    table: ChunkTable,
+    sending: VecDeque<Sending>,
+    sent: Vec<StoredXorb>,
+    /// Xorbs ended so far.
+    ended: u32,
+}
+
+struct Sending {
+    task: JoinHandle<Result<(), RemoteError>>,
+    xorb: XorbHash,
+    table: Arc<ChunkTable>,
+}
+
+impl RemoteXorbWriter {
+    /// `sending_turns` bounds the xorbs on their way of all uploads together.
+    pub(super) fn new(
+        client: Arc<CasClient>,
+        known: Arc<Known>,
+        sending_turns: Arc<Semaphore>,
+        runtime: Handle,
+    ) -> Self {
+        Self {
+            client,
+            known,
+            sending_turns,
+            runtime,
+            compressor: Compressor::new(),
+            records: Vec::new(),
+            table: ChunkTable::default(),
+            sending: VecDeque::new(),
+            sent: Vec::new(),
+            ended: 0,
+        }
+    }
+
+    /// Ends the xorb at hand and sends it; waits while too many are on their way.
+    fn cut(&mut self) -> Result<(), CasError> {
+        if self.table.is_empty() {
+            return Ok(());
+        }
+        while self.sending.len() >= SENDING_MAX {
+            self.wait_for_one()?;
+        }
+        let turn = self.runtime.block_on(Arc::clone(&self.sending_turns).acquire_owned());
+        let turn = turn.map_err(|closed| RemoteError::Unavailable(closed.to_string()))?;
+        let table = Arc::new(std::mem::take(&mut self.table));
+        let records = Bytes::from(std::mem::take(&mut self.records));
+        let xorb = table.xorb_hash();
+        let task = self.runtime.spawn(send(Arc::clone(&self.client), xorb, records, turn));
+        self.sending.push_back(Sending { task, xorb, table });
+        self.ended += 1;
+        Ok(())
+    }
+
+    fn wait_for_one(&mut self) -> Result<(), CasError> {
+        let Some(Sending { task, xorb, table }) = self.sending.pop_front() else { return Ok(()) };
+        let sent = self.runtime.block_on(task);
+        sent.unwrap_or_else(|error| Err(RemoteError::Unavailable(error.to_string())))?;
+        self.known.add(xorb, Arc::clone(&table));
+        self.sent.push(StoredXorb { hash: xorb, row: remote_row(table.as_ref().clone()) });
+        Ok(())
+    }
+}
+
+async fn send(
+    client: Arc<CasClient>,
+    xorb: XorbHash,
+    records: Bytes,
+    _turn: OwnedSemaphorePermit,
+) -> Result<(), RemoteError> {
+    client.put_xorb(&xorb, &records).await
+}
+
+impl Drop for RemoteXorbWriter {
+    /// An upload that is given up stops sending.
+    fn drop(&mut self) {
+        for sending in &self.sending {
+            sending.task.abort();
+        }
+    }
+}
+
+impl XorbWriter for RemoteXorbWriter {
+    fn append(&mut self, hash: &ChunkHash, raw: &[u8]) -> Result<PendingRef, CasError> {
+        let is_full = !self.table.has_room(raw.len() as u32)
+            || self.table.raw_bytes() + raw.len() as u32 > XORB_RAW_BYTES;
+        if is_full {
+            self.cut()?;
+        }
+        let header = encode_record(&mut self.compressor, raw, &mut self.records);
+        let place = PendingRef { xorb: self.ended, index: self.table.len() as u32 };
+        self.table.push(*hash, header.record_len(), header.raw_len);
+        Ok(place)
+    }
+
+    fn finish(mut self: Box<Self>, _hold: &mut Hold) -> Result<Vec<StoredXorb>, CasError> {
+        self.cut()?;
+        while !self.sending.is_empty() {
+            self.wait_for_one()?;
+        }
+        Ok(std::mem::take(&mut self.sent))
+    }
+}

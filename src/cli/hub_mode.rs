@@ -1,0 +1,106 @@
+//! `xetgate serve --mode hub`: the S3 door over buckets on a Hub.
+//!
+//! Each access key speaks to the Hub with its own credential's token, so the Hub decides what it may do; the
+//! permission and buckets of the credential hold besides. The root credential's token is `HF_TOKEN`, and its account
+//! is whoever that token belongs to.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::runtime::Runtime;
+
+use super::data_folder::DataFolder;
+use crate::auth::Credential;
+use crate::auth::root::RootGiven;
+use crate::bucket::BucketApi;
+use crate::bucket::hub::{DEFAULT_ENDPOINT, HubBuckets, HubClient, HubError, HubShared};
+use crate::cas::cache::ChunkCache;
+use crate::cas::http::{BearerToken, HttpClient, HttpError, RetryPolicy};
+use crate::cas::remote::RemoteShared;
+use crate::config::{Config, HubGiven};
+use crate::store::ambient::Ambient;
+use crate::store::meta::{EmbeddedMeta, MetaError};
+
+/// Why hub mode could not begin.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum HubModeError {
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    #[error(transparent)]
+    Hub(#[from] HubError),
+    #[error("cannot ask {endpoint} who HF_TOKEN belongs to: {error}; or set XETGATE_ROOT_USER")]
+    WhoAmI { endpoint: String, error: HubError },
+    #[error("cannot open the metadata: {0}")]
+    Meta(#[from] MetaError),
+    #[error("cannot open the cache: {0}")]
+    Cache(std::io::Error),
+    #[error("{0} is not a token: it must be visible ASCII characters")]
+    Token(String),
+}
+
+/// The Hub that the configuration and the environment name.
+pub(super) fn client(config: &Config, given: &HubGiven) -> Result<HubClient, HubModeError> {
+    let endpoint = config.hub_mode.endpoint.clone().or_else(|| given.endpoint.clone());
+    let endpoint = endpoint.unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned());
+    Ok(HubClient::new(HttpClient::new(RetryPolicy::default())?, &endpoint, None)?)
+}
+
+/// Completes what was given of the root credential with what the Hub's own variables say.
+pub(super) fn complete_root(
+    runtime: &Runtime,
+    client: &HubClient,
+    hub: &HubGiven,
+    given: RootGiven,
+) -> Result<RootGiven, HubModeError> {
+    let token = given.token.clone().or_else(|| hub.token.clone());
+    let mut user = given.user.clone();
+    if let (None, Some(token)) = (&user, &token) {
+        let bearer = BearerToken::new(token).ok_or_else(|| HubModeError::Token("HF_TOKEN".to_owned()))?;
+        let asked = runtime.block_on(client.with_token(Some(bearer)).who_am_i());
+        let endpoint = client.endpoint().to_owned();
+        user = Some(asked.map_err(|error| HubModeError::WhoAmI { endpoint, error })?.name);
+    }
+    Ok(RootGiven { user, token, ..given })
+}
+
+/// The buckets behind the S3 door in hub mode.
+pub(super) struct HubBehind {
+    /// For callers who are not known.
+    pub(super) public: Arc<dyn BucketApi>,
+    /// Those of each access key.
+    pub(super) own: HashMap<String, Arc<dyn BucketApi>>,
+}
+
+/// Opens what is kept here and makes a client for each credential. Blocks.
+pub(super) fn open<'a>(
+    config: &Config,
+    folder: &DataFolder,
+    client: &HubClient,
+    credentials: impl Iterator<Item = &'a Credential>,
+    ambient: &Ambient,
+) -> Result<HubBehind, HubModeError> {
+    let meta = Arc::new(EmbeddedMeta::open(&folder.path().join("hub-meta.redb"))?);
+    let cache = match config.cache.max_bytes {
+        0 => None,
+        max => {
+            let path = folder.path().join("cache");
+            let cache = ChunkCache::open(&path, max, Arc::clone(&ambient.clock));
+            Some(Arc::new(cache.map_err(HubModeError::Cache)?))
+        }
+    };
+    let remote = RemoteShared::new(client.http().clone(), cache, Arc::clone(&ambient.clock));
+    let shared = HubShared::new(meta, folder.path().join("hub-uploads"), remote, ambient.clone());
+    let mut own: HashMap<String, Arc<dyn BucketApi>> = HashMap::new();
+    for credential in credentials {
+        let id = credential.access_key_id.as_str().to_owned();
+        let token = match &credential.token {
+            None => None,
+            Some(token) => {
+                let wrong = || HubModeError::Token(format!("the token of access key {id}"));
+                Some(BearerToken::new(token.expose()).ok_or_else(wrong)?)
+            }
+        };
+        own.insert(id, Arc::new(HubBuckets::new(client.with_token(token), shared.clone())));
+    }
+    Ok(HubBehind { public: Arc::new(HubBuckets::new(client.clone(), shared)), own })
+}
