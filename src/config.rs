@@ -102,12 +102,27 @@ pub struct S3Config {
     pub region: String,
     /// Connections served at a time; more wait to be accepted.
     pub max_connections: usize,
+    /// How paths name buckets.
+    pub addressing: AddressingStyle,
+    /// Domains whose subdomains are buckets.
+    pub domains: Vec<String>,
+}
+
+/// How paths name buckets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AddressingStyle {
+    /// `/{bucket}/{key}`, in the namespace of the caller's account.
+    Account,
+    /// `/{namespace}/{bucket}/{key}`.
+    Namespaced,
 }
 
 impl Default for S3Config {
     fn default() -> Self {
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 9000));
-        Self { listen, region: "us-east-1".to_owned(), max_connections: 1024 }
+        let (addressing, domains) = (AddressingStyle::Account, Vec::new());
+        Self { listen, region: "us-east-1".to_owned(), max_connections: 1024, addressing, domains }
     }
 }
 
@@ -212,11 +227,22 @@ impl Config {
             ("server.stall_timeout_secs", self.server.stall_timeout_secs == 0),
             ("uploads.expire_days", self.uploads.expire_days == 0),
         ];
-        match zero.iter().find(|(_, is_zero)| *is_zero) {
-            Some((key, _)) => Err(ConfigError::Zero { key }),
-            None => Ok(self),
+        if let Some((key, _)) = zero.iter().find(|(_, is_zero)| *is_zero) {
+            return Err(ConfigError::Zero { key });
         }
+        if let Some(domain) = self.s3.domains.iter().find(|domain| !is_domain(domain)) {
+            return Err(ConfigError::Domain { domain: domain.clone() });
+        }
+        Ok(self)
     }
+}
+
+/// Whether a text can be the host of a URL, below which there are others.
+fn is_domain(text: &str) -> bool {
+    let label = |label: &str| {
+        !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    text.split('.').all(label) && !text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
 }
 
 /// The root credential as the environment gives it.

@@ -111,13 +111,15 @@ pub fn load_or_create(data_dir: &Path, given: &RootGiven, ambient: &Ambient) -> 
     }
 }
 
-/// The credential that is kept in `data_dir`, if one is. Blocks on files.
-pub fn kept(data_dir: &Path) -> Result<Option<Credential>, AuthError> {
+/// The token kept in `data_dir`, if there is one: how commands on the server's own machine speak to it. Blocks on files.
+pub fn kept_token(data_dir: &Path) -> Result<Option<Secret>, AuthError> {
     let path = data_dir.join(FILE_NAME);
     match fs::read_to_string(&path) {
-        Ok(text) => parse(&path, &text).map(Some),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(AuthError::ReadRoot { path, error }),
+        read => {
+            let text = read.map_err(|error| AuthError::ReadRoot { path: path.clone(), error })?;
+            Ok(parse(&path, &text)?.token)
+        }
     }
 }
 

@@ -19,6 +19,7 @@ pub use crate::store::rows::{
     Attributes, Bucket, BucketStats, Checksum, ChecksumAlgorithm, ChecksumType, ETag, Object, ObjectPart,
     Part, Upload, Visibility,
 };
+pub use crate::store::settings::{BucketChange, BucketSettings, CorsRule, PublicAccessBlock, Tags};
 pub use crate::xet::hash::FileHash;
 
 mod error;
@@ -268,6 +269,15 @@ pub trait BucketApi: Send + Sync + 'static {
     /// All buckets of a namespace, by name.
     async fn list_buckets(&self, namespace: &Namespace) -> Result<Vec<Bucket>, BucketError>;
 
+    /// The buckets of one name in all namespaces, the oldest first: for callers who name no namespace.
+    async fn buckets_named(&self, name: &BucketName) -> Result<Vec<Bucket>, BucketError>;
+
+    /// A bucket's settings. [`BucketError::NoSuchBucket`].
+    async fn bucket_settings(&self, id: &BucketId) -> Result<BucketSettings, BucketError>;
+
+    /// Changes one setting of a bucket. [`BucketError::NoSuchBucket`].
+    async fn change_bucket(&self, id: &BucketId, change: BucketChange) -> Result<(), BucketError>;
+
     /// Gives a bucket another name, perhaps in another namespace. [`BucketError::BucketExists`] if that is taken.
     async fn move_bucket(&self, from: &BucketId, to: &BucketId) -> Result<(), BucketError>;
 
@@ -321,6 +331,9 @@ pub trait BucketApi: Send + Sync + 'static {
         id: &BucketId,
         deletes: Vec<ObjectDelete>,
     ) -> Result<Vec<Result<(), BucketError>>, BucketError>;
+
+    /// Gives an object other tags, and leaves all else as it is. [`BucketError::NoSuchKey`].
+    async fn tag_object(&self, id: &BucketId, key: &ObjectKey, tags: Tags) -> Result<(), BucketError>;
 
     /// Begins a multipart upload.
     async fn create_upload(&self, id: &BucketId, upload: NewUpload) -> Result<Upload, BucketError>;

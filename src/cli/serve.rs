@@ -20,13 +20,13 @@ use crate::auth::seal::MasterKey;
 use crate::auth::{Accounts, AuthError, Credential, Directory};
 use crate::bucket::hub::HubClient;
 use crate::bucket::{BucketError, LocalBuckets};
-use crate::config::{self, Config, ConfigError, Mode};
+use crate::config::{self, AddressingStyle, Config, ConfigError, Mode};
 use crate::serve::access::{self, observed};
 use crate::serve::admin;
 use crate::serve::hub::{self, HubDoor};
 use crate::serve::listener::{Limits, ListenError, Listener};
 use crate::serve::origin::with_origin;
-use crate::serve::s3::{self, OwnDoors, S3Door};
+use crate::serve::s3::{self, Addressing, OwnDoors, S3Door};
 use crate::store::ambient::Ambient;
 use crate::store::upkeep;
 use crate::telemetry::{self, LogFormat, TelemetryError};
@@ -195,6 +195,7 @@ fn doors(
         directory: Arc::clone(directory),
         clock: ambient.clone(),
         region: config.s3.region.clone(),
+        addressing: addressing(config),
         own: OwnDoors::default(),
     });
     let hub = hub::router(HubDoor {
@@ -236,6 +237,13 @@ fn configure(args: &ServeArgs, vars: &[(String, String)]) -> Result<Config, Conf
         config.log.format = format;
     }
     Ok(config)
+}
+
+/// How the S3 endpoint's requests name buckets.
+fn addressing(config: &Config) -> Addressing {
+    let namespaced = config.s3.addressing == AddressingStyle::Namespaced;
+    let domains = config.s3.domains.iter().map(|domain| domain.to_ascii_lowercase()).collect();
+    Addressing { namespaced, domains }
 }
 
 fn limits(config: &Config, connections_max: usize) -> Limits {

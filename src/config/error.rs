@@ -53,6 +53,12 @@ pub enum ConfigError {
         /// The key.
         key: &'static str,
     },
+    /// A domain that cannot be in a `Host` header.
+    #[error("`s3.domains`: {domain:?} is not a domain (no scheme, no port, no path)")]
+    Domain {
+        /// As written.
+        domain: String,
+    },
     /// A declared account is not right.
     #[error("account {account:?}: {reason}")]
     Account {

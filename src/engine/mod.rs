@@ -18,6 +18,7 @@ mod builder;
 mod compose;
 mod cutter;
 pub mod digest;
+mod folder;
 mod fragmentation;
 mod ingest;
 mod reconstruct;
@@ -27,6 +28,7 @@ mod tests;
 
 pub use builder::FileProof;
 pub use compose::Segment;
+pub use folder::{FolderIngest, StoredFolder};
 pub use ingest::{Ingested, Layout, StoredFile};
 
 /// A boxed error from outside the engine.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 
 use super::builder::{FileBuilder, Place, Room};
+use super::folder::StoredFolder;
 use super::fragmentation::FragmentationGuard;
 use super::ingest::StoredFile;
 use crate::cas::{CasError, ChunkRef, ChunkStore, PendingRef, XorbWriter};
@@ -42,6 +43,8 @@ pub(super) struct ChunkSink {
     /// The last stored chunk that was met: the next one is likely to be its neighbour.
     last_met: Option<(ChunkRef, Arc<ChunkTable>)>,
     guard: FragmentationGuard,
+    /// Whether a store far away is worth asking for the first chunk of a file.
+    pub(super) asks_for_first: bool,
     /// Neighbours in one xorb that wait for more of them.
     tentative: Vec<Tentative>,
     /// What the file relies on.
@@ -66,6 +69,7 @@ impl ChunkSink {
             seen: HashMap::new(),
             last_met: None,
             guard: FragmentationGuard::default(),
+            asks_for_first: true,
             tentative: Vec::new(),
             hold,
         }
@@ -138,7 +142,7 @@ impl ChunkSink {
         if let Some((room, place)) = self.seen.get(hash) {
             return Ok(Some(Place::Pending(*room, *place)));
         }
-        let found = if self.size() == 0 {
+        let found = if self.size() == 0 && self.asks_for_first {
             self.runtime.block_on(self.cas.find_first(hash, &mut self.hold))
         } else {
             self.runtime.block_on(self.cas.find(hash, &mut self.hold))
@@ -181,16 +185,35 @@ impl ChunkSink {
         self.builder.size() + self.tentative.iter().map(|waiting| waiting.raw.len() as u64).sum::<u64>()
     }
 
+    /// Ends the file that is open; the next one goes into the same xorbs.
+    pub(super) fn end_file(&mut self) -> Result<FileBuilder, CasError> {
+        self.refuse()?;
+        Ok(std::mem::take(&mut self.builder))
+    }
+
+    /// Forgets the file that is open. Its chunks that were written stay.
+    pub(super) fn drop_file(&mut self) {
+        self.tentative.clear();
+        self.builder = FileBuilder::default();
+    }
+
     /// Ends the file: when it returns, all that is new is durable.
     pub(super) fn finish(mut self) -> Result<StoredFile, CasError> {
-        self.refuse()?;
-        let Self { body, edge, builder, mut hold, .. } = self;
+        let file = self.end_file()?;
+        let StoredFolder { mut files, xorbs, hold } = self.finish_files(vec![file])?;
+        let (record, proof) = files.remove(0);
+        Ok(StoredFile { record, proof, xorbs, hold })
+    }
+
+    /// Makes ended files durable.
+    pub(super) fn finish_files(self, files: Vec<FileBuilder>) -> Result<StoredFolder, CasError> {
+        let Self { body, edge, mut hold, .. } = self;
         let mut finish = |writer: Option<Box<dyn XorbWriter>>| {
             writer.map(|writer| writer.finish(&mut hold)).transpose().map(Option::unwrap_or_default)
         };
         let (mut xorbs, edge) = (finish(body)?, finish(edge)?);
-        let (record, proof) = builder.finish(&xorbs, &edge);
+        let files = files.into_iter().map(|file| file.finish(&xorbs, &edge)).collect();
         xorbs.extend(edge);
-        Ok(StoredFile { record, proof, xorbs, hold })
+        Ok(StoredFolder { files, xorbs, hold })
     }
 }

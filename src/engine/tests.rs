@@ -198,3 +198,31 @@ async fn a_flipped_bit_is_an_error_never_other_bytes() {
     assert!(error.to_string().contains(&format!("pack {id} offset")), "{error}");
     assert_eq!(bench.load(&record, 0..10).await.unwrap(), data[..10], "the other chunks are whole");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_a_folder_share_a_xorb_and_are_what_they_are_alone() {
+    let bench = Bench::new().await;
+    let part = |from: usize, bytes: usize| noise(7, from + bytes).slice(from..);
+    let files = [part(0, 4096), Bytes::new(), part(9_000, 300_000), part(0, 4096), part(50, 10)];
+    let mut folder = bench.engine.ingest_folder().await.unwrap();
+    let given = files.clone();
+    let work = move || {
+        for file in &given {
+            folder.begin_file(file.len() as u64);
+            file.chunks(1000).for_each(|piece| folder.feed(piece).unwrap());
+            folder.end_file().unwrap();
+        }
+        folder.feed(&[7; 50_000]).unwrap();
+        folder.drop_file();
+        folder.finish().unwrap()
+    };
+    let stored = tokio::task::spawn_blocking(work).await.unwrap();
+    assert_eq!(stored.xorbs.len(), 1, "one xorb for all");
+    assert_eq!(stored.files.len(), files.len());
+    assert_eq!(stored.files[0].0, stored.files[3].0, "the same bytes are stored once");
+    for (file, (record, proof)) in files.iter().zip(&stored.files) {
+        assert_eq!(record.size, file.len() as u64);
+        assert_eq!(proof.terms.len(), record.terms.len());
+        assert_eq!(record.hash, bench.store(file).await.hash);
+    }
+}

@@ -28,6 +28,7 @@ pub mod rebuild;
 mod report;
 pub mod rows;
 pub mod scrub;
+pub mod settings;
 #[cfg(test)]
 pub(crate) mod simulated;
 pub mod stats;

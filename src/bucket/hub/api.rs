@@ -15,10 +15,11 @@ use crate::bucket::local::errors::{meta_error, meta_failed, read_error};
 use crate::bucket::local::payload::{Taken, take};
 use crate::bucket::local::uploads;
 use crate::bucket::{
-    Attributes, BatchChange, Bucket, BucketApi, BucketError, BucketId, BucketStats, ByteRange, CompletedPart,
-    CopySource, DeleteBucket, ETag, FileHash, ListPage, ListQuery, ListUploads, Namespace, NewUpload, Object,
-    ObjectCopy, ObjectDelete, ObjectKey, ObjectRead, ObjectWrite, Part, PartPage, Payload, Timestamp,
-    TreeEntry, TreePage, TreeQuery, Upload, UploadPage, UploadRef, Visibility, WriteCondition,
+    Attributes, BatchChange, Bucket, BucketApi, BucketChange, BucketError, BucketId, BucketName,
+    BucketSettings, BucketStats, ByteRange, CompletedPart, CopySource, DeleteBucket, ETag, FileHash,
+    ListPage, ListQuery, ListUploads, Namespace, NewUpload, Object, ObjectCopy, ObjectDelete, ObjectKey,
+    ObjectRead, ObjectWrite, Part, PartPage, Payload, Tags, Timestamp, TreeEntry, TreePage, TreeQuery,
+    Upload, UploadPage, UploadRef, Visibility, WriteCondition,
 };
 use crate::engine::{EngineError, Layout};
 use crate::store::meta::MetaError;
@@ -54,6 +55,32 @@ impl BucketApi for HubBuckets {
         }
         buckets.sort_by(|a, b| a.id.cmp(&b.id));
         Ok(buckets)
+    }
+
+    async fn buckets_named(&self, name: &BucketName) -> Result<Vec<Bucket>, BucketError> {
+        // A Hub cannot be asked for all buckets of a name, and who has none of their own must name the namespace.
+        tracing::debug!(%name, "a bucket was asked for that is not the caller's");
+        Ok(Vec::new())
+    }
+
+    async fn bucket_settings(&self, id: &BucketId) -> Result<BucketSettings, BucketError> {
+        self.shared.meta.bucket_settings(self.rows_of(id).await?).await.map_err(meta_failed)
+    }
+
+    async fn change_bucket(&self, id: &BucketId, change: BucketChange) -> Result<(), BucketError> {
+        self.rows_of(id).await?;
+        self.shared.meta.change_bucket(id, change).await.map_err(meta_failed)
+    }
+
+    async fn tag_object(&self, id: &BucketId, key: &ObjectKey, tags: Tags) -> Result<(), BucketError> {
+        let present = self.must_object(id, key).await?;
+        let copy = ObjectCopy {
+            source: CopySource { bucket: id.clone(), key: key.clone(), condition: WriteCondition::default() },
+            key: key.clone(),
+            attributes: Some(Attributes { tags, ..present.attributes }),
+            condition: WriteCondition::default(),
+        };
+        self.copy(id, copy).await.map(|_| ())
     }
 
     async fn delete_bucket(&self, id: &BucketId, mode: DeleteBucket) -> Result<(), BucketError> {

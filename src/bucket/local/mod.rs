@@ -11,17 +11,17 @@ use futures::TryStreamExt;
 
 use super::limits::PATHS_MAX;
 use super::{
-    Attributes, BatchChange, BucketApi, BucketError, BucketId, BucketStats, ByteRange, CompletedPart,
-    CopySource, DeleteBucket, ListPage, ListQuery, ListUploads, Namespace, NewUpload, Object, ObjectCopy,
-    ObjectDelete, ObjectKey, ObjectRead, ObjectWrite, Part, PartPage, Payload, TreePage, TreeQuery, Upload,
-    UploadPage, UploadRef, Visibility, WriteCondition,
+    Attributes, BatchChange, BucketApi, BucketChange, BucketError, BucketId, BucketName, BucketSettings,
+    BucketStats, ByteRange, CompletedPart, CopySource, DeleteBucket, ListPage, ListQuery, ListUploads,
+    Namespace, NewUpload, Object, ObjectCopy, ObjectDelete, ObjectKey, ObjectRead, ObjectWrite, Part,
+    PartPage, Payload, Tags, TreePage, TreeQuery, Upload, UploadPage, UploadRef, Visibility, WriteCondition,
 };
 use crate::cas::LocalChunks;
 use crate::engine::{Engine, StoredFile};
 use crate::store::ambient::Ambient;
 use crate::store::hold::Hold;
 use crate::store::local::LocalStore;
-use crate::store::meta::{Content, MetaError, MetaStore, NewFile};
+use crate::store::meta::{Content, MetaError, MetaStore, NewFile, ObjectChange};
 use crate::store::rows::{Bucket, StoredXorb};
 
 mod batch;
@@ -33,7 +33,7 @@ pub(super) mod payload;
 mod tests;
 pub(super) mod uploads;
 
-use errors::{bucket_error, meta_error, meta_failed};
+use errors::{bucket_error, change_error, meta_error, meta_failed};
 
 /// Buckets of one data folder (or, for tests, of memory).
 pub struct LocalBuckets {
@@ -145,6 +145,23 @@ impl BucketApi for LocalBuckets {
         self.meta.buckets(namespace).await.map_err(meta_failed)
     }
 
+    async fn buckets_named(&self, name: &BucketName) -> Result<Vec<Bucket>, BucketError> {
+        self.meta.buckets_named(name).await.map_err(meta_failed)
+    }
+
+    async fn bucket_settings(&self, id: &BucketId) -> Result<BucketSettings, BucketError> {
+        let bucket = self.must_bucket(id).await?;
+        self.meta.bucket_settings(bucket.uid).await.map_err(meta_failed)
+    }
+
+    async fn change_bucket(&self, id: &BucketId, change: BucketChange) -> Result<(), BucketError> {
+        let changed = self.meta.change_bucket(id, change).await;
+        changed.map_err(|error| match error {
+            MetaError::NoSuchBucket => BucketError::NoSuchBucket(id.clone()),
+            error => meta_failed(error),
+        })
+    }
+
     async fn delete_bucket(&self, id: &BucketId, mode: DeleteBucket) -> Result<(), BucketError> {
         let deleted = self.meta.delete_bucket(id, mode == DeleteBucket::WithContents).await;
         deleted.map_err(|error| bucket_error(error, id))
@@ -240,6 +257,13 @@ impl BucketApi for LocalBuckets {
         deletes: Vec<ObjectDelete>,
     ) -> Result<Vec<Result<(), BucketError>>, BucketError> {
         self.delete_objects(id, deletes).await
+    }
+
+    async fn tag_object(&self, id: &BucketId, key: &ObjectKey, tags: Tags) -> Result<(), BucketError> {
+        let bucket = self.must_bucket(id).await?;
+        let (any, retag) = (WriteCondition::default(), ObjectChange::Retag(tags));
+        let changed = self.meta.change(bucket.uid, key, &any, retag).await;
+        changed.map_err(|error| change_error(error, id, key))
     }
 
     async fn create_upload(&self, id: &BucketId, upload: NewUpload) -> Result<Upload, BucketError> {

@@ -113,29 +113,42 @@ impl RemoteChunks {
 
     /// Lets the CAS know of a file whose xorbs were all sent. The empty file needs no registration.
     pub async fn register(&self, file: &NewRemoteFile<'_>) -> Result<(), RemoteError> {
-        if file.record.hash == FileHash::EMPTY {
-            return Ok(());
-        }
-        let mut xorbs: Vec<ShardXorb> = file.xorbs.iter().map(shard_xorb).collect();
+        self.register_all(std::slice::from_ref(file), file.xorbs).await
+    }
+
+    /// The same for many files that share `xorbs`, beside those that each names: in one shard if it holds them all.
+    pub async fn register_all(
+        &self,
+        files: &[NewRemoteFile<'_>],
+        xorbs: &[StoredXorb],
+    ) -> Result<(), RemoteError> {
+        let own = files.iter().flat_map(|file| file.xorbs);
+        let mut xorbs: Vec<ShardXorb> = xorbs.iter().chain(own).map(shard_xorb).collect();
         xorbs.sort_by_key(|xorb| xorb.hash);
         xorbs.dedup_by_key(|xorb| xorb.hash);
-        let file_rows = 2 + 2 * file.record.terms.len();
-        if file_rows > SHARD_ROWS_MAX || file.proof.len() != file.record.terms.len() {
-            let message = format!("a file of {} terms cannot be registered", file.record.terms.len());
-            return Err(RemoteError::Refused { status: 400, message });
-        }
-        // Xorbs that do not fit beside the file go before it, in shards of their own.
-        let (mut batch, mut rows) = (Vec::new(), file_rows);
-        while let Some(xorb) = xorbs.pop() {
-            if rows + xorb.chunks.len() + 1 > SHARD_ROWS_MAX {
-                let shard = Shard { xorbs: std::mem::take(&mut batch), ..Shard::default() };
-                self.0.client.put_shard(&shard.encode_upload().into()).await?;
-                rows = file_rows;
+        let mut shards = ShardFiller::default();
+        // Xorbs go before the files that name them.
+        for xorb in xorbs {
+            if let Some(full) = shards.make_room(xorb.chunks.len() + 1) {
+                self.put_shard(&full).await?;
             }
-            rows += xorb.chunks.len() + 1;
-            batch.push(xorb);
+            shards.open.xorbs.push(xorb);
         }
-        let shard = Shard { files: vec![shard_file(file)], xorbs: batch, footer: None };
+        for file in files.iter().filter(|file| file.record.hash != FileHash::EMPTY) {
+            let rows = 2 + 2 * file.record.terms.len();
+            if rows > SHARD_ROWS_MAX || file.proof.len() != file.record.terms.len() {
+                let message = format!("a file of {} terms cannot be registered", file.record.terms.len());
+                return Err(RemoteError::Refused { status: 400, message });
+            }
+            if let Some(full) = shards.make_room(rows) {
+                self.put_shard(&full).await?;
+            }
+            shards.open.files.push(shard_file(file));
+        }
+        if shards.rows == 0 { Ok(()) } else { self.put_shard(&shards.open).await }
+    }
+
+    async fn put_shard(&self, shard: &Shard) -> Result<(), RemoteError> {
         let registered = self.0.client.put_shard(&shard.encode_upload().into()).await;
         if let Err(RemoteError::Refused { .. } | RemoteError::Missing(_)) = &registered {
             // Perhaps it names a xorb that was collected since we learned of it. What is sent again finds its way.
@@ -147,6 +160,22 @@ impl RemoteChunks {
     /// The bytes of a range of a file, in order.
     pub fn open_file(&self, file: FileHash, size: u64, range: Range<u64>) -> ChunkStream {
         read::open(&self.0, file, size, range)
+    }
+}
+
+/// Fills shards up to their limit.
+#[derive(Default)]
+struct ShardFiller {
+    open: Shard,
+    rows: usize,
+}
+
+impl ShardFiller {
+    /// Counts so many more rows; gives the shard at hand if they do not fit into it any more.
+    fn make_room(&mut self, rows: usize) -> Option<Shard> {
+        let full = self.rows > 0 && self.rows + rows > SHARD_ROWS_MAX;
+        self.rows = if full { rows } else { self.rows + rows };
+        full.then(|| std::mem::take(&mut self.open))
     }
 }
 

@@ -10,7 +10,7 @@ use crate::bucket::BucketError;
 
 use super::errors::{access_denied, not_implemented};
 use super::gate::Call;
-use super::{S3Door, refuse};
+use super::{S3Door, absent, refuse};
 
 /// Asks the credential.
 pub(super) struct Access(pub(super) Arc<S3Door>);
@@ -19,10 +19,41 @@ pub(super) struct Access(pub(super) Arc<S3Door>);
 fn action(operation: &str) -> Option<Action> {
     Some(match operation {
         "ListBuckets" => Action::ListBuckets,
-        "CreateBucket" | "DeleteBucket" => Action::ManageBucket,
+        "CreateBucket"
+        | "DeleteBucket"
+        | "DeleteBucketCors"
+        | "DeleteBucketEncryption"
+        | "DeleteBucketLifecycle"
+        | "DeleteBucketPolicy"
+        | "DeleteBucketReplication"
+        | "DeleteBucketTagging"
+        | "DeleteBucketWebsite"
+        | "DeletePublicAccessBlock"
+        | "PutBucketCors"
+        | "PutBucketOwnershipControls"
+        | "PutBucketRequestPayment"
+        | "PutBucketTagging"
+        | "PutPublicAccessBlock" => Action::ManageBucket,
         "HeadBucket"
+        | "GetBucketAccelerateConfiguration"
+        | "GetBucketCors"
+        | "GetBucketEncryption"
+        | "GetBucketLifecycleConfiguration"
         | "GetBucketLocation"
+        | "GetBucketLogging"
+        | "GetBucketNotificationConfiguration"
+        | "GetBucketOwnershipControls"
+        | "GetBucketPolicy"
+        | "GetBucketPolicyStatus"
+        | "GetBucketReplication"
+        | "GetBucketRequestPayment"
+        | "GetBucketTagging"
         | "GetBucketVersioning"
+        | "GetBucketWebsite"
+        | "GetObjectLegalHold"
+        | "GetObjectLockConfiguration"
+        | "GetObjectRetention"
+        | "GetPublicAccessBlock"
         | "ListObjects"
         | "ListObjectsV2"
         | "ListObjectVersions"
@@ -32,7 +63,11 @@ fn action(operation: &str) -> Option<Action> {
         | "HeadObject"
         | "GetObjectTagging" => Action::ReadBucket,
         "PutObject"
+        | "PutObjectLegalHold"
+        | "PutObjectRetention"
+        | "PutObjectTagging"
         | "CopyObject"
+        | "DeleteObjectTagging"
         | "DeleteObject"
         | "DeleteObjects"
         | "CreateMultipartUpload"
@@ -52,12 +87,15 @@ impl S3Access for Access {
             return Err(not_implemented(&format!("The operation {operation}")));
         };
         refuse::check_parameters(operation, context.uri())?;
+        let absent = absent::answer(operation);
         let name = context.s3_path().get_bucket_name().map(ToOwned::to_owned);
         let caller = context.extensions_mut().get::<Call>().map(|call| Arc::clone(&call.caller));
         let caller = caller.ok_or_else(access_denied)?;
         let bucket = name.map(|name| self.0.resolve_bucket(&caller, &name)).transpose()?;
         if caller.allows(action, bucket.as_ref()) {
-            return Ok(());
+            let (Some(answer), Some(id)) = (absent, bucket) else { return Ok(()) };
+            let found = self.0.of_caller(context.extensions_mut()).buckets.bucket(&id).await;
+            return Err(found.map_or_else(S3Error::from, |_| answer));
         }
         // A bucket that does not exist is told before that it is forbidden; the lookup is spared when it is not.
         match bucket {

@@ -14,18 +14,15 @@ use crate::bucket::Attributes;
 use super::asked::text;
 use super::encoding::query_pairs;
 use super::errors::invalid_argument;
+use super::tagging;
 
 /// Most user metadata, names and values together. Source: S3 user guide, "User-defined object metadata".
 const USER_METADATA_BYTES_MAX: usize = 2048;
 
-/// Most tags, and the longest key and value in characters. Source: S3 user guide, "Object tagging".
-const TAGS_MAX: usize = 10;
-const TAG_KEY_CHARS_MAX: usize = 128;
-const TAG_VALUE_CHARS_MAX: usize = 256;
-
 /// The type of an object whose client named none.
 pub(super) const DEFAULT_CONTENT_TYPE: &str = "binary/octet-stream";
 
+const TAGGING_COUNT: HeaderName = HeaderName::from_static("x-amz-tagging-count");
 const WEBSITE_REDIRECT_LOCATION: HeaderName = HeaderName::from_static("x-amz-website-redirect-location");
 
 /// Takes the standard headers out.
@@ -53,11 +50,11 @@ fn without_aws_chunked(encoding: &str) -> Option<String> {
 pub(super) fn of_write(
     standard: Attributes,
     metadata: Option<Metadata>,
-    tagging: Option<&str>,
+    tags: Option<&str>,
 ) -> S3Result<Attributes> {
     let user_metadata = user_metadata(metadata)?;
     let content_type = standard.content_type.or_else(|| Some(DEFAULT_CONTENT_TYPE.to_owned()));
-    Ok(Attributes { content_type, user_metadata, tags: parse_tags(tagging)?, ..standard })
+    Ok(Attributes { content_type, user_metadata, tags: tagging::of_header(tags)?, ..standard })
 }
 
 fn user_metadata(metadata: Option<Metadata>) -> S3Result<BTreeMap<String, String>> {
@@ -70,24 +67,6 @@ fn user_metadata(metadata: Option<Metadata>) -> S3Result<BTreeMap<String, String
         ));
     }
     Ok(metadata)
-}
-
-/// Reads `x-amz-tagging`, which is written like a query.
-pub(super) fn parse_tags(tagging: Option<&str>) -> S3Result<BTreeMap<String, String>> {
-    let mut tags = BTreeMap::new();
-    for (key, value) in query_pairs(tagging) {
-        let fits = key.chars().count() <= TAG_KEY_CHARS_MAX && value.chars().count() <= TAG_VALUE_CHARS_MAX;
-        if key.is_empty() || !fits {
-            return Err(s3_error!(InvalidTag, "The tag's key or value is too long, or the key is empty"));
-        }
-        if tags.insert(key, value).is_some() {
-            return Err(s3_error!(InvalidTag, "Cannot provide multiple Tags with the same key"));
-        }
-    }
-    if tags.len() > TAGS_MAX {
-        return Err(s3_error!(InvalidTag, "Object tags cannot be greater than {TAGS_MAX}"));
-    }
-    Ok(tags)
 }
 
 /// The headers of an answer that shows an object's attributes; user metadata is written by s3s.
@@ -104,7 +83,11 @@ pub(super) fn to_headers(attributes: &Attributes) -> HeaderMap {
     // The values were headers once, so they can be again.
     let header =
         |(name, value): (_, Option<&str>)| Some((name, HeaderValue::from_bytes(value?.as_bytes()).ok()?));
-    standard.into_iter().filter_map(header).collect()
+    let mut headers: HeaderMap = standard.into_iter().filter_map(header).collect();
+    if !attributes.tags.is_empty() {
+        headers.insert(TAGGING_COUNT, attributes.tags.len().into());
+    }
+    headers
 }
 
 /// User metadata as s3s writes it.
@@ -165,15 +148,5 @@ mod tests {
         };
         assert!(of(2048).is_ok());
         assert_eq!(of(2049).unwrap_err().code().as_str(), "MetadataTooLarge");
-    }
-
-    #[test]
-    fn tags_are_written_like_a_query() {
-        let tags = parse_tags(Some("a=1&b%20c=%26")).unwrap();
-        assert_eq!(tags["b c"], "&");
-        assert!(parse_tags(Some("a=1&a=2")).is_err());
-        assert!(parse_tags(Some("=1")).is_err());
-        let eleven: Vec<_> = (0..11).map(|i| format!("k{i}=v")).collect();
-        assert!(parse_tags(Some(&eleven.join("&"))).is_err());
     }
 }

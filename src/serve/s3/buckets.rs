@@ -44,7 +44,7 @@ pub(super) async fn list(
     };
     let elsewhere = input.bucket_region.as_deref().is_some_and(|region| region != door.region);
     let prefix = input.prefix.as_deref().unwrap_or_default();
-    let mut buckets = door.buckets.list_buckets(&call.caller.account).await?;
+    let mut buckets = door.buckets.list_buckets(&call.caller.home).await?;
     buckets.retain(|bucket| {
         let name = bucket.id.name.as_str();
         let asked = name.starts_with(prefix) && after.as_deref().is_none_or(|after| name > after);
@@ -145,17 +145,6 @@ pub(super) async fn location(
     let region = if door.region == CLASSIC_REGION { String::new() } else { door.region.clone() };
     let location_constraint = Some(dto::BucketLocationConstraint::from(region));
     Ok(S3Response::new(dto::GetBucketLocationOutput { location_constraint }))
-}
-
-/// No bucket is versioned.
-pub(super) async fn versioning(
-    door: &S3Door,
-    mut request: S3Request<dto::GetBucketVersioningInput>,
-) -> S3Result<S3Response<dto::GetBucketVersioningOutput>> {
-    let call = Call::take(&mut request)?;
-    let id = door.resolve_bucket(&call.caller, &request.input.bucket)?;
-    door.buckets.bucket(&id).await?;
-    Ok(S3Response::new(dto::GetBucketVersioningOutput::default()))
 }
 
 /// Deletes an empty bucket.

@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use s3s::dto;
 use s3s::{S3Request, S3Response, S3Result};
 
-use crate::auth::{Action, Credential};
+use crate::auth::Action;
 use crate::bucket::{Attributes, BucketError, BucketId, CopySource, Object, ObjectCopy};
 
 use super::asked::{Asked, AskedSource};
 use super::checksums::{asked_algorithm, set_checksums, type_of};
 use super::errors::{access_denied, invalid_argument, invalid_request, not_implemented};
-use super::gate::Call;
+use super::gate::{Call, Visitor};
 use super::objects::etag;
-use super::{S3Door, attributes, object_key};
+use super::{S3Door, attributes, object_key, tagging};
 
 /// A copy source that the caller may read.
 pub(super) struct Source {
@@ -27,11 +27,12 @@ impl Source {
     /// Resolves the source of a request.
     pub(super) async fn resolve(
         door: &S3Door,
-        caller: &Credential,
+        caller: &Visitor,
         asked: Option<AskedSource>,
     ) -> S3Result<Self> {
         let asked = asked.ok_or_else(|| invalid_argument("Copy Source must be given"))?;
-        let bucket = door.resolve_bucket(caller, asked.bucket.as_str())?;
+        let namespace = door.home_of(caller, None, Some(&asked.bucket)).await?;
+        let bucket = BucketId { namespace, name: asked.bucket.clone() };
         if !caller.allows(Action::ReadBucket, Some(&bucket)) {
             return match door.buckets.bucket(&bucket).await {
                 Err(error @ BucketError::NoSuchBucket(_)) => Err(error.into()),
@@ -74,7 +75,7 @@ impl Changes {
     fn of(standard: Attributes, input: &mut dto::CopyObjectInput) -> S3Result<Self> {
         let metadata = input.metadata_directive.as_ref().map(dto::MetadataDirective::as_str);
         let tags = input.tagging_directive.as_ref().map(dto::TaggingDirective::as_str);
-        let tags = replaces(tags, "tagging")?.then(|| attributes::parse_tags(input.tagging.as_deref()));
+        let tags = replaces(tags, "tagging")?.then(|| tagging::of_header(input.tagging.as_deref()));
         let redirect = standard.website_redirect_location.clone();
         let metadata = replaces(metadata, "metadata")?
             .then(|| attributes::of_write(standard, input.metadata.take(), None));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Body as AxumBody;
 use axum::extract::{Request, State};
-use axum::http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, SERVER};
+use axum::http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, ORIGIN, SERVER};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::response::Response;
 use futures::TryStreamExt as _;
@@ -16,7 +16,7 @@ use tracing::Instrument as _;
 
 use super::chunked::CheckedChunks;
 use super::encoding::decode_url;
-use super::{S3Door, gate, preauth};
+use super::{S3Door, cors, gate, preauth};
 use crate::serve::RequestId;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
@@ -40,6 +40,11 @@ impl Front {
     }
 
     async fn answer(&self, request: Request) -> HttpResponse {
+        if request.method() == Method::OPTIONS {
+            let buckets = self.door.may_mean(request.headers(), request.uri()).await;
+            let answer = cors::preflight(&self.door, &buckets, request.headers()).await;
+            return answer.unwrap_or_else(error_response);
+        }
         if let Err(error) =
             preauth::check(request.method(), request.uri(), request.headers(), &self.door.region)
         {
@@ -67,8 +72,13 @@ pub(super) async fn handle(State(front): State<Arc<Front>>, request: Request) ->
     let close = must_close(&request);
     let span = tracing::info_span!("s3", request_id = %id, %method, path = uri.path());
     async {
+        let origin = request.headers().contains_key(ORIGIN).then(|| request.headers().clone());
         let response = front.answer(request).await;
         let mut response = dress(response, &id, &method, &uri).await;
+        if let Some(headers) = origin.filter(|_| method != Method::OPTIONS) {
+            let buckets = front.door.may_mean(&headers, &uri).await;
+            response.headers_mut().extend(cors::headers(&front.door, &buckets, &method, &headers).await);
+        }
         if close {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }

@@ -18,11 +18,12 @@ use s3s::validation::NameValidation;
 use s3s::{Body, S3Error, S3Request, S3Response, S3Result, StdError, TrailingHeaders, s3_error};
 
 use crate::auth::Credential;
-use crate::bucket::BucketName;
+use crate::bucket::{BucketName, Namespace};
 
 use super::access::Access;
+use super::addressing::Located;
 use super::asked::Asked;
-use super::encoding::decode_url;
+use super::encoding::{decode_url, query_pairs};
 use super::errors::{access_denied, from_stream};
 use super::ops::Operations;
 use super::{S3Door, checksums, refuse};
@@ -30,11 +31,27 @@ use super::{S3Door, checksums, refuse};
 /// Largest XML body. 1,000 keys of 1,024 bytes fit, and 10,000 parts with `ETag` and checksum.
 const XML_BODY_BYTES_MAX: usize = 2 << 20;
 
+/// Who calls, and where the bucket lies that they name.
+pub(super) struct Visitor {
+    /// Whose signature it was.
+    credential: Arc<Credential>,
+    /// The namespace of the bucket that the request is for.
+    pub(super) home: Namespace,
+}
+
+impl std::ops::Deref for Visitor {
+    type Target = Credential;
+
+    fn deref(&self) -> &Credential {
+        &self.credential
+    }
+}
+
 /// Who calls, and what they ask for beside what s3s reads.
 #[derive(Clone)]
 pub(super) struct Call {
-    /// Whose signature it was.
-    pub(super) caller: Arc<Credential>,
+    /// Who calls.
+    pub(super) caller: Arc<Visitor>,
     /// The rest.
     pub(super) asked: Asked,
 }
@@ -58,6 +75,7 @@ pub(super) fn authenticating_service(door: &Arc<S3Door>) -> S3Service {
     let mut builder = S3ServiceBuilder::new(Nothing);
     builder.set_auth(Keys(Arc::clone(door)));
     builder.set_route(gate);
+    builder.set_host(door.addressing.clone());
     builder.set_validation(AnyBucketName);
     builder.set_config(config());
     builder.build()
@@ -138,16 +156,28 @@ impl S3Route for Gate {
     }
 }
 
+impl S3Door {
+    /// Knows a caller as the one who asks for this place.
+    async fn visitor(&self, credential: Arc<Credential>, located: &Located) -> S3Result<Visitor> {
+        let bucket = located.bucket().and_then(|name| BucketName::new(&name).ok());
+        let home = self.home_of(&credential, located.namespace.as_ref(), bucket.as_ref()).await?;
+        Ok(Visitor { credential, home })
+    }
+}
+
 impl Gate {
     /// Makes the request that the second service reads.
     async fn admit(&self, request: S3Request<Body>) -> S3Result<Request<Body>> {
         let S3Request { input: mut body, method, uri, mut headers, trailing_headers, credentials, .. } =
             request;
         let credentials = credentials.ok_or_else(access_denied)?;
-        let caller = self.door.directory.credential(&credentials.access_key).ok_or_else(unknown_key)?;
+        let credential = self.door.directory.credential(&credentials.access_key).ok_or_else(unknown_key)?;
         headers.remove(AUTHORIZATION);
-        let uri = take_signed_query(&uri, &mut headers)?;
-        refuse::check_headers(&headers, &caller.account)?;
+        let located = self.door.addressing.locate(&headers, &uri)?;
+        let uri = take_signed_query(&located.path, uri.query(), &mut headers)?;
+        let door = self.door.of_key(credential.access_key_id.as_str());
+        let caller = door.visitor(credential, &located).await?;
+        refuse::check_headers(&headers, &caller.home)?;
         if carries_xml(&method, &uri) {
             body = Body::from(read_xml(&headers, trailing_headers.clone(), body).await?);
         }
@@ -156,14 +186,14 @@ impl Gate {
         *request.method_mut() = method;
         *request.uri_mut() = uri;
         *request.headers_mut() = headers;
-        request.extensions_mut().insert(Call { caller, asked });
+        request.extensions_mut().insert(Call { caller: Arc::new(caller), asked });
         Ok(request)
     }
 }
 
 /// Takes the parameters out that sign a presigned URL. Other `x-amz-` parameters are headers that the signer has
 /// moved into the URL: they become headers again. (With Version 2 there are none: it would not sign them.)
-fn take_signed_query(uri: &Uri, headers: &mut HeaderMap) -> S3Result<Uri> {
+fn take_signed_query(path: &str, query: Option<&str>, headers: &mut HeaderMap) -> S3Result<Uri> {
     const SIGNING: [&str; 7] = [
         "x-amz-algorithm",
         "x-amz-credential",
@@ -176,7 +206,7 @@ fn take_signed_query(uri: &Uri, headers: &mut HeaderMap) -> S3Result<Uri> {
     const SIGNING_V2: [&str; 3] = ["awsaccesskeyid", "expires", "signature"];
     let malformed = || s3_error!(InvalidURI, "Couldn't parse the specified URI.");
     let mut kept = Vec::new();
-    for pair in uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+    for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let name = decode_url(name).ok_or_else(malformed)?.to_ascii_lowercase();
         if SIGNING_V2.contains(&name.as_str()) {
@@ -191,14 +221,16 @@ fn take_signed_query(uri: &Uri, headers: &mut HeaderMap) -> S3Result<Uri> {
             headers.entry(name).or_insert(value);
         }
     }
-    let path = uri.path();
     let text = if kept.is_empty() { path.to_owned() } else { format!("{path}?{}", kept.join("&")) };
     text.parse().map_err(|_| malformed())
 }
 
-/// Whether an operation's body is XML, which is read whole: every POST, and a PUT on a bucket.
+/// Whether an operation's body is XML, which is read whole: every POST, and a PUT on a bucket or on what is said about
+/// an object.
 fn carries_xml(method: &Method, uri: &Uri) -> bool {
-    *method == Method::POST || (*method == Method::PUT && bucket_only(uri.path()))
+    const ABOUT_OBJECTS: [&str; 4] = ["acl", "legal-hold", "retention", "tagging"];
+    let about = || query_pairs(uri.query()).iter().any(|(name, _)| ABOUT_OBJECTS.contains(&name.as_str()));
+    *method == Method::POST || (*method == Method::PUT && (bucket_only(uri.path()) || about()))
 }
 
 /// Whether a path names a bucket and no key.
@@ -224,10 +256,10 @@ mod tests {
 
     #[test]
     fn parameters_that_were_headers_are_headers_again() {
-        let uri =
-            "/b/k?X-Amz-Signature=00&x-amz-meta-a=b%20c&versionId=null&X-Amz-Acl=public-read&x-id=GetObject";
+        let query =
+            "X-Amz-Signature=00&x-amz-meta-a=b%20c&versionId=null&X-Amz-Acl=public-read&x-id=GetObject";
         let mut headers = HeaderMap::new();
-        let uri = take_signed_query(&uri.parse().unwrap(), &mut headers).unwrap();
+        let uri = take_signed_query("/b/k", Some(query), &mut headers).unwrap();
         assert_eq!(uri, "/b/k?versionId=null&x-id=GetObject");
         assert_eq!(headers["x-amz-meta-a"], "b c");
         assert_eq!(headers["x-amz-acl"], "public-read");
@@ -241,6 +273,7 @@ mod tests {
         assert!(xml(Method::POST, "/b/k?uploadId=1"));
         assert!(xml(Method::PUT, "/b"));
         assert!(xml(Method::PUT, "/b/"));
+        assert!(xml(Method::PUT, "/b/k?tagging"));
         assert!(!xml(Method::PUT, "/b/k"));
         assert!(!xml(Method::PUT, "/b//"));
         assert!(!xml(Method::PUT, "/b/k/"));

@@ -16,11 +16,13 @@ use axum::http::Extensions;
 
 use s3s::{S3Error, S3ErrorCode, S3Result};
 
-use crate::auth::{Credential, Directory};
+use crate::auth::Directory;
 use crate::bucket::{BucketApi, BucketId, BucketName, ObjectKey};
 use crate::store::ambient::Ambient;
 
+mod absent;
 mod access;
+mod addressing;
 mod asked;
 mod attributes;
 mod buckets;
@@ -28,6 +30,7 @@ mod checksums;
 mod chunked;
 mod conditions;
 mod copy;
+mod cors;
 mod encoding;
 mod errors;
 mod front;
@@ -40,10 +43,15 @@ mod parts;
 mod preauth;
 mod ranges;
 mod refuse;
+mod settings;
+mod tagging;
 #[cfg(test)]
 mod tests;
 mod upload;
 mod versions;
+
+pub use addressing::Addressing;
+use gate::Visitor;
 
 /// What the door opens to.
 #[derive(Clone)]
@@ -56,6 +64,8 @@ pub struct S3Door {
     pub clock: Ambient,
     /// The region that requests must be signed for.
     pub region: String,
+    /// How requests name buckets.
+    pub addressing: Addressing,
     /// Where each caller has a way of its own to the buckets (a Hub that knows them by tokens): the door of each
     /// access key.
     pub own: OwnDoors,
@@ -80,23 +90,28 @@ impl S3Door {
         Self { own, ..self }
     }
 
+    /// The door of whoever has this access key.
+    fn of_key(&self, access_key: &str) -> &Self {
+        self.own.0.get(access_key).map_or(self, |door| door)
+    }
+
     /// The door of whoever makes this request.
     fn of_caller(&self, extensions: &Extensions) -> &Self {
         let call = extensions.get::<gate::Call>();
-        let own = call.and_then(|call| self.own.0.get(call.caller.access_key_id.as_str()));
-        own.map_or(self, |door| door)
+        call.map_or(self, |call| self.of_key(call.caller.access_key_id.as_str()))
     }
 
-    /// Which bucket a caller means by a name in the path: the one of that name in its own account.
-    ///
-    /// The only place that knows how requests address buckets.
-    #[expect(clippy::unused_self, reason = "other ways of addressing are the door's configuration")]
-    fn resolve_bucket(&self, caller: &Credential, name: &str) -> S3Result<BucketId> {
-        let name = BucketName::new(name).map_err(|_| {
-            S3Error::with_message(S3ErrorCode::InvalidBucketName, "The specified bucket is not valid.")
-        })?;
-        Ok(BucketId { namespace: caller.account.clone(), name })
+    /// The bucket that a request is for.
+    #[expect(clippy::unused_self, reason = "where a name lies is the door's business")]
+    fn resolve_bucket(&self, caller: &Visitor, name: &str) -> S3Result<BucketId> {
+        Ok(BucketId { namespace: caller.home.clone(), name: bucket_name(name)? })
     }
+}
+
+/// Takes a bucket's name from a path.
+fn bucket_name(name: &str) -> S3Result<BucketName> {
+    let message = "The specified bucket is not valid.";
+    BucketName::new(name).map_err(|_| S3Error::with_message(S3ErrorCode::InvalidBucketName, message))
 }
 
 /// Takes a key from a path or a body.

@@ -111,7 +111,6 @@ pub(super) async fn get(
         last_modified: Some(std::time::SystemTime::from(object.modified_at).into()),
         metadata: attributes::to_metadata(&object.attributes),
         parts_count: parts_count(&object, &wanted),
-        tag_count: i32::try_from(object.attributes.tags.len()).ok().filter(|count| *count > 0),
         ..dto::GetObjectOutput::default()
     };
     if wanted.checksums && !partial {
@@ -236,20 +235,6 @@ pub(super) async fn head(
         response.extensions.insert(OverrideStatus(StatusCode::PARTIAL_CONTENT));
     }
     Ok(with_xet_hash(response, &object))
-}
-
-/// The tags that an object was written with.
-pub(super) async fn tagging(
-    door: &S3Door,
-    mut request: S3Request<dto::GetObjectTaggingInput>,
-) -> S3Result<S3Response<dto::GetObjectTaggingOutput>> {
-    let Call { caller, .. } = Call::take(&mut request)?;
-    refuse::check_version(request.input.version_id.as_deref())?;
-    let id = door.resolve_bucket(&caller, &request.input.bucket)?;
-    let object = door.buckets.object(&id, &object_key(&request.input.key)?).await?;
-    let tags = object.attributes.tags.into_iter();
-    let tag_set = tags.map(|(key, value)| dto::Tag { key: Some(key), value: Some(value) }).collect();
-    Ok(S3Response::new(dto::GetObjectTaggingOutput { tag_set, version_id: None }))
 }
 
 /// Deletes an object; one that is not there is deleted already.

@@ -3,11 +3,11 @@
 //! Source of the rules: S3 API reference, "Authenticating requests (Signature Version 4)".
 
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName};
-use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::http::{HeaderMap, Method, Uri};
 use s3s::{S3Result, s3_error};
 
 use super::encoding::query_pairs;
-use super::errors::{custom, invalid_argument, invalid_request, not_implemented, with_header};
+use super::errors::{invalid_argument, invalid_request, not_implemented, with_header};
 
 /// Longest life of a presigned URL, in seconds: seven days.
 const PRESIGNED_SECS_MAX: u64 = 604_800;
@@ -30,11 +30,6 @@ fn value<'a>(pairs: &'a Pairs, name: &str) -> Option<&'a str> {
 
 /// Checks the form of a request's authentication, and that it is for this region.
 pub(super) fn check(method: &Method, uri: &Uri, headers: &HeaderMap, region: &str) -> S3Result<()> {
-    // s3s has no route for OPTIONS. Preflights are never signed.
-    if method == Method::OPTIONS {
-        let message = "CORSResponse: CORS is not enabled for this bucket.";
-        return Err(custom("AccessForbidden", StatusCode::FORBIDDEN, message));
-    }
     // s3s would read a form's whole file into memory.
     let content_type = headers.get(CONTENT_TYPE).map(|value| value.as_bytes().to_ascii_lowercase());
     if method == Method::POST && content_type.is_some_and(|value| value.starts_with(b"multipart/form-data")) {
@@ -236,9 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn preflights_and_forms_are_refused() {
-        let options = check(&Method::OPTIONS, &Uri::from_static("/b"), &HeaderMap::new(), "r");
-        assert_eq!(code(options), "AccessForbidden");
+    fn forms_are_refused() {
         let form = HeaderMap::from_iter([(CONTENT_TYPE, "multipart/form-data; boundary=x".parse().unwrap())]);
         assert_eq!(code(check(&Method::POST, &Uri::from_static("/b"), &form, "r")), "NotImplemented");
     }

@@ -21,14 +21,15 @@ use super::writer::{Finish, Job, Request, write_in_groups};
 use super::{
     Completion, Content, IdleXorb, KeyChange, ListPage, ListQuery, MetaError, MetaStore, MetaView, NewFile,
     ObjectChange, PackRow, TermChange, TreePage, TreeQuery, WriteCondition, XorbMove, holdings, listing,
-    tree, xorbs,
+    settings, tree, xorbs,
 };
 use crate::store::ambient::Timestamp;
-use crate::store::names::{BucketId, Namespace, ObjectKey, UploadId};
+use crate::store::names::{BucketId, BucketName, Namespace, ObjectKey, UploadId};
 use crate::store::pack::PackId;
 use crate::store::rows::{
     Bucket, BucketStats, BucketUid, FileRecord, Object, Part, StoredXorb, Upload, Visibility, XorbRow,
 };
+use crate::store::settings::{BucketChange, BucketSettings};
 use crate::xet::hash::{FileHash, XorbHash};
 
 /// The tables' layout; a store of another one is refused, not guessed at.
@@ -200,6 +201,19 @@ impl MetaStore for EmbeddedMeta {
             }
             Ok(buckets)
         })
+    }
+
+    async fn buckets_named(&self, name: &BucketName) -> Result<Vec<Bucket>, MetaError> {
+        self.read(|snapshot| settings::named(snapshot, name))
+    }
+
+    async fn bucket_settings(&self, bucket: BucketUid) -> Result<BucketSettings, MetaError> {
+        self.read(|snapshot| settings::of_bucket(snapshot, bucket))
+    }
+
+    async fn change_bucket(&self, id: &BucketId, change: BucketChange) -> Result<(), MetaError> {
+        let id = id.clone();
+        self.write(move |tables| tables.change_bucket(&id, &change)).await
     }
 
     async fn delete_bucket(&self, id: &BucketId, with_contents: bool) -> Result<(), MetaError> {

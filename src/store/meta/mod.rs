@@ -13,10 +13,11 @@
 
 use async_trait::async_trait;
 
-use super::names::{BucketId, Namespace, ObjectKey, UploadId};
+use super::names::{BucketId, BucketName, Namespace, ObjectKey, UploadId};
 use super::rows::{
     Bucket, BucketStats, BucketUid, ETag, FileRecord, Object, Part, StoredXorb, Upload, Visibility, XorbRow,
 };
+use super::settings::{BucketChange, BucketSettings, Tags};
 use crate::store::ambient::Timestamp;
 use crate::store::pack::PackId;
 use crate::xet::hash::{FileHash, XorbHash};
@@ -29,6 +30,7 @@ mod engine;
 mod holdings;
 mod listing;
 mod recent;
+mod settings;
 mod snapshot;
 mod steady;
 mod tables;
@@ -195,6 +197,8 @@ pub struct NewFile {
 pub enum ObjectChange {
     /// Puts an object whose file comes with it.
     Put(Box<Object>, Option<Box<NewFile>>),
+    /// Gives the object other tags and leaves all else as it is; [`MetaError::NoSuchObject`] if there is none.
+    Retag(Tags),
     /// Removes the object, if there is one.
     Delete,
 }
@@ -290,6 +294,15 @@ pub trait MetaStore: AccountStore {
 
     /// A namespace's buckets, by name.
     async fn buckets(&self, namespace: &Namespace) -> Result<Vec<Bucket>, MetaError>;
+
+    /// The buckets of one name in all namespaces, the oldest first.
+    async fn buckets_named(&self, name: &BucketName) -> Result<Vec<Bucket>, MetaError>;
+
+    /// A bucket's settings; all at their defaults if there is no such bucket.
+    async fn bucket_settings(&self, bucket: BucketUid) -> Result<BucketSettings, MetaError>;
+
+    /// Changes one setting of a bucket.
+    async fn change_bucket(&self, id: &BucketId, change: BucketChange) -> Result<(), MetaError>;
 
     /// Deletes a bucket with its uploads, and with its objects if `with_contents`.
     async fn delete_bucket(&self, id: &BucketId, with_contents: bool) -> Result<(), MetaError>;

@@ -1,6 +1,7 @@
 //! The whole door, from signed request to answer, over buckets in memory.
 
 mod objects;
+mod settings;
 mod signer;
 mod trust;
 
@@ -50,6 +51,7 @@ fn door() -> Router {
         directory: Arc::new(directory),
         clock: Ambient::system(),
         region: "us-east-1".to_owned(),
+        addressing: crate::serve::s3::Addressing::default(),
         own: OwnDoors::default(),
     })
 }

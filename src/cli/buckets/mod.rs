@@ -1,0 +1,81 @@
+//! `buckets`: create, list, look at, move, delete buckets; list, copy, remove what is in them.
+
+use clap::Subcommand;
+
+use super::failure::Failure;
+use super::remote::args::{ConnectArgs, FormatArgs};
+use super::session::Session;
+use super::sync::command::SyncArgs;
+
+mod copy;
+mod cp;
+mod folder;
+mod list;
+mod manage;
+mod remove;
+
+/// What every command takes.
+#[derive(Debug, Clone, clap::Args)]
+pub(in crate::cli) struct CommonArgs {
+    #[command(flatten)]
+    pub(in crate::cli) connect: ConnectArgs,
+    #[command(flatten)]
+    pub(in crate::cli) format: FormatArgs,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum BucketsCommand {
+    /// Copy files between local paths and buckets.
+    Cp(cp::CpArgs),
+    /// Create a new bucket.
+    Create(manage::CreateArgs),
+    /// Delete a bucket.
+    Delete(manage::DeleteArgs),
+    /// Get info about a bucket.
+    Info(manage::InfoArgs),
+    /// List buckets or files in a bucket.
+    #[command(visible_alias = "ls")]
+    List(list::ListArgs),
+    /// Move (rename) a bucket to a new name or namespace.
+    Move(manage::MoveArgs),
+    /// Remove files from a bucket.
+    #[command(visible_alias = "rm")]
+    Remove(remove::RemoveArgs),
+    /// Update bucket settings (visibility).
+    Settings(manage::SettingsArgs),
+    /// Sync files between a local folder and a bucket.
+    Sync(SyncArgs),
+}
+
+impl BucketsCommand {
+    /// What this command shares with all others.
+    pub(in crate::cli) fn common(&self) -> &CommonArgs {
+        match self {
+            Self::Cp(args) => &args.common,
+            Self::Create(args) => &args.common,
+            Self::Delete(args) => &args.common,
+            Self::Info(args) => &args.common,
+            Self::List(args) => &args.common,
+            Self::Move(args) => &args.common,
+            Self::Remove(args) => &args.common,
+            Self::Settings(args) => &args.common,
+            Self::Sync(args) => &args.common,
+        }
+    }
+
+    /// Does it.
+    pub(in crate::cli) async fn run(&self, session: &mut Session) -> Result<(), Failure> {
+        match self {
+            Self::Cp(args) => args.run(session).await,
+            Self::Create(args) => args.run(session).await,
+            Self::Delete(args) => args.run(session).await,
+            Self::Info(args) => args.run(session).await,
+            Self::List(args) => args.run(session).await,
+            Self::Move(args) => args.run(session).await,
+            Self::Remove(args) => args.run(session).await,
+            Self::Settings(args) => args.run(session).await,
+            Self::Sync(args) => args.run(session).await,
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! The way to a server: which one, with which token, and what to say when it fails.
+//!
+//! | | taken from, in this order |
+//! |---|---|
+//! | endpoint | `--endpoint`, `HF_ENDPOINT`, the local server |
+//! | token | `--token`, `HF_TOKEN`, `HUGGING_FACE_HUB_TOKEN`, `$HF_HOME/token`, the local server's root token |
+//!
+//! The root token is never sent anywhere but to this machine.
+
+use std::path::{Path, PathBuf};
+
+use super::args::ConnectArgs;
+use super::uri::UriReader;
+use crate::auth::root;
+use crate::bucket::hub::{HubClient, HubError};
+use crate::bucket::{BoxError, BucketId};
+use crate::cas::http::{BearerToken, HttpClient, HttpError, RetryPolicy};
+use crate::cli::failure::Failure;
+use crate::config;
+
+/// The local server's Hub listener, as `serve` has it by default.
+const LOCAL_ENDPOINT: &str = "http://127.0.0.1:9001";
+
+/// Where a token came from, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum TokenSource {
+    Option,
+    Variable(&'static str),
+    File(PathBuf),
+    Root,
+    None,
+}
+
+impl std::fmt::Display for TokenSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Option => f.write_str("from --token"),
+            Self::Variable(name) => write!(f, "from {name}"),
+            Self::File(path) => write!(f, "from {}", path.display()),
+            Self::Root => f.write_str("of the local server's root account"),
+            Self::None => f.write_str("none was found"),
+        }
+    }
+}
+
+/// A server and who asks it.
+pub(in crate::cli) struct Connection {
+    /// Speaks to it.
+    pub(in crate::cli) hub: HubClient,
+    /// Reads arguments that name places on it.
+    pub(in crate::cli) uris: UriReader,
+    program: &'static str,
+    token_source: TokenSource,
+}
+
+impl Connection {
+    /// Finds server and token; nothing is sent yet.
+    pub(in crate::cli) fn new(
+        args: &ConnectArgs,
+        vars: &[(String, String)],
+        program: &'static str,
+    ) -> Result<Self, Failure> {
+        let given = args.endpoint.clone().or_else(|| var(vars, "HF_ENDPOINT").map(str::to_owned));
+        let endpoint = given.unwrap_or_else(|| LOCAL_ENDPOINT.to_owned());
+        let endpoint = endpoint.trim_end_matches('/');
+        let (token, token_source) = token(args, vars, endpoint)?;
+        let token = token.map(|token| {
+            BearerToken::new(token.trim()).ok_or_else(|| {
+                Failure::Value(format!(
+                    "The token ({token_source}) has characters that no token has. Give another with --token."
+                ))
+            })
+        });
+        let http =
+            HttpClient::new(RetryPolicy::default()).map_err(|error| Failure::Told(error.to_string()))?;
+        let hub = HubClient::new(http, endpoint, token.transpose()?)
+            .map_err(|error| Failure::Value(error.to_string()))?;
+        Ok(Self { hub, uris: UriReader::new(endpoint), program, token_source })
+    }
+
+    /// What a refused call means for people. `bucket` is the one that it was about.
+    pub(in crate::cli) fn failure(&self, error: HubError, bucket: Option<&BucketId>) -> Failure {
+        let (program, endpoint) = (self.program, self.hub.endpoint());
+        if let (HubError::NoSuchBucket(_), Some(id)) = (&error, bucket) {
+            return Failure::NoBucket(format!(
+                "Bucket '{id}' not found. If the bucket is private, make sure you are authenticated and your token \
+                 has the required permissions. If the bucket does not exist, create it with: {program} buckets \
+                 create {id}"
+            ));
+        }
+        Failure::Told(match (error, bucket) {
+            (HubError::Unauthorized(message), _) => format!(
+                "{} does not accept the token ({}): {} Give another with --token or HF_TOKEN.",
+                endpoint,
+                self.token_source,
+                sentence(&message)
+            ),
+            (HubError::Forbidden(message), _) => format!(
+                "403 Forbidden: {} Use a token with more rights (--token or HF_TOKEN).",
+                sentence(&message)
+            ),
+            (HubError::Http(HttpError::Transport(why)), _) => format!(
+                "Cannot reach {endpoint}: {why}. Start a server there with `xetgate serve`, or name another with \
+                 --endpoint or HF_ENDPOINT."
+            ),
+            (HubError::BucketExists { message, .. }, _) => sentence(&message),
+            (error, _) => one_line(&error.to_string()),
+        })
+    }
+
+    /// The same as a function of the error.
+    pub(in crate::cli) fn about<'a>(&'a self, bucket: &'a BucketId) -> impl Fn(HubError) -> Failure + 'a {
+        move |error| self.failure(error, Some(bucket))
+    }
+}
+
+/// What a server says, on one line and with an end.
+fn sentence(message: &str) -> String {
+    let message = one_line(message);
+    match message.chars().last() {
+        None => "no reason was given.".to_owned(),
+        Some('.' | '!' | '?') => message,
+        Some(_) => message + ".",
+    }
+}
+
+/// Other people's text, on one line and without power over the terminal.
+pub(in crate::cli) fn one_line(text: &str) -> String {
+    crate::cli::terminal::words::printable(&text.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+/// An error and what it came from, in one line.
+pub(in crate::cli) fn chain(error: &dyn std::error::Error) -> String {
+    let mut texts: Vec<String> = Vec::new();
+    for error in std::iter::successors(Some(error), |error| error.source()) {
+        let text = one_line(&error.to_string());
+        // Wrappers repeat what they wrap.
+        if !texts.iter().any(|told| told.contains(&text)) {
+            texts.push(text);
+        }
+    }
+    texts.join(": ")
+}
+
+/// The same for an error that is owned.
+pub(in crate::cli) fn chained(error: impl Into<BoxError>) -> String {
+    let error: BoxError = error.into();
+    chain(error.as_ref())
+}
+
+fn var<'a>(vars: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    vars.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.as_str())
+}
+
+fn token(
+    args: &ConnectArgs,
+    vars: &[(String, String)],
+    endpoint: &str,
+) -> Result<(Option<String>, TokenSource), Failure> {
+    if let Some(token) = &args.token {
+        return Ok((Some(token.clone()), TokenSource::Option));
+    }
+    for name in ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"] {
+        if let Some(token) = var(vars, name) {
+            return Ok((Some(token.to_owned()), TokenSource::Variable(name)));
+        }
+    }
+    if let Some(path) = token_file(vars)
+        && let Ok(text) = std::fs::read_to_string(&path)
+        && !text.trim().is_empty()
+    {
+        return Ok((Some(text.trim().to_owned()), TokenSource::File(path)));
+    }
+    if is_local(endpoint)
+        && let Some(token) = root_token(vars)?
+    {
+        return Ok((Some(token), TokenSource::Root));
+    }
+    Ok((None, TokenSource::None))
+}
+
+/// Where `hf auth login` keeps its token. Source: `huggingface_hub`, "Environment variables".
+fn token_file(vars: &[(String, String)]) -> Option<PathBuf> {
+    if let Some(path) = var(vars, "HF_TOKEN_PATH") {
+        return Some(path.into());
+    }
+    let home = var(vars, "HF_HOME").map(PathBuf::from);
+    let cache = || var(vars, "XDG_CACHE_HOME").map(|cache| Path::new(cache).join("huggingface"));
+    let dot_cache = || var(vars, "HOME").map(|home| Path::new(home).join(".cache/huggingface"));
+    home.or_else(cache).or_else(dot_cache).map(|home| home.join("token"))
+}
+
+/// Whether an endpoint is on this machine.
+fn is_local(endpoint: &str) -> bool {
+    let rest = endpoint.split_once("://").map_or(endpoint, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
+    host == "localhost"
+        || host
+            .trim_matches(['[', ']'])
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+/// The token of the local server's root account: as given to it, or as kept in its data folder.
+fn root_token(vars: &[(String, String)]) -> Result<Option<String>, Failure> {
+    if let Some(token) = var(vars, root::TOKEN_VAR) {
+        return Ok(Some(token.to_owned()));
+    }
+    let data_dir = var(vars, "XETGATE_DATA_DIR").map(PathBuf::from);
+    let Some(data_dir) = data_dir.or_else(|| config::default_data_dir(vars).ok()) else { return Ok(None) };
+    let kept = root::kept_token(&data_dir).map_err(|error| Failure::Told(one_line(&error.to_string())))?;
+    Ok(kept.map(|token| token.expose().to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(token: Option<&str>, vars: &[(&str, &str)], endpoint: &str) -> (Option<String>, TokenSource) {
+        let vars: Vec<_> = vars.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let args = ConnectArgs { token: token.map(str::to_owned), endpoint: None };
+        super::token(&args, &vars, endpoint).unwrap()
+    }
+
+    #[test]
+    fn a_token_is_taken_from_the_first_place_that_has_one() {
+        let home = tempfile::tempdir().unwrap();
+        let (hf, data) = (home.path().join("hf"), home.path().join("data"));
+        std::fs::create_dir_all(&hf).unwrap();
+        std::fs::create_dir_all(&data).unwrap();
+        let place = [("HF_HOME", hf.to_str().unwrap()), ("XETGATE_DATA_DIR", data.to_str().unwrap())];
+        let local = LOCAL_ENDPOINT;
+        assert_eq!(found(None, &place, local), (None, TokenSource::None));
+        std::fs::write(
+            data.join("root-credential.toml"),
+            "account = \"root\"\naccess_key_id = \"AKROOT\"\nsecret_access_key = \"made-secret\"\ntoken = \"hf_kept_root\"\n",
+        )
+        .unwrap();
+        assert_eq!(found(None, &place, local), (Some("hf_kept_root".to_owned()), TokenSource::Root));
+        assert_eq!(
+            found(None, &place, "https://huggingface.co"),
+            (None, TokenSource::None),
+            "root stays here"
+        );
+        std::fs::write(hf.join("token"), "hf_file\n").unwrap();
+        assert_eq!(found(None, &place, local).0.as_deref(), Some("hf_file"));
+        let with_var = [place[0], place[1], ("HF_TOKEN", "hf_var")];
+        assert_eq!(found(None, &with_var, local).0.as_deref(), Some("hf_var"));
+        assert_eq!(found(Some("hf_opt"), &with_var, local).0.as_deref(), Some("hf_opt"));
+    }
+
+    #[test]
+    fn this_machine_is_known() {
+        for local in ["http://127.0.0.1:9001", "http://localhost", "https://[::1]:1/x", "http://127.8.0.1/"] {
+            assert!(is_local(local), "{local}");
+        }
+        for far in ["https://huggingface.co", "http://localhost.example.com", "http://10.0.0.1:9001"] {
+            assert!(!is_local(far), "{far}");
+        }
+    }
+
+    #[test]
+    fn other_peoples_texts_become_one_sentence() {
+        assert_eq!(sentence("You already\ncreated this bucket"), "You already created this bucket.");
+        assert_eq!(sentence(""), "no reason was given.");
+        assert_eq!(sentence("\u{1b}[31mred!"), "\\x1b[31mred!");
+    }
+}

@@ -1,0 +1,79 @@
+//! Many files that share xorbs: what uploading a folder needs, where one xorb for each small file would be a request
+//! for each.
+//!
+//! Files come one after the other, by blocking calls. Nothing of them can be read before [`FolderIngest::finish`] has
+//! returned and they were registered.
+
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::builder::{FileBuilder, FileProof};
+use super::cutter::Cutter;
+use super::sink::ChunkSink;
+use super::{Engine, EngineError};
+use crate::cas::CasError;
+use crate::store::hold::Hold;
+use crate::store::rows::{FileRecord, StoredXorb};
+use crate::xet::limits::CHUNK_BYTES_MAX;
+
+/// Takes in file after file.
+pub struct FolderIngest {
+    sink: ChunkSink,
+    cutter: Cutter,
+    ended: Vec<FileBuilder>,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// Files whose bytes are durable.
+pub struct StoredFolder {
+    /// How each is put together and what proves it, in the order in which they came.
+    pub files: Vec<(FileRecord, FileProof)>,
+    /// The xorbs stored for them.
+    pub xorbs: Vec<StoredXorb>,
+    /// What they rely on stays while this lives.
+    pub hold: Hold,
+}
+
+impl Engine {
+    /// Begins to take in files.
+    pub async fn ingest_folder(&self) -> Result<FolderIngest, EngineError> {
+        let permit = self.turn().await?;
+        let sink = ChunkSink::new(Arc::clone(&self.cas), Handle::current(), Hold::default());
+        Ok(FolderIngest { sink, cutter: Cutter::default(), ended: Vec::new(), _permit: permit })
+    }
+}
+
+impl FolderIngest {
+    /// Begins a file of about so many bytes. For one that is a chunk or two, asking a store far away whether it has the
+    /// first costs more than sending it.
+    pub fn begin_file(&mut self, bytes: u64) {
+        self.sink.asks_for_first = bytes > CHUNK_BYTES_MAX as u64;
+    }
+
+    /// Takes the next bytes of the file.
+    pub fn feed(&mut self, bytes: &[u8]) -> Result<(), CasError> {
+        let Self { sink, cutter, .. } = self;
+        cutter.feed(bytes, |chunk| sink.push_bytes(chunk))
+    }
+
+    /// The file ends here.
+    pub fn end_file(&mut self) -> Result<(), CasError> {
+        let Self { sink, cutter, .. } = self;
+        std::mem::take(cutter).finish(|chunk| sink.push_bytes(chunk))?;
+        self.ended.push(self.sink.end_file()?);
+        Ok(())
+    }
+
+    /// The file that was begun is not wanted after all. Chunks of it that are already written stay in their xorbs.
+    pub fn drop_file(&mut self) {
+        self.cutter = Cutter::default();
+        self.sink.drop_file();
+    }
+
+    /// Makes all files durable that have ended.
+    pub fn finish(self) -> Result<StoredFolder, CasError> {
+        self.sink.finish_files(self.ended)
+    }
+}

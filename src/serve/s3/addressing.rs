@@ -1,0 +1,175 @@
+//! How requests name buckets: in the path or in the host, in the caller's own namespace or in one that the path names.
+//!
+//! * Path style: `/{bucket}/{key}`. Virtual-host style, for configured domains: `/{key}` at `{bucket}.{domain}`.
+//! * By account (the default): a name means the caller's own bucket. Only if there is none does it mean another
+//!   account's, so that strangers can read what is public: the first they may read, or else the oldest. S3 has one
+//!   namespace for all its users, and this is what is left of it.
+//! * Namespaced: the path's first segment is the namespace, as in the addresses of huggingface.co's gateway.
+//!
+//! Signatures are made over the request as it was sent, so all this comes after they are checked.
+
+use std::borrow::Cow;
+
+use axum::http::{HeaderMap, Uri};
+use s3s::host::{S3Host, VirtualHost};
+use s3s::{S3Result, s3_error};
+
+use crate::auth::{Action, Credential};
+use crate::bucket::{Bucket, BucketId, BucketName, Namespace, Visibility};
+
+use super::S3Door;
+use super::encoding::decode_url;
+
+/// What the door's configuration says about addresses.
+#[derive(Debug, Clone, Default)]
+pub struct Addressing {
+    /// Whether the path's first segment is a namespace.
+    pub namespaced: bool,
+    /// Domains whose subdomains are buckets, in lower case, without a port.
+    pub domains: Vec<String>,
+}
+
+/// Where a request goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Located {
+    /// The namespace that it names.
+    pub(super) namespace: Option<Namespace>,
+    /// `/{bucket}/{key}`, percent-encoded as it was sent.
+    pub(super) path: String,
+}
+
+impl Located {
+    /// The bucket's name, if the request is for one.
+    pub(super) fn bucket(&self) -> Option<String> {
+        let bucket = self.path.trim_start_matches('/').split('/').next()?;
+        decode_url(bucket).filter(|name| !name.is_empty())
+    }
+}
+
+impl Addressing {
+    /// Where a request to `uri` goes.
+    pub(super) fn locate(&self, headers: &HeaderMap, uri: &Uri) -> S3Result<Located> {
+        let mut path = uri.path();
+        let mut namespace = None;
+        if self.namespaced && path != "/" {
+            let rest = path.strip_prefix('/').unwrap_or(path);
+            let (first, behind) = rest.find('/').map_or((rest, "/"), |at| rest.split_at(at));
+            let name = decode_url(first).and_then(|name| Namespace::new(&name).ok());
+            let name = name.ok_or_else(|| s3_error!(InvalidURI, "The path must begin with a namespace."))?;
+            (namespace, path) = (Some(name), behind);
+        }
+        let host = headers.get("host").and_then(|host| host.to_str().ok());
+        let path = match host.and_then(|host| self.bucket_of(host)) {
+            Some(bucket) => format!("/{bucket}{path}"),
+            None => path.to_owned(),
+        };
+        Ok(Located { namespace, path })
+    }
+
+    /// The bucket that a host names.
+    fn bucket_of(&self, host: &str) -> Option<String> {
+        let host = host.rsplit_once(':').map_or(host, |(host, _)| host).to_ascii_lowercase();
+        let bucket = |domain: &String| host.strip_suffix(domain.as_str())?.strip_suffix('.');
+        // A domain may lie in another: the longest knows best.
+        let buckets = self.domains.iter().filter_map(bucket).filter(|bucket| !bucket.is_empty());
+        buckets.min_by_key(|bucket| bucket.len()).map(ToOwned::to_owned)
+    }
+}
+
+/// Signature Version 2 signs the bucket even where it is in the host.
+impl S3Host for Addressing {
+    fn parse_host_header<'a>(&'a self, host: &'a str) -> S3Result<VirtualHost<'a>> {
+        let address = VirtualHost::new(host);
+        Ok(match self.bucket_of(host) {
+            Some(bucket) => address.with_bucket(Cow::Owned(bucket)),
+            None => address,
+        })
+    }
+}
+
+impl S3Door {
+    /// In which namespace the bucket lies that a caller means.
+    pub(super) async fn home_of(
+        &self,
+        caller: &Credential,
+        namespace: Option<&Namespace>,
+        bucket: Option<&BucketName>,
+    ) -> S3Result<Namespace> {
+        let own = &caller.account;
+        let (None, Some(name)) = (namespace, bucket) else {
+            return Ok(namespace.unwrap_or(own).clone());
+        };
+        let mine = BucketId { namespace: own.clone(), name: name.clone() };
+        if self.buckets.bucket(&mine).await.is_ok() {
+            return Ok(mine.namespace);
+        }
+        let mut found = self.buckets.buckets_named(name).await?;
+        let readable = |bucket: &Bucket| {
+            bucket.visibility == Visibility::Public || caller.allows(Action::ReadBucket, Some(&bucket.id))
+        };
+        let at = found.iter().position(readable).unwrap_or(0);
+        Ok(if found.is_empty() { mine.namespace } else { found.swap_remove(at).id.namespace })
+    }
+
+    /// The buckets that a request may mean as long as nobody knows who calls.
+    pub(super) async fn may_mean(&self, headers: &HeaderMap, uri: &Uri) -> Vec<BucketId> {
+        let located = self.addressing.locate(headers, uri).ok();
+        let name = located.as_ref().and_then(Located::bucket).and_then(|name| BucketName::new(&name).ok());
+        match (located.and_then(|located| located.namespace), name) {
+            (_, None) => Vec::new(),
+            (Some(namespace), Some(name)) => vec![BucketId { namespace, name }],
+            (None, Some(name)) => {
+                let found = self.buckets.buckets_named(&name).await.unwrap_or_default();
+                found.into_iter().map(|bucket| bucket.id).collect()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    fn locate(namespaced: bool, host: &str, path: &str) -> Option<(Option<String>, String)> {
+        let domains = vec!["s3.example".to_owned(), "eu.s3.example".to_owned()];
+        let addressing = Addressing { namespaced, domains };
+        let mut headers = HeaderMap::new();
+        headers.insert("host", HeaderValue::from_str(host).unwrap());
+        let Located { namespace, path } = addressing.locate(&headers, &path.parse().unwrap()).ok()?;
+        Some((namespace.map(|namespace| namespace.as_str().to_owned()), path))
+    }
+
+    #[test]
+    fn a_host_below_a_domain_names_a_bucket() {
+        let by_host = |host: &str, path: &str| locate(false, host, path).unwrap().1;
+        assert_eq!(by_host("b.s3.example:9000", "/k"), "/b/k");
+        assert_eq!(by_host("a.b.S3.example", "/"), "/a.b/");
+        assert_eq!(by_host("b.eu.s3.example", "/k"), "/b/k");
+        for other in
+            ["s3.example", "s3.example:80", "b.example", "xs3.example", "127.0.0.1:9000", "[::1]:9000"]
+        {
+            assert_eq!(by_host(other, "/b/k"), "/b/k", "{other}");
+        }
+    }
+
+    #[test]
+    fn a_namespaced_path_begins_with_the_namespace() {
+        let by_path = |path: &str| locate(true, "h", path);
+        let at = |namespace: &str, path: &str| Some((Some(namespace.to_owned()), path.to_owned()));
+        assert_eq!(by_path("/"), Some((None, "/".to_owned())));
+        assert_eq!(by_path("/ada"), at("ada", "/"));
+        assert_eq!(by_path("/ada/b/k%20/x"), at("ada", "/b/k%20/x"));
+        assert_eq!(by_path("/-/b"), None);
+        assert_eq!(locate(true, "b.s3.example", "/ada/k"), at("ada", "/b/k"));
+    }
+
+    #[test]
+    fn the_bucket_is_read_from_the_path() {
+        let bucket = |path: &str| Located { namespace: None, path: path.to_owned() }.bucket();
+        assert_eq!(bucket("/"), None);
+        assert_eq!(bucket("/b").as_deref(), Some("b"));
+        assert_eq!(bucket("/b%2Dc//k%20").as_deref(), Some("b-c"));
+    }
+}

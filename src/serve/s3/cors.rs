@@ -1,0 +1,210 @@
+//! CORS: which pages of other origins may use a bucket from a browser.
+//!
+//! A preflight is answered before anybody is authenticated, because browsers send none; and every answer to a request
+//! that names its origin carries the headers of the rule that fits. In both cases it is not known, or not yet, whose
+//! bucket is meant by a name that several accounts use, so the rules of all of them are asked: CORS only tells a
+//! browser what it may show to a page, and whether the request itself is allowed is decided elsewhere.
+//!
+//! Source: S3 user guide, "Using cross-origin resource sharing (CORS)"; Fetch standard, "CORS protocol".
+
+use axum::http::header::{
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
+    ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
+};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use s3s::{Body, HttpResponse, S3Result, s3_error};
+
+use crate::bucket::{BucketId, CorsRule};
+
+use super::S3Door;
+use super::errors::custom;
+
+/// The methods that rules may allow.
+pub(super) const METHODS: [&str; 5] = ["GET", "PUT", "HEAD", "POST", "DELETE"];
+
+/// What the answers of a bucket depend on.
+const VARIES: &str = "Origin, Access-Control-Request-Headers, Access-Control-Request-Method";
+
+/// Whether a text is what a pattern with at most one `*` stands for.
+fn fits(pattern: &str, text: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == text,
+        Some((start, end)) => {
+            text.len() >= start.len() + end.len() && text.starts_with(start) && text.ends_with(end)
+        }
+    }
+}
+
+/// What a page wants to do.
+struct Wish<'a> {
+    origin: &'a str,
+    method: &'a str,
+    /// Names in lower case.
+    headers: Vec<String>,
+}
+
+impl<'a> Wish<'a> {
+    /// Reads it; `None` if there is no origin. A request that is no preflight is for its own method.
+    fn of(headers: &'a HeaderMap, own_method: Option<&'a Method>) -> S3Result<Option<Self>> {
+        let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+        let Some(origin) = text(ORIGIN).filter(|origin| !origin.is_empty()) else {
+            return Ok(None);
+        };
+        let method = text(ACCESS_CONTROL_REQUEST_METHOD).or(own_method.map(Method::as_str));
+        let method = method.filter(|method| own_method.is_some() || METHODS.contains(method));
+        let method = method.ok_or_else(|| {
+            s3_error!(InvalidRequest, "Invalid Access-Control-Request-Method: a preflight must name a method")
+        })?;
+        let names = text(ACCESS_CONTROL_REQUEST_HEADERS).unwrap_or_default().split(',');
+        let names = names.map(|name| name.trim().to_ascii_lowercase()).filter(|name| !name.is_empty());
+        Ok(Some(Self { origin, method, headers: names.collect() }))
+    }
+
+    fn is_granted_by(&self, rule: &CorsRule) -> bool {
+        let allowed = |name: &String| {
+            rule.allowed_headers.iter().any(|pattern| fits(&pattern.to_ascii_lowercase(), name))
+        };
+        rule.allowed_origins.iter().any(|pattern| fits(pattern, self.origin))
+            && rule.allowed_methods.iter().any(|method| method == self.method)
+            && self.headers.iter().all(allowed)
+    }
+
+    /// The headers that tell a browser what a rule grants.
+    fn answer(&self, rule: &CorsRule) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        let mut set = |name: HeaderName, value: &str| {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                headers.insert(name, value);
+            }
+        };
+        if rule.allowed_origins.iter().any(|pattern| pattern == "*") {
+            set(ACCESS_CONTROL_ALLOW_ORIGIN, "*");
+        } else {
+            set(ACCESS_CONTROL_ALLOW_ORIGIN, self.origin);
+            set(ACCESS_CONTROL_ALLOW_CREDENTIALS, "true");
+        }
+        set(ACCESS_CONTROL_ALLOW_METHODS, &rule.allowed_methods.join(", "));
+        if !self.headers.is_empty() {
+            set(ACCESS_CONTROL_ALLOW_HEADERS, &self.headers.join(", "));
+        }
+        if !rule.expose_headers.is_empty() {
+            set(ACCESS_CONTROL_EXPOSE_HEADERS, &rule.expose_headers.join(", "));
+        }
+        if let Some(secs) = rule.max_age_secs {
+            set(ACCESS_CONTROL_MAX_AGE, &secs.to_string());
+        }
+        set(VARY, VARIES);
+        headers
+    }
+}
+
+/// The rules of the buckets that a request may mean, or `None` if there is no such bucket.
+async fn rules_of(door: &S3Door, buckets: &[BucketId]) -> Option<Vec<CorsRule>> {
+    let mut rules = None;
+    for id in buckets {
+        if let Ok(settings) = door.buckets.bucket_settings(id).await {
+            rules.get_or_insert_with(Vec::new).extend(settings.cors);
+        }
+    }
+    rules
+}
+
+/// Answers a preflight for one of these buckets.
+pub(super) async fn preflight(
+    door: &S3Door,
+    buckets: &[BucketId],
+    headers: &HeaderMap,
+) -> S3Result<HttpResponse> {
+    let no_origin = || {
+        let message = "Insufficient information. Origin request header needed.";
+        custom("BadRequest", StatusCode::BAD_REQUEST, message)
+    };
+    let wish = Wish::of(headers, None)?.ok_or_else(no_origin)?;
+    let forbidden = |message| custom("AccessForbidden", StatusCode::FORBIDDEN, message);
+    let rules = rules_of(door, buckets).await;
+    let rules = rules.ok_or_else(|| forbidden("CORSResponse: Bucket not found"))?;
+    if rules.is_empty() {
+        return Err(forbidden("CORSResponse: CORS is not enabled for this bucket."));
+    }
+    let rule = rules.iter().find(|rule| wish.is_granted_by(rule)).ok_or_else(|| {
+        forbidden(
+            "CORSResponse: This CORS request is not allowed. This is usually because the evaluation of Origin, \
+             request method / Access-Control-Request-Method or Access-Control-Request-Headers are not whitelisted \
+             by the resource's CORS spec.",
+        )
+    })?;
+    let mut response = HttpResponse::new(Body::empty());
+    *response.headers_mut() = wish.answer(rule);
+    Ok(response)
+}
+
+/// The headers for the answer to any other request, which may be for one of these buckets; none without an origin or
+/// a rule that fits.
+pub(super) async fn headers(
+    door: &S3Door,
+    buckets: &[BucketId],
+    method: &Method,
+    request: &HeaderMap,
+) -> HeaderMap {
+    let Ok(Some(wish)) = Wish::of(request, Some(method)) else {
+        return HeaderMap::new();
+    };
+    let rules = rules_of(door, buckets).await.unwrap_or_default();
+    let fitting = rules.iter().find(|rule| wish.is_granted_by(rule));
+    fitting.map(|rule| wish.answer(rule)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_any_text() {
+        for (pattern, text) in [("*", "x"), ("*.b", "a.b"), ("a*", "a"), ("a*c", "ac"), ("a*c", "abbc")] {
+            assert!(fits(pattern, text), "{pattern} {text}");
+        }
+        for (pattern, text) in [("a", "ab"), ("*.b", "a.b.c"), ("a*a", "a"), ("a*c", "0ac")] {
+            assert!(!fits(pattern, text), "{pattern} {text}");
+        }
+    }
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .collect()
+    }
+
+    #[test]
+    fn origin_method_and_all_headers_must_be_allowed() {
+        let list = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let rule = CorsRule {
+            allowed_origins: list(&["https://*.example"]),
+            allowed_methods: list(&["GET", "PUT"]),
+            allowed_headers: list(&["X-Amz-*", "content-type"]),
+            ..CorsRule::default()
+        };
+        let granted = |origin, method, names| {
+            let headers = headers(&[
+                ("origin", origin),
+                ("access-control-request-method", method),
+                ("access-control-request-headers", names),
+            ]);
+            Wish::of(&headers, None).unwrap().unwrap().is_granted_by(&rule)
+        };
+        assert!(granted("https://a.example", "PUT", "Content-Type, x-amz-date"));
+        assert!(!granted("https://a.example", "PUT", "content-type, authorization"));
+        assert!(!granted("https://a.example", "DELETE", ""));
+        assert!(!granted("https://a.example.org", "PUT", ""));
+    }
+
+    #[test]
+    fn a_preflight_must_name_a_method_that_there_is() {
+        let method = |method| headers(&[("origin", "o"), ("access-control-request-method", method)]);
+        assert!(Wish::of(&method("GET"), None).is_ok());
+        assert!(Wish::of(&method("BREW"), None).is_err());
+        assert!(Wish::of(&headers(&[("origin", "o")]), None).is_err());
+        assert!(Wish::of(&HeaderMap::new(), None).unwrap().is_none());
+    }
+}

@@ -1,0 +1,78 @@
+//! What every [`MetaStore`] must do with what is kept about buckets, and with tags of objects.
+
+use std::collections::BTreeMap;
+
+use super::{Store, bucket, change, file, id, key, object, put};
+use crate::store::ambient::Timestamp;
+use crate::store::meta::{MetaError, ObjectChange};
+use crate::store::names::{BucketId, BucketName, Namespace};
+use crate::store::rows::Visibility;
+use crate::store::settings::{BucketChange, BucketSettings, CorsRule, PublicAccessBlock, Tags};
+
+pub(super) async fn all(open: &impl Fn() -> Store) {
+    settings_are_set_alone_and_go_with_the_bucket(open()).await;
+    tags_change_and_all_else_stays(open()).await;
+    buckets_of_one_name_are_found_in_all_namespaces(open()).await;
+}
+
+fn tags(pairs: &[(&str, &str)]) -> Tags {
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+async fn settings_are_set_alone_and_go_with_the_bucket(store: Store) {
+    let bucket = bucket(&store).await;
+    assert_eq!(store.bucket_settings(bucket.uid).await.unwrap(), BucketSettings::default());
+    let block = Some(PublicAccessBlock { block_public_acls: true, ..PublicAccessBlock::default() });
+    let cors = vec![CorsRule { allowed_origins: vec!["*".to_owned()], ..CorsRule::default() }];
+    for change in [
+        BucketChange::Tags(tags(&[("a", "1")])),
+        BucketChange::Cors(cors.clone()),
+        BucketChange::PublicAccessBlock(block),
+        BucketChange::Tags(tags(&[("b", "2")])),
+    ] {
+        store.change_bucket(&bucket.id, change).await.unwrap();
+    }
+    let expected = BucketSettings { tags: tags(&[("b", "2")]), cors, public_access_block: block };
+    assert_eq!(store.bucket_settings(bucket.uid).await.unwrap(), expected);
+
+    store.change_bucket(&bucket.id, BucketChange::Tags(BTreeMap::new())).await.unwrap();
+    let without = BucketSettings { tags: BTreeMap::new(), ..expected };
+    assert_eq!(store.bucket_settings(bucket.uid).await.unwrap(), without);
+
+    store.delete_bucket(&bucket.id, false).await.unwrap();
+    assert_eq!(store.bucket_settings(bucket.uid).await.unwrap(), BucketSettings::default());
+    let gone = store.change_bucket(&bucket.id, BucketChange::Cors(Vec::new())).await;
+    assert!(matches!(gone, Err(MetaError::NoSuchBucket)));
+}
+
+async fn tags_change_and_all_else_stays(store: Store) {
+    let bucket = bucket(&store).await;
+    let retag = |pairs: &[(&str, &str)]| ObjectChange::Retag(tags(pairs));
+    let missing = change(&store, &bucket, "k", retag(&[])).await;
+    assert!(matches!(missing, Err(MetaError::NoSuchObject)));
+    change(&store, &bucket, "k", put("x")).await.unwrap();
+    for pairs in [&[("a", "1")][..], &[("b", ""), ("c", "3")], &[]] {
+        change(&store, &bucket, "k", retag(pairs)).await.unwrap();
+        let mut expected = object(&file("x"));
+        expected.attributes.tags = tags(pairs);
+        assert_eq!(store.object(bucket.uid, &key("k")).await.unwrap(), Some(expected));
+    }
+    change(&store, &bucket, "k", ObjectChange::Delete).await.unwrap();
+    assert_eq!(store.file(&file("x").record.hash).await.unwrap(), None, "tags are no use of a file");
+}
+
+async fn buckets_of_one_name_are_found_in_all_namespaces(store: Store) {
+    let in_namespace = |namespace: &str, name: &str| BucketId {
+        namespace: Namespace::new(namespace).unwrap(),
+        name: BucketName::new(name).unwrap(),
+    };
+    let made = [("bob", "x", 3), ("ada", "x", 5), ("ada", "y", 1), ("cy", "a", 1), ("zoe", "x", 4)];
+    for (namespace, name, at) in made {
+        let id = in_namespace(namespace, name);
+        store.create_bucket(&id, Visibility::Public, Timestamp(at)).await.unwrap();
+    }
+    let found = store.buckets_named(&id("x").name).await.unwrap();
+    let owners: Vec<_> = found.iter().map(|bucket| bucket.id.namespace.as_str()).collect();
+    assert_eq!(owners, ["bob", "zoe", "ada"]);
+    assert!(store.buckets_named(&id("nowhere").name).await.unwrap().is_empty());
+}

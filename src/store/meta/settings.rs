@@ -1,0 +1,87 @@
+//! The rows of buckets' settings in the embedded engine.
+
+use redb::{ReadTransaction, ReadableTable, StorageError};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::MetaError;
+use super::tables::{self, Failure, Tables, decode, encode};
+use crate::store::names::{BucketId, BucketName};
+use crate::store::rows::{Bucket, BucketUid};
+use crate::store::settings::{BucketChange, BucketSettings};
+
+/// The names of the rows.
+const TAGS: &str = "tags";
+const CORS: &str = "cors";
+const PUBLIC_ACCESS_BLOCK: &str = "public_access_block";
+
+/// Sorts behind every name of a bucket.
+const PAST_NAMES: &str = "\u{7f}";
+
+impl Tables<'_> {
+    pub(super) fn change_bucket(&mut self, id: &BucketId, change: &BucketChange) -> Result<(), Failure> {
+        let name = (id.namespace.as_str(), id.name.as_str());
+        let found = self.buckets.get(name)?.map(|row| decode::<Bucket>(row.value())).transpose()?;
+        let uid = found.ok_or(MetaError::NoSuchBucket)?.uid;
+        match change {
+            BucketChange::Tags(tags) => self.set(uid, TAGS, (!tags.is_empty()).then_some(tags))?,
+            BucketChange::Cors(rules) => self.set(uid, CORS, (!rules.is_empty()).then_some(rules))?,
+            BucketChange::PublicAccessBlock(block) => self.set(uid, PUBLIC_ACCESS_BLOCK, block.as_ref())?,
+        }
+        Ok(())
+    }
+
+    fn set<T: Serialize>(
+        &mut self,
+        bucket: BucketUid,
+        name: &'static str,
+        value: Option<&T>,
+    ) -> Result<(), StorageError> {
+        match value {
+            Some(value) => drop(self.bucket_settings.insert((bucket.0, name), encode(value)?.as_slice())?),
+            None => drop(self.bucket_settings.remove((bucket.0, name))?),
+        }
+        Ok(())
+    }
+
+    pub(super) fn delete_settings_of(&mut self, bucket: u64) -> Result<(), StorageError> {
+        self.bucket_settings.retain_in((bucket, "")..(bucket + 1, ""), |_, _| false)
+    }
+}
+
+/// All settings of a bucket.
+pub(super) fn of_bucket(
+    snapshot: &ReadTransaction,
+    bucket: BucketUid,
+) -> Result<BucketSettings, redb::Error> {
+    let table = snapshot.open_table(tables::BUCKET_SETTINGS)?;
+    let tags = setting(&table, bucket, TAGS)?.unwrap_or_default();
+    let cors = setting(&table, bucket, CORS)?.unwrap_or_default();
+    let public_access_block = setting(&table, bucket, PUBLIC_ACCESS_BLOCK)?;
+    Ok(BucketSettings { tags, cors, public_access_block })
+}
+
+fn setting<T: DeserializeOwned>(
+    table: &impl ReadableTable<(u64, &'static str), &'static [u8]>,
+    bucket: BucketUid,
+    name: &str,
+) -> Result<Option<T>, redb::Error> {
+    Ok(table.get((bucket.0, name))?.map(|row| decode(row.value())).transpose()?)
+}
+
+/// The buckets of one name in all namespaces, the oldest first. Jumps from namespace to namespace, so it costs two
+/// lookups for each.
+pub(super) fn named(snapshot: &ReadTransaction, name: &BucketName) -> Result<Vec<Bucket>, redb::Error> {
+    let table = snapshot.open_table(tables::BUCKETS)?;
+    let mut found = Vec::new();
+    let mut behind = String::new();
+    while let Some(entry) = table.range((behind.as_str(), PAST_NAMES)..)?.next() {
+        let namespace = entry?.0.value().0.to_owned();
+        if let Some(row) = table.get((namespace.as_str(), name.as_str()))? {
+            found.push(decode::<Bucket>(row.value())?);
+        }
+        behind = namespace;
+    }
+    found.sort_by_key(|bucket| (bucket.created_at, bucket.uid));
+    Ok(found)
+}
