@@ -23,6 +23,7 @@ use crate::bucket::{BucketError, LocalBuckets};
 use crate::config::{self, AddressingStyle, Config, ConfigError, Mode};
 use crate::serve::access::{self, observed};
 use crate::serve::admin;
+use crate::serve::cas::{self, CasDoor};
 use crate::serve::hub::{self, HubDoor};
 use crate::serve::listener::{Limits, ListenError, Listener};
 use crate::serve::origin::with_origin;
@@ -89,7 +90,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 pub(super) fn run(args: &ServeArgs, vars: &[(String, String)]) -> Result<(), ServeError> {
     let config = configure(args, vars)?;
     let declared = (config.declared_accounts()?, config.credentials(args.place.config.as_deref())?);
-    telemetry::init(config.log.format, &config.log.filter)?;
+    let _log = telemetry::init(config.log.format, &config.log.filter)?;
     let folder = take_folder(&config, vars)?;
     allow_open_files();
     let ambient = Ambient::system();
@@ -157,6 +158,7 @@ fn run_hub_mode(
         directory: Arc::new(directory),
         clock: ambient.clone(),
         region: config.s3.region.clone(),
+        addressing: addressing(config),
         own: OwnDoors::default(),
     };
     let router = observed(s3::router(door.with_own(behind.own)), access::S3, ambient.clone());
@@ -198,6 +200,8 @@ fn doors(
         addressing: addressing(config),
         own: OwnDoors::default(),
     });
+    let cas =
+        CasDoor { xet: buckets.xet(config.cas_grace()), signer: signer.clone(), ambient: ambient.clone() };
     let hub = hub::router(HubDoor {
         buckets,
         directory: Arc::clone(directory),
@@ -205,7 +209,7 @@ fn doors(
         visibility: config.hub.new_buckets,
     });
     let admin = admin::router(accounts);
-    let hub = hub.nest("/admin", admin);
+    let hub = hub.nest("/admin", admin).nest("/cas", cas::router(cas)).merge(cas::telemetry_router());
     let hub = with_origin(hub, config.hub.trusted_proxies.clone());
     (observed(s3, access::S3, ambient.clone()), observed(hub, access::HUB, ambient.clone()))
 }

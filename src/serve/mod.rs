@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod admin;
+pub mod cas;
 pub mod hub;
 pub mod listener;
 pub mod origin;
