@@ -11,18 +11,18 @@ use super::client::{self, ITEMS_MAX};
 use super::error::HubError;
 use super::wire::{BatchOp, NewBucket};
 use super::{keys, listing};
-use crate::bucket::local::errors::{bucket_error, change_error, meta_error, meta_failed, read_error};
+use crate::bucket::local::errors::{meta_error, meta_failed, read_error};
 use crate::bucket::local::payload::{Taken, take};
 use crate::bucket::local::uploads;
 use crate::bucket::{
-    Attributes, BatchChange, Bucket, BucketApi, BucketChange, BucketError, BucketId, BucketName,
-    BucketSettings, BucketStats, ByteRange, CopySource, DeleteBucket, ETag, FileHash, ListPage, ListQuery,
-    ListUploads, Namespace, NewUpload, Object, ObjectCopy, ObjectDelete, ObjectKey, ObjectRead, ObjectWrite,
-    Part, PartPage, Payload, Tags, Timestamp, TreeEntry, TreePage, TreeQuery, Upload, UploadCompletion,
-    UploadPage, UploadRef, Visibility, WriteCondition,
+    AttributeChanges, Attributes, BatchChange, Bucket, BucketApi, BucketChange, BucketError, BucketId,
+    BucketName, BucketSettings, BucketStats, ByteRange, CopySource, DeleteBucket, ETag, FileHash, ListPage,
+    ListQuery, ListUploads, Namespace, NewUpload, Object, ObjectCopy, ObjectDelete, ObjectKey, ObjectRead,
+    ObjectWrite, Part, PartPage, Payload, ReadCondition, Tags, Timestamp, TreeEntry, TreePage, TreeQuery,
+    Upload, UploadCompletion, UploadPage, UploadRef, Visibility, WriteCondition,
 };
 use crate::engine::{EngineError, Layout};
-use crate::store::meta::{MetaError, ObjectChange};
+use crate::store::meta::MetaError;
 
 #[async_trait]
 impl BucketApi for HubBuckets {
@@ -57,25 +57,32 @@ impl BucketApi for HubBuckets {
         Ok(buckets)
     }
 
-    /// None: whoever asks a Hub says in which namespace.
-    async fn buckets_named(&self, _: &BucketName) -> Result<Vec<Bucket>, BucketError> {
+    async fn buckets_named(&self, name: &BucketName) -> Result<Vec<Bucket>, BucketError> {
+        // A Hub cannot be asked for all buckets of a name, and who has none of their own must name the namespace.
+        tracing::debug!(%name, "a bucket was asked for that is not the caller's");
         Ok(Vec::new())
     }
 
     async fn bucket_settings(&self, id: &BucketId) -> Result<BucketSettings, BucketError> {
-        let rows = self.rows_of(id).await?;
-        self.shared.meta.bucket_settings(rows).await.map_err(meta_failed)
+        self.shared.meta.bucket_settings(self.rows_of(id).await?).await.map_err(meta_failed)
     }
 
     async fn change_bucket(&self, id: &BucketId, change: BucketChange) -> Result<(), BucketError> {
-        self.bucket(id).await?;
-        self.shared.meta.change_bucket(id, change).await.map_err(|error| bucket_error(error, id))
+        self.rows_of(id).await?;
+        self.shared.meta.change_bucket(id, change).await.map_err(meta_failed)
     }
 
     async fn tag_object(&self, id: &BucketId, key: &ObjectKey, tags: Tags) -> Result<(), BucketError> {
-        let (rows, any) = (self.rows_of(id).await?, WriteCondition::default());
-        let changed = self.shared.meta.change(rows, key, &any, ObjectChange::Retag(tags)).await;
-        changed.map_err(|error| change_error(error, id, key))
+        let present = self.must_object(id, key).await?;
+        let website_redirect_location = present.attributes.website_redirect_location;
+        let copy = ObjectCopy {
+            source: CopySource { bucket: id.clone(), key: key.clone(), condition: ReadCondition::default() },
+            key: key.clone(),
+            changes: AttributeChanges { metadata: None, tags: Some(tags), website_redirect_location },
+            checksum: None,
+            condition: WriteCondition::default(),
+        };
+        self.copy(id, copy).await.map(|_| ())
     }
 
     async fn delete_bucket(&self, id: &BucketId, mode: DeleteBucket) -> Result<(), BucketError> {

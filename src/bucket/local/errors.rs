@@ -41,7 +41,7 @@ pub(in crate::bucket) fn read_error(error: EngineError, object: &str) -> BucketE
 }
 
 /// What a refusal of the metadata store means for a whole bucket.
-pub(in crate::bucket) fn bucket_error(error: MetaError, id: &BucketId) -> BucketError {
+pub(super) fn bucket_error(error: MetaError, id: &BucketId) -> BucketError {
     match error {
         MetaError::NoSuchBucket => BucketError::NoSuchBucket(id.clone()),
         MetaError::BucketExists => BucketError::BucketExists(id.clone()),
@@ -51,7 +51,7 @@ pub(in crate::bucket) fn bucket_error(error: MetaError, id: &BucketId) -> Bucket
 }
 
 /// What a refusal of the metadata store means for a change of `key`.
-pub(in crate::bucket) fn change_error(error: MetaError, id: &BucketId, key: &ObjectKey) -> BucketError {
+pub(super) fn change_error(error: MetaError, id: &BucketId, key: &ObjectKey) -> BucketError {
     match error {
         MetaError::NoSuchBucket => BucketError::NoSuchBucket(id.clone()),
         MetaError::NoSuchObject => BucketError::NoSuchKey(key.clone()),

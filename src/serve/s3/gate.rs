@@ -187,7 +187,8 @@ impl Gate {
         headers.remove(AUTHORIZATION);
         let located = self.door.addressing.locate(&headers, &uri)?;
         let uri = take_signed_query(&located.path, uri.query(), &mut headers)?;
-        let caller = self.door.visitor(credential, &located).await?;
+        let door = self.door.of_key(credential.access_key_id.as_str());
+        let caller = door.visitor(credential, &located).await?;
         // AWS tells of what is asked for only after it has told that there is no such bucket, or no permission.
         let mut refused = refuse::check_headers(&headers, &caller.home).err();
         if carries_xml(&method, &uri) {
