@@ -2,18 +2,34 @@
 
 use std::sync::Arc;
 
+use s3s::S3Result;
 use s3s::access::{S3Access, S3AccessContext};
-use s3s::{S3Error, S3Result};
 
 use crate::auth::Action;
-use crate::bucket::BucketError;
+use crate::bucket::Visibility;
 
 use super::errors::{access_denied, not_implemented};
 use super::gate::Call;
-use super::{S3Door, absent, refuse};
+use super::{S3Door, absent, acl, refuse};
 
 /// Asks the credential.
 pub(super) struct Access(pub(super) Arc<S3Door>);
+
+/// What everyone may do with a public bucket: list it, and read what is in it. What is said about it beside that, its
+/// ACL and tags and uploads, is its owner's business. Source: S3 user guide, "Mapping of ACL permissions".
+const OPEN_TO_ALL: [&str; 8] = [
+    "GetBucketLocation",
+    "GetObject",
+    "GetObjectAttributes",
+    "HeadBucket",
+    "HeadObject",
+    "ListObjectVersions",
+    "ListObjects",
+    "ListObjectsV2",
+];
+
+/// The operations whose `x-amz-acl` is that of an object.
+const WITH_OBJECT_ACL: [&str; 4] = ["CopyObject", "CreateMultipartUpload", "PutObject", "PutObjectAcl"];
 
 /// What an operation does to a bucket; `None` for operations that the door does not have.
 fn action(operation: &str) -> Option<Action> {
@@ -29,6 +45,7 @@ fn action(operation: &str) -> Option<Action> {
         | "DeleteBucketTagging"
         | "DeleteBucketWebsite"
         | "DeletePublicAccessBlock"
+        | "PutBucketAcl"
         | "PutBucketCors"
         | "PutBucketOwnershipControls"
         | "PutBucketRequestPayment"
@@ -36,6 +53,7 @@ fn action(operation: &str) -> Option<Action> {
         | "PutPublicAccessBlock" => Action::ManageBucket,
         "HeadBucket"
         | "GetBucketAccelerateConfiguration"
+        | "GetBucketAcl"
         | "GetBucketCors"
         | "GetBucketEncryption"
         | "GetBucketLifecycleConfiguration"
@@ -50,6 +68,7 @@ fn action(operation: &str) -> Option<Action> {
         | "GetBucketTagging"
         | "GetBucketVersioning"
         | "GetBucketWebsite"
+        | "GetObjectAcl"
         | "GetObjectLegalHold"
         | "GetObjectLockConfiguration"
         | "GetObjectRetention"
@@ -63,6 +82,7 @@ fn action(operation: &str) -> Option<Action> {
         | "HeadObject"
         | "GetObjectTagging" => Action::ReadBucket,
         "PutObject"
+        | "PutObjectAcl"
         | "PutObjectLegalHold"
         | "PutObjectRetention"
         | "PutObjectTagging"
@@ -88,24 +108,29 @@ impl S3Access for Access {
         };
         refuse::check_parameters(operation, context.uri())?;
         let absent = absent::answer(operation);
+        let creates = operation == "CreateBucket";
+        let open = OPEN_TO_ALL.contains(&operation);
+        let with_acl = WITH_OBJECT_ACL.contains(&operation);
         let name = context.s3_path().get_bucket_name().map(ToOwned::to_owned);
-        let caller = context.extensions_mut().get::<Call>().map(|call| Arc::clone(&call.caller));
-        let caller = caller.ok_or_else(access_denied)?;
-        let bucket = name.map(|name| self.0.resolve_bucket(&caller, &name)).transpose()?;
-        if caller.allows(action, bucket.as_ref()) {
-            let (Some(answer), Some(id)) = (absent, bucket) else { return Ok(()) };
-            let found = self.0.of_caller(context.extensions_mut()).buckets.bucket(&id).await;
-            return Err(found.map_or_else(S3Error::from, |_| answer));
+        let acl = context.headers().get("x-amz-acl").and_then(|acl| acl.to_str().ok()).map(ToOwned::to_owned);
+        let visitor = context.extensions_mut().get::<Call>().map(|call| Arc::clone(&call.caller));
+        let visitor = visitor.ok_or_else(access_denied)?;
+        let door = self.0.of(&visitor.caller);
+        let Some(name) = name else {
+            let allowed = visitor.caller.credential().is_some_and(|shown| shown.allows(action, None));
+            return if allowed { Ok(()) } else { Err(access_denied()) };
+        };
+        let id = door.resolve_bucket(&visitor, &name)?;
+        // A bucket that does not exist is told before that it is forbidden.
+        let bucket = if creates { None } else { Some(door.buckets.bucket(&id).await?) };
+        let visibility =
+            bucket.as_ref().filter(|_| open).map_or(Visibility::Private, |bucket| bucket.visibility);
+        if !door.directory.may(&visitor.caller, action, &id, visibility) {
+            return Err(access_denied());
         }
-        // A bucket that does not exist is told before that it is forbidden; the lookup is spared when it is not.
-        match bucket {
-            Some(id) if action != Action::ManageBucket => {
-                match self.0.of_caller(context.extensions_mut()).buckets.bucket(&id).await {
-                    Err(error @ BucketError::NoSuchBucket(_)) => Err(S3Error::from(error)),
-                    _ => Err(access_denied()),
-                }
-            }
-            _ => Err(access_denied()),
+        if let (Some(acl), Some(bucket), true) = (acl, bucket, with_acl) {
+            acl::check_of_object(door, &bucket, &acl).await?;
         }
+        absent.map_or(Ok(()), Err)
     }
 }

@@ -16,7 +16,7 @@ use tracing::Instrument as _;
 
 use super::chunked::CheckedChunks;
 use super::encoding::decode_url;
-use super::{S3Door, cors, gate, preauth};
+use super::{S3Door, cors, form, gate, preauth};
 use crate::serve::RequestId;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
@@ -45,9 +45,10 @@ impl Front {
             let answer = cors::preflight(&self.door, &buckets, request.headers()).await;
             return answer.unwrap_or_else(error_response);
         }
-        if let Err(error) =
-            preauth::check(request.method(), request.uri(), request.headers(), &self.door.region)
-        {
+        if form::is_form(&request) {
+            return form::post(&self.door, request).await.unwrap_or_else(error_response);
+        }
+        if let Err(error) = preauth::check(request.uri(), request.headers(), &self.door.region) {
             return error_response(error);
         }
         match self.authenticate.call(into_s3s(request)).await {
@@ -168,7 +169,8 @@ fn resource(uri: &Uri) -> String {
     decoded.unwrap_or_else(|| uri.path().to_owned())
 }
 
-fn escape(text: &str) -> String {
+/// A text for XML.
+pub(super) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 

@@ -11,7 +11,9 @@ use super::encoding::query_pairs;
 use super::errors::{access_denied, not_implemented};
 
 /// Headers that operations read, and headers that ask for what is so anyway.
-const KNOWN_HEADERS: [&str; 30] = [
+const KNOWN_HEADERS: [&str; 31] = [
+    // What it asks for is looked at by the operations that have it.
+    "x-amz-acl",
     "x-amz-checksum-algorithm",
     "x-amz-checksum-crc32",
     "x-amz-checksum-crc32c",
@@ -49,8 +51,6 @@ const KNOWN_HEADERS: [&str; 30] = [
 /// Whether a header may pass.
 fn is_known(name: &str, value: &str) -> bool {
     match name {
-        // A bucket's owner has full control of what is in it: there are no other owners.
-        "x-amz-acl" => matches!(value, "" | "private" | "bucket-owner-full-control"),
         "x-amz-storage-class" => matches!(value, "" | "STANDARD"),
         "x-amz-object-ownership" => matches!(value, "" | "BucketOwnerEnforced"),
         "x-amz-bucket-object-lock-enabled" | "x-amz-bypass-governance-retention" => {
@@ -115,7 +115,6 @@ mod tests {
             ("x-amz-server-side-encryption", "AES256"),
             ("x-amz-server-side-encryption-customer-key", "a"),
             ("x-amz-object-lock-mode", "GOVERNANCE"),
-            ("x-amz-acl", "public-read"),
             ("x-amz-grant-read", "id=1"),
             ("x-amz-storage-class", "GLACIER"),
             ("x-amz-write-offset-bytes", "1"),
@@ -128,7 +127,6 @@ mod tests {
     #[test]
     fn what_is_so_anyway_may_be_asked_for() {
         for (name, value) in [
-            ("x-amz-acl", "private"),
             ("x-amz-storage-class", "STANDARD"),
             ("x-amz-meta-anything", "v"),
             ("x-amz-expected-bucket-owner", "me"),
