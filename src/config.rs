@@ -14,6 +14,7 @@ use figment::providers::{Format as _, Serialized, Toml};
 use serde::{Deserialize, Serialize};
 
 use crate::auth::root::{self, RootGiven};
+use crate::store::rows::Visibility;
 use crate::telemetry::LogFormat;
 
 mod accounts;
@@ -133,6 +134,8 @@ pub struct HubConfig {
     pub listen: SocketAddr,
     /// Connections served at a time; more wait to be accepted.
     pub max_connections: usize,
+    /// Who may read a bucket whose creator does not say.
+    pub new_buckets: Visibility,
     /// Proxies whose `X-Forwarded-Proto` and `X-Forwarded-Host` are believed.
     pub trusted_proxies: Vec<IpAddr>,
 }
@@ -140,7 +143,8 @@ pub struct HubConfig {
 impl Default for HubConfig {
     fn default() -> Self {
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 9001));
-        Self { listen, max_connections: 1024, trusted_proxies: Vec::new() }
+        let new_buckets = Visibility::Public;
+        Self { listen, max_connections: 1024, new_buckets, trusted_proxies: Vec::new() }
     }
 }
 

@@ -11,7 +11,7 @@ use xetgate::xet::stream::StreamHasher;
 use crate::Failure;
 
 /// How much each core is handed at once, as a client that reads a file does.
-const PIECE_BYTES: usize = 8 << 20;
+const PIECE_BYTES: usize = 16 << 20;
 
 /// Seconds that this thread has been on a core: what counts for work that only computes, on a machine that is shared.
 pub(crate) fn thread_cpu_secs() -> Result<f64, Failure> {

@@ -28,6 +28,10 @@ class Credentials:
 ROOT = Credentials("XGTESTROOT0000000001", "compat/root+secret/only=for0the1tests2")
 
 
+# The root credential's other face.
+ROOT_TOKEN = "hf_compatRootToken0for0the1tests2"
+
+
 class ServerDied(Exception):
     """The process ended, or never listened."""
 
@@ -56,20 +60,14 @@ def environment() -> dict[str, str]:
         "XETGATE_ROOT_USER": "root",
         "XETGATE_ROOT_ACCESS_KEY_ID": ROOT.access_key,
         "XETGATE_ROOT_SECRET_ACCESS_KEY": ROOT.secret_key,
+        "XETGATE_ROOT_TOKEN": ROOT_TOKEN,
     }
 
 
-def _has_hub_listener() -> bool:
-    """Whether this build has the second listener, which then needs a free port of its own."""
-    told = subprocess.run([binary(), "serve", "--help"], capture_output=True, text=True, timeout=30, env=environment())
-    return "--hub-listen" in told.stdout
-
-
-def command(port: int, data_dir: pathlib.Path, *more: str) -> list[str]:
+def command(port: int, data_dir: pathlib.Path, *more: str, hub_port: int | None = None) -> list[str]:
     """The command line of a server; `more` goes at its end."""
-    line = [str(binary()), "serve", "--listen", f"127.0.0.1:{port}", "--data-dir", str(data_dir)]
-    if _has_hub_listener():
-        line += ["--hub-listen", f"127.0.0.1:{free_port()}"]
+    hub = f"127.0.0.1:{hub_port or free_port()}"
+    line = [str(binary()), "serve", "--listen", f"127.0.0.1:{port}", "--hub-listen", hub, "--data-dir", str(data_dir)]
     return line + list(more)
 
 
@@ -90,17 +88,22 @@ class Server:
         self.log_path = log_path
         self.more = more
         self.port = free_port()
+        self.hub_port = free_port()
         self.process: subprocess.Popen | None = None
 
     @property
     def endpoint(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def hub_endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.hub_port}"
+
     def start(self) -> "Server":
         assert self.process is None, "already running"
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                command(self.port, self.data_dir, *self.more),
+                command(self.port, self.data_dir, *self.more, hub_port=self.hub_port),
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment(),
             )  # fmt: skip
         give_up = time.monotonic() + START_SECS_MAX

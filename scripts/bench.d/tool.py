@@ -126,6 +126,7 @@ class Bench:
     secs: int
     mib: int
     list_keys: int
+    list_secs: int
     dir: pathlib.Path
 
     @contextlib.contextmanager

@@ -111,16 +111,19 @@ pub fn load_or_create(data_dir: &Path, given: &RootGiven, ambient: &Ambient) -> 
     }
 }
 
-/// The token kept in `data_dir`, if there is one: how commands on the server's own machine speak to it. Blocks on files.
-pub fn kept_token(data_dir: &Path) -> Result<Option<Secret>, AuthError> {
+/// The credential that is kept in `data_dir`, if one is. Blocks on files.
+pub fn kept(data_dir: &Path) -> Result<Option<Credential>, AuthError> {
     let path = data_dir.join(FILE_NAME);
     match fs::read_to_string(&path) {
+        Ok(text) => parse(&path, &text).map(Some),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        read => {
-            let text = read.map_err(|error| AuthError::ReadRoot { path: path.clone(), error })?;
-            Ok(parse(&path, &text)?.token)
-        }
+        Err(error) => Err(AuthError::ReadRoot { path, error }),
     }
+}
+
+/// The token kept in `data_dir`, if there is one: how commands on the server's own machine speak to it. Blocks on files.
+pub fn kept_token(data_dir: &Path) -> Result<Option<Secret>, AuthError> {
+    Ok(kept(data_dir)?.and_then(|credential| credential.token))
 }
 
 fn default_account() -> Result<Namespace, AuthError> {

@@ -28,7 +28,7 @@ pub mod limits;
 mod local;
 
 pub use error::BucketError;
-pub use local::LocalBuckets;
+pub use local::{LocalBuckets, LocalXet, OutlinedFile, ShardRefusal, XetError};
 
 /// A body on its way out. An error means that the bytes cannot be had intact; whoever sends them must cut off.
 pub type BodyOut = Pin<Box<dyn Stream<Item = Result<Bytes, BucketError>> + Send>>;

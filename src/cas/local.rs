@@ -30,8 +30,8 @@ const READ_NOW_BYTES_MAX: usize = 128 << 10;
 
 /// Chunks in packs, found by the index, located by the metadata.
 pub struct LocalChunks {
-    store: Arc<LocalStore>,
-    group: Arc<GroupWriter>,
+    pub(super) store: Arc<LocalStore>,
+    pub(super) group: Arc<GroupWriter>,
 }
 
 impl LocalChunks {
@@ -61,12 +61,47 @@ impl LocalChunks {
         self.store.rows.get(xorb).await?.ok_or(CasError::MissingXorb(*xorb))
     }
 
-    async fn read_at(
+    /// The records of a run of chunks as they lie in the pack, one behind the other; each has been checked against its
+    /// chunk's hash.
+    pub async fn read_records(&self, xorb: &XorbHash, chunks: Range<u32>) -> Result<Bytes, CasError> {
+        let records = self.read_run(xorb, chunks, |run, records| {
+            decode_run(&run.at.table, records, run.chunks.clone())?;
+            Ok(records.clone())
+        });
+        records.await
+    }
+
+    /// Reads a run of records and does something with them, which checks them, wherever the xorb is moved meanwhile.
+    async fn read_run<T: Send + 'static>(
+        &self,
+        xorb: &XorbHash,
+        chunks: Range<u32>,
+        decode: DecodeRun<T>,
+    ) -> Result<T, CasError> {
+        let mut at = self.row(xorb).await?;
+        for _ in 0..MOVES_MAX {
+            let read = self.read_at(Arc::clone(&at), *xorb, chunks.clone(), decode).await;
+            if !matches!(read, Err(CasError::Damaged { .. })) {
+                return read;
+            }
+            self.store.rows.forget([xorb]);
+            let now = self.row(xorb).await?;
+            if now.place == at.place {
+                self.distrust(xorb, &now.table);
+                return read;
+            }
+            at = now;
+        }
+        self.read_at(at, *xorb, chunks, decode).await
+    }
+
+    async fn read_at<T: Send + 'static>(
         &self,
         at: Arc<LocatedXorb>,
         xorb: XorbHash,
         chunks: Range<u32>,
-    ) -> Result<Vec<Bytes>, CasError> {
+        decode: DecodeRun<T>,
+    ) -> Result<T, CasError> {
         let no_such = || CasError::NoSuchChunks { xorb, start: chunks.start, end: chunks.end };
         let records = at.table.record_range(chunks.clone()).ok_or_else(no_such)?;
         let run = Run { at, xorb, chunks };
@@ -74,11 +109,11 @@ impl LocalChunks {
         if len <= READ_NOW_BYTES_MAX
             && let Some(bytes) = self.store.packs.read_now(pack, offset, len)
         {
-            return run.decode(&bytes);
+            return run.decode(&bytes, decode);
         }
         let packs = Arc::clone(&self.store.packs);
         let work = move || match packs.read(pack, offset, len) {
-            Ok(bytes) => run.decode(&bytes),
+            Ok(bytes) => run.decode(&bytes, decode),
             Err(error) => Err(run.unreadable(error)),
         };
         tokio::task::spawn_blocking(work).await.unwrap_or_else(|panic| {
@@ -86,6 +121,9 @@ impl LocalChunks {
         })
     }
 }
+
+/// What is made of the records of a run; an error names the chunk that is damaged.
+type DecodeRun<T> = fn(&Run, &Bytes) -> Result<T, (u32, String)>;
 
 /// Chunks of one xorb, and where it lies.
 struct Run {
@@ -100,9 +138,8 @@ impl Run {
         self.at.place.offset + u64::from(record_start)
     }
 
-    fn decode(&self, records: &Bytes) -> Result<Vec<Bytes>, CasError> {
-        decode_run(&self.at.table, records, self.chunks.clone())
-            .map_err(|(chunk, reason)| self.damaged(chunk, reason))
+    fn decode<T>(&self, records: &Bytes, decode: DecodeRun<T>) -> Result<T, CasError> {
+        decode(self, records).map_err(|(chunk, reason)| self.damaged(chunk, reason))
     }
 
     fn damaged(&self, chunk: u32, reason: String) -> CasError {
@@ -152,21 +189,8 @@ impl ChunkStore for LocalChunks {
     }
 
     async fn read(&self, xorb: &XorbHash, chunks: Range<u32>) -> Result<Vec<Bytes>, CasError> {
-        let mut at = self.row(xorb).await?;
-        for _ in 0..MOVES_MAX {
-            let read = self.read_at(Arc::clone(&at), *xorb, chunks.clone()).await;
-            if !matches!(read, Err(CasError::Damaged { .. })) {
-                return read;
-            }
-            self.store.rows.forget([xorb]);
-            let now = self.row(xorb).await?;
-            if now.place == at.place {
-                self.distrust(xorb, &now.table);
-                return read;
-            }
-            at = now;
-        }
-        self.read_at(at, *xorb, chunks).await
+        self.read_run(xorb, chunks, |run, records| decode_run(&run.at.table, records, run.chunks.clone()))
+            .await
     }
 
     fn writer(&self) -> Box<dyn XorbWriter> {

@@ -18,10 +18,12 @@ use crate::xet::xorb::ChunkTable;
 
 pub mod cache;
 pub mod http;
+mod incoming;
 mod local;
 pub mod remote;
 mod writer;
 
+pub use incoming::{IncomingError, IncomingXorb};
 pub use local::LocalChunks;
 
 /// An error of a [`ChunkStore`].

@@ -36,12 +36,12 @@ struct OpenXorb {
     frame_start: Option<(PackId, u64)>,
 }
 
-fn appending(error: std::io::Error) -> CasError {
+pub(super) fn appending(error: std::io::Error) -> CasError {
     CasError::Io { doing: "appending to a pack", error }
 }
 
 /// The row of a xorb whose frame of this length begins here.
-fn row(table: ChunkTable, (pack, frame_start): (PackId, u64)) -> XorbRow {
+pub(super) fn row(table: ChunkTable, (pack, frame_start): (PackId, u64)) -> XorbRow {
     let offset = frame_start + frame::HEAD.len() as u64;
     let frame_end = offset + u64::from(table.record_bytes()) + frame::trailer_bytes(table.len()) as u64;
     XorbRow { pack, offset, frame_end, table }

@@ -94,7 +94,7 @@ fn origin(source: &RootSource) -> String {
 }
 
 /// A URL that reaches a listener from this machine.
-fn endpoint(listen: SocketAddr) -> String {
+pub(super) fn endpoint(listen: SocketAddr) -> String {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),

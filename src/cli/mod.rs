@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+mod admin;
 mod banner;
 mod buckets;
 mod data_folder;
@@ -43,6 +44,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Look after a data folder: statistics, check, scrub, garbage collection.
     Store(store::StoreArgs),
+    /// Look after accounts and credentials of a running gateway.
+    Admin(admin::AdminArgs),
     #[command(flatten)]
     Bucket(BucketCommand),
     /// Print the completions of a shell.
@@ -110,6 +113,7 @@ pub fn main() -> ExitCode {
     let done = match command {
         Ok(Command::Serve(args)) => serve::run(&args, &vars).map_err(|error| error.to_string()),
         Ok(Command::Store(args)) => store::run(&args, &vars).map_err(|error| error.to_string()),
+        Ok(Command::Admin(args)) => admin::run(&args, &vars).map_err(|error| error.to_string()),
         Ok(Command::Bucket(command)) => {
             return run::run(&command, &vars, program, &Named::find(&grammar, program, &typed));
         }

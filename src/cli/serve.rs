@@ -14,6 +14,7 @@ use super::banner::Banner;
 use super::data_folder::DataFolder;
 use super::hub_mode::{self, HubModeError};
 use super::place::{PlaceArgs, PlaceError, take_folder};
+use crate::auth::cas_token::CasSigner;
 use crate::auth::root::{self, Root, RootSource};
 use crate::auth::seal::MasterKey;
 use crate::auth::{Accounts, AuthError, Credential, Directory};
@@ -21,6 +22,9 @@ use crate::bucket::hub::HubClient;
 use crate::bucket::{BucketError, LocalBuckets};
 use crate::config::{self, AddressingStyle, Config, ConfigError, Mode};
 use crate::serve::access::{self, observed};
+use crate::serve::admin;
+use crate::serve::cas::{self, CasDoor};
+use crate::serve::hub::{self, HubDoor};
 use crate::serve::listener::{Limits, ListenError, Listener};
 use crate::serve::origin::with_origin;
 use crate::serve::s3::{self, Addressing, OwnDoors, S3Door};
@@ -86,7 +90,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 pub(super) fn run(args: &ServeArgs, vars: &[(String, String)]) -> Result<(), ServeError> {
     let config = configure(args, vars)?;
     let declared = (config.declared_accounts()?, config.credentials(args.place.config.as_deref())?);
-    telemetry::init(config.log.format, &config.log.filter)?;
+    let _log = telemetry::init(config.log.format, &config.log.filter)?;
     let folder = take_folder(&config, vars)?;
     allow_open_files();
     let ambient = Ambient::system();
@@ -111,6 +115,7 @@ pub(super) fn run(args: &ServeArgs, vars: &[(String, String)]) -> Result<(), Ser
         let place = HubModePlace { config: &config, folder: &folder, client, ambient };
         return run_hub_mode(&place, runtime, told, directory, &credentials);
     }
+    let signer = CasSigner::load_or_create(folder.path(), &ambient)?;
     let master_key = MasterKey::load_or_create(folder.path(), &ambient)?;
 
     let s3 = bind(&runtime, config.s3.listen, limits(&config, config.s3.max_connections), "--listen")?;
@@ -122,7 +127,7 @@ pub(super) fn run(args: &ServeArgs, vars: &[(String, String)]) -> Result<(), Ser
     let accounts = runtime.block_on(accounts)?;
     let upkeep = start_upkeep(&runtime, &config, &folder, &buckets, &ambient);
     announce(&config, &folder, (s3.address(), hub.address()), root.as_ref());
-    let doors = doors(&config, Arc::new(buckets), directory, accounts, &ambient);
+    let doors = doors(&config, Arc::new(buckets), Arc::new(accounts), signer, &ambient);
     runtime.block_on(serve(vec![(s3, doors.0), (hub, doors.1)], told));
     upkeep.cancel();
     runtime.shutdown_timeout(BLOCKING_GRACE);
@@ -153,6 +158,7 @@ fn run_hub_mode(
         directory: Arc::new(directory),
         clock: ambient.clone(),
         region: config.s3.region.clone(),
+        addressing: addressing(config),
         own: OwnDoors::default(),
     };
     let router = observed(s3::router(door.with_own(behind.own)), access::S3, ambient.clone());
@@ -181,19 +187,29 @@ fn bind(
 fn doors(
     config: &Config,
     buckets: Arc<LocalBuckets>,
-    directory: Arc<Directory>,
-    _accounts: Accounts,
+    accounts: Arc<Accounts>,
+    signer: CasSigner,
     ambient: &Ambient,
 ) -> (axum::Router, axum::Router) {
+    let directory = accounts.directory();
     let s3 = s3::router(S3Door {
-        buckets,
-        directory,
+        buckets: Arc::clone(&buckets) as _,
+        directory: Arc::clone(directory),
         clock: ambient.clone(),
         region: config.s3.region.clone(),
         addressing: addressing(config),
         own: OwnDoors::default(),
     });
-    let hub = axum::Router::new();
+    let cas =
+        CasDoor { xet: buckets.xet(config.cas_grace()), signer: signer.clone(), ambient: ambient.clone() };
+    let hub = hub::router(HubDoor {
+        buckets,
+        directory: Arc::clone(directory),
+        signer,
+        visibility: config.hub.new_buckets,
+    });
+    let admin = admin::router(accounts);
+    let hub = hub.nest("/admin", admin).nest("/cas", cas::router(cas)).merge(cas::telemetry_router());
     let hub = with_origin(hub, config.hub.trusted_proxies.clone());
     (observed(s3, access::S3, ambient.clone()), observed(hub, access::HUB, ambient.clone()))
 }

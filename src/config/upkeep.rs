@@ -31,11 +31,14 @@ pub struct GcConfig {
     pub interval_secs: u64,
     /// Bytes a second that a pass may move; 0 for no limit.
     pub bytes_per_sec: u64,
+    /// What came in or was announced through the CAS door is kept so many days after that, even if nothing uses it:
+    /// the published client refers to what it has once uploaded for three weeks, without asking.
+    pub cas_grace_days: u64,
 }
 
 impl Default for GcConfig {
     fn default() -> Self {
-        Self { interval_secs: 600, bytes_per_sec: 100_000_000 }
+        Self { interval_secs: 600, bytes_per_sec: 100_000_000, cas_grace_days: 21 }
     }
 }
 
@@ -71,6 +74,11 @@ impl Config {
             scrub_bytes_per_sec: unless_zero(self.scrub.bytes_per_sec),
             scrub_file: Some(scrub_file.to_owned()),
         }
+    }
+
+    /// How long what came in through the CAS door is kept after that.
+    pub fn cas_grace(&self) -> Duration {
+        Duration::from_hours(24 * self.gc.cas_grace_days)
     }
 
     /// How long an upload may run.

@@ -85,7 +85,7 @@ impl Engine {
         let sink = ChunkSink::new(Arc::clone(&self.cas), Handle::current(), Hold::default());
         let digester = Digester::new(asked);
         // A slow client's first bytes come before its turn, so that small bodies never wait for slow ones.
-        let first = next_batch(&mut body).await?;
+        let first = next_pieces(&mut body).await?;
         let permit = self.turn().await?;
         let (sink, digests) = if first.ended {
             let both = move || -> Result<_, CasError> {
@@ -115,7 +115,7 @@ impl Engine {
             digest(digester, &mut std::iter::from_fn(|| for_digester.blocking_recv()))
         });
         let pump = async {
-            let mut batch = NextBatch { pieces: first, ended: false };
+            let mut batch = Pieces { pieces: first, ended: false };
             loop {
                 // A thread that is gone has met an error; it is told below.
                 let sent = to_digester.send(Arc::clone(&batch.pieces)).await.is_ok()
@@ -123,7 +123,7 @@ impl Engine {
                 if batch.ended || !sent {
                     return Ok(());
                 }
-                batch = next_batch(&mut body).await?;
+                batch = next_pieces(&mut body).await?;
             }
         };
         let pumped: Result<(), EngineError> = pump.await;
@@ -135,12 +135,16 @@ impl Engine {
     }
 }
 
-struct NextBatch {
-    pieces: Batch,
-    ended: bool,
+/// Pieces of a body that were gathered, to be worked on at once.
+pub struct Pieces {
+    /// The pieces.
+    pub pieces: Arc<[Bytes]>,
+    /// Whether the body has ended behind them.
+    pub ended: bool,
 }
 
-async fn next_batch(body: &mut BodyIn) -> Result<NextBatch, EngineError> {
+/// Gathers the next half a megabyte of a body.
+pub async fn next_pieces(body: &mut BodyIn) -> Result<Pieces, EngineError> {
     let mut pieces = Vec::new();
     let mut bytes = 0;
     while bytes < BATCH_BYTES {
@@ -151,11 +155,11 @@ async fn next_batch(body: &mut BodyIn) -> Result<NextBatch, EngineError> {
                 pieces.push(piece);
             }
             None => {
-                return Ok(NextBatch { pieces: pieces.into(), ended: true });
+                return Ok(Pieces { pieces: pieces.into(), ended: true });
             }
         }
     }
-    Ok(NextBatch { pieces: pieces.into(), ended: false })
+    Ok(Pieces { pieces: pieces.into(), ended: false })
 }
 
 /// The work of the cutting thread.

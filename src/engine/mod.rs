@@ -2,8 +2,8 @@
 //!
 //! [`Engine::ingest`] turns a stream into a file record and new xorbs, in bounded memory; [`Engine::reconstruct`]
 //! turns a record and a range into a stream; [`Engine::compose`] joins ranges of files into a new file without
-//! touching more bytes than the seams. All three give the same file the same hash (promise 7), because all three
-//! end in the same chunks.
+//! touching more bytes than the seams; [`Engine::outline`] tells clients that reconstruct themselves how. All give the
+//! same file the same hash (promise 7), because all end in the same chunks.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,6 +21,7 @@ pub mod digest;
 mod folder;
 mod fragmentation;
 mod ingest;
+mod outline;
 mod reconstruct;
 mod sink;
 #[cfg(test)]
@@ -29,7 +30,8 @@ mod tests;
 pub use builder::FileProof;
 pub use compose::Segment;
 pub use folder::{FolderIngest, StoredFolder};
-pub use ingest::{Ingested, Layout, StoredFile};
+pub use ingest::{Ingested, Layout, Pieces, StoredFile, next_pieces};
+pub use outline::{Outline, XorbRange};
 
 /// A boxed error from outside the engine.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

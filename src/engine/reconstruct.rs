@@ -22,6 +22,9 @@ const READ_BYTES_MAX: u64 = 1 << 20;
 /// Reads under way at once; with [`READ_BYTES_MAX`] it bounds a download's memory.
 const READ_AHEAD: usize = 3;
 
+/// Longest range that [`Engine::read_small`] reads: a chunk or two, which a thousand waiting clients may hold at once.
+const SMALL_BYTES_MAX: u64 = 64 << 10;
+
 /// A run of chunks of one xorb, and which of their bytes are wanted.
 struct Fetch {
     xorb: XorbHash,
@@ -76,6 +79,33 @@ impl Engine {
 }
 
 impl Engine {
+    /// The bytes of `range` if they are few and of one term, read at once: less work than a stream, and damage is met
+    /// while it can still be answered. `None` for all others.
+    pub async fn read_small(
+        &self,
+        record: &FileRecord,
+        range: &Range<u64>,
+    ) -> Result<Option<Vec<Bytes>>, EngineError> {
+        let [term] = record.terms.as_slice() else { return Ok(None) };
+        if range.end - range.start > SMALL_BYTES_MAX {
+            return Ok(None);
+        }
+        let mut plan = Plan {
+            cas: Arc::clone(&self.cas),
+            terms: VecDeque::new(),
+            term_start: 0,
+            range: range.clone(),
+            ready: VecDeque::new(),
+        };
+        plan.plan_term(term).await?;
+        let mut bytes = Vec::with_capacity(1);
+        for fetch in plan.ready {
+            let chunks = self.cas.read(&fetch.xorb, fetch.chunks).await?;
+            bytes.extend(trim(chunks, fetch.wanted));
+        }
+        Ok(Some(bytes))
+    }
+
     /// The digests of `range` of a file, which is read for them.
     pub async fn digest(&self, record: FileRecord, range: Range<u64>) -> Result<Digests, EngineError> {
         let _turn = self.turn().await?;

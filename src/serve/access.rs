@@ -7,6 +7,7 @@
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -19,7 +20,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
-use crate::store::ambient::Ambient;
+use crate::store::ambient::{Ambient, Entropy};
 
 /// A listener whose requests are observed.
 #[derive(Debug, Clone, Copy)]
@@ -41,11 +42,6 @@ pub const HUB: Observed = Observed { door: "hub", id_header: "x-request-id" };
 pub struct RequestId(String);
 
 impl RequestId {
-    /// A new one.
-    fn new(ambient: &Ambient) -> Self {
-        Self(format!("{:016X}", u64::from_be_bytes(ambient.random())))
-    }
-
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -55,16 +51,38 @@ impl RequestId {
 /// What the layer knows of where it is.
 struct Place {
     listener: Observed,
-    ambient: Ambient,
+    ids: RequestIds,
+}
+
+/// Gives out ids that no two requests of a process share. They tell requests apart and guard nothing, so only the first
+/// is asked of the system: that would take longer than all else that is done for an id.
+struct RequestIds(AtomicU64);
+
+impl RequestIds {
+    fn new(entropy: &dyn Entropy) -> Self {
+        let mut first = [0; 8];
+        entropy.fill(&mut first);
+        Self(AtomicU64::new(u64::from_be_bytes(first)))
+    }
+
+    fn next(&self) -> RequestId {
+        // Each step can be undone, so that different numbers stay different; the multipliers are those of SplitMix64.
+        let mut number = self.0.fetch_add(1, Ordering::Relaxed);
+        for multiplier in [0xBF58_476D_1CE4_E5B9, 0x94D0_49BB_1331_11EB] {
+            number = (number ^ (number >> 30)).wrapping_mul(multiplier);
+        }
+        RequestId(format!("{:016X}", number ^ (number >> 31)))
+    }
 }
 
 /// Gives every request of a listener an id and a line in the log.
 pub fn observed(router: Router, listener: Observed, ambient: Ambient) -> Router {
-    router.layer(from_fn_with_state(Arc::new(Place { listener, ambient }), observe))
+    let Ambient { entropy, .. } = ambient;
+    router.layer(from_fn_with_state(Arc::new(Place { listener, ids: RequestIds::new(&*entropy) }), observe))
 }
 
 async fn observe(State(place): State<Arc<Place>>, mut request: Request, next: Next) -> Response {
-    let id = RequestId::new(&place.ambient);
+    let id = place.ids.next();
     let remote = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
     let mut line = Line {
         door: place.listener.door,
@@ -243,6 +261,14 @@ mod tests {
             assert!(log.contains(part), "{part} is not in {log}");
         }
         assert!(!log.contains("5ec4e7"), "{log}");
+    }
+
+    #[test]
+    fn no_two_requests_have_one_id() {
+        let ids = RequestIds::new(&*Ambient::system().entropy);
+        let given: std::collections::BTreeSet<_> =
+            (0..1000).map(|_| ids.next().as_str().to_owned()).collect();
+        assert_eq!(given.len(), 1000);
     }
 
     #[tokio::test]

@@ -5,6 +5,9 @@
 //! `axum::extract::ConnectInfo<SocketAddr>` among the request's extensions.
 
 pub mod access;
+pub mod admin;
+pub mod cas;
+pub mod hub;
 pub mod listener;
 pub mod origin;
 pub mod s3;

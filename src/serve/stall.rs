@@ -107,6 +107,9 @@ where
     B::Error: Into<axum::BoxError>,
 {
     pub(super) fn wrap(inner: B, limit: Duration) -> Body {
+        if inner.is_end_stream() {
+            return Body::empty();
+        }
         Body::new(Self { inner, patience: Patience::new(limit) })
     }
 }

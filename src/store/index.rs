@@ -75,6 +75,22 @@ fn key(chunk: &ChunkHash) -> [u8; KEY_BYTES] {
     std::array::from_fn(|i| chunk.as_bytes()[i])
 }
 
+/// Whether the xorb is this one chunk: they have one hash then.
+fn is_all_of(xorb: &XorbHash, chunk: &ChunkHash) -> bool {
+    xorb.as_bytes() == chunk.as_bytes()
+}
+
+/// What is written of a chunk: its xorb and its place there, or nothing if it is all of its xorb, as most small objects'
+/// are.
+fn value(xorb: &XorbHash, chunk: &ChunkHash, index: u32) -> Vec<u8> {
+    if is_all_of(xorb, chunk) {
+        return Vec::new();
+    }
+    let mut value = xorb.as_bytes().to_vec();
+    value.extend_from_slice(&index.to_le_bytes());
+    value
+}
+
 /// An index that ends with the process, for tests.
 #[derive(Default)]
 pub struct MemoryIndex {
@@ -226,6 +242,9 @@ impl ChunkIndex for FjallIndex {
         let Some(value) = self.with(|files| files.chunks.get(key(chunk)))? else {
             return Ok(None);
         };
+        if value.is_empty() {
+            return Ok(Some(ChunkHint { xorb: XorbHash::from_root((*chunk).into()), index: 0 }));
+        }
         // A value of another shape is a stale format: as good as no answer.
         let hint = value.split_first_chunk::<32>().and_then(|(xorb, index)| {
             let index = u32::from_le_bytes(index.try_into().ok()?);
@@ -238,10 +257,7 @@ impl ChunkIndex for FjallIndex {
         self.with(|files| {
             let mut batch = files.database.batch();
             for (index, entry) in (0_u32..).zip(table.entries()) {
-                let mut value = [0; 36];
-                value[..32].copy_from_slice(xorb.as_bytes());
-                value[32..].copy_from_slice(&index.to_le_bytes());
-                batch.insert(&files.chunks, key(&entry.hash), value);
+                batch.insert(&files.chunks, key(&entry.hash), value(xorb, &entry.hash, index));
             }
             batch.commit()
         })
@@ -252,7 +268,14 @@ impl ChunkIndex for FjallIndex {
             let mut batch = files.database.batch();
             for entry in table.entries() {
                 let key = key(&entry.hash);
-                if files.chunks.get(key)?.is_some_and(|value| value.starts_with(xorb.as_bytes())) {
+                let is_there = |value: fjall::UserValue| {
+                    if value.is_empty() {
+                        is_all_of(xorb, &entry.hash)
+                    } else {
+                        value.starts_with(xorb.as_bytes())
+                    }
+                };
+                if files.chunks.get(key)?.is_some_and(is_there) {
                     batch.remove(&files.chunks, key);
                 }
             }
@@ -306,6 +329,14 @@ mod tests {
         index.remove(&first.xorb_hash(), &first).unwrap();
         assert_eq!(index.find(&ChunkHash::of(&[1])).unwrap(), None);
         assert_eq!(index.find(&ChunkHash::of(&[2])).unwrap(), Some(hint), "it is known to be elsewhere");
+        let alone = table(7..8);
+        index.add(&alone.xorb_hash(), &alone).unwrap();
+        let hint = ChunkHint { xorb: alone.xorb_hash(), index: 0 };
+        assert_eq!(index.find(&ChunkHash::of(&[7])).unwrap(), Some(hint));
+        index.remove(&second.xorb_hash(), &alone).unwrap();
+        assert!(index.find(&ChunkHash::of(&[7])).unwrap().is_some(), "it is in another xorb");
+        index.remove(&alone.xorb_hash(), &alone).unwrap();
+        assert_eq!(index.find(&ChunkHash::of(&[7])).unwrap(), None);
         index.clear().unwrap();
         assert_eq!(index.find(&ChunkHash::of(&[2])).unwrap(), None);
         index.add(&first.xorb_hash(), &first).unwrap();

@@ -23,6 +23,7 @@ pub struct BucketUid(pub u64);
 
 /// Who may read a bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Visibility {
     /// Only those whose credential allows it.
     #[default]

@@ -168,19 +168,13 @@ async fn live_xorbs(store: &LocalStore, pack: PackId, begin: u64) -> Result<Vec<
     let mut xorbs = Vec::new();
     let mut last = None;
     loop {
-        let names = store.meta.xorbs_in(pack, last, PAGE).await?;
-        let Some(behind) = names.last() else {
-            break;
+        let page = store.meta.xorbs_in(pack, last, PAGE).await?;
+        let Some(behind) = page.last() else {
+            return Ok(xorbs);
         };
-        last = Some(*behind);
-        for hash in names {
-            let row = store.meta.xorb(&hash).await?;
-            let row = row.filter(|row| row.pack == pack && row.frame_end >= begin);
-            xorbs.extend(row.map(|row| StoredXorb { hash, row }));
-        }
+        last = Some(behind.row.offset);
+        xorbs.extend(page.into_iter().filter(|xorb| xorb.row.frame_end >= begin));
     }
-    xorbs.sort_unstable_by_key(|xorb| xorb.row.offset);
-    Ok(xorbs)
 }
 
 fn forget_chunks(store: &LocalStore, xorb: &StoredXorb) {

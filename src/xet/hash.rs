@@ -39,10 +39,10 @@ pub struct ParseHashError {
 
 /// Writes the hex form of 32 hash bytes.
 fn write_hex_form(bytes: &[u8; 32], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    for word in bytes.as_chunks::<8>().0 {
-        write!(f, "{:016x}", u64::from_le_bytes(*word))?;
-    }
-    Ok(())
+    let (mut words, mut text) = (*bytes, [0; 64]);
+    words.as_chunks_mut::<8>().0.iter_mut().for_each(|word| word.reverse());
+    hex::encode_to_slice(words, &mut text).map_err(|_| fmt::Error)?;
+    f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
 }
 
 /// Reads the hex form; exactly 64 hexadecimal digits.

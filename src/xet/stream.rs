@@ -49,7 +49,7 @@ pub struct StreamHasher {
 }
 
 impl StreamHasher {
-    /// Takes the next block and gives the chunks that end in it. Use blocks of some 8 MiB for each core.
+    /// Takes the next block and gives the chunks that end in it. Use blocks of some 16 MiB for each core.
     pub fn feed(&mut self, block: &[u8], cores: NonZeroUsize) -> Vec<HashedChunk> {
         let mut chunks = Vec::new();
         let mut rest = block;
@@ -61,11 +61,9 @@ impl StreamHasher {
             self.open.clear();
             rest = &block[end..];
         }
-        let cut_bytes = cut_shares(rest, cores, &mut chunks);
-        self.open.extend_from_slice(&rest[cut_bytes..]);
-        // There is no cut in it; the chunker is to know it when the next block comes.
-        let cut = self.chunker.next_boundary(&self.open);
-        debug_assert_eq!(cut, None);
+        let Cut { end, chunker } = cut_shares(rest, cores, &mut chunks);
+        self.open.extend_from_slice(&rest[end..]);
+        self.chunker = chunker;
         chunks
     }
 
@@ -75,51 +73,62 @@ impl StreamHasher {
     }
 }
 
-/// Cuts `data`, at whose beginning a chunk begins; answers how many bytes lie in whole chunks.
-fn cut_shares(data: &[u8], cores: NonZeroUsize, chunks: &mut Vec<HashedChunk>) -> usize {
+/// How far data was cut.
+struct Cut {
+    /// Where its last whole chunk ends.
+    end: usize,
+    /// Has seen what lies behind.
+    chunker: Chunker,
+}
+
+/// Cuts `data`, at whose beginning a chunk begins.
+fn cut_shares(data: &[u8], cores: NonZeroUsize, chunks: &mut Vec<HashedChunk>) -> Cut {
     let shares = cores.get().min(data.len() / SHARE_BYTES_MIN).max(1);
     let bound = |share: usize| data.len() * share / shares;
     std::thread::scope(|scope| {
         let others: Vec<_> = (1..shares)
             .map(|share| {
                 let own = &data[bound(share)..bound(share + 1)];
-                scope.spawn(move || {
-                    let mut found = Vec::new();
-                    cut(own, &mut found);
-                    found
-                })
+                scope.spawn(move || cut_apart(own))
             })
             .collect();
-        let mut end = cut(&data[..bound(1)], chunks);
+        let mut cut = cut(&data[..bound(1)], chunks);
         for (share, cutting) in (1..).zip(others) {
             // A thread that panicked has found nothing: its share is cut here.
-            let found = cutting.join().unwrap_or_default();
-            end = join(&data[..bound(share + 1)], end, bound(share), &found, chunks);
+            let found = cutting.join().unwrap_or_else(|_| cut_apart(&data[bound(share)..bound(share + 1)]));
+            cut = join(&data[..bound(share + 1)], cut.end, bound(share), found, chunks);
         }
-        end
+        cut
     })
 }
 
-/// Cuts one share; answers how many bytes lie in whole chunks.
-fn cut(share: &[u8], chunks: &mut Vec<HashedChunk>) -> usize {
-    let (mut chunker, mut start) = (Chunker::new(), 0);
-    while let Some(len) = chunker.next_boundary(&share[start..]) {
-        chunks.push(HashedChunk::of(&share[start..start + len]));
-        start += len;
+/// Cuts one share as if a chunk began with it.
+fn cut_apart(share: &[u8]) -> (Vec<HashedChunk>, Chunker) {
+    let mut found = Vec::new();
+    let Cut { chunker, .. } = cut(share, &mut found);
+    (found, chunker)
+}
+
+/// Cuts one share.
+fn cut(share: &[u8], chunks: &mut Vec<HashedChunk>) -> Cut {
+    let (mut chunker, mut end) = (Chunker::new(), 0);
+    while let Some(len) = chunker.next_boundary(&share[end..]) {
+        chunks.push(HashedChunk::of(&share[end..end + len]));
+        end += len;
     }
-    start
+    Cut { end, chunker }
 }
 
 /// Cuts on from `end` until a cut is met that `found`, the chunks of the share that begins at `share_start`, has too,
-/// and takes those behind it. Answers where the last whole chunk ends.
+/// and takes those behind it, with the chunker that has cut them.
 fn join(
     data: &[u8],
     mut end: usize,
     share_start: usize,
-    found: &[HashedChunk],
+    (found, last): (Vec<HashedChunk>, Chunker),
     chunks: &mut Vec<HashedChunk>,
-) -> usize {
-    let (mut met, mut behind) = (share_start, found);
+) -> Cut {
+    let (mut met, mut behind) = (share_start, found.as_slice());
     loop {
         while met < end {
             let Some((first, rest)) = behind.split_first() else { break };
@@ -128,9 +137,11 @@ fn join(
         }
         if met == end {
             chunks.extend_from_slice(behind);
-            return end + behind.iter().map(|chunk| chunk.len).sum::<usize>();
+            end += behind.iter().map(|chunk| chunk.len).sum::<usize>();
+            return Cut { end, chunker: last };
         }
-        let Some(len) = Chunker::new().next_boundary(&data[end..]) else { return end };
+        let mut chunker = Chunker::new();
+        let Some(len) = chunker.next_boundary(&data[end..]) else { return Cut { end, chunker } };
         chunks.push(HashedChunk::of(&data[end..end + len]));
         end += len;
     }

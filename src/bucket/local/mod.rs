@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures::TryStreamExt;
+use futures::{TryStreamExt, stream};
 
 use super::limits::PATHS_MAX;
 use super::{
@@ -32,8 +32,10 @@ pub(super) mod payload;
 #[cfg(test)]
 mod tests;
 pub(super) mod uploads;
+mod xet;
 
 use errors::{bucket_error, change_error, meta_error, meta_failed};
+pub use xet::{LocalXet, OutlinedFile, ShardRefusal, XetError};
 
 /// Buckets of one data folder (or, for tests, of memory).
 pub struct LocalBuckets {
@@ -233,6 +235,14 @@ impl BucketApi for LocalBuckets {
                 asked.resolve(object.size).ok_or(BucketError::RangeNotSatisfiable { size: object.size })?
             }
         };
+        let small = self.engine.read_small(&record, &range).await;
+        if let Some(pieces) = small.map_err(|error| errors::read_error(error, &format!("{id}/{key}")))? {
+            return Ok(ObjectRead {
+                object,
+                range,
+                body: Box::pin(stream::iter(pieces.into_iter().map(Ok))),
+            });
+        }
         let name = format!("{id}/{key}");
         let body = self.engine.reconstruct(record, range.clone());
         let body = body.map_err(move |error| {

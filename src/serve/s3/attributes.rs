@@ -83,7 +83,9 @@ pub(super) fn to_headers(attributes: &Attributes) -> HeaderMap {
     // The values were headers once, so they can be again.
     let header =
         |(name, value): (_, Option<&str>)| Some((name, HeaderValue::from_bytes(value?.as_bytes()).ok()?));
-    let mut headers: HeaderMap = standard.into_iter().filter_map(header).collect();
+    // With room for what else an answer tells.
+    let mut headers = HeaderMap::with_capacity(24);
+    headers.extend(standard.into_iter().filter_map(header));
     if !attributes.tags.is_empty() {
         headers.insert(TAGGING_COUNT, attributes.tags.len().into());
     }

@@ -3,7 +3,7 @@
 //! Nothing is computed here but for XML bodies, which are in memory; all other bodies are checked below, as they
 //! stream.
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderValue};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use crc_fast::CrcAlgorithm;
@@ -55,6 +55,18 @@ pub(super) fn to_text(checksum: &Checksum, parts: usize) -> String {
 /// The type of an object's checksums, if it has any.
 pub(super) fn type_of(checksums: &[Checksum]) -> Option<dto::ChecksumType> {
     checksums.first().map(|checksum| type_to_s3(checksum.over))
+}
+
+/// Shows checksums in the headers of an answer; `None` if they cannot be.
+pub(super) fn show(checksums: &[Checksum], parts: usize, headers: &mut HeaderMap) -> Option<()> {
+    for checksum in checksums {
+        let (_, name) = HEADERS.into_iter().find(|(known, _)| *known == checksum.algorithm)?;
+        headers.insert(name, HeaderValue::from_str(&to_text(checksum, parts)).ok()?);
+    }
+    if let Some(over) = type_of(checksums) {
+        headers.insert("x-amz-checksum-type", HeaderValue::from_str(over.as_str()).ok()?);
+    }
+    Some(())
 }
 
 /// A checksum type as s3s names it.

@@ -5,7 +5,6 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use axum::http::header::{ETAG, LAST_MODIFIED};
-use s3s::dto::{Timestamp as S3Timestamp, TimestampFormat};
 use s3s::{S3Error, S3Result, s3_error};
 
 use crate::bucket::{BucketError, ETagCondition, Object, Timestamp};
@@ -83,12 +82,8 @@ fn not_modified(object: &Object) -> S3Error {
 }
 
 /// A time as HTTP headers write it.
-fn http_date(at: Timestamp) -> String {
-    let mut text = Vec::new();
-    let whole_secs = S3Timestamp::from(UNIX_EPOCH + Duration::from_secs(at.secs()));
-    // Formatting fails only for years that no clock shows; the header is then left empty.
-    let _ = whole_secs.format(TimestampFormat::HttpDate, &mut text);
-    String::from_utf8_lossy(&text).into_owned()
+pub(super) fn http_date(at: Timestamp) -> String {
+    httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(at.secs()))
 }
 
 #[cfg(test)]

@@ -25,6 +25,9 @@ pub(super) fn encode_url(name: &str) -> String {
 
 /// Undoes percent-encoding; a `%` without two hexadecimal digits stands for itself. `None` if it is not UTF-8.
 pub(super) fn decode_url(text: &str) -> Option<String> {
+    if !text.contains('%') {
+        return Some(text.to_owned());
+    }
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&first, tail)) = rest.split_first() {

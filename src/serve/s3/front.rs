@@ -16,6 +16,8 @@ use tracing::Instrument as _;
 
 use super::chunked::CheckedChunks;
 use super::encoding::decode_url;
+use super::lane::PlainRead;
+use super::sigv4::SigningKeys;
 use super::{S3Door, cors, form, gate, preauth};
 use crate::serve::RequestId;
 
@@ -25,6 +27,7 @@ const BUCKET_REGION: HeaderName = HeaderName::from_static("x-amz-bucket-region")
 /// The door and the first of its two s3s services.
 pub(super) struct Front {
     door: Arc<S3Door>,
+    keys: SigningKeys,
     authenticate: S3Service,
 }
 
@@ -36,7 +39,22 @@ impl Front {
     /// Puts the rooms together.
     pub(super) fn new(door: Arc<S3Door>) -> Self {
         let authenticate = gate::authenticating_service(&door);
-        Self { door, authenticate }
+        Self { door, keys: SigningKeys::default(), authenticate }
+    }
+
+    /// Answers a plain read; `None` for all that has to go the long way.
+    async fn answer_plainly(&self, read: Option<PlainRead>, id: &str) -> Option<Response> {
+        let mut response = read?.answer(&self.door, id).await?;
+        show_id(response.headers_mut(), id);
+        Some(response)
+    }
+
+    fn check(&self, request: &Request) -> Result<(), S3Error> {
+        // Preflights are never signed.
+        if request.method() == Method::OPTIONS {
+            return Ok(());
+        }
+        preauth::check(request.uri(), request.headers(), &self.door.region)
     }
 
     async fn answer(&self, request: Request) -> HttpResponse {
@@ -47,9 +65,6 @@ impl Front {
         }
         if form::is_form(&request) {
             return form::post(&self.door, request).await.unwrap_or_else(error_response);
-        }
-        if let Err(error) = preauth::check(request.uri(), request.headers(), &self.door.region) {
-            return error_response(error);
         }
         match self.authenticate.call(into_s3s(request)).await {
             Ok(response) => response,
@@ -69,12 +84,20 @@ pub(super) async fn handle(State(front): State<Arc<Front>>, request: Request) ->
     let id = request.extensions().get::<RequestId>().cloned();
     let id =
         id.map_or_else(|| hex::encode_upper(front.door.clock.random::<8>()), |id| id.as_str().to_owned());
+    let checked = front.check(&request);
+    let plain = checked.as_ref().ok().and_then(|()| PlainRead::of(&front.door, &front.keys, &request));
+    if let Some(response) = front.answer_plainly(plain, &id).await {
+        return response;
+    }
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let close = must_close(&request);
     let span = tracing::info_span!("s3", request_id = %id, %method, path = uri.path());
     async {
         let origin = request.headers().contains_key(ORIGIN).then(|| request.headers().clone());
-        let response = front.answer(request).await;
+        let response = match checked {
+            Ok(()) => front.answer(request).await,
+            Err(error) => error_response(error),
+        };
         let mut response = dress(response, &id, &method, &uri).await;
         if let Some(headers) = origin.filter(|_| method != Method::OPTIONS) {
             let buckets = front.door.may_mean(&headers, &uri).await;
@@ -137,11 +160,16 @@ async fn dress(response: HttpResponse, id: &str, method: &Method, uri: &Uri) -> 
     } else if failed {
         body = complete_error(body, id, uri, &parts.headers).await;
     }
-    parts.headers.insert(SERVER, HeaderValue::from_static("xetgate"));
-    if let Ok(id) = HeaderValue::from_str(id) {
-        parts.headers.insert(REQUEST_ID, id);
-    }
+    show_id(&mut parts.headers, id);
     Response::from_parts(parts, AxumBody::new(body))
+}
+
+/// What every answer has: who gave it, and its id.
+fn show_id(headers: &mut HeaderMap, id: &str) {
+    headers.insert(SERVER, HeaderValue::from_static("xetgate"));
+    if let Ok(id) = HeaderValue::from_str(id) {
+        headers.insert(REQUEST_ID, id);
+    }
 }
 
 /// Adds to an error's XML what s3s leaves out: a message if there is none, `Region`, `Resource`, `RequestId`.

@@ -25,7 +25,8 @@ use super::{S3Door, attributes, conditions, object_key, ranges, refuse, upload};
 /// Most keys of a `DeleteObjects`. Source: S3 API reference.
 const DELETE_KEYS_MAX: usize = 1000;
 
-const XET_HASH: HeaderName = HeaderName::from_static("x-xet-hash");
+/// The header with an object's Xet hash.
+pub(super) const XET_HASH: HeaderName = HeaderName::from_static("x-xet-hash");
 
 /// An object's `ETag` as s3s writes it.
 pub(super) fn etag(object: &Object) -> dto::ETag {
@@ -61,13 +62,19 @@ fn with_xet_hash<T>(mut response: S3Response<T>, object: &Object) -> S3Response<
 }
 
 /// What part of an object a read is for.
-struct Wanted {
+pub(super) struct Wanted {
     range: Option<ByteRange>,
     part: Option<i32>,
-    checksums: bool,
+    /// Whether its checksums are to be told.
+    pub(super) checksums: bool,
 }
 
 impl Wanted {
+    /// What a read without parameters is for.
+    pub(super) fn plain(asked: &Asked, checksums: bool) -> Self {
+        Self { range: asked.range, part: None, checksums }
+    }
+
     fn new(asked: &Asked, part: Option<i32>, mode: Option<&dto::ChecksumMode>) -> S3Result<Self> {
         if part.is_some() && asked.range.is_some() {
             return Err(invalid_request("Cannot specify both Range header and partNumber query parameter"));
@@ -98,10 +105,11 @@ pub(super) async fn get(
     let wanted = Wanted::new(&asked, input.part_number, input.checksum_mode.as_ref())?;
     let id = door.resolve_bucket(&caller, &input.bucket)?;
     let key = object_key(&input.key)?;
-    let (read, partial) = open(door, &id, &key, &asked, &wanted).await?;
+    let Opened { object, range, body, partial } = open(door, &id, &key, &asked, &wanted).await?;
 
-    let ObjectRead { object, range, body } = read;
-    let body = SizedBody { body, left: range.end - range.start, span: tracing::Span::current() };
+    let span = tracing::Span::current();
+    let told = move |error: &BucketError| span.in_scope(|| cut_off(error));
+    let body = SizedBody::new(body, range.end - range.start, told);
     let mut output = dto::GetObjectOutput {
         accept_ranges: Some("bytes".to_owned()),
         body: Some(s3s::Body::http_body_unsync(body).into()),
@@ -122,14 +130,26 @@ pub(super) async fn get(
     Ok(with_xet_hash(response, &object))
 }
 
-/// Opens an object for reading; also tells whether the answer is partial content.
-async fn open(
+/// An object opened for reading.
+pub(super) struct Opened {
+    /// What it is.
+    pub(super) object: Object,
+    /// Which of its bytes follow.
+    pub(super) range: Range<u64>,
+    /// The bytes.
+    pub(super) body: BodyOut,
+    /// Whether the answer is partial content.
+    pub(super) partial: bool,
+}
+
+/// Opens an object for reading.
+pub(super) async fn open(
     door: &S3Door,
     id: &BucketId,
     key: &ObjectKey,
     asked: &Asked,
     wanted: &Wanted,
-) -> S3Result<(ObjectRead, bool)> {
+) -> S3Result<Opened> {
     let mut range = wanted.range;
     // Conditions come before ranges, and a part's range is known only from the object: look before reading.
     if wanted.part.is_some() || (range.is_some() && !asked.conditions.is_empty()) {
@@ -148,7 +168,22 @@ async fn open(
     }
     // There is no way to write the range of no bytes, so an empty part is answered as the whole.
     let partial = expected.is_some_and(|expected| !expected.is_empty());
-    Ok((read, partial))
+    let ObjectRead { object, range, body } = read;
+    Ok(Opened { object, range, body, partial })
+}
+
+/// Looks at an object as [`open`] would; the part of it that is meant, if not simply all.
+pub(super) async fn look(
+    door: &S3Door,
+    id: &BucketId,
+    key: &ObjectKey,
+    asked: &Asked,
+    wanted: &Wanted,
+) -> S3Result<(Object, Option<Range<u64>>)> {
+    let object = door.buckets.object(id, key).await?;
+    asked.conditions.check_read(&object)?;
+    let part = wanted.range_of(&object)?.filter(|range| !range.is_empty());
+    Ok((object, part))
 }
 
 fn parts_count(object: &Object, wanted: &Wanted) -> Option<i32> {
@@ -163,14 +198,26 @@ fn shown_headers(object: &Object, query: Option<&str>) -> S3Result<HeaderMap> {
     Ok(headers)
 }
 
-/// A body whose length is known, and whose failure is logged: by then the status has long been sent.
-struct SizedBody {
-    body: BodyOut,
-    left: u64,
-    span: tracing::Span,
+/// Logs that an answer could not be sent to its end.
+pub(super) fn cut_off(error: &BucketError) {
+    tracing::error!(%error, "an answer was cut off");
 }
 
-impl http_body::Body for SizedBody {
+/// A body whose length is known, and whose failure is told to `told`: by then the status has long been sent.
+pub(super) struct SizedBody<T> {
+    body: BodyOut,
+    left: u64,
+    told: T,
+}
+
+impl<T> SizedBody<T> {
+    /// `body` has `left` bytes.
+    pub(super) fn new(body: BodyOut, left: u64, told: T) -> Self {
+        Self { body, left, told }
+    }
+}
+
+impl<T: Fn(&BucketError) + Unpin> http_body::Body for SizedBody<T> {
     type Data = Bytes;
     type Error = BucketError;
 
@@ -184,7 +231,7 @@ impl http_body::Body for SizedBody {
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
             Some(Err(error)) => {
-                self.span.in_scope(|| tracing::error!(%error, "an answer was cut off"));
+                (self.told)(&error);
                 Poll::Ready(Some(Err(error)))
             }
             None => Poll::Ready(None),
@@ -210,9 +257,7 @@ pub(super) async fn head(
     refuse::check_version(input.version_id.as_deref())?;
     let wanted = Wanted::new(&asked, input.part_number, input.checksum_mode.as_ref())?;
     let id = door.resolve_bucket(&caller, &input.bucket)?;
-    let object = door.buckets.object(&id, &object_key(&input.key)?).await?;
-    asked.conditions.check_read(&object)?;
-    let part = wanted.range_of(&object)?.filter(|range| !range.is_empty());
+    let (object, part) = look(door, &id, &object_key(&input.key)?, &asked, &wanted).await?;
 
     let size = part.as_ref().map_or(object.size, |range| range.end - range.start);
     let mut output = dto::HeadObjectOutput {

@@ -1,4 +1,4 @@
-//! Objects and parts against files.
+//! Objects, parts and registrations against files.
 
 use std::collections::{HashMap, HashSet};
 
@@ -6,7 +6,7 @@ use super::{CheckReport, Finding, PAGE, Turns};
 use crate::store::meta::{MetaError, MetaView};
 use crate::xet::hash::FileHash;
 
-/// Counts the uses of files by objects and parts, and compares.
+/// Counts the uses of files by objects, parts and registrations, and compares.
 pub(super) async fn check_uses(
     view: &dyn MetaView,
     turn: Turns,
@@ -15,6 +15,7 @@ pub(super) async fn check_uses(
     let mut uses: HashMap<FileHash, u64> = HashMap::new();
     count_objects(view, turn, &mut uses, report).await?;
     count_parts(view, turn, &mut uses, report).await?;
+    count_registrations(view, turn, &mut uses, report).await?;
     let mut last = None;
     loop {
         let page = view.file_uses(last.as_ref(), PAGE).await?;
@@ -24,10 +25,6 @@ pub(super) async fn check_uses(
                 let what = format!("file {file}");
                 report.find(Finding::UseCount { what, counted, recorded: *recorded });
             }
-            if !view.has_file(file).await? {
-                let what = "it is counted and has no record".to_owned();
-                report.find(Finding::BadFile { file: file.to_string(), what });
-            }
         }
         last = page.last().map(|(file, _)| *file);
         if last.is_none() {
@@ -36,6 +33,12 @@ pub(super) async fn check_uses(
     }
     for (file, counted) in uses {
         report.find(Finding::UseCount { what: format!("file {file}"), counted, recorded: 0 });
+    }
+    if turn.is_first() {
+        for file in view.stray_files(PAGE).await? {
+            let what = "it is counted and has no record".to_owned();
+            report.find(Finding::BadFile { file: file.to_string(), what });
+        }
     }
     Ok(())
 }
@@ -60,6 +63,11 @@ async fn count_objects(
             }
             if turn.has(object.file.words()) {
                 *uses.entry(object.file).or_default() += 1;
+                if view.objects_of_file(*bucket, &object.file).await? == 0 {
+                    let file = object.file.to_string();
+                    let what = format!("bucket {} has objects of it and does not count it", bucket.0);
+                    report.find(Finding::BadFile { file, what });
+                }
                 if !view.has_file(&object.file).await? {
                     let bucket = buckets.get(bucket).map(ToString::to_string).unwrap_or_default();
                     let owner = format!("object {bucket}/{key}");
@@ -101,6 +109,30 @@ async fn count_parts(
             }
         }
         last = page.into_iter().next_back().map(|(name, _)| name);
+        if last.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+/// Those of buckets that are gone count too: they outlive them.
+async fn count_registrations(
+    view: &dyn MetaView,
+    turn: Turns,
+    uses: &mut HashMap<FileHash, u64>,
+    report: &mut CheckReport,
+) -> Result<(), MetaError> {
+    let mut last = None;
+    loop {
+        let page = view.registrations(last, PAGE).await?;
+        for (bucket, file) in page.iter().filter(|(_, file)| turn.has(file.words())) {
+            *uses.entry(*file).or_default() += 1;
+            if !view.has_file(file).await? {
+                let owner = format!("a registration in bucket {}", bucket.0);
+                report.find(Finding::WithoutFile { owner, file: file.to_string() });
+            }
+        }
+        last = page.last().copied();
         if last.is_none() {
             return Ok(());
         }

@@ -15,6 +15,7 @@ use super::pace::{Pace, Stopped};
 use super::report;
 
 mod files;
+mod folders;
 mod packs;
 mod xorbs;
 
@@ -77,6 +78,19 @@ pub enum Finding {
         /// What its row says.
         recorded: u64,
     },
+    /// A folder whose row is wrong.
+    #[error("folder {folder:?} holds {counted} objects, its row says {recorded:?}")]
+    Folder {
+        /// The folder; of which bucket, its number says.
+        folder: String,
+        /// How many objects lie directly in it.
+        counted: u64,
+        /// What its row says, if there is one.
+        recorded: Option<u64>,
+    },
+    /// Rows of folders that hold nothing.
+    #[error("{0} folders that hold nothing have rows")]
+    EmptyFolders(u64),
     /// A file record that does not add up.
     #[error("file {file}: {what}")]
     BadFile {
@@ -183,6 +197,7 @@ pub async fn check(store: &Arc<LocalStore>, pace: &Pace) -> Result<CheckReport, 
         pace.spend(0).await?;
         files::check_uses(&*view, turn, &mut report).await?;
     }
+    folders::check(&*view, counts.folders, &mut report).await?;
     for turn in Turns::of(counts.xorbs) {
         pace.spend(0).await?;
         xorbs::check(&*view, turn, &mut report).await?;

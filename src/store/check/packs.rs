@@ -118,11 +118,11 @@ async fn name_missing(
     let mut last = None;
     loop {
         let page = store.meta.xorbs_in(pack, last, PAGE).await?;
-        last = page.last().copied();
+        last = page.last().map(|xorb| xorb.row.offset);
         if last.is_none() {
             return Ok(());
         }
-        for hash in page.into_iter().filter(|hash| !whole.contains(hash)) {
+        for hash in page.iter().map(|xorb| xorb.hash).filter(|hash| !whole.contains(hash)) {
             // Those that came after the moment of the view are not its affair.
             if let Some(row) = view.xorb(&hash).await? {
                 let what = format!("its frame is not whole in pack {pack} at offset {}", row.offset);

@@ -40,8 +40,12 @@ pub(super) async fn check(
     }
     if turn.is_first() {
         for xorb in view.stray_xorbs(PAGE).await? {
-            let what = "it is counted, idle, kept or in a pack, and has no row".to_owned();
+            let what = "it is counted, idle or kept, and has no row".to_owned();
             report.find(Finding::BadXorb { xorb: xorb.to_string(), what });
+        }
+        for (pack, offset) in view.stray_places(PAGE).await? {
+            let what = format!("a xorb is said to lie at offset {offset}, and no row says so");
+            report.find(Finding::BadPack { pack: pack.to_string(), what });
         }
     }
     Ok(())

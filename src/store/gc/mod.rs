@@ -1,6 +1,6 @@
 //! Garbage collection: gives back what nothing uses any more.
 //!
-//! A pass aborts uploads that have expired, copies the last live chunks out of xorbs that are mostly dead
+//! A pass aborts uploads and forgets registrations that have expired, copies the last live chunks out of xorbs that are mostly dead
 //! ([`compact`]), removes xorbs that nothing uses ([`collect`]), and deletes or rewrites packs ([`rewrite`]); what to
 //! do is decided by pure functions ([`plan`]).
 //!
@@ -92,6 +92,8 @@ pub struct GcReport {
     pub dry_run: bool,
     /// Uploads aborted.
     pub uploads_expired: u64,
+    /// Registrations of files that were forgotten.
+    pub registrations_expired: u64,
     /// Xorbs with few live chunks whose live chunks were copied.
     pub xorbs_compacted: u64,
     /// File records that name other xorbs now.
@@ -119,8 +121,9 @@ pub struct GcReport {
 impl GcReport {
     /// The report for people.
     pub fn table(&self) -> String {
-        let rows: [(&str, String); 12] = [
+        let rows: [(&str, String); 13] = [
             ("uploads expired", self.uploads_expired.to_string()),
+            ("registrations expired", self.registrations_expired.to_string()),
             ("xorbs compacted", self.xorbs_compacted.to_string()),
             ("files rewritten", self.files_rewritten.to_string()),
             ("xorbs removed", self.xorbs_removed.to_string()),
@@ -159,6 +162,7 @@ impl Collector {
             let before = Timestamp(now.0.saturating_sub(age.as_millis() as u64));
             report.uploads_expired = expire_uploads(&self.store, before, options.dry_run).await?;
         }
+        report.registrations_expired = forget_registrations(&self.store, now, options.dry_run).await?;
         if options.compact {
             compact::run(&self.store, options.dry_run, pace, &mut report).await?;
         }
@@ -173,6 +177,21 @@ impl Collector {
         }
         rewrite::run(&self.store, options.dry_run, &dying, pace, &mut report).await?;
         Ok(report)
+    }
+}
+
+/// Forgets the registrations whose time is over; answers how many.
+async fn forget_registrations(store: &LocalStore, now: Timestamp, dry_run: bool) -> Result<u64, MetaError> {
+    let (mut forgotten, mut last) = (0, None);
+    loop {
+        let page = store.meta.due_registrations(now, last, PAGE).await?;
+        last = page.last().copied();
+        if last.is_none() {
+            return Ok(forgotten);
+        }
+        let asked = page.len();
+        let gone = if dry_run { asked } else { store.meta.forget_registrations(page, now).await? };
+        forgotten += gone as u64;
     }
 }
 

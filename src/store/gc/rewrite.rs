@@ -83,18 +83,11 @@ async fn empty(
 ) -> Result<(), GcError> {
     let mut last = None;
     loop {
-        let names = store.meta.xorbs_in(id, last, PAGE).await?;
-        if names.is_empty() {
+        let mut live = store.meta.xorbs_in(id, last, PAGE).await?;
+        let Some(behind) = live.last() else {
             return Ok(());
-        }
-        last = names.last().copied();
-        let mut live = Vec::with_capacity(names.len());
-        for hash in names {
-            // Gone since it was listed, or elsewhere: nothing to do.
-            let row = store.meta.xorb(&hash).await?.filter(|row| row.pack == id);
-            live.extend(row.map(|row| StoredXorb { hash, row }));
-        }
-        live.sort_unstable_by_key(|xorb| xorb.row.offset);
+        };
+        last = Some(behind.row.offset);
         while !live.is_empty() {
             let batch = take_batch(&mut live);
             let bytes = batch.iter().map(|xorb| xorb.row.frame_bytes()).sum();

@@ -19,6 +19,7 @@ use crate::xet::xorb::ChunkTable;
 mod accounts;
 mod buckets;
 mod holdings;
+mod registry;
 mod tree;
 mod xorbs;
 
@@ -34,6 +35,7 @@ pub async fn all(open: impl Fn() -> Store) {
     a_file_lives_as_long_as_something_uses_it(open()).await;
     a_file_must_come_along_or_be_there(open()).await;
     listings_roll_up_and_page(open()).await;
+    listings_by_folder_show_what_is_there(open()).await;
     parts_are_replaced_listed_and_forgotten(open()).await;
     completing_relies_on_the_parts_that_were_read(open()).await;
     packs_remember_their_committed_end(open()).await;
@@ -42,6 +44,7 @@ pub async fn all(open: impl Fn() -> Store) {
     tree::all(&open).await;
     accounts::all(&open).await;
     xorbs::all(&open).await;
+    registry::all(&open).await;
 }
 
 fn id(name: &str) -> BucketId {
@@ -63,7 +66,9 @@ fn file(content: &str) -> NewFile {
     let bytes = content.len() as u32;
     table.push(chunk, bytes + 8, bytes);
     let xorb = table.xorb_hash();
-    let row = XorbRow { pack: PackId(1), offset: 8, frame_end: 100, table };
+    // No two lie in the same place.
+    let offset = 8 + 100 * u64::from(xorb.as_bytes()[0]);
+    let row = XorbRow { pack: PackId(1), offset, frame_end: offset + 92, table };
     let terms = vec![Term { xorb, start: 0, end: 1, raw_bytes: bytes }];
     let record = FileRecord { hash: file_hash([(chunk, bytes.into())]), size: bytes.into(), terms };
     NewFile { record, xorbs: vec![StoredXorb { hash: xorb, row }] }
@@ -184,6 +189,62 @@ async fn a_file_must_come_along_or_be_there(store: Store) {
     change(&store, &bucket, "k", incomplete).await.unwrap();
 }
 
+/// Everything that a listing by `/` shows, page by page.
+async fn by_folder(store: &Store, bucket: &Bucket, prefix: &str, limit: usize) -> Vec<String> {
+    let (mut shown, mut after) = (Vec::new(), None);
+    loop {
+        let (prefix, delimiter) = (prefix.to_owned(), Some("/".to_owned()));
+        let query = ListQuery { prefix, delimiter, after, limit };
+        let ListPage { objects, common_prefixes, next } = store.list(bucket.uid, &query).await.unwrap();
+        assert!(objects.len() + common_prefixes.len() <= limit);
+        shown.extend(objects.into_iter().map(|(key, _)| key.as_str().to_owned()));
+        shown.extend(common_prefixes);
+        after = next;
+        if after.is_none() {
+            shown.sort();
+            return shown;
+        }
+    }
+}
+
+async fn listings_by_folder_show_what_is_there(store: Store) {
+    let bucket = bucket(&store).await;
+    let mut keys = std::collections::BTreeSet::<String>::new();
+    for round in 0_usize..400 {
+        // Keys of up to eleven steps, some of them empty; each comes and goes several times.
+        let steps = (0..round * 7 % 12).map(|step| ["a", "", "b", "a"][(round * 5 + step * step) % 4]);
+        let name = steps.chain([["x", "", "a"][round % 3]]).collect::<Vec<_>>().join("/");
+        if name.is_empty() {
+            continue;
+        }
+        if round % 5 < 2 || !keys.insert(name.clone()) {
+            keys.remove(&name);
+            change(&store, &bucket, &name, ObjectChange::Delete).await.unwrap();
+        } else {
+            change(&store, &bucket, &name, put("x")).await.unwrap();
+        }
+        if round % 8 > 0 {
+            continue;
+        }
+        for prefix in ["", "a/", "a", "/", "b/a/", "a/a/a/a/a/a/a/a/", "a//", "none/"] {
+            let roll = |key: &String| match key[prefix.len()..].find('/') {
+                Some(slash) => key[..=prefix.len() + slash].to_owned(),
+                None => key.clone(),
+            };
+            let under = keys.iter().filter(|key| key.starts_with(prefix));
+            let expected: std::collections::BTreeSet<_> = under.map(roll).collect();
+            for limit in [1, 3, 1000] {
+                let shown = by_folder(&store, &bucket, prefix, limit).await;
+                assert!(shown.iter().eq(&expected), "{prefix:?} by {limit}: {shown:?}, not {expected:?}");
+            }
+        }
+    }
+    let view = store.view().await.unwrap();
+    assert!(view.counts().await.unwrap().folders > 10);
+    store.delete_bucket(&bucket.id, true).await.unwrap();
+    assert_eq!(store.view().await.unwrap().counts().await.unwrap().folders, 0);
+}
+
 async fn listings_roll_up_and_page(store: Store) {
     let bucket = bucket(&store).await;
     let keys = ["a", "d/1", "d/2", "d0", "e/é/1", "e/é/2", "e/ü", "z/"];
@@ -293,14 +354,14 @@ async fn completing_relies_on_the_parts_that_were_read(store: Store) {
 
 async fn packs_remember_their_committed_end(store: Store) {
     let bucket = bucket(&store).await;
-    for (name, pack, frame_end) in [("a", 1, 300), ("b", 1, 200), ("c", 5, 10)] {
+    for (name, pack, offset, frame_end) in [("a", 1, 208, 500), ("b", 1, 8, 200), ("c", 5, 8, 10)] {
         let mut file = file(name);
-        file.xorbs[0].row = XorbRow { pack: PackId(pack), frame_end, ..file.xorbs[0].row.clone() };
+        file.xorbs[0].row = XorbRow { pack: PackId(pack), offset, frame_end, ..file.xorbs[0].row.clone() };
         let put = ObjectChange::Put(Box::new(object(&file)), Some(Box::new(file)));
         change(&store, &bucket, name, put).await.unwrap();
     }
     let row = |id, committed_end, live_bytes| PackRow { id: PackId(id), committed_end, live_bytes };
-    assert_eq!(store.packs().await.unwrap(), [row(1, 300, 500), row(5, 10, 10)]);
+    assert_eq!(store.packs().await.unwrap(), [row(1, 500, 500), row(5, 10, 10)]);
 }
 
 #[tokio::test]

@@ -20,8 +20,8 @@ use super::tables::{self, Failure, Tables, decode};
 use super::writer::{Finish, Job, Request, write_in_groups};
 use super::{
     Completion, Content, IdleXorb, KeyChange, ListPage, ListQuery, MetaError, MetaStore, MetaView, NewFile,
-    ObjectChange, PackRow, TermChange, TreePage, TreeQuery, WriteCondition, XorbMove, holdings, listing,
-    settings, tree, xorbs,
+    ObjectChange, PackRow, TermChange, TreePage, TreeQuery, WriteCondition, XorbMove, folders, holdings,
+    listing, settings, tree, xorbs,
 };
 use crate::store::ambient::Timestamp;
 use crate::store::names::{BucketId, BucketName, Namespace, ObjectKey, UploadId};
@@ -33,7 +33,7 @@ use crate::store::settings::{BucketChange, BucketSettings};
 use crate::xet::hash::{FileHash, XorbHash};
 
 /// The tables' layout; a store of another one is refused, not guessed at.
-const FORMAT: u64 = 3;
+const FORMAT: u64 = 4;
 
 /// Requests that may wait for the writer; beyond it, callers wait.
 const QUEUE_MAX: usize = 4096;
@@ -252,7 +252,12 @@ impl MetaStore for EmbeddedMeta {
     }
 
     async fn list(&self, bucket: BucketUid, query: &ListQuery) -> Result<ListPage, MetaError> {
-        self.read(|snapshot| Ok(listing::page(&snapshot.open_table(tables::OBJECTS)?, bucket, query)?))
+        self.read(|snapshot| {
+            if let Some(page) = folders::page(&snapshot.open_table(folders::FOLDERS)?, bucket, query)? {
+                return Ok(page);
+            }
+            Ok(listing::page(&snapshot.open_table(tables::OBJECTS)?, bucket, query)?)
+        })
     }
 
     async fn tree(&self, bucket: BucketUid, query: &TreeQuery) -> Result<TreePage, MetaError> {
@@ -389,9 +394,9 @@ impl MetaStore for EmbeddedMeta {
     async fn xorbs_in(
         &self,
         pack: PackId,
-        after: Option<XorbHash>,
+        after: Option<u64>,
         limit: usize,
-    ) -> Result<Vec<XorbHash>, MetaError> {
+    ) -> Result<Vec<StoredXorb>, MetaError> {
         self.read(|snapshot| xorbs::of_pack(snapshot, pack, after, limit))
     }
 

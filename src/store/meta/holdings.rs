@@ -5,7 +5,8 @@
 use redb::{ReadTransaction, ReadableTable, StorageError};
 
 use super::MetaError;
-use super::tables::{self, Failure, Tables, decode, decode_file_size, encode};
+use super::lean::decode_file_size;
+use super::tables::{self, Failure, Tables, decode, encode};
 use crate::store::names::BucketId;
 use crate::store::rows::{Bucket, BucketStats, BucketUid, Object, Visibility};
 use crate::xet::hash::FileHash;
@@ -17,13 +18,24 @@ pub(super) fn stats(snapshot: &ReadTransaction, bucket: BucketUid) -> Result<Buc
     Ok(BucketStats { bytes, objects })
 }
 
-/// The size of a file that an object of the bucket names.
+/// Whether an object of the bucket names the file, or a client has announced it to the bucket.
+pub(super) fn holds(
+    snapshot: &ReadTransaction,
+    bucket: BucketUid,
+    file: &FileHash,
+) -> Result<bool, redb::Error> {
+    let name = (bucket.0, *file.as_bytes());
+    Ok(snapshot.open_table(tables::BUCKET_FILES)?.get(name)?.is_some()
+        || snapshot.open_table(tables::REGISTERED)?.get(name)?.is_some())
+}
+
+/// The size of a file that the bucket holds.
 pub(super) fn file_size(
     snapshot: &ReadTransaction,
     bucket: BucketUid,
     file: &FileHash,
 ) -> Result<Option<u64>, redb::Error> {
-    if snapshot.open_table(tables::BUCKET_FILES)?.get((bucket.0, *file.as_bytes()))?.is_none() {
+    if !holds(snapshot, bucket, file)? {
         return Ok(None);
     }
     let row = snapshot.open_table(tables::FILES)?.get(file.as_bytes())?;

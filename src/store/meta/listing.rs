@@ -4,7 +4,7 @@ use std::ops::Bound;
 
 use redb::{ReadableTable, StorageError};
 
-use super::tables::decode_object;
+use super::lean::decode_object;
 use super::{After, ListPage, ListQuery};
 use crate::store::names::ObjectKey;
 use crate::store::rows::BucketUid;

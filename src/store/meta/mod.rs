@@ -4,12 +4,13 @@
 //! stand behind them. What every engine must do is in [`conformance`]; each runs it.
 //!
 //! Invariants, kept by every transaction:
-//! * a file record is there exactly as long as an object or a part uses it;
+//! * a file record is there exactly as long as an object, a part or a registration uses it;
 //! * a bucket's figures are those of its objects, and it knows the files that they name;
 //! * a xorb's use count is the number of file records with a term in it;
 //! * every xorb that a file record names has a row;
 //! * a xorb with a use count of 0 has an idle record, whose generation is another each time it becomes idle;
-//! * a pack's live bytes are those of the frames of the rows in it.
+//! * a pack's live bytes are those of the frames of the rows in it;
+//! * a folder has a row exactly as long as an object lies in it or further down.
 
 use async_trait::async_trait;
 
@@ -27,9 +28,12 @@ mod accounts;
 pub mod conformance;
 mod embedded;
 mod engine;
+mod folders;
 mod holdings;
+mod lean;
 mod listing;
 mod recent;
+mod registry;
 mod settings;
 mod snapshot;
 mod steady;
@@ -44,6 +48,8 @@ pub use accounts::AccountStore;
 pub use embedded::EmbeddedMeta;
 #[cfg(test)]
 pub(crate) use engine::OpenBackend;
+pub use folders::DEPTH_MAX as FOLDER_DEPTH_MAX;
+pub use registry::{MetaRegistry, RegistrationName};
 pub use terms::{MovedRun, TermChange};
 pub use tree::{TreeEntry, TreePage, TreeQuery};
 pub use view::{Counts, MetaView, XorbEntry};
@@ -280,7 +286,7 @@ pub struct XorbMove {
 
 /// The store of truth. Every write is one transaction: durable when answered, invisible when refused.
 #[async_trait]
-pub trait MetaStore: AccountStore {
+pub trait MetaStore: AccountStore + MetaRegistry {
     /// Creates a bucket.
     async fn create_bucket(
         &self,
@@ -419,13 +425,13 @@ pub trait MetaStore: AccountStore {
     /// the rows that are gone.
     async fn remove_xorbs(&self, idle: Vec<IdleXorb>, now: Timestamp) -> Result<Vec<StoredXorb>, MetaError>;
 
-    /// Xorbs behind `after` whose rows name this pack, by hash, at most `limit`.
+    /// Xorbs whose rows name this pack, by offset, behind the one at `after`, at most `limit`; an empty page is the end.
     async fn xorbs_in(
         &self,
         pack: PackId,
-        after: Option<XorbHash>,
+        after: Option<u64>,
         limit: usize,
-    ) -> Result<Vec<XorbHash>, MetaError>;
+    ) -> Result<Vec<StoredXorb>, MetaError>;
 
     /// Points the rows of xorbs to where they were copied; one that is not where it was is left alone. Answers how
     /// many were moved.

@@ -5,18 +5,23 @@
 //! forgets the shared snapshot between the commit and its answers ([`Shared::forget`]), and a snapshot is made and
 //! shared under the same lock.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use redb::{ReadOnlyTable, ReadTransaction};
 
 use super::engine::{Generation, engine};
-use super::tables::{self, decode, decode_whole_object};
+use super::lean::{decode_file, decode_whole_object, decode_xorb};
+use super::tables::{self, decode};
 use super::{Content, MetaError};
 use crate::store::names::{BucketId, ObjectKey};
 use crate::store::rows::{Bucket, BucketUid, FileRecord, Object, XorbRow};
 use crate::xet::hash::{FileHash, XorbHash};
 
 type Row = &'static [u8];
+
+/// Most buckets remembered between two commits, at some 200 bytes each.
+const BUCKETS_FOUND_MAX: usize = 1024;
 
 /// The rows of one moment.
 pub(super) struct Recent {
@@ -26,6 +31,8 @@ pub(super) struct Recent {
     objects: ReadOnlyTable<(u64, &'static [u8]), Row>,
     files: ReadOnlyTable<[u8; 32], Row>,
     xorbs: ReadOnlyTable<[u8; 32], Row>,
+    /// Buckets found already: every request asks for one, and they are few.
+    found: RwLock<HashMap<BucketId, BucketUid>>,
 }
 
 impl Recent {
@@ -37,12 +44,26 @@ impl Recent {
             objects: snapshot.open_table(tables::OBJECTS).map_err(engine)?,
             files: snapshot.open_table(tables::FILES).map_err(engine)?,
             xorbs: snapshot.open_table(tables::XORBS).map_err(engine)?,
+            found: RwLock::default(),
         })
     }
 
     pub(super) fn bucket(&self, id: &BucketId) -> Result<Option<Bucket>, MetaError> {
         let row = self.buckets.get((id.namespace.as_str(), id.name.as_str())).map_err(engine)?;
         row.map(|row| decode(row.value())).transpose().map_err(engine)
+    }
+
+    fn bucket_uid(&self, id: &BucketId) -> Result<Option<BucketUid>, MetaError> {
+        let known = self.found.read().unwrap_or_else(PoisonError::into_inner).get(id).copied();
+        if known.is_some() {
+            return Ok(known);
+        }
+        let uid = self.bucket(id)?.map(|bucket| bucket.uid);
+        let mut found = self.found.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(uid) = uid.filter(|_| found.len() < BUCKETS_FOUND_MAX) {
+            found.insert(id.clone(), uid);
+        }
+        Ok(uid)
     }
 
     pub(super) fn object(&self, bucket: BucketUid, key: &ObjectKey) -> Result<Option<Object>, MetaError> {
@@ -52,17 +73,17 @@ impl Recent {
 
     pub(super) fn file(&self, hash: &FileHash) -> Result<Option<FileRecord>, MetaError> {
         let row = self.files.get(hash.as_bytes()).map_err(engine)?;
-        row.map(|row| decode(row.value())).transpose().map_err(engine)
+        row.map(|row| decode_file(*hash, row.value())).transpose().map_err(engine)
     }
 
     pub(super) fn xorb(&self, hash: &XorbHash) -> Result<Option<XorbRow>, MetaError> {
         let row = self.xorbs.get(hash.as_bytes()).map_err(engine)?;
-        row.map(|row| decode(row.value())).transpose().map_err(engine)
+        row.map(|row| decode_xorb(hash, row.value())).transpose().map_err(engine)
     }
 
     pub(super) fn content(&self, bucket: &BucketId, key: &ObjectKey) -> Result<Content, MetaError> {
-        let bucket = self.bucket(bucket)?.ok_or(MetaError::NoSuchBucket)?;
-        let object = self.object(bucket.uid, key)?.ok_or(MetaError::NoSuchObject)?;
+        let uid = self.bucket_uid(bucket)?.ok_or(MetaError::NoSuchBucket)?;
+        let object = self.object(uid, key)?.ok_or(MetaError::NoSuchObject)?;
         let record = self.file(&object.file)?.ok_or(MetaError::MissingFile(object.file))?;
         Ok(Content { object, record })
     }

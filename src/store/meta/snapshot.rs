@@ -6,10 +6,12 @@ use async_trait::async_trait;
 use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata, StorageError};
 
 use super::engine::engine;
-use super::tables::{self, decode, decode_object};
+use super::folders::FOLDERS;
+use super::lean::{decode_file, decode_object, decode_xorb};
+use super::tables::{self, decode};
 use super::view::{Counts, MetaView, XorbEntry};
-use super::xorbs::behind;
-use super::{MetaError, PackRow};
+use super::xorbs::{at_place, behind};
+use super::{MetaError, PackRow, RegistrationName, registry};
 use crate::store::names::{ObjectKey, UploadId};
 use crate::store::pack::PackId;
 use crate::store::rows::{Bucket, BucketUid, FileRecord, Object, Part, Upload, XorbRow};
@@ -45,6 +47,7 @@ impl MetaView for Snapshot {
                 uploads: snapshot.open_table(tables::UPLOADS)?.len()?,
                 files: snapshot.open_table(tables::FILES)?.len()?,
                 xorbs: snapshot.open_table(tables::XORBS)?.len()?,
+                folders: snapshot.open_table(FOLDERS)?.len()?,
             })
         })
     }
@@ -73,6 +76,13 @@ impl MetaView for Snapshot {
                 Ok(((BucketUid(bucket), object_key(key)?), decode_object(row.value())?))
             })
             .collect()
+        })
+    }
+
+    async fn folder(&self, bucket: BucketUid, depth: u16, folder: &str) -> Result<Option<u64>, MetaError> {
+        self.read(|snapshot| {
+            let row = snapshot.open_table(FOLDERS)?.get((bucket.0, depth, folder.as_bytes()))?;
+            Ok(row.map(|objects| objects.value()))
         })
     }
 
@@ -115,11 +125,33 @@ impl MetaView for Snapshot {
         })
     }
 
+    async fn registrations(
+        &self,
+        after: Option<RegistrationName>,
+        limit: usize,
+    ) -> Result<Vec<RegistrationName>, MetaError> {
+        self.read(|snapshot| {
+            let page = registry::registrations(snapshot, after)?.take(limit);
+            page.map(|entry| Ok(entry?.0)).collect()
+        })
+    }
+
+    async fn objects_of_file(&self, bucket: BucketUid, file: &FileHash) -> Result<u64, MetaError> {
+        self.read(|snapshot| {
+            let table = snapshot.open_table(tables::BUCKET_FILES)?;
+            Ok(table.get((bucket.0, *file.as_bytes()))?.map_or(0, |objects| objects.value()))
+        })
+    }
+
     async fn files(&self, after: Option<&FileHash>, limit: usize) -> Result<Vec<FileRecord>, MetaError> {
         self.read(|snapshot| {
             let table = snapshot.open_table(tables::FILES)?;
             let rows = table.range::<[u8; 32]>(behind(after.map(FileHash::as_bytes)))?.take(limit);
-            rows.map(|entry| Ok(decode(entry?.1.value())?)).collect()
+            rows.map(|entry| {
+                let (hash, row) = entry?;
+                Ok(decode_file(FileHash::from_bytes(hash.value()), row.value())?)
+            })
+            .collect()
         })
     }
 
@@ -133,11 +165,13 @@ impl MetaView for Snapshot {
         limit: usize,
     ) -> Result<Vec<(FileHash, u64)>, MetaError> {
         self.read(|snapshot| {
-            let table = snapshot.open_table(tables::FILE_USES)?;
+            let (table, uses) =
+                (snapshot.open_table(tables::FILES)?, snapshot.open_table(tables::FILE_USES)?);
             let rows = table.range::<[u8; 32]>(behind(after.map(FileHash::as_bytes)))?.take(limit);
             rows.map(|entry| {
-                let (hash, uses) = entry?;
-                Ok((FileHash::from_bytes(hash.value()), uses.value()))
+                let hash = entry?.0.value();
+                let uses = uses.get(hash)?.map_or(1, |uses| uses.value());
+                Ok((FileHash::from_bytes(hash), uses))
             })
             .collect()
         })
@@ -151,15 +185,14 @@ impl MetaView for Snapshot {
             let rows = table.range::<[u8; 32]>(behind(after.map(XorbHash::as_bytes)))?.take(limit);
             rows.map(|entry| {
                 let (hash, row) = entry?;
-                let hash = hash.value();
-                let row: XorbRow = decode(row.value())?;
-                Ok(XorbEntry {
-                    hash: XorbHash::from_bytes(hash),
-                    uses: uses.get(hash)?.map_or(0, |uses| uses.value()),
-                    idle: idle.get(hash)?.map(|generation| generation.value()),
-                    in_pack: in_packs.get((row.pack.0, hash))?.is_some(),
-                    row,
-                })
+                let hash = XorbHash::from_bytes(hash.value());
+                let row = decode_xorb(&hash, row.value())?;
+                let idle = idle.get(hash.as_bytes())?.map(|generation| generation.value());
+                let uses = uses.get(hash.as_bytes())?.map(|uses| uses.value());
+                let uses = uses.unwrap_or(u64::from(idle.is_none()));
+                let head = in_packs.get((row.pack.0, row.offset))?.map(|head| head.value());
+                let in_pack = head.is_some_and(|head| hash.as_bytes().starts_with(&head));
+                Ok(XorbEntry { hash, row, uses, idle, in_pack })
             })
             .collect()
         })
@@ -168,7 +201,7 @@ impl MetaView for Snapshot {
     async fn xorb(&self, hash: &XorbHash) -> Result<Option<XorbRow>, MetaError> {
         self.read(|snapshot| {
             let row = snapshot.open_table(tables::XORBS)?.get(hash.as_bytes())?;
-            Ok(row.map(|row| decode(row.value())).transpose()?)
+            Ok(row.map(|row| decode_xorb(hash, row.value())).transpose()?)
         })
     }
 
@@ -184,10 +217,32 @@ impl MetaView for Snapshot {
                     }
                 }
             }
+            Ok(strays)
+        })
+    }
+
+    async fn stray_places(&self, limit: usize) -> Result<Vec<(PackId, u64)>, MetaError> {
+        self.read(|snapshot| {
+            let xorbs = snapshot.open_table(tables::XORBS)?;
+            let mut strays = Vec::new();
             for entry in snapshot.open_table(tables::PACK_XORBS)?.iter()? {
-                let (_, hash) = entry?.0.value();
-                if strays.len() < limit && xorbs.get(hash)?.is_none() {
-                    strays.push(XorbHash::from_bytes(hash));
+                let (place, head) = entry?;
+                if strays.len() < limit && at_place(&xorbs, place.value(), head.value())?.is_none() {
+                    strays.push((PackId(place.value().0), place.value().1));
+                }
+            }
+            Ok(strays)
+        })
+    }
+
+    async fn stray_files(&self, limit: usize) -> Result<Vec<FileHash>, MetaError> {
+        self.read(|snapshot| {
+            let files = snapshot.open_table(tables::FILES)?;
+            let mut strays = Vec::new();
+            for entry in snapshot.open_table(tables::FILE_USES)?.iter()? {
+                let hash = entry?.0.value();
+                if strays.len() < limit && files.get(hash)?.is_none() {
+                    strays.push(FileHash::from_bytes(hash));
                 }
             }
             Ok(strays)

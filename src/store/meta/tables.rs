@@ -9,15 +9,19 @@ use redb::{ReadableTable, StorageError, Table, TableDefinition, TableError, Writ
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::folders::{FOLDERS, FolderName};
+use super::lean::{decode_file, decode_object, decode_whole_object, encode_file, encode_object};
 use super::{Completion, KeyChange, MetaError, NewFile, ObjectChange, WriteCondition};
-use crate::store::ambient::Timestamp;
 use crate::store::names::{BucketId, ObjectKey, UploadId};
-use crate::store::rows::{Bucket, BucketUid, ETag, FileRecord, Object, Part, Upload};
+use crate::store::rows::{Bucket, BucketUid, FileRecord, Object, Part, Upload};
 use crate::store::settings::Tags;
 use crate::xet::hash::{FileHash, XorbHash};
 
 /// A row in its serialised form.
 type Row = &'static [u8];
+
+/// Enough of a xorb's hash to find its row by; that it is the one, its row says.
+pub(super) type HashHead = [u8; 8];
 
 /// (namespace, name) -> [`Bucket`]
 pub(super) const BUCKETS: TableDefinition<(&str, &str), Row> = TableDefinition::new("buckets");
@@ -25,28 +29,33 @@ pub(super) const BUCKETS: TableDefinition<(&str, &str), Row> = TableDefinition::
 pub(super) const BUCKET_UIDS: TableDefinition<u64, ()> = TableDefinition::new("bucket_uids");
 /// (bucket, name of the setting) -> its value; see [`super::settings`]
 pub(super) const BUCKET_SETTINGS: TableDefinition<(u64, &str), Row> = TableDefinition::new("bucket_settings");
-/// (bucket, key) -> [`Object`]; bytes, so that bounds between keys need not be UTF-8.
+/// (bucket, key) -> [`Object`], as [`super::lean`] writes it; bytes, so that bounds between keys need not be UTF-8.
 pub(super) const OBJECTS: TableDefinition<(u64, &[u8]), Row> = TableDefinition::new("objects");
 /// (bucket, key, upload id) -> [`Upload`]
 pub(super) const UPLOADS: TableDefinition<(u64, &[u8], &str), Row> = TableDefinition::new("uploads");
 /// (upload id, part number) -> [`Part`]
 pub(super) const PARTS: TableDefinition<(&str, u16), Row> = TableDefinition::new("parts");
-/// file hash -> [`FileRecord`]
+/// file hash -> [`FileRecord`](crate::store::rows::FileRecord), likewise
 pub(super) const FILES: TableDefinition<[u8; 32], Row> = TableDefinition::new("files");
-/// file hash -> number of objects and parts that use it
+/// file hash -> number of objects and parts that use it, if it is not 1
 pub(super) const FILE_USES: TableDefinition<[u8; 32], u64> = TableDefinition::new("file_uses");
-/// xorb hash -> [`XorbRow`]
+/// (bucket, file hash) -> until when (in ms) the file is registered there; each uses the file once
+pub(super) const REGISTERED: TableDefinition<(u64, [u8; 32]), u64> = TableDefinition::new("registered");
+/// xorb hash -> [`XorbRow`](crate::store::rows::XorbRow), likewise
 pub(super) const XORBS: TableDefinition<[u8; 32], Row> = TableDefinition::new("xorbs");
-/// xorb hash -> number of file records that use it; apart from the row, which is large
+/// xorb hash -> number of file records that use it, if it is neither 1 nor 0 (those are idle); apart from the row, which
+/// is large
 pub(super) const XORB_USES: TableDefinition<[u8; 32], u64> = TableDefinition::new("xorb_uses");
+/// xorb hash -> a file that named it when this was written
+pub(super) const XORB_HOMES: TableDefinition<[u8; 32], [u8; 32]> = TableDefinition::new("xorb_homes");
 /// xorb hash -> generation: the xorbs that no file record uses
 pub(super) const IDLE: TableDefinition<[u8; 32], u64> = TableDefinition::new("idle");
 /// xorb hash -> until when (in ms) it is kept even if nothing uses it
 pub(super) const KEPT: TableDefinition<[u8; 32], u64> = TableDefinition::new("kept");
 /// pack -> (end of its last committed frame, bytes of its live frames)
 pub(super) const PACKS: TableDefinition<u64, (u64, u64)> = TableDefinition::new("packs");
-/// (pack, xorb hash): which live xorbs lie in a pack
-pub(super) const PACK_XORBS: TableDefinition<(u64, [u8; 32]), ()> = TableDefinition::new("pack_xorbs");
+/// (pack, offset) -> the beginning of the hash of the live xorb that lies there
+pub(super) const PACK_XORBS: TableDefinition<(u64, u64), HashHead> = TableDefinition::new("pack_xorbs");
 /// bucket -> (bytes, number) of its objects
 pub(super) const BUCKET_STATS: TableDefinition<u64, (u64, u64)> = TableDefinition::new("bucket_stats");
 /// (bucket, file hash) -> number of the bucket's objects that have it as their content
@@ -89,60 +98,25 @@ pub(super) fn encode<T: Serialize>(row: &T) -> Result<Vec<u8>, StorageError> {
         .map_err(|error| StorageError::Corrupted(format!("a row cannot be written: {error}")))
 }
 
-/// An object's row is the object and then its parts, so that whoever does not want them need not read them.
-fn encode_object(object: &Object) -> Result<Vec<u8>, StorageError> {
-    let mut row = encode(object)?;
-    row.extend(encode(&object.parts)?);
-    Ok(row)
-}
-
-fn split_object(row: &[u8]) -> Result<(Object, &[u8]), StorageError> {
-    postcard::take_from_bytes(row)
-        .map_err(|error| StorageError::Corrupted(format!("an object cannot be read: {error}")))
-}
-
-/// Reads an object without its parts.
-pub(super) fn decode_object(row: &[u8]) -> Result<Object, StorageError> {
-    Ok(split_object(row)?.0)
-}
-
-/// Reads when an object was last written, and no more of it.
-pub(super) fn decode_modified_at(row: &[u8]) -> Result<Timestamp, StorageError> {
-    // The first fields of an object, in their order.
-    let ((_, _, _, modified_at), _) = postcard::take_from_bytes::<(FileHash, u64, ETag, Timestamp)>(row)
-        .map_err(|error| StorageError::Corrupted(format!("an object cannot be read: {error}")))?;
-    Ok(modified_at)
-}
-
-/// Reads a file's size, and not its terms, of which there may be many.
-pub(super) fn decode_file_size(row: &[u8]) -> Result<u64, StorageError> {
-    let ((_, size), _) = postcard::take_from_bytes::<(FileHash, u64)>(row)
-        .map_err(|error| StorageError::Corrupted(format!("a file record cannot be read: {error}")))?;
-    Ok(size)
-}
-
-/// Reads an object with its parts.
-pub(super) fn decode_whole_object(row: &[u8]) -> Result<Object, StorageError> {
-    let (object, parts) = split_object(row)?;
-    Ok(Object { parts: decode(parts)?, ..object })
-}
-
 /// All tables, opened in one physical transaction.
 pub(super) struct Tables<'t> {
     pub(super) buckets: Table<'t, (&'static str, &'static str), Row>,
     bucket_uids: Table<'t, u64, ()>,
     pub(super) bucket_settings: Table<'t, (u64, &'static str), Row>,
-    objects: Table<'t, (u64, &'static [u8]), Row>,
+    pub(super) objects: Table<'t, (u64, &'static [u8]), Row>,
+    pub(super) folders: Table<'t, FolderName, u64>,
     uploads: Table<'t, (u64, &'static [u8], &'static str), Row>,
     parts: Table<'t, (&'static str, u16), Row>,
     pub(super) files: Table<'t, [u8; 32], Row>,
     file_uses: Table<'t, [u8; 32], u64>,
+    pub(super) registered: Table<'t, (u64, [u8; 32]), u64>,
     pub(super) xorbs: Table<'t, [u8; 32], Row>,
     pub(super) xorb_uses: Table<'t, [u8; 32], u64>,
+    pub(super) xorb_homes: Table<'t, [u8; 32], [u8; 32]>,
     pub(super) idle: Table<'t, [u8; 32], u64>,
     pub(super) kept: Table<'t, [u8; 32], u64>,
     pub(super) packs: Table<'t, u64, (u64, u64)>,
-    pub(super) pack_xorbs: Table<'t, (u64, [u8; 32]), ()>,
+    pub(super) pack_xorbs: Table<'t, (u64, u64), HashHead>,
     pub(super) bucket_stats: Table<'t, u64, (u64, u64)>,
     pub(super) bucket_files: Table<'t, (u64, [u8; 32]), u64>,
     pub(super) accounts: Table<'t, &'static str, Row>,
@@ -157,12 +131,15 @@ impl<'t> Tables<'t> {
             bucket_uids: transaction.open_table(BUCKET_UIDS)?,
             bucket_settings: transaction.open_table(BUCKET_SETTINGS)?,
             objects: transaction.open_table(OBJECTS)?,
+            folders: transaction.open_table(FOLDERS)?,
             uploads: transaction.open_table(UPLOADS)?,
             parts: transaction.open_table(PARTS)?,
             files: transaction.open_table(FILES)?,
             file_uses: transaction.open_table(FILE_USES)?,
+            registered: transaction.open_table(REGISTERED)?,
             xorbs: transaction.open_table(XORBS)?,
             xorb_uses: transaction.open_table(XORB_USES)?,
+            xorb_homes: transaction.open_table(XORB_HOMES)?,
             idle: transaction.open_table(IDLE)?,
             kept: transaction.open_table(KEPT)?,
             packs: transaction.open_table(PACKS)?,
@@ -205,6 +182,7 @@ impl<'t> Tables<'t> {
         for file in dead {
             self.release_file(&file)?;
         }
+        self.delete_folders(uid)?;
         self.delete_uploads_of(uid)?;
         self.delete_settings_of(uid)?;
         self.forget_holdings(bucket.uid)?;
@@ -222,7 +200,7 @@ impl<'t> Tables<'t> {
         dead.iter().try_for_each(|id| self.delete_parts(id))
     }
 
-    fn must_have_bucket(&self, bucket: BucketUid) -> Result<(), Failure> {
+    pub(super) fn must_have_bucket(&self, bucket: BucketUid) -> Result<(), Failure> {
         match self.bucket_uids.get(bucket.0)? {
             Some(_) => Ok(()),
             None => Err(MetaError::NoSuchBucket.into()),
@@ -253,6 +231,7 @@ impl<'t> Tables<'t> {
             ObjectChange::Delete => {
                 if let Some(present) = present {
                     self.objects.remove((bucket.0, key.as_str().as_bytes()))?;
+                    self.leave_folder(bucket, key)?;
                     self.count_object(bucket, Some(&present), None)?;
                     self.release_file(&present.file)?;
                 }
@@ -297,10 +276,10 @@ impl<'t> Tables<'t> {
         self.use_file(&object.file, file)?;
         self.objects.insert((bucket.0, key.as_str().as_bytes()), encode_object(object)?.as_slice())?;
         self.count_object(bucket, present.as_ref(), Some(object))?;
-        if let Some(present) = present {
-            self.release_file(&present.file)?;
+        match present {
+            Some(present) => self.release_file(&present.file),
+            None => self.enter_folder(bucket, key),
         }
-        Ok(())
     }
 
     pub(super) fn create_upload(&mut self, bucket: BucketUid, upload: &Upload) -> Result<(), Failure> {
@@ -384,8 +363,8 @@ impl<'t> Tables<'t> {
     }
 
     /// Whether a file can be referred to: it is there, or comes along and all its xorbs are there or come along.
-    fn must_have_file(&self, hash: &FileHash, new: Option<&NewFile>) -> Result<(), Failure> {
-        if self.file_uses.get(hash.as_bytes())?.is_some() {
+    pub(super) fn must_have_file(&self, hash: &FileHash, new: Option<&NewFile>) -> Result<(), Failure> {
+        if self.files.get(hash.as_bytes())?.is_some() {
             return Ok(());
         }
         let Some(new) = new.filter(|new| new.record.hash == *hash) else {
@@ -400,28 +379,31 @@ impl<'t> Tables<'t> {
         Ok(())
     }
 
-    fn use_file(&mut self, hash: &FileHash, new: Option<&NewFile>) -> Result<(), StorageError> {
-        let added = self.add_xorbs(new.map(|new| new.xorbs.as_slice()).unwrap_or_default())?;
-        let uses = self.file_uses.get(hash.as_bytes())?.map_or(0, |uses| uses.value());
-        self.file_uses.insert(hash.as_bytes(), uses + 1)?;
-        if let (0, Some(new)) = (uses, new) {
-            self.files.insert(hash.as_bytes(), encode(&new.record)?.as_slice())?;
+    pub(super) fn use_file(&mut self, hash: &FileHash, new: Option<&NewFile>) -> Result<(), StorageError> {
+        let mut fresh = self.add_xorbs(new.map(|new| new.xorbs.as_slice()).unwrap_or_default())?;
+        if self.files.get(hash.as_bytes())?.is_some() {
+            let uses = self.file_uses.get(hash.as_bytes())?.map_or(1, |uses| uses.value());
+            self.file_uses.insert(hash.as_bytes(), uses + 1)?;
+        } else if let Some(new) = new {
+            self.files.insert(hash.as_bytes(), encode_file(&new.record)?.as_slice())?;
             for xorb in xorbs_of(&new.record) {
-                self.use_xorb(&xorb)?;
+                self.use_xorb(&xorb, hash, &mut fresh)?;
             }
         }
-        self.idle_unless_used(&added)
+        self.make_idle_all(&fresh)
     }
 
-    fn release_file(&mut self, hash: &FileHash) -> Result<(), StorageError> {
-        let uses = self.file_uses.get(hash.as_bytes())?.map_or(0, |uses| uses.value());
-        if uses > 1 {
+    pub(super) fn release_file(&mut self, hash: &FileHash) -> Result<(), StorageError> {
+        let uses = self.file_uses.get(hash.as_bytes())?.map_or(1, |uses| uses.value());
+        if uses > 2 {
             self.file_uses.insert(hash.as_bytes(), uses - 1)?;
             return Ok(());
         }
-        self.file_uses.remove(hash.as_bytes())?;
+        if self.file_uses.remove(hash.as_bytes())?.is_some() {
+            return Ok(());
+        }
         let record = self.files.remove(hash.as_bytes())?;
-        let record = record.map(|row| decode::<FileRecord>(row.value())).transpose()?;
+        let record = record.map(|row| decode_file(*hash, row.value())).transpose()?;
         record.iter().flat_map(xorbs_of).try_for_each(|xorb| self.release_xorb(&xorb))
     }
 

@@ -9,8 +9,8 @@ use std::ops::Bound;
 use redb::{ReadableTable, StorageError};
 
 use super::After;
+use super::lean::{decode_modified_at, decode_object};
 use super::listing::successor;
-use super::tables::{decode_modified_at, decode_object};
 use crate::store::ambient::Timestamp;
 use crate::store::names::ObjectKey;
 use crate::store::rows::{BucketUid, Object};

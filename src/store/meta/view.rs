@@ -2,8 +2,9 @@
 
 use async_trait::async_trait;
 
-use super::{MetaError, PackRow};
+use super::{MetaError, PackRow, RegistrationName};
 use crate::store::names::{ObjectKey, UploadId};
+use crate::store::pack::PackId;
 use crate::store::rows::{Bucket, BucketUid, FileRecord, Object, Part, Upload, XorbRow};
 use crate::xet::hash::{FileHash, XorbHash};
 
@@ -18,6 +19,8 @@ pub struct Counts {
     pub files: u64,
     /// Xorbs.
     pub xorbs: u64,
+    /// Folders.
+    pub folders: u64,
 }
 
 /// A xorb with all that is known of it.
@@ -51,6 +54,9 @@ pub trait MetaView: Send + Sync {
         limit: usize,
     ) -> Result<Vec<((BucketUid, ObjectKey), Object)>, MetaError>;
 
+    /// How many objects the row of a folder of so many steps says lie directly in it.
+    async fn folder(&self, bucket: BucketUid, depth: u16, folder: &str) -> Result<Option<u64>, MetaError>;
+
     /// A page of the running uploads of all buckets.
     async fn uploads(
         &self,
@@ -64,6 +70,16 @@ pub trait MetaView: Send + Sync {
         after: Option<&(UploadId, u16)>,
         limit: usize,
     ) -> Result<Vec<((UploadId, u16), Part)>, MetaError>;
+
+    /// A page of the registrations of all buckets.
+    async fn registrations(
+        &self,
+        after: Option<RegistrationName>,
+        limit: usize,
+    ) -> Result<Vec<RegistrationName>, MetaError>;
+
+    /// How many objects of the bucket use the file, as it is counted.
+    async fn objects_of_file(&self, bucket: BucketUid, file: &FileHash) -> Result<u64, MetaError>;
 
     /// A page of file records.
     async fn files(&self, after: Option<&FileHash>, limit: usize) -> Result<Vec<FileRecord>, MetaError>;
@@ -84,8 +100,14 @@ pub trait MetaView: Send + Sync {
     /// Where a xorb lies.
     async fn xorb(&self, hash: &XorbHash) -> Result<Option<XorbRow>, MetaError>;
 
-    /// Names of xorbs that are counted, idle or in a pack, and have no row.
+    /// Names of xorbs that are counted, idle or kept, and have no row.
     async fn stray_xorbs(&self, limit: usize) -> Result<Vec<XorbHash>, MetaError>;
+
+    /// Packs and offsets where a xorb is said to lie, and no xorb's row says so.
+    async fn stray_places(&self, limit: usize) -> Result<Vec<(PackId, u64)>, MetaError>;
+
+    /// Names of files that are counted and have no record.
+    async fn stray_files(&self, limit: usize) -> Result<Vec<FileHash>, MetaError>;
 
     /// Every pack.
     async fn packs(&self) -> Result<Vec<PackRow>, MetaError>;

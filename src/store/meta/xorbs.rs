@@ -1,15 +1,17 @@
 //! Xorbs in the embedded engine: who uses them, which are idle, and the transactions of gc over them.
 
+use std::collections::BTreeSet;
 use std::ops::Bound;
 
 use redb::{ReadTransaction, ReadableTable, StorageError};
 
-use super::tables::{self, Failure, Tables, decode, encode, xorbs_of};
+use super::lean::{decode_file, decode_xorb, encode_file, encode_xorb};
+use super::tables::{self, Failure, HashHead, Tables, xorbs_of};
 use super::{IdleXorb, TermChange, XorbMove};
 use crate::store::ambient::Timestamp;
 use crate::store::pack::PackId;
-use crate::store::rows::{FileRecord, StoredXorb, XorbRow};
-use crate::xet::hash::{FileHash, XorbHash};
+use crate::store::rows::{StoredXorb, XorbRow};
+use crate::xet::hash::{FileHash, NodeHash, XorbHash};
 
 /// Where a page of rows named by hashes begins.
 pub(super) fn behind(after: Option<&[u8; 32]>) -> (Bound<[u8; 32]>, Bound<[u8; 32]>) {
@@ -38,36 +40,70 @@ pub(super) fn idle(
     Ok(page)
 }
 
-/// A page of the xorbs in a pack.
+/// A page of the xorbs in a pack, by offset.
 pub(super) fn of_pack(
     snapshot: &ReadTransaction,
     pack: PackId,
-    after: Option<XorbHash>,
+    after: Option<u64>,
     limit: usize,
-) -> Result<Vec<XorbHash>, redb::Error> {
-    let table = snapshot.open_table(tables::PACK_XORBS)?;
-    let first = Bound::Included((pack.0, [0; 32]));
-    let start = after.map_or(first, |last| Bound::Excluded((pack.0, *last.as_bytes())));
-    let end = Bound::Included((pack.0, [0xFF; 32]));
-    let rows = table.range::<(u64, [u8; 32])>((start, end))?.take(limit);
-    rows.map(|entry| Ok(XorbHash::from_bytes(entry?.0.value().1))).collect()
+) -> Result<Vec<StoredXorb>, redb::Error> {
+    let (table, xorbs) = (snapshot.open_table(tables::PACK_XORBS)?, snapshot.open_table(tables::XORBS)?);
+    let start = after.map_or(Bound::Included((pack.0, 0)), |last| Bound::Excluded((pack.0, last)));
+    let rows = table.range::<(u64, u64)>((start, Bound::Included((pack.0, u64::MAX))))?.take(limit);
+    let mut page = Vec::new();
+    for entry in rows {
+        let (place, head) = entry?;
+        page.extend(at_place(&xorbs, place.value(), head.value())?);
+    }
+    Ok(page)
+}
+
+/// The xorb that lies at a place; `None` if no row says so.
+pub(super) fn at_place(
+    xorbs: &impl ReadableTable<[u8; 32], &'static [u8]>,
+    (pack, offset): (u64, u64),
+    head: HashHead,
+) -> Result<Option<StoredXorb>, StorageError> {
+    let bound = |rest: u8| {
+        let mut name = [rest; 32];
+        name[..head.len()].copy_from_slice(&head);
+        name
+    };
+    for entry in xorbs.range(bound(0)..=bound(0xFF))? {
+        let (hash, row) = entry?;
+        let hash = XorbHash::from_bytes(hash.value());
+        let row = decode_xorb(&hash, row.value())?;
+        if (row.pack.0, row.offset) == (pack, offset) {
+            return Ok(Some(StoredXorb { hash, row }));
+        }
+    }
+    Ok(None)
+}
+
+/// The file that has the chunks of a xorb and no others: their Merkle root is the one's name, and salted the other's.
+pub(super) fn file_of_all(xorb: &XorbHash) -> FileHash {
+    FileHash::from_root(NodeHash::from_bytes(*xorb.as_bytes()))
+}
+
+fn head_of(xorb: &XorbHash) -> HashHead {
+    std::array::from_fn(|at| xorb.as_bytes()[at])
 }
 
 impl Tables<'_> {
     pub(super) fn xorb_row(&self, xorb: &XorbHash) -> Result<Option<XorbRow>, StorageError> {
-        self.xorbs.get(xorb.as_bytes())?.map(|row| decode(row.value())).transpose()
+        self.xorbs.get(xorb.as_bytes())?.map(|row| decode_xorb(xorb, row.value())).transpose()
     }
 
-    /// Adds xorbs; answers those that were not known. Of a known one the new bytes are taken and the old are dead: it
+    /// Adds xorbs; answers those that were not known, and are neither used nor idle yet. Of a known one the new bytes are taken and the old are dead: it
     /// was stored anew because nobody could find it, or because it was found damaged.
-    pub(super) fn add_xorbs(&mut self, xorbs: &[StoredXorb]) -> Result<Vec<XorbHash>, StorageError> {
-        let mut added = Vec::new();
+    pub(super) fn add_xorbs(&mut self, xorbs: &[StoredXorb]) -> Result<BTreeSet<XorbHash>, StorageError> {
+        let mut added = BTreeSet::new();
         for StoredXorb { hash, row } in xorbs {
             match self.xorb_row(hash)? {
-                None => added.push(*hash),
-                Some(old) => self.leave_pack(hash, &old)?,
+                None => drop(added.insert(*hash)),
+                Some(old) => self.leave_pack(&old)?,
             }
-            self.xorbs.insert(hash.as_bytes(), encode(row)?.as_slice())?;
+            self.xorbs.insert(hash.as_bytes(), encode_xorb(hash, row)?.as_slice())?;
             self.enter_pack(hash, row)?;
         }
         Ok(added)
@@ -76,34 +112,51 @@ impl Tables<'_> {
     fn enter_pack(&mut self, xorb: &XorbHash, row: &XorbRow) -> Result<(), StorageError> {
         let (end, live) = self.packs.get(row.pack.0)?.map_or((0, 0), |pack| pack.value());
         self.packs.insert(row.pack.0, (end.max(row.frame_end), live + row.frame_bytes()))?;
-        self.pack_xorbs.insert((row.pack.0, *xorb.as_bytes()), ())?;
+        self.pack_xorbs.insert((row.pack.0, row.offset), head_of(xorb))?;
         Ok(())
     }
 
-    fn leave_pack(&mut self, xorb: &XorbHash, row: &XorbRow) -> Result<(), StorageError> {
+    fn leave_pack(&mut self, row: &XorbRow) -> Result<(), StorageError> {
         let (end, live) = self.packs.get(row.pack.0)?.map_or((0, 0), |pack| pack.value());
         self.packs.insert(row.pack.0, (end, live.saturating_sub(row.frame_bytes())))?;
-        self.pack_xorbs.remove((row.pack.0, *xorb.as_bytes()))?;
+        self.pack_xorbs.remove((row.pack.0, row.offset))?;
         Ok(())
     }
 
-    pub(super) fn use_xorb(&mut self, xorb: &XorbHash) -> Result<(), StorageError> {
-        let uses = self.xorb_uses.get(xorb.as_bytes())?.map_or(0, |uses| uses.value());
-        self.xorb_uses.insert(xorb.as_bytes(), uses + 1)?;
-        if uses == 0 {
-            self.idle.remove(xorb.as_bytes())?;
+    /// One more file uses a xorb. The first use of a fresh one only makes it no longer fresh: 1 is not written down.
+    pub(super) fn use_xorb(
+        &mut self,
+        xorb: &XorbHash,
+        file: &FileHash,
+        fresh: &mut BTreeSet<XorbHash>,
+    ) -> Result<(), StorageError> {
+        if fresh.remove(xorb) || self.idle.remove(xorb.as_bytes())?.is_some() {
+            return self.set_home(xorb, file);
         }
+        let uses = self.xorb_uses.get(xorb.as_bytes())?.map_or(1, |uses| uses.value());
+        self.xorb_uses.insert(xorb.as_bytes(), uses + 1)?;
         Ok(())
     }
 
     pub(super) fn release_xorb(&mut self, xorb: &XorbHash) -> Result<(), StorageError> {
-        let uses = self.xorb_uses.get(xorb.as_bytes())?.map_or(0, |uses| uses.value());
-        if uses > 1 {
+        let uses = self.xorb_uses.get(xorb.as_bytes())?.map_or(1, |uses| uses.value());
+        if uses > 2 {
             self.xorb_uses.insert(xorb.as_bytes(), uses - 1)?;
             return Ok(());
         }
-        self.xorb_uses.remove(xorb.as_bytes())?;
+        if self.xorb_uses.remove(xorb.as_bytes())?.is_some() {
+            return Ok(());
+        }
+        self.xorb_homes.remove(xorb.as_bytes())?;
         self.make_idle(xorb)
+    }
+
+    /// Remembers a file that names a xorb; not of one that is all of it, for that follows ([`file_of_all`]).
+    pub(super) fn set_home(&mut self, xorb: &XorbHash, file: &FileHash) -> Result<(), StorageError> {
+        if file_of_all(xorb) != *file {
+            self.xorb_homes.insert(xorb.as_bytes(), file.as_bytes())?;
+        }
+        Ok(())
     }
 
     fn make_idle(&mut self, xorb: &XorbHash) -> Result<(), StorageError> {
@@ -112,14 +165,9 @@ impl Tables<'_> {
         Ok(())
     }
 
-    /// Of xorbs just added, makes those idle that no file has come for.
-    pub(super) fn idle_unless_used(&mut self, added: &[XorbHash]) -> Result<(), StorageError> {
-        for xorb in added {
-            if self.xorb_uses.get(xorb.as_bytes())?.is_none() {
-                self.make_idle(xorb)?;
-            }
-        }
-        Ok(())
+    /// Makes those of the xorbs just added idle that no file has come for.
+    pub(super) fn make_idle_all(&mut self, fresh: &BTreeSet<XorbHash>) -> Result<(), StorageError> {
+        fresh.iter().try_for_each(|xorb| self.make_idle(xorb))
     }
 
     pub(super) fn register_xorbs(
@@ -127,8 +175,8 @@ impl Tables<'_> {
         xorbs: &[StoredXorb],
         keep_until: Timestamp,
     ) -> Result<(), Failure> {
-        let added = self.add_xorbs(xorbs)?;
-        self.idle_unless_used(&added)?;
+        let fresh = self.add_xorbs(xorbs)?;
+        self.make_idle_all(&fresh)?;
         for StoredXorb { hash, .. } in xorbs {
             let until = self.kept.get(hash.as_bytes())?.map_or(0, |until| until.value());
             self.kept.insert(hash.as_bytes(), until.max(keep_until.0))?;
@@ -146,7 +194,7 @@ impl Tables<'_> {
             let name = hash.as_bytes();
             let same = self.idle.get(name)?.is_some_and(|present| present.value() == *generation);
             let kept = self.kept.get(name)?.is_some_and(|until| until.value() > now.0);
-            if !same || kept || self.xorb_uses.get(name)?.is_some() {
+            if !same || kept {
                 continue;
             }
             self.idle.remove(name)?;
@@ -155,7 +203,7 @@ impl Tables<'_> {
                 continue;
             };
             self.xorbs.remove(name)?;
-            self.leave_pack(hash, &row)?;
+            self.leave_pack(&row)?;
             removed.push(StoredXorb { hash: *hash, row });
         }
         Ok(removed)
@@ -167,28 +215,33 @@ impl Tables<'_> {
             let Some(row) = self.xorb_row(hash)?.filter(|row| row.place() == *from) else {
                 continue;
             };
-            self.leave_pack(hash, &row)?;
+            self.leave_pack(&row)?;
             let row = XorbRow { pack: to.pack, offset: to.offset, frame_end: to.frame_end, ..row };
             self.enter_pack(hash, &row)?;
-            self.xorbs.insert(hash.as_bytes(), encode(&row)?.as_slice())?;
+            self.xorbs.insert(hash.as_bytes(), encode_xorb(hash, &row)?.as_slice())?;
             count += 1;
         }
         Ok(count)
     }
 
     pub(super) fn replace_terms(&mut self, change: &TermChange) -> Result<usize, Failure> {
-        let added = self.add_xorbs(&change.xorbs)?;
+        let mut fresh = self.add_xorbs(&change.xorbs)?;
         let mut changed = 0;
         for file in &change.files {
-            changed += usize::from(self.replace_terms_of(file, change)?);
+            changed += usize::from(self.replace_terms_of(file, change, &mut fresh)?);
         }
-        self.idle_unless_used(&added)?;
+        self.make_idle_all(&fresh)?;
         Ok(changed)
     }
 
-    fn replace_terms_of(&mut self, file: &FileHash, change: &TermChange) -> Result<bool, StorageError> {
+    fn replace_terms_of(
+        &mut self,
+        file: &FileHash,
+        change: &TermChange,
+        fresh: &mut BTreeSet<XorbHash>,
+    ) -> Result<bool, StorageError> {
         let row = self.files.get(file.as_bytes())?;
-        let Some(old) = row.map(|row| decode::<FileRecord>(row.value())).transpose()? else {
+        let Some(old) = row.map(|row| decode_file(*file, row.value())).transpose()? else {
             return Ok(false);
         };
         let new = change.apply(&old);
@@ -201,14 +254,14 @@ impl Tables<'_> {
         if new == old {
             return Ok(false);
         }
-        self.files.insert(file.as_bytes(), encode(&new)?.as_slice())?;
-        after.difference(&before).try_for_each(|xorb| self.use_xorb(xorb))?;
+        self.files.insert(file.as_bytes(), encode_file(&new)?.as_slice())?;
+        after.difference(&before).try_for_each(|xorb| self.use_xorb(xorb, file, fresh))?;
         before.difference(&after).try_for_each(|xorb| self.release_xorb(xorb))?;
         Ok(true)
     }
 
     pub(super) fn forget_pack(&mut self, pack: PackId) -> Result<bool, Failure> {
-        let all = (pack.0, [0; 32])..=(pack.0, [0xFF; 32]);
+        let all = (pack.0, 0)..=(pack.0, u64::MAX);
         if self.pack_xorbs.range(all)?.next().is_some() {
             return Ok(false);
         }

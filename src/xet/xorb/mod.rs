@@ -1,16 +1,19 @@
 //! Xorbs: the containers of up to 8192 chunks in which chunks travel and rest.
 //!
 //! A xorb's body is its chunk records one after the other ([`record`]), and what one must know to serve ranges of it
-//! is its table of chunks ([`table`]). Uploads are taken apart by [`validate`]; a footer ([`footer`]) may follow the
+//! is its table of chunks ([`table`]). Uploads are taken apart by [`validate`], or by
+//! [`ArrivingXorb`] while they come; a footer ([`footer`]) may follow the
 //! records in a stored xorb, but is never part of what clients are served.
 //!
 //! Source: Xet specification, "Xorb format".
 
+mod arriving;
 pub mod footer;
 pub mod record;
 pub mod table;
 mod walk;
 
+pub use arriving::ArrivingXorb;
 pub use footer::XorbFooter;
 pub use record::{RecordHeader, decode_record, decode_record_borrowed, encode_record};
 pub use table::{ChunkEntry, ChunkTable};

@@ -7,7 +7,7 @@ use super::*;
 
 const CONDITIONS: &str = r#"{"bucket": "bucket"}, ["starts-with", "$key", "up/"], {"acl": "private"},
     ["starts-with", "$Content-Type", "text/"], ["starts-with", "$x-amz-meta-a", ""], ["starts-with", "$tagging", ""],
-    ["starts-with", "$success_action_status", ""], ["starts-with", "$success_action_redirect", "http://"],
+    ["starts-with", "$success_action_status", ""], ["starts-with", "$success_action_redirect", ""],
     ["content-length-range", 2, 20]"#;
 
 fn policy(conditions: &str) -> String {

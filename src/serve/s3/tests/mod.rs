@@ -1,6 +1,7 @@
 //! The whole door, from signed request to answer, over buckets in memory.
 
 mod form;
+mod lane;
 mod objects;
 mod settings;
 mod signer;
@@ -45,20 +46,24 @@ fn ambient() -> Ambient {
 }
 
 fn door() -> Router {
+    router(s3_door())
+}
+
+fn s3_door() -> S3Door {
     let directory = Directory::new([
         credential(ADA, Permission::Admin, None),
         credential(READER, Permission::Read, Some("bucket")),
         Credential { account: Namespace::new("bob").unwrap(), ..credential(BOB, Permission::Write, None) },
     ])
     .unwrap();
-    router(S3Door {
+    S3Door {
         buckets: Arc::new(LocalBuckets::in_memory(ambient()).unwrap()),
         directory: Arc::new(directory),
         clock: Ambient::system(),
         region: "us-east-1".to_owned(),
         addressing: crate::serve::s3::Addressing::default(),
         own: OwnDoors::default(),
-    })
+    }
 }
 
 struct Answer {

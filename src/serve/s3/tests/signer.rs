@@ -103,6 +103,23 @@ impl Signer {
     }
 }
 
+impl Signer {
+    /// A presigned URL for `method` on `path`, good for a minute.
+    pub(super) fn presign(self, method: &str, path: &str, more: &str) -> String {
+        let now = OffsetDateTime::from(std::time::SystemTime::from(Ambient::system().clock.now()));
+        let time = now.format(format_description!("[year][month][day]T[hour][minute][second]Z")).unwrap();
+        let credential = format!("{}/{}", self.access_key, self.scope(&time)).replace('/', "%2F");
+        let query = format!(
+            "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={credential}&X-Amz-Date={time}&X-Amz-Expires=60\
+             &X-Amz-SignedHeaders=host{more}"
+        );
+        let canonical = format!("{method}\n{path}\n{query}\nhost:s3.test\n\nhost\nUNSIGNED-PAYLOAD");
+        let scope = self.scope(&time);
+        let text = format!("AWS4-HMAC-SHA256\n{time}\n{scope}\n{}", sha256_hex(canonical.as_bytes()));
+        format!("{path}?{query}&X-Amz-Signature={}", self.sign_text(&time, &text))
+    }
+}
+
 impl Signed {
     /// The body of this request in signed chunks.
     pub(super) fn chunks(&self, chunks: &[&[u8]]) -> Vec<u8> {

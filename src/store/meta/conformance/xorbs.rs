@@ -111,7 +111,7 @@ async fn a_xorb_stored_again_lies_where_it_was_stored_last(store: Store) {
     assert_eq!(store.xorb(&hash).await.unwrap(), Some(row.clone()));
     assert_eq!(idle(&store).await, []);
     assert_eq!(store.xorbs_in(PackId(1), None, 9).await.unwrap(), []);
-    assert_eq!(store.xorbs_in(PackId(2), None, 9).await.unwrap(), [hash]);
+    assert_eq!(store.xorbs_in(PackId(2), None, 9).await.unwrap(), [StoredXorb { hash, row: row.clone() }]);
     let live: Vec<_> = store.packs().await.unwrap().iter().map(|pack| pack.live_bytes).collect();
     assert_eq!(live, [0, row.frame_bytes()]);
 }
@@ -126,10 +126,10 @@ async fn xorbs_move_between_packs(store: Store) {
     assert_eq!(store.move_xorbs(vec![there]).await.unwrap(), 1);
     assert_eq!(store.move_xorbs(vec![there]).await.unwrap(), 0, "it is no longer where it was");
     let moved = store.xorb(&hash).await.unwrap().unwrap();
-    assert_eq!((moved.place(), moved.table), (to, row.table));
+    assert_eq!((moved.place(), &moved.table), (to, &row.table));
     assert_eq!(store.xorbs_in(PackId(1), None, 9).await.unwrap(), []);
-    assert_eq!(store.xorbs_in(PackId(2), None, 9).await.unwrap(), [hash]);
-    assert_eq!(store.xorbs_in(PackId(2), Some(hash), 9).await.unwrap(), []);
+    assert_eq!(store.xorbs_in(PackId(2), None, 9).await.unwrap(), [StoredXorb { hash, row: moved }]);
+    assert_eq!(store.xorbs_in(PackId(2), Some(to.offset), 9).await.unwrap(), []);
     assert!(store.forget_pack(PackId(1)).await.unwrap());
     let pack = PackRow { id: PackId(2), committed_end: 600, live_bytes: 100 };
     assert_eq!(store.packs().await.unwrap(), [pack]);
@@ -191,5 +191,8 @@ async fn a_view_shows_everything_of_its_moment(store: Store) {
     assert_eq!(view.xorbs(Some(&xorbs[0].hash), 5).await.unwrap(), xorbs[1..]);
     assert_eq!(view.xorb(&xorbs[0].hash).await.unwrap().as_ref(), Some(&xorbs[0].row));
     assert_eq!(view.stray_xorbs(5).await.unwrap(), []);
+    assert_eq!(view.stray_places(5).await.unwrap(), []);
+    assert_eq!(view.stray_files(5).await.unwrap(), []);
+    assert_eq!((counts.folders, view.folder(bucket.uid, 0, "").await.unwrap()), (1, Some(2)));
     assert_eq!(view.packs().await.unwrap(), store.packs().await.unwrap());
 }

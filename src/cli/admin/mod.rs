@@ -1,0 +1,220 @@
+//! `xetgate admin`: accounts and credentials of a running gateway, over its admin API.
+//!
+//! The gateway is that of `--endpoint`, with the admin token of `--token`; without them, the one whose data folder and
+//! configuration would be used here. Secrets are printed once, when they are made.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::place::PlaceArgs;
+use crate::auth::AuthError;
+use crate::auth::root;
+use crate::config::{self, ConfigError};
+
+mod client;
+mod table;
+
+use client::Client;
+
+/// What `admin` takes.
+#[derive(Debug, Args)]
+pub(super) struct AdminArgs {
+    #[command(flatten)]
+    place: PlaceArgs,
+    /// The gateway's Hub endpoint [default: where the configuration has it listen].
+    #[arg(long, value_name = "URL", env = "HF_ENDPOINT")]
+    endpoint: Option<String>,
+    /// An admin token [default: the root token of the data folder].
+    #[arg(long, value_name = "TOKEN", env = "HF_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    /// Print JSON.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Users.
+    #[command(subcommand)]
+    Users(UserCommand),
+    /// Organisations.
+    #[command(subcommand)]
+    Orgs(OrgCommand),
+    /// Credentials: each is an S3 key pair and a Hub token.
+    #[command(subcommand)]
+    Keys(KeyCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum UserCommand {
+    /// Make a user.
+    Create { name: String },
+    /// List users.
+    List,
+    /// Show a user.
+    Show { name: String },
+    /// Remove a user who has no buckets and no keys.
+    Remove { name: String },
+}
+
+#[derive(Debug, Subcommand)]
+enum OrgCommand {
+    /// Make an organisation.
+    Create {
+        name: String,
+        /// A user whose keys reach its buckets; may be given again.
+        #[arg(long = "member", value_name = "USER")]
+        members: Vec<String>,
+    },
+    /// List organisations.
+    List,
+    /// Show an organisation.
+    Show { name: String },
+    /// Give an organisation these members in place of those it has.
+    Members { name: String, members: Vec<String> },
+    /// Remove an organisation that has no buckets and no keys.
+    Remove { name: String },
+}
+
+#[derive(Debug, Subcommand)]
+enum KeyCommand {
+    /// Make a key and print its secrets, this once.
+    Create {
+        /// The account it is to belong to.
+        account: String,
+        /// How far it reaches: read, write or admin.
+        #[arg(long, default_value = "write")]
+        permission: String,
+        /// A bucket it reaches, and no others but those given; may be given again.
+        #[arg(long = "bucket", value_name = "NAME")]
+        buckets: Vec<String>,
+        /// From when on it is worth nothing, such as 2027-01-31T00:00:00Z.
+        #[arg(long, value_name = "TIME")]
+        expires: Option<String>,
+    },
+    /// List keys.
+    List {
+        /// Only those of this account.
+        account: Option<String>,
+    },
+    /// Show a key, without its secrets.
+    Show { id: String },
+    /// Give a key new secrets and print them, this once.
+    Rotate { id: String },
+    /// End a key.
+    Revoke { id: String },
+}
+
+/// Why it could not be done.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AdminError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("no admin token: give --token, or name the data folder whose root token to use ({0})")]
+    NoToken(AuthError),
+    #[error("no admin token: give --token, or name the data folder whose root token to use")]
+    NoRoot,
+    #[error("cannot reach {url}: {error}")]
+    Unreachable { url: String, error: reqwest::Error },
+    #[error("{0}")]
+    Refused(String),
+    #[error("{0} does not exist")]
+    NotFound(String),
+    #[error("cannot start: {0}")]
+    Runtime(std::io::Error),
+    #[error("cannot print: {0}")]
+    Print(std::io::Error),
+}
+
+/// Runs one command.
+pub(super) fn run(args: &AdminArgs, vars: &[(String, String)]) -> Result<(), AdminError> {
+    let config = args.place.configuration(vars)?;
+    let endpoint = args.endpoint.clone().unwrap_or_else(|| super::banner::endpoint(config.hub.listen));
+    let token = match &args.token {
+        Some(token) => token.clone(),
+        None => {
+            let data_dir = config.data_dir.clone().map_or_else(|| config::default_data_dir(vars), Ok)?;
+            root_token(&data_dir, vars)?
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let client = Client::new(endpoint.trim_end_matches('/').to_owned(), token);
+    let answer = runtime.map_err(AdminError::Runtime)?.block_on(ask(&client, &args.what))?;
+    let text = if args.json { format!("{answer:#}\n") } else { table::text(&answer) };
+    std::io::stdout().lock().write_all(text.as_bytes()).map_err(AdminError::Print)
+}
+
+/// The root token as the environment gives it, or as the data folder keeps it.
+fn root_token(data_dir: &Path, vars: &[(String, String)]) -> Result<String, AdminError> {
+    if let Some(token) = config::root_given(vars).token {
+        return Ok(token);
+    }
+    let kept = root::kept(data_dir).map_err(AdminError::NoToken)?;
+    let token = kept.and_then(|credential| credential.token).ok_or(AdminError::NoRoot)?;
+    Ok(token.expose().to_owned())
+}
+
+async fn ask(client: &Client, what: &What) -> Result<Value, AdminError> {
+    let account = |kind: &str, name: &str, members: &[String]| json!({ "name": name, "kind": kind, "members": members });
+    match what {
+        What::Users(UserCommand::Create { name }) => {
+            client.post("/admin/accounts", &account("user", name, &[])).await
+        }
+        What::Orgs(OrgCommand::Create { name, members }) => {
+            client.post("/admin/accounts", &account("org", name, members)).await
+        }
+        What::Users(UserCommand::List) => accounts(client, "user", None).await,
+        What::Orgs(OrgCommand::List) => accounts(client, "org", None).await,
+        What::Users(UserCommand::Show { name }) => accounts(client, "user", Some(name)).await,
+        What::Orgs(OrgCommand::Show { name }) => accounts(client, "org", Some(name)).await,
+        What::Orgs(OrgCommand::Members { name, members }) => {
+            client.put(&format!("/admin/accounts/{name}/members"), &json!({ "members": members })).await
+        }
+        What::Users(UserCommand::Remove { name }) | What::Orgs(OrgCommand::Remove { name }) => {
+            client.delete(&format!("/admin/accounts/{name}")).await
+        }
+        What::Keys(command) => keys(client, command).await,
+    }
+}
+
+/// The accounts of a kind, or the one of a name.
+async fn accounts(client: &Client, kind: &str, name: Option<&str>) -> Result<Value, AdminError> {
+    let all = client.get("/admin/accounts").await?;
+    pick(&all, |account| account["kind"] == kind && name.is_none_or(|name| account["name"] == name), name)
+}
+
+async fn keys(client: &Client, command: &KeyCommand) -> Result<Value, AdminError> {
+    match command {
+        KeyCommand::Create { account, permission, buckets, expires } => {
+            let buckets = (!buckets.is_empty()).then_some(buckets);
+            let body = json!({
+                "account": account, "permission": permission, "buckets": buckets, "expires_at": expires,
+            });
+            client.post("/admin/keys", &body).await
+        }
+        KeyCommand::List { account } => {
+            let is_asked = |key: &Value| account.as_ref().is_none_or(|account| key["account"] == **account);
+            pick(&client.get("/admin/keys").await?, is_asked, None)
+        }
+        KeyCommand::Show { id } => {
+            pick(&client.get("/admin/keys").await?, |key| key["access_key_id"] == **id, Some(id))
+        }
+        KeyCommand::Rotate { id } => client.post(&format!("/admin/keys/{id}/rotate"), &json!({})).await,
+        KeyCommand::Revoke { id } => client.delete(&format!("/admin/keys/{id}")).await,
+    }
+}
+
+/// Those that are asked for; the one, if it was asked for by its name.
+fn pick(all: &Value, is_asked: impl Fn(&Value) -> bool, name: Option<&str>) -> Result<Value, AdminError> {
+    let found = all.as_array().into_iter().flatten().filter(|one| is_asked(one)).cloned();
+    let mut found: Vec<_> = found.collect();
+    match name {
+        None => Ok(Value::Array(found)),
+        Some(name) => found.pop().ok_or_else(|| AdminError::NotFound(name.to_owned())),
+    }
+}

@@ -1,0 +1,174 @@
+//! The admin door: accounts and credentials at run time, for bearers of an admin token only. JSON in and out.
+//!
+//! | | |
+//! |---|---|
+//! | `GET /admin/accounts` | all accounts |
+//! | `POST /admin/accounts` `{name, kind?, members?}` | makes one |
+//! | `PUT /admin/accounts/{name}/members` `{members}` | gives an organisation other members |
+//! | `DELETE /admin/accounts/{name}` | removes one that has nothing |
+//! | `GET /admin/keys` | all credentials, without their secrets |
+//! | `POST /admin/keys` `{account, permission?, buckets?, expires_at?}` | makes one and shows its secrets, this once |
+//! | `POST /admin/keys/{id}/rotate` | gives it new secrets and shows them, this once |
+//! | `DELETE /admin/keys/{id}` | ends it |
+//!
+//! Errors are `{"error": "..."}`.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::{Json, Router};
+use http_body_util::{BodyExt as _, Limited};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use crate::auth::{AccessKeyId, Account, AccountKind, Accounts, AuthError, Caller, NewKey};
+use crate::store::names::Namespace;
+
+mod shapes;
+#[cfg(test)]
+mod tests;
+
+use shapes::{AskedAccount, AskedKey, account_json, key_json, with_secrets};
+
+/// Largest body: an organisation of ten thousand members.
+const BODY_BYTES_MAX: usize = 1 << 20;
+
+/// What lies below `/admin`, which the caller nests it at.
+pub fn router(accounts: Arc<Accounts>) -> Router {
+    Router::new().fallback(handle).with_state(accounts)
+}
+
+/// A refusal.
+struct Refusal(StatusCode, String);
+
+impl Refusal {
+    fn not_found() -> Self {
+        Self(StatusCode::NOT_FOUND, "there is nothing here".to_owned())
+    }
+
+    fn bad_request(error: impl std::fmt::Display) -> Self {
+        Self(StatusCode::BAD_REQUEST, error.to_string())
+    }
+}
+
+impl From<AuthError> for Refusal {
+    fn from(error: AuthError) -> Self {
+        let status = match error {
+            AuthError::NoSuchAccount(_) | AuthError::NoSuchCredential(_) => StatusCode::NOT_FOUND,
+            AuthError::AccountExists(_)
+            | AuthError::AccountInUse(_)
+            | AuthError::Declared(_)
+            | AuthError::DuplicateAccessKeyId(_)
+            | AuthError::DuplicateToken(_) => StatusCode::CONFLICT,
+            AuthError::NotAnOrganisation(_) | AuthError::AccessKeyId(_) => StatusCode::BAD_REQUEST,
+            _ => {
+                tracing::error!(%error, "accounts could not be changed");
+                return Self(StatusCode::INTERNAL_SERVER_ERROR, "the change could not be made".to_owned());
+            }
+        };
+        Self(status, error.to_string())
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.0, Json(json!({ "error": self.1 }))).into_response()
+    }
+}
+
+async fn handle(State(accounts): State<Arc<Accounts>>, request: Request) -> Response {
+    answer(&accounts, request).await.unwrap_or_else(Refusal::into_response)
+}
+
+/// Refuses everybody but bearers of an admin token.
+fn admit(accounts: &Accounts, headers: &HeaderMap) -> Result<(), Refusal> {
+    let token = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.split_once(' '));
+    let bearer = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    let caller = bearer.and_then(|(_, token)| accounts.directory().bearer(token.trim())).map(Caller::Known);
+    match caller {
+        None => Err(Refusal(StatusCode::UNAUTHORIZED, "an admin token is needed".to_owned())),
+        Some(caller) if caller.is_admin() => Ok(()),
+        Some(_) => Err(Refusal(StatusCode::FORBIDDEN, "this is not an admin token".to_owned())),
+    }
+}
+
+async fn body<T: DeserializeOwned>(request: Request) -> Result<T, Refusal> {
+    let collected = Limited::new(request.into_body(), BODY_BYTES_MAX).collect().await;
+    let collected = collected.map_err(Refusal::bad_request)?;
+    serde_json::from_slice(&collected.to_bytes()).map_err(Refusal::bad_request)
+}
+
+fn account_name(text: &str) -> Result<Namespace, Refusal> {
+    Namespace::new(text).map_err(Refusal::bad_request)
+}
+
+fn key_id(text: &str) -> Result<AccessKeyId, Refusal> {
+    Ok(AccessKeyId::new(text)?)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Members {
+    members: Vec<Namespace>,
+}
+
+async fn answer(accounts: &Accounts, request: Request) -> Result<Response, Refusal> {
+    admit(accounts, request.headers())?;
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let segments: Vec<_> = path.trim_start_matches('/').split('/').collect();
+    let done = || StatusCode::NO_CONTENT.into_response();
+    match (&method, segments.as_slice()) {
+        (&Method::GET, ["accounts"]) => Ok(list_accounts(accounts)),
+        (&Method::POST, ["accounts"]) => {
+            let account: Account = body::<AskedAccount>(request).await?.into();
+            check(&account)?;
+            accounts.create_account(account.clone()).await?;
+            Ok((StatusCode::CREATED, Json(account_json(&account, false))).into_response())
+        }
+        (&Method::PUT, ["accounts", name, "members"]) => {
+            let Members { members } = body(request).await?;
+            let name = account_name(name)?;
+            check(&Account { name: name.clone(), kind: AccountKind::Org, members: members.clone() })?;
+            let account = accounts.set_members(&name, members).await?;
+            Ok(Json(account_json(&account, false)).into_response())
+        }
+        (&Method::DELETE, ["accounts", name]) => {
+            accounts.remove_account(&account_name(name)?).await?;
+            Ok(done())
+        }
+        (&Method::GET, ["keys"]) => {
+            let keys = accounts.directory().credentials();
+            Ok(Json(keys.iter().map(|key| key_json(key)).collect::<Vec<_>>()).into_response())
+        }
+        (&Method::POST, ["keys"]) => {
+            let new: NewKey = body::<AskedKey>(request).await?.try_into().map_err(Refusal::bad_request)?;
+            let key = accounts.create_key(new).await?;
+            Ok((StatusCode::CREATED, Json(with_secrets(&key))).into_response())
+        }
+        (&Method::POST, ["keys", id, "rotate"]) => {
+            Ok(Json(with_secrets(&accounts.rotate_key(&key_id(id)?).await?)).into_response())
+        }
+        (&Method::DELETE, ["keys", id]) => {
+            accounts.revoke_key(&key_id(id)?).await?;
+            Ok(done())
+        }
+        _ => Err(Refusal::not_found()),
+    }
+}
+
+/// Names from JSON have not passed their constructor.
+fn check(account: &Account) -> Result<(), Refusal> {
+    std::iter::once(&account.name)
+        .chain(&account.members)
+        .try_for_each(|name| Namespace::new(name.as_str()).map(drop).map_err(Refusal::bad_request))
+}
+
+fn list_accounts(accounts: &Accounts) -> Response {
+    let directory = accounts.directory();
+    let all = directory.accounts();
+    let shown = all.iter().map(|account| account_json(account, directory.is_declared(&account.name)));
+    Json(shown.collect::<Vec<_>>()).into_response()
+}

@@ -1,0 +1,105 @@
+//! The door, over accounts in memory.
+
+use axum::body::Body;
+use serde_json::Value;
+use tower::ServiceExt as _;
+
+use super::*;
+use crate::auth::seal::MasterKey;
+use crate::auth::{Credential, Directory, Permission, Secret};
+use crate::store::ambient::Ambient;
+use crate::store::meta::EmbeddedMeta;
+
+fn credential(id: &str, permission: Permission) -> Credential {
+    Credential {
+        account: Namespace::new("root").unwrap(),
+        access_key_id: AccessKeyId::new(id).unwrap(),
+        secret_access_key: Secret::new("secret-of-root").unwrap(),
+        token: Some(Secret::new(&format!("hf_{id}")).unwrap()),
+        permission,
+        buckets: None,
+        created_at: None,
+        expires_at: None,
+    }
+}
+
+async fn door() -> Router {
+    let credentials = [credential("ADMIN", Permission::Admin), credential("WRITER", Permission::Write)];
+    let directory = Arc::new(Directory::new(credentials).unwrap());
+    let store = Arc::new(EmbeddedMeta::in_memory().unwrap());
+    let accounts = Accounts::open(store, directory, MasterKey::new(&[1; 32]), Ambient::system()).await;
+    router(Arc::new(accounts.unwrap()))
+}
+
+async fn call(door: &Router, token: &str, method: &str, path: &str, body: &str) -> (u16, Value) {
+    let mut request = Request::builder().method(method).uri(path);
+    if !token.is_empty() {
+        request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+    }
+    let request = request.body(Body::from(body.to_owned())).unwrap();
+    let response = door.clone().oneshot(request).await.unwrap();
+    let status = response.status().as_u16();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
+}
+
+#[tokio::test]
+async fn only_admin_tokens_come_in() {
+    let door = door().await;
+    let status = async |token: &str| call(&door, token, "GET", "/accounts", "").await.0;
+    assert_eq!(status("").await, 401);
+    assert_eq!(status("hf_nobody").await, 401);
+    assert_eq!(status("hf_WRITER").await, 403);
+    assert_eq!(status("hf_ADMIN").await, 200);
+    assert_eq!(call(&door, "hf_ADMIN", "GET", "/else", "").await.0, 404);
+}
+
+#[tokio::test]
+async fn secrets_are_shown_once_and_never_listed() {
+    let door = door().await;
+    let admin =
+        async |method: &str, path: &str, body: &str| call(&door, "hf_ADMIN", method, path, body).await;
+    assert_eq!(admin("POST", "/accounts", r#"{"name": "ada"}"#).await.0, 201);
+    let asked = r#"{"account": "ada", "permission": "admin", "buckets": ["b"], "expires_at": "2999-01-01T00:00:00Z"}"#;
+    let (status, key) = admin("POST", "/keys", asked).await;
+    assert_eq!(status, 201);
+    let (id, token) = (key["access_key_id"].as_str().unwrap(), key["token"].as_str().unwrap());
+    assert_eq!(call(&door, token, "GET", "/keys", "").await.0, 200);
+
+    let (_, listed) = admin("GET", "/keys", "").await;
+    let mine = listed.as_array().unwrap().iter().find(|key| key["access_key_id"] == id).unwrap();
+    assert_eq!(mine["expires_at"], "2999-01-01T00:00:00Z");
+    assert_eq!((&mine["permission"], &mine["buckets"][0]), (&"admin".into(), &"b".into()));
+    for secret in [token, key["secret_access_key"].as_str().unwrap(), "secret-of-root", "hf_ADMIN"] {
+        assert!(!listed.to_string().contains(secret));
+    }
+    let (_, rotated) = admin("POST", &format!("/keys/{id}/rotate"), "").await;
+    assert_ne!(rotated["token"], key["token"]);
+    assert_eq!(call(&door, token, "GET", "/keys", "").await.0, 401);
+    assert_eq!(admin("DELETE", &format!("/keys/{id}"), "").await.0, 204);
+    assert_eq!(admin("DELETE", &format!("/keys/{id}"), "").await.0, 404);
+}
+
+#[tokio::test]
+async fn what_cannot_be_is_refused_with_a_reason() {
+    let door = door().await;
+    let admin =
+        async |method: &str, path: &str, body: &str| call(&door, "hf_ADMIN", method, path, body).await;
+    for (method, path, body, status) in [
+        ("POST", "/accounts", "nonsense", 400),
+        ("POST", "/accounts", r#"{"name": "../x"}"#, 400),
+        ("POST", "/accounts", r#"{"name": "ada", "members": ["bob"]}"#, 400),
+        ("POST", "/accounts", r#"{"name": "root"}"#, 409),
+        ("DELETE", "/accounts/root", "", 409),
+        ("DELETE", "/accounts/none", "", 404),
+        ("PUT", "/accounts/none/members", r#"{"members": []}"#, 404),
+        ("POST", "/keys", r#"{"account": "none"}"#, 404),
+        ("POST", "/keys", r#"{"account": "root", "permission": "all"}"#, 400),
+        ("POST", "/keys", r#"{"account": "root", "expires_at": "soon"}"#, 400),
+        ("DELETE", "/keys/ADMIN", "", 409),
+    ] {
+        let (got, answer) = admin(method, path, body).await;
+        assert_eq!(got, status, "{method} {path} {body}: {answer}");
+        assert!(!answer["error"].as_str().unwrap().is_empty());
+    }
+}

@@ -1,0 +1,23 @@
+//! "Have you this chunk?"
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse as _, Response};
+
+use super::errors::CasRefusal;
+use super::{Door, Reader, names};
+
+/// `GET /v1/chunks/{prefix}/{chunk}`: a keyed shard, or 404, which clients take for the usual answer that it is.
+pub(super) async fn query(
+    State(door): State<Arc<Door>>,
+    _reader: Reader,
+    Path((prefix, chunk)): Path<(String, String)>,
+) -> Result<Response, CasRefusal> {
+    names::check_prefix(&prefix)?;
+    match door.xet.dedup(names::hash(&chunk)?).await? {
+        Some(shard) => Ok(([(CONTENT_TYPE, "application/octet-stream")], shard).into_response()),
+        None => Err(CasRefusal::NotFound("the chunk is not known".to_owned())),
+    }
+}

@@ -1,0 +1,122 @@
+//! The CAS door: the Xet CAS API over [`LocalXet`], for clients that cut, hash and deduplicate themselves.
+//!
+//! Whoever asks shows a token of [`CasSigner`], which the Hub's door gave out for one bucket; only the addresses of xorb
+//! ranges, signed themselves, are fetched without. What is not here is answered 404 whatever the method, for clients
+//! take any other answer to an offer that they make (xorb grants, say) for an answer.
+//!
+//! [`reconstructions`] says how files are put together, [`ranges`] gives the bytes, [`xorbs`], [`shards`] and [`chunks`]
+//! are the way in. Source: Xet specification, "CAS HTTP API".
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::FromRequestParts;
+use axum::http::StatusCode;
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use axum::routing::{get, head, post};
+use tokio::sync::Semaphore;
+
+use crate::auth::cas_token::{CasGrant, CasScope, CasSigner};
+use crate::bucket::LocalXet;
+use crate::store::ambient::Ambient;
+use crate::store::rows::BucketUid;
+
+mod chunks;
+mod errors;
+mod names;
+mod ranges;
+mod reconstructions;
+mod shards;
+#[cfg(test)]
+mod tests;
+mod xorbs;
+
+use errors::CasRefusal;
+
+/// Memory for shards on their way in, in KiB; whoever does not fit waits. Four of the longest that may be.
+const SHARD_MEMORY_KIB: usize = 256 << 10;
+
+/// What the door opens to.
+pub struct CasDoor {
+    /// The buckets.
+    pub xet: LocalXet,
+    /// Who may come in.
+    pub signer: CasSigner,
+    /// For the boundaries of answers in parts.
+    pub ambient: Ambient,
+}
+
+/// The door, and what it is busy with.
+struct Door {
+    xet: LocalXet,
+    signer: CasSigner,
+    ambient: Ambient,
+    shard_memory: Arc<Semaphore>,
+}
+
+/// The CAS API, to be mounted at any path; its requests need an [`Origin`](crate::serve::origin::Origin).
+pub fn router(door: CasDoor) -> Router {
+    let CasDoor { xet, signer, ambient } = door;
+    let shard_memory = Arc::new(Semaphore::new(SHARD_MEMORY_KIB));
+    let door = Arc::new(Door { xet, signer, ambient, shard_memory });
+    let nothing = || async { CasRefusal::NotFound("there is nothing here".to_owned()) };
+    Router::new()
+        .route("/v1/reconstructions/{file}", get(reconstructions::version_1))
+        .route("/v2/reconstructions/{file}", get(reconstructions::version_2))
+        .route(
+            "/v1/reconstructions",
+            get(reconstructions::batch_of_query).post(reconstructions::batch_of_body),
+        )
+        .route("/v1/chunks/{prefix}/{chunk}", get(chunks::query))
+        .route("/v1/xorbs/{prefix}/{xorb}", post(xorbs::upload).head(xorbs::size))
+        .route("/v1/ranges/{xorb}", get(ranges::fetch))
+        .route("/v1/shards", post(shards::version_1))
+        .route("/v2/shards", post(shards::version_2))
+        .route("/v1/files/{file}", head(reconstructions::file_size))
+        .method_not_allowed_fallback(nothing)
+        .fallback(nothing)
+        .with_state(door)
+}
+
+/// Where clients send figures about themselves: at the root of the listener, whatever the path of the door. Nobody
+/// reads them.
+pub fn telemetry_router() -> Router {
+    Router::new().route("/v1/telemetry", post(|| async { StatusCode::OK }))
+}
+
+/// The bucket that a caller may read.
+struct Reader(BucketUid);
+
+/// The bucket that a caller may write to.
+struct Writer(BucketUid);
+
+/// What the caller's token says.
+fn grant(parts: &Parts, door: &Door) -> Result<CasGrant, CasRefusal> {
+    let refused = |why: String| CasRefusal::Unauthorized(why);
+    let header = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let token =
+        header.and_then(|text| text.split_once(' ')).filter(|(kind, _)| kind.eq_ignore_ascii_case("bearer"));
+    let (_, token) = token.ok_or_else(|| refused("a token is needed".to_owned()))?;
+    door.signer.grant(token.trim()).map_err(|error| refused(format!("the token is no good: {error}")))
+}
+
+impl FromRequestParts<Arc<Door>> for Reader {
+    type Rejection = CasRefusal;
+
+    async fn from_request_parts(parts: &mut Parts, door: &Arc<Door>) -> Result<Self, CasRefusal> {
+        Ok(Self(grant(parts, door)?.bucket))
+    }
+}
+
+impl FromRequestParts<Arc<Door>> for Writer {
+    type Rejection = CasRefusal;
+
+    async fn from_request_parts(parts: &mut Parts, door: &Arc<Door>) -> Result<Self, CasRefusal> {
+        let grant = grant(parts, door)?;
+        match grant.scope {
+            CasScope::Write => Ok(Self(grant.bucket)),
+            CasScope::Read => Err(CasRefusal::Forbidden("the token is for reading".to_owned())),
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Hashes and prefixes in paths, and ranges in headers.
+
+use std::str::FromStr;
+
+use axum::http::HeaderMap;
+use axum::http::header::RANGE;
+
+use super::errors::CasRefusal;
+use crate::bucket::ByteRange;
+use crate::xet::hash::ParseHashError;
+
+/// Reads a hash of a path.
+pub(super) fn hash<H: FromStr<Err = ParseHashError>>(text: &str) -> Result<H, CasRefusal> {
+    text.parse().map_err(|error: ParseHashError| CasRefusal::Bad(error.to_string()))
+}
+
+/// There is one key space, which has two names: the published client asks for chunks under another one than the
+/// specification has.
+pub(super) fn check_prefix(prefix: &str) -> Result<(), CasRefusal> {
+    match prefix {
+        "default" | "default-merkledb" => Ok(()),
+        _ => Err(CasRefusal::NotFound("there is no such prefix".to_owned())),
+    }
+}
+
+/// The byte ranges that a request asks for; `None` if it asks for all.
+pub(super) fn ranges(headers: &HeaderMap, ranges_max: usize) -> Result<Option<Vec<ByteRange>>, CasRefusal> {
+    let Some(header) = headers.get(RANGE) else {
+        return Ok(None);
+    };
+    let bad = || CasRefusal::Bad("the Range header is malformed".to_owned());
+    let list = header.to_str().ok().and_then(|text| text.trim().strip_prefix("bytes=")).ok_or_else(bad)?;
+    let mut ranges = Vec::new();
+    for text in list.split(',') {
+        if ranges.len() == ranges_max {
+            return Err(CasRefusal::Bad(format!("more than {ranges_max} ranges")));
+        }
+        ranges.push(range(text).ok_or_else(bad)?);
+    }
+    Ok(Some(ranges))
+}
+
+fn range(text: &str) -> Option<ByteRange> {
+    let (first, last) = text.trim().split_once('-')?;
+    match (first, last) {
+        ("", count) => Some(ByteRange::Suffix(number(count)?)),
+        (first, "") => Some(ByteRange::From(number(first)?)),
+        (first, last) => {
+            let (first, last) = (number(first)?, number(last)?);
+            (first <= last).then_some(ByteRange::Bounded(first, last))
+        }
+    }
+}
+
+fn number(text: &str) -> Option<u64> {
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    // A number too large for 64 bits is behind every end.
+    is_number.then(|| text.parse().unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_read_as_http_has_them() {
+        let of = |text: &'static str| ranges(&HeaderMap::from_iter([(RANGE, text.parse().unwrap())]), 2);
+        assert!(matches!(of("bytes=0-9").unwrap().as_deref(), Some([ByteRange::Bounded(0, 9)])));
+        let two = of("bytes=5-, -3").unwrap();
+        assert!(matches!(two.as_deref(), Some([ByteRange::From(5), ByteRange::Suffix(3)])));
+        assert!(ranges(&HeaderMap::new(), 2).unwrap().is_none());
+        for bad in [
+            "bytes",
+            "bytes=",
+            "bytes=9-0",
+            "bytes=a-b",
+            "bytes=-",
+            "chunks=0-1",
+            "bytes=0-1,2-3,4-5",
+            "bytes=+1-2",
+        ] {
+            assert!(of(bad).is_err(), "{bad}");
+        }
+    }
+}

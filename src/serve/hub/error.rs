@@ -1,0 +1,142 @@
+//! Refusals in the Hub's words, and the one mapping of [`BucketError`] to them.
+//!
+//! The client goes by `X-Error-Code`, not by the status: `RepoNotFound` and `EntryNotFound` become errors of their own.
+//! What it shows is `X-Error-Message` and the body's `error`. Source: `huggingface_hub`, `hf_raise_for_status`.
+
+use axum::Json;
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+
+use crate::bucket::BucketError;
+
+const ERROR_CODE: HeaderName = HeaderName::from_static("x-error-code");
+const ERROR_MESSAGE: HeaderName = HeaderName::from_static("x-error-message");
+
+/// A refusal.
+#[derive(Debug)]
+pub(super) struct HubError {
+    status: StatusCode,
+    code: Option<&'static str>,
+    message: String,
+    /// Further fields of the body.
+    url: Option<String>,
+    /// How large the object is whose range was missed.
+    size: Option<u64>,
+}
+
+/// What handlers answer.
+pub(super) type HubResult<T = Response> = Result<T, HubError>;
+
+impl HubError {
+    fn new(status: StatusCode, code: Option<&'static str>, message: impl Into<String>) -> Self {
+        Self { status, code, message: message.into(), url: None, size: None }
+    }
+
+    /// 400.
+    pub(super) fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, None, message)
+    }
+
+    /// 401 to a token that is nobody's.
+    pub(super) fn bad_token() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, None, "Invalid credentials in Authorization header")
+    }
+
+    /// 401 to somebody who has shown no token.
+    pub(super) fn unauthenticated() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, None, "Invalid username or password.")
+    }
+
+    /// 401 to somebody who has shown no token and asks for what only some may see, be it there or not.
+    pub(super) fn hidden() -> Self {
+        let message = "Invalid username or password.";
+        Self::new(StatusCode::UNAUTHORIZED, Some("RepoNotFound"), message)
+    }
+
+    /// 403.
+    pub(super) fn forbidden(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, None, message)
+    }
+
+    /// 404 of a bucket, or of one that the caller may not know of.
+    pub(super) fn no_such_bucket() -> Self {
+        Self::new(StatusCode::NOT_FOUND, Some("RepoNotFound"), "Repository not found")
+    }
+
+    /// 404 of a file.
+    pub(super) fn no_such_entry() -> Self {
+        Self::new(StatusCode::NOT_FOUND, Some("EntryNotFound"), "Entry not found")
+    }
+
+    /// 404 of a path that leads nowhere.
+    pub(super) fn no_such_route() -> Self {
+        Self::new(StatusCode::NOT_FOUND, None, "Not Found")
+    }
+
+    /// 409, with the address of the bucket that has the name: a client that does not mind reads it from here.
+    pub(super) fn exists(url: String) -> Self {
+        let message = "You already created this bucket";
+        Self { url: Some(url), ..Self::new(StatusCode::CONFLICT, None, message) }
+    }
+
+    /// 413.
+    pub(super) fn too_large(bytes_max: usize) -> Self {
+        let message = format!("The body is larger than {bytes_max} bytes");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, None, message)
+    }
+}
+
+impl From<BucketError> for HubError {
+    fn from(error: BucketError) -> Self {
+        let message = error.to_string();
+        match error {
+            BucketError::NoSuchBucket(_) => Self::no_such_bucket(),
+            BucketError::NoSuchKey(_) => Self::no_such_entry(),
+            BucketError::BucketExists(_) => Self::new(StatusCode::CONFLICT, None, message),
+            BucketError::TooMany { .. } => Self::bad_request(message),
+            BucketError::RangeNotSatisfiable { size } => {
+                Self { size: Some(size), ..Self::new(StatusCode::RANGE_NOT_SATISFIABLE, None, message) }
+            }
+            BucketError::StorageFull(_) => {
+                tracing::error!(%error, "the disk is full");
+                Self::new(StatusCode::INSUFFICIENT_STORAGE, None, "There is no space left to store anything")
+            }
+            BucketError::Unavailable(_) => {
+                tracing::error!(%error, "storage cannot be used");
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, None, "The storage cannot be used right now")
+            }
+            error => {
+                tracing::error!(%error, "a request failed");
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, None, "Internal Server Error")
+            }
+        }
+    }
+}
+
+impl IntoResponse for HubError {
+    fn into_response(self) -> Response {
+        let mut body = serde_json::json!({ "error": self.message });
+        if let Some(url) = self.url {
+            body["url"] = url.into();
+        }
+        let mut response = (self.status, Json(body)).into_response();
+        let headers = response.headers_mut();
+        if let Some(code) = self.code {
+            headers.insert(ERROR_CODE, HeaderValue::from_static(code));
+        }
+        // A message may repeat what the client sent; a header holds less than a body does.
+        let message: String = self.message.chars().filter(|c| matches!(c, ' '..='~')).collect();
+        if let Ok(message) = HeaderValue::from_str(&message) {
+            headers.insert(ERROR_MESSAGE, message);
+        }
+        if let Some(size) = self.size {
+            headers.insert(axum::http::header::CONTENT_RANGE, size_header(size));
+        }
+        response
+    }
+}
+
+/// `Content-Range` of an answer without bytes. Source: RFC 9110, section 14.4.
+fn size_header(size: u64) -> HeaderValue {
+    HeaderValue::from_str(&format!("bytes */{size}")).unwrap_or(HeaderValue::from_static("bytes */*"))
+}

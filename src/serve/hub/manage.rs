@@ -1,0 +1,133 @@
+//! Making, renaming and deleting buckets, and their settings.
+
+use axum::Json;
+use axum::body::Body;
+use axum::http::StatusCode;
+use axum::response::IntoResponse as _;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::body;
+use super::buckets::page_url;
+use super::error::{HubError, HubResult};
+use super::paths::{decode, new_bucket_name};
+use super::route::Call;
+use crate::auth::{Action, Caller};
+use crate::bucket::{BucketError, BucketId, DeleteBucket, Namespace, Visibility};
+
+/// Visibility as the Hub writes it.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Shown {
+    Public,
+    Private,
+}
+
+impl From<Shown> for Visibility {
+    fn from(shown: Shown) -> Self {
+        match shown {
+            Shown::Public => Self::Public,
+            Shown::Private => Self::Private,
+        }
+    }
+}
+
+/// Other fields (`region`, `resourceGroupId`) choose among what there is one of here.
+#[derive(Default, Deserialize)]
+struct Creation {
+    visibility: Option<Shown>,
+}
+
+impl Call<'_> {
+    /// Refuses a caller who may not have a bucket of this name.
+    fn must_own(&self, id: &BucketId) -> HubResult<()> {
+        if self.door.directory.may(&self.caller, Action::ManageBucket, id, Visibility::Private) {
+            return Ok(());
+        }
+        match self.caller {
+            Caller::Anonymous => Err(HubError::unauthenticated()),
+            Caller::Known(_) => {
+                let message = format!("You don't have the rights to create a bucket under {}", id.namespace);
+                Err(HubError::forbidden(message))
+            }
+        }
+    }
+}
+
+/// `POST /api/buckets/{ns}/{name}`.
+pub(super) async fn create(call: &Call<'_>, namespace: &str, name: &str, body: Body) -> HubResult {
+    let namespace = match call.namespace(namespace) {
+        Ok(namespace) => namespace,
+        Err(error) if namespace == "me" => return Err(error),
+        Err(_) => return Err(HubError::bad_request("The namespace is not a valid name")),
+    };
+    let id = BucketId { namespace, name: new_bucket_name(&decode(name)?)? };
+    call.must_own(&id)?;
+    let (door, url) = (call.door, page_url(call, &id));
+    let creation: Creation = body::json(body).await?;
+    let visibility = creation.visibility.map_or(door.visibility, Visibility::from);
+    match door.buckets.create_bucket(&id, visibility).await {
+        Ok(bucket) => {
+            let private = bucket.visibility == Visibility::Private;
+            Ok(Json(json!({ "url": url, "id": id.to_string(), "private": private })).into_response())
+        }
+        Err(BucketError::BucketExists(_)) => Err(HubError::exists(url)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// `DELETE /api/buckets/{ns}/{name}`, with all that is in it.
+pub(super) async fn delete(call: &Call<'_>, namespace: &str, name: &str) -> HubResult {
+    let bucket = call.bucket(namespace, name, Action::ManageBucket).await?;
+    call.door.buckets.delete_bucket(&bucket.id, DeleteBucket::WithContents).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Move {
+    from_repo: String,
+    to_repo: String,
+    r#type: String,
+}
+
+fn bucket_id(text: &str) -> HubResult<BucketId> {
+    let malformed = || HubError::bad_request(format!("{text:?} is not a namespace and a name"));
+    let (namespace, name) = text.split_once('/').ok_or_else(malformed)?;
+    let namespace = Namespace::new(namespace).map_err(|error| HubError::bad_request(error.to_string()))?;
+    Ok(BucketId { namespace, name: super::paths::bucket_name(name)? })
+}
+
+/// `POST /api/repos/move`.
+pub(super) async fn relocate(call: &Call<'_>, body: Body) -> HubResult {
+    if call.caller == Caller::Anonymous {
+        return Err(HubError::unauthenticated());
+    }
+    let Move { from_repo, to_repo, r#type } = body::json(body).await?;
+    if r#type != "bucket" {
+        return Err(HubError::bad_request("Only what is of type bucket can be moved here"));
+    }
+    let (from, to) = (bucket_id(&from_repo)?, bucket_id(&to_repo)?);
+    new_bucket_name(to.name.as_str())?;
+    call.bucket_of(&from, Action::ManageBucket).await?;
+    call.must_own(&to)?;
+    call.door.buckets.move_bucket(&from, &to).await?;
+    Ok(Json(json!({ "url": page_url(call, &to) })).into_response())
+}
+
+#[derive(Deserialize)]
+struct Settings {
+    private: Option<bool>,
+    visibility: Option<Shown>,
+}
+
+/// `PUT /api/buckets/{ns}/{name}/settings`.
+pub(super) async fn settings(call: &Call<'_>, namespace: &str, name: &str, body: Body) -> HubResult {
+    let bucket = call.bucket(namespace, name, Action::ManageBucket).await?;
+    let Settings { private, visibility } = body::json(body).await?;
+    let private = private.map(|private| if private { Shown::Private } else { Shown::Public });
+    let visibility = private.or(visibility).map(Visibility::from);
+    let visibility = visibility.ok_or_else(|| HubError::bad_request("The body must hold private"))?;
+    call.door.buckets.set_visibility(&bucket.id, visibility).await?;
+    Ok(Json(json!({ "private": visibility == Visibility::Private })).into_response())
+}

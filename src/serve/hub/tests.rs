@@ -1,0 +1,148 @@
+//! The whole door over buckets in memory: rules of access, the error conventions, and input that is wrong.
+
+mod bad_input;
+mod rules;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, StatusCode, header};
+use bytes::Bytes;
+use futures::stream;
+use http_body_util::BodyExt as _;
+use serde_json::Value;
+use tower::ServiceExt as _;
+
+use super::{HubDoor, router};
+use crate::auth::cas_token::CasSigner;
+use crate::auth::{AccessKeyId, Account, AccountKind, Credential, Directory, Permission, Secret};
+use crate::bucket::{
+    Attributes, BucketApi, BucketId, BucketName, DeclaredDigests, LocalBuckets, Namespace, ObjectKey,
+    ObjectWrite, Payload, Visibility, WriteCondition,
+};
+use crate::serve::origin::with_origin;
+use crate::store::ambient::{Ambient, ManualClock, Timestamp};
+
+/// Tokens: of ada, of a reader of hers, of bob, and of nobody.
+const ADA: &str = "hf_token_of_ada";
+const READER: &str = "hf_token_of_reader";
+const BOB: &str = "hf_token_of_bob";
+const NOBODY: &str = "";
+
+fn credential(account: &str, token: &str, permission: Permission) -> Credential {
+    Credential {
+        account: Namespace::new(account).unwrap(),
+        access_key_id: AccessKeyId::new(token).unwrap(),
+        secret_access_key: Secret::new("not-for-eyes").unwrap(),
+        token: Some(Secret::new(token).unwrap()),
+        permission,
+        buckets: None,
+        created_at: None,
+        expires_at: None,
+    }
+}
+
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// Status and error code; every refusal has a message in header and body.
+    fn refusal(&self) -> (u16, &str) {
+        assert!(!self.json()["error"].as_str().unwrap().is_empty());
+        assert!(!self.header("x-error-message").is_empty());
+        (self.status.as_u16(), self.header("x-error-code"))
+    }
+}
+
+/// The door, and what stands behind it.
+struct House {
+    door: Router,
+    buckets: Arc<LocalBuckets>,
+}
+
+impl House {
+    fn new() -> Self {
+        let clock = Arc::new(ManualClock::at(Timestamp(1_767_323_045_678)));
+        let ambient = Ambient { clock: Arc::clone(&clock) as _, ..Ambient::system() };
+        let buckets = Arc::new(LocalBuckets::in_memory(ambient).unwrap());
+        let team = Account {
+            name: Namespace::new("team").unwrap(),
+            kind: AccountKind::Org,
+            members: vec![Namespace::new("ada").unwrap()],
+        };
+        let credentials = [
+            credential("ada", ADA, Permission::Write),
+            credential("ada", READER, Permission::Read),
+            credential("bob", BOB, Permission::Admin),
+        ];
+        let directory = Directory::declared([team], credentials, Arc::clone(&clock) as _).unwrap();
+        let door = HubDoor {
+            buckets: Arc::clone(&buckets) as _,
+            directory: Arc::new(directory),
+            signer: CasSigner::new(&[1; 32], clock),
+            visibility: Visibility::Public,
+        };
+        Self { door: with_origin(router(door), Vec::new()), buckets }
+    }
+
+    async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.door.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        Answer { status: parts.status, headers: parts.headers, body }
+    }
+
+    async fn call(&self, token: &str, method: &str, path: &str, body: impl Into<Body>) -> Answer {
+        let mut request = Request::builder().method(method).uri(path).header(header::HOST, "hub.test:1");
+        if !token.is_empty() {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        self.send(request.body(body.into()).unwrap()).await
+    }
+
+    async fn get(&self, token: &str, path: &str) -> Answer {
+        self.call(token, "GET", path, Body::empty()).await
+    }
+
+    /// A private bucket of ada's, with this in it.
+    async fn with_files(files: &[&str]) -> Self {
+        let house = Self::new();
+        let id = ada("b");
+        house.buckets.create_bucket(&id, Visibility::Private).await.unwrap();
+        for name in files {
+            let body = Bytes::from(format!("content of {name}"));
+            let payload = Payload {
+                length: Some(body.len() as u64),
+                body: Box::pin(stream::iter([Ok(body)])),
+                digests: DeclaredDigests::default(),
+            };
+            let key = ObjectKey::new(name).unwrap();
+            let (attributes, condition) = (Attributes::default(), WriteCondition::default());
+            house.buckets.write(&id, ObjectWrite { key, attributes, condition, payload }).await.unwrap();
+        }
+        house
+    }
+
+    /// The paths in ada's bucket.
+    async fn paths(&self) -> Vec<String> {
+        let listed = self.get(ADA, "/api/buckets/ada/b/tree").await.json();
+        let entries = listed.as_array().unwrap();
+        entries.iter().map(|entry| entry["path"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+fn ada(name: &str) -> BucketId {
+    BucketId { namespace: Namespace::new("ada").unwrap(), name: BucketName::new(name).unwrap() }
+}

@@ -1,0 +1,46 @@
+//! Who a token belongs to, and what clients ask in passing.
+
+use axum::Json;
+use axum::response::{IntoResponse as _, Response};
+use serde_json::json;
+
+use super::error::{HubError, HubResult};
+use super::route::Call;
+use crate::auth::{AccountKind, Permission};
+
+/// `GET /api/whoami-v2`.
+pub(super) fn whoami(call: &Call<'_>) -> HubResult {
+    let credential = call.caller.credential().ok_or_else(HubError::unauthenticated)?;
+    let (directory, name) = (&call.door.directory, &credential.account);
+    let kind = match directory.account(name).map(|account| account.kind) {
+        Some(AccountKind::Org) => "org",
+        _ => "user",
+    };
+    let role = match credential.permission {
+        Permission::Read => "read",
+        // The Hub knows no more; who may look after accounts is told by the admin API.
+        Permission::Write | Permission::Admin => "write",
+    };
+    let organisations = directory.organisations_of(name);
+    let orgs: Vec<_> = organisations
+        .iter()
+        .map(|org| json!({ "type": "org", "name": org.as_str(), "fullname": org.as_str() }))
+        .collect();
+    Ok(Json(json!({
+        "type": kind,
+        "id": name.as_str(),
+        "name": name.as_str(),
+        "fullname": name.as_str(),
+        "orgs": orgs,
+        "auth": {
+            "type": "access_token",
+            "accessToken": { "displayName": credential.access_key_id.as_str(), "role": role },
+        },
+    }))
+    .into_response())
+}
+
+/// `GET /api/agent-harnesses`: none, so that clients print for people.
+pub(super) fn agent_harnesses() -> Response {
+    Json(json!({ "standardEnvVars": [], "harnesses": {} })).into_response()
+}

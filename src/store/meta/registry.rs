@@ -1,0 +1,226 @@
+//! [`MetaRegistry`]: what came in or was announced through the CAS door, and which files a bucket holds.
+//!
+//! A shard registers files in a bucket before an object names them, and clients go on to refer to what they once
+//! uploaded without asking. So a registration uses its file as an object does, until its time is over; it outlives the
+//! objects, and even the bucket, for a client that remembers the file may come back with another one.
+//!
+//! | the bucket has | it holds the file | the file is used |
+//! |---|---|---|
+//! | objects of it | yes | by each of them |
+//! | a registration of it | yes | by the registration |
+//! | both | yes | by all |
+//!
+//! A bucket's own files are the only ones that its tokens read and its writers may name without bringing the bytes.
+
+use async_trait::async_trait;
+use redb::{ReadTransaction, ReadableTable, StorageError};
+
+use super::lean::decode_file;
+use super::tables::{self, Failure, Tables, xorbs_of};
+use super::xorbs::file_of_all;
+use super::{EmbeddedMeta, MetaError, NewFile, holdings};
+use crate::store::ambient::Timestamp;
+use crate::store::rows::{BucketUid, FileRecord};
+use crate::xet::hash::{FileHash, XorbHash};
+
+/// What names a registration.
+pub type RegistrationName = (BucketUid, FileHash);
+
+/// The part of the [`MetaStore`](super::MetaStore) about files that are announced before they are used.
+#[async_trait]
+pub trait MetaRegistry: Send + Sync + 'static {
+    /// How a file is put together, if this bucket holds it.
+    async fn file_in(&self, bucket: BucketUid, file: &FileHash) -> Result<Option<FileRecord>, MetaError>;
+
+    /// Registers files in a bucket, and keeps them and the xorbs they name until then, or longer if they are kept
+    /// longer. All of them or none: every xorb must be there. A file that is there already keeps its own record.
+    /// Answers how many files were not registered here before.
+    async fn register_files(
+        &self,
+        bucket: BucketUid,
+        files: Vec<FileRecord>,
+        keep_until: Timestamp,
+    ) -> Result<usize, MetaError>;
+
+    /// A page of the registrations behind `after` whose time is over at `now`, at most `limit`.
+    async fn due_registrations(
+        &self,
+        now: Timestamp,
+        after: Option<RegistrationName>,
+        limit: usize,
+    ) -> Result<Vec<RegistrationName>, MetaError>;
+
+    /// Forgets those of the registrations whose time is over at `now`; answers how many.
+    async fn forget_registrations(
+        &self,
+        due: Vec<RegistrationName>,
+        now: Timestamp,
+    ) -> Result<usize, MetaError>;
+
+    /// Keeps xorbs until then even if nothing uses them, or longer if they are kept longer; answers those that are
+    /// there.
+    async fn keep_xorbs(
+        &self,
+        xorbs: Vec<XorbHash>,
+        keep_until: Timestamp,
+    ) -> Result<Vec<XorbHash>, MetaError>;
+
+    /// Until when a xorb is kept even if nothing uses it; 0 if it is not.
+    async fn kept_until(&self, xorb: &XorbHash) -> Result<Timestamp, MetaError>;
+
+    /// A file that names this xorb, if one is known: where else to look for what goes with it. It may be gone, or name
+    /// the xorb no longer.
+    async fn home_of(&self, xorb: &XorbHash) -> Result<Option<FileHash>, MetaError>;
+}
+
+#[async_trait]
+impl MetaRegistry for EmbeddedMeta {
+    async fn file_in(&self, bucket: BucketUid, file: &FileHash) -> Result<Option<FileRecord>, MetaError> {
+        self.read(|snapshot| {
+            if !holdings::holds(snapshot, bucket, file)? {
+                return Ok(None);
+            }
+            let row = snapshot.open_table(tables::FILES)?.get(file.as_bytes())?;
+            Ok(row.map(|row| decode_file(*file, row.value())).transpose()?)
+        })
+    }
+
+    async fn register_files(
+        &self,
+        bucket: BucketUid,
+        files: Vec<FileRecord>,
+        keep_until: Timestamp,
+    ) -> Result<usize, MetaError> {
+        self.write(move |tables| tables.register_files(bucket, files, keep_until)).await
+    }
+
+    async fn due_registrations(
+        &self,
+        now: Timestamp,
+        after: Option<RegistrationName>,
+        limit: usize,
+    ) -> Result<Vec<RegistrationName>, MetaError> {
+        self.read(|snapshot| {
+            let due = registrations(snapshot, after)?;
+            let due = due.filter(|entry| entry.as_ref().map_or(true, |(_, until)| *until <= now));
+            due.take(limit).map(|entry| Ok(entry?.0)).collect()
+        })
+    }
+
+    async fn forget_registrations(
+        &self,
+        due: Vec<RegistrationName>,
+        now: Timestamp,
+    ) -> Result<usize, MetaError> {
+        self.write(move |tables| tables.forget_registrations(&due, now)).await
+    }
+
+    async fn keep_xorbs(
+        &self,
+        xorbs: Vec<XorbHash>,
+        keep_until: Timestamp,
+    ) -> Result<Vec<XorbHash>, MetaError> {
+        self.write(move |tables| Ok(tables.keep_xorbs(xorbs, keep_until)?)).await
+    }
+
+    async fn kept_until(&self, xorb: &XorbHash) -> Result<Timestamp, MetaError> {
+        self.read(|snapshot| {
+            let until = snapshot.open_table(tables::KEPT)?.get(xorb.as_bytes())?;
+            Ok(Timestamp(until.map_or(0, |until| until.value())))
+        })
+    }
+
+    async fn home_of(&self, xorb: &XorbHash) -> Result<Option<FileHash>, MetaError> {
+        self.read(|snapshot| {
+            let home = snapshot.open_table(tables::XORB_HOMES)?.get(xorb.as_bytes())?;
+            if let Some(home) = home {
+                return Ok(Some(FileHash::from_bytes(home.value())));
+            }
+            let file = file_of_all(xorb);
+            let is_there = snapshot.open_table(tables::FILES)?.get(file.as_bytes())?.is_some();
+            Ok(is_there.then_some(file))
+        })
+    }
+}
+
+/// All registrations behind `after`, with their times.
+pub(super) fn registrations(
+    snapshot: &ReadTransaction,
+    after: Option<RegistrationName>,
+) -> Result<impl Iterator<Item = Result<(RegistrationName, Timestamp), redb::Error>> + use<>, redb::Error> {
+    use std::ops::Bound;
+    let start =
+        after.map_or(Bound::Unbounded, |(bucket, file)| Bound::Excluded((bucket.0, *file.as_bytes())));
+    let table = snapshot.open_table(tables::REGISTERED)?;
+    let rows = table.range::<(u64, [u8; 32])>((start, Bound::Unbounded))?;
+    Ok(rows.map(|entry| {
+        let (name, until) = entry?;
+        let (bucket, file) = name.value();
+        Ok(((BucketUid(bucket), FileHash::from_bytes(file)), Timestamp(until.value())))
+    }))
+}
+
+impl Tables<'_> {
+    fn register_files(
+        &mut self,
+        bucket: BucketUid,
+        files: Vec<FileRecord>,
+        keep_until: Timestamp,
+    ) -> Result<usize, Failure> {
+        self.must_have_bucket(bucket)?;
+        let files: Vec<NewFile> =
+            files.into_iter().map(|record| NewFile { record, xorbs: Vec::new() }).collect();
+        for file in &files {
+            self.must_have_file(&file.record.hash, Some(file))?;
+        }
+        let mut fresh = 0;
+        for file in &files {
+            let name = (bucket.0, *file.record.hash.as_bytes());
+            let known = self.registered.get(name)?.map(|until| until.value());
+            self.registered.insert(name, known.unwrap_or(0).max(keep_until.0))?;
+            if known.is_none() {
+                self.use_file(&file.record.hash, Some(file))?;
+                fresh += 1;
+            }
+            let xorbs = xorbs_of(&file.record);
+            for xorb in &xorbs {
+                self.set_home(xorb, &file.record.hash)?;
+            }
+            self.keep_xorbs(xorbs, keep_until)?;
+        }
+        Ok(fresh)
+    }
+
+    fn forget_registrations(&mut self, due: &[RegistrationName], now: Timestamp) -> Result<usize, Failure> {
+        let mut forgotten = 0;
+        for (bucket, file) in due {
+            let name = (bucket.0, *file.as_bytes());
+            if self.registered.get(name)?.is_some_and(|until| until.value() <= now.0) {
+                self.registered.remove(name)?;
+                self.release_file(file)?;
+                forgotten += 1;
+            }
+        }
+        Ok(forgotten)
+    }
+
+    /// Keeps those of the xorbs that are there; answers them.
+    pub(super) fn keep_xorbs(
+        &mut self,
+        xorbs: impl IntoIterator<Item = XorbHash>,
+        keep_until: Timestamp,
+    ) -> Result<Vec<XorbHash>, StorageError> {
+        let mut there = Vec::new();
+        for xorb in xorbs {
+            if self.xorbs.get(xorb.as_bytes())?.is_none() {
+                continue;
+            }
+            let until = self.kept.get(xorb.as_bytes())?.map_or(0, |until| until.value());
+            if until < keep_until.0 {
+                self.kept.insert(xorb.as_bytes(), keep_until.0)?;
+            }
+            there.push(xorb);
+        }
+        Ok(there)
+    }
+}
