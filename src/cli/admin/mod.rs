@@ -154,8 +154,7 @@ fn root_token(data_dir: &Path, vars: &[(String, String)]) -> Result<String, Admi
     if let Some(token) = config::root_given(vars).token {
         return Ok(token);
     }
-    let kept = root::kept(data_dir).map_err(AdminError::NoToken)?;
-    let token = kept.and_then(|credential| credential.token).ok_or(AdminError::NoRoot)?;
+    let token = root::kept_token(data_dir).map_err(AdminError::NoToken)?.ok_or(AdminError::NoRoot)?;
     Ok(token.expose().to_owned())
 }
 

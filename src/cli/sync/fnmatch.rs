@@ -104,14 +104,10 @@ fn class_end(chars: &[char], start: usize) -> Option<usize> {
 
 /// The class between its brackets.
 fn class(inner: &[char]) -> Piece {
-    let (negated, inner) = match inner.split_first() {
-        Some(('!', rest)) => (true, rest),
-        _ => (false, inner),
-    };
     // A class is runs of single characters; between two runs stands the hyphen of a range, whose ends are the last of
     // the one and the first of the other.
     let mut runs: Vec<Vec<char>> = Vec::new();
-    let (mut begin, mut from) = (0, 1);
+    let (mut begin, mut from) = (0, if inner.first() == Some(&'!') { 2 } else { 1 });
     while let Some(hyphen) = (from..inner.len()).find(|&at| inner[at] == '-') {
         runs.push(inner[begin..hyphen].to_vec());
         begin = hyphen + 1;
@@ -127,6 +123,17 @@ fn class(inner: &[char]) -> Piece {
             runs[right - 1].pop();
             runs[right - 1].extend_from_slice(&rest[1..]);
         }
+    }
+    // Only now: what a dropped range leaves in front may be the mark.
+    let negated = runs[0].first() == Some(&'!');
+    if negated {
+        runs[0].remove(0);
+    }
+    if runs[0].is_empty() && runs.len() > 1 {
+        // A hyphen with nothing before it is one.
+        runs[0].push('-');
+        let next = runs.remove(1);
+        runs[0].extend(next);
     }
     let ends = runs.windows(2).filter_map(|pair| Some((*pair[0].last()?, *pair[1].first()?)));
     let singles = runs.iter().flatten().map(|&c| (c, c));
@@ -176,6 +183,7 @@ mod tests {
             ("e", "[a-c-e]"),
             ("x", "[z-ax]"),
             ("q", "[!z-a]"),
+            (".", "[a-^!]"),
         ] {
             assert!(matches(path, pattern), "{path:?} {pattern:?}");
         }

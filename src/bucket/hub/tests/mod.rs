@@ -1,3 +1,6 @@
-//! The client against a stand-in of a Hub.
+//! The client and the buckets against stand-ins of a Hub.
 
+mod bad_days;
 mod client;
+mod gateway;
+mod stand_in;
