@@ -143,7 +143,9 @@ mod tests {
 
     fn code(conditions: &str, fields: &[(&str, &str)]) -> String {
         let mut form = Fields::default();
-        fields.iter().for_each(|(name, value)| form.set(name, value));
+        for (name, value) in fields {
+            form.set(name, value);
+        }
         let checked = with(conditions).and_then(|policy| policy.check(Timestamp(0), &form));
         checked.map_or_else(|error| error.code().as_str().to_owned(), |()| "ok".to_owned())
     }
