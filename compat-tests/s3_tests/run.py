@@ -16,6 +16,7 @@ import ast
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as xml
@@ -104,7 +105,8 @@ def outcomes(report: pathlib.Path) -> dict[str, str]:
 def run(python: pathlib.Path, checkout: pathlib.Path, out: pathlib.Path, region: str, selected: list[str]):
     """One run of pytest against a server of its own."""
     place = out / region
-    place.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
     (place / "xetgate.toml").write_text(server_configuration(region))
     running = server.Server(place / "data", place / "log", "--config", str(place / "xetgate.toml")).start()
     try:

@@ -36,6 +36,17 @@ pub enum BucketError {
     /// Parts were named out of order.
     #[error("parts are not in ascending order")]
     InvalidPartOrder,
+    /// The parts are not of the length that was declared.
+    #[error("the parts have {actual} bytes, {declared} were declared")]
+    SizeMismatch {
+        /// What was declared.
+        declared: u64,
+        /// What they have.
+        actual: u64,
+    },
+    /// An upload's checksum is of another algorithm or type than was named.
+    #[error("the upload was begun for another checksum than was named")]
+    OtherChecksum,
     /// A part other than the last is smaller than 5 MiB.
     #[error("part {number} has {size} bytes, less than {min}")]
     PartTooSmall {

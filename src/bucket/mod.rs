@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::Stream;
 
+pub use crate::engine::digest::checksum;
 pub use crate::engine::{BodyIn, BoxError};
 pub use crate::store::ambient::Timestamp;
 pub use crate::store::meta::{
@@ -22,11 +23,15 @@ pub use crate::store::rows::{
 pub use crate::store::settings::{BucketChange, BucketSettings, CorsRule, PublicAccessBlock, Tags};
 pub use crate::xet::hash::FileHash;
 
+mod changes;
+mod conditions;
 mod error;
 pub mod hub;
 pub mod limits;
 mod local;
 
+pub use changes::AttributeChanges;
+pub use conditions::{ReadCondition, Unmet};
 pub use error::BucketError;
 pub use local::{LocalBuckets, LocalXet, OutlinedFile, ShardRefusal, XetError};
 
@@ -124,8 +129,8 @@ pub struct CopySource {
     pub bucket: BucketId,
     /// The key.
     pub key: ObjectKey,
-    /// The `ETag` it must have, if any is asked; [`BucketError::PreconditionFailed`] otherwise.
-    pub condition: WriteCondition,
+    /// What it must be, if anything is asked; [`BucketError::PreconditionFailed`] otherwise.
+    pub condition: ReadCondition,
 }
 
 /// A copy of a whole object; no bytes move.
@@ -135,8 +140,10 @@ pub struct ObjectCopy {
     pub source: CopySource,
     /// Where to.
     pub key: ObjectKey,
-    /// New attributes, or the source's.
-    pub attributes: Option<Attributes>,
+    /// What the copy says of itself where it does not say what its source does.
+    pub changes: AttributeChanges,
+    /// The checksum it is to have; read from its bytes if the source has another. `None`: those of the source.
+    pub checksum: Option<ChecksumAlgorithm>,
     /// Under what condition.
     pub condition: WriteCondition,
 }
@@ -218,6 +225,28 @@ pub struct CompletedPart {
     pub etag: String,
     /// Its checksum, if named.
     pub checksum: Option<(ChecksumAlgorithm, Vec<u8>)>,
+}
+
+/// What a client says of an object that an upload is to become; it must hold, or there is no object.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ExpectedObject {
+    /// Its length in bytes; [`BucketError::SizeMismatch`].
+    pub size: Option<u64>,
+    /// Over what its checksum is; [`BucketError::OtherChecksum`] if the upload was begun for another.
+    pub over: Option<ChecksumType>,
+    /// Its checksum; [`BucketError::ChecksumMismatch`].
+    pub checksum: Option<(ChecksumAlgorithm, Vec<u8>)>,
+}
+
+/// The end of an upload in an object.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UploadCompletion {
+    /// The parts, by number.
+    pub parts: Vec<CompletedPart>,
+    /// What the object must be.
+    pub expected: ExpectedObject,
+    /// Under what condition.
+    pub condition: WriteCondition,
 }
 
 /// Which uploads to list: after `key_marker`, or after `upload_marker` of that very key.
@@ -350,7 +379,8 @@ pub trait BucketApi: Send + Sync + 'static {
         payload: Payload,
     ) -> Result<Part, BucketError>;
 
-    /// Stores a part that is a range of an existing object; no bytes move.
+    /// Stores a part that is a range of an existing object; no bytes move. [`BucketError::RangeNotSatisfiable`] if the
+    /// range does not lie within it.
     async fn copy_part(
         &self,
         id: &BucketId,
@@ -378,8 +408,7 @@ pub trait BucketApi: Send + Sync + 'static {
         &self,
         id: &BucketId,
         upload: &UploadRef,
-        parts: Vec<CompletedPart>,
-        condition: WriteCondition,
+        completion: UploadCompletion,
     ) -> Result<Object, BucketError>;
 
     /// Ends an upload and forgets its parts.

@@ -1,11 +1,11 @@
-//! MD5 and the checksums that S3 declares, over a stream.
+//! MD5 and the checksums that S3 declares: over a stream, and of what is put together from parts.
 
 use crc_fast::{CrcAlgorithm, Digest as Crc};
 use fast_md5::Md5;
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
 
-use crate::store::rows::ChecksumAlgorithm;
+use crate::store::rows::{ChecksumAlgorithm, ChecksumType};
 
 /// The digests of a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,14 +36,27 @@ enum Running {
     Sha256(Sha256),
 }
 
+/// The CRC that an algorithm is, if it is one.
+fn crc_of(algorithm: ChecksumAlgorithm) -> Option<CrcAlgorithm> {
+    match algorithm {
+        ChecksumAlgorithm::Crc32 => Some(CrcAlgorithm::Crc32IsoHdlc),
+        ChecksumAlgorithm::Crc32c => Some(CrcAlgorithm::Crc32Iscsi),
+        ChecksumAlgorithm::Crc64Nvme => Some(CrcAlgorithm::Crc64Nvme),
+        ChecksumAlgorithm::Sha1 | ChecksumAlgorithm::Sha256 => None,
+    }
+}
+
+fn crc_bytes(algorithm: ChecksumAlgorithm, value: u64) -> Vec<u8> {
+    let bytes = if algorithm == ChecksumAlgorithm::Crc64Nvme { 8 } else { 4 };
+    value.to_be_bytes()[8 - bytes..].to_vec()
+}
+
 impl Running {
     fn new(algorithm: ChecksumAlgorithm) -> Self {
-        match algorithm {
-            ChecksumAlgorithm::Crc32 => Self::Crc(Crc::new(CrcAlgorithm::Crc32IsoHdlc)),
-            ChecksumAlgorithm::Crc32c => Self::Crc(Crc::new(CrcAlgorithm::Crc32Iscsi)),
-            ChecksumAlgorithm::Crc64Nvme => Self::Crc(Crc::new(CrcAlgorithm::Crc64Nvme)),
-            ChecksumAlgorithm::Sha1 => Self::Sha1(Sha1::new()),
-            ChecksumAlgorithm::Sha256 => Self::Sha256(Sha256::new()),
+        match (crc_of(algorithm), algorithm) {
+            (Some(crc), _) => Self::Crc(Crc::new(crc)),
+            (None, ChecksumAlgorithm::Sha1) => Self::Sha1(Sha1::new()),
+            (None, _) => Self::Sha256(Sha256::new()),
         }
     }
 
@@ -57,11 +70,7 @@ impl Running {
 
     fn finish(self, algorithm: ChecksumAlgorithm) -> Vec<u8> {
         match self {
-            Self::Crc(crc) => {
-                let value = crc.finalize().to_be_bytes();
-                let bytes = if algorithm == ChecksumAlgorithm::Crc64Nvme { 8 } else { 4 };
-                value[8 - bytes..].to_vec()
-            }
+            Self::Crc(crc) => crc_bytes(algorithm, crc.finalize()),
             Self::Sha1(sha1) => sha1.finalize().to_vec(),
             Self::Sha256(sha256) => sha256.finalize().to_vec(),
         }
@@ -94,6 +103,35 @@ impl Digester {
     }
 }
 
+/// The checksum of bytes in memory.
+pub fn checksum(algorithm: ChecksumAlgorithm, bytes: &[u8]) -> Vec<u8> {
+    let mut running = Running::new(algorithm);
+    running.update(bytes);
+    running.finish(algorithm)
+}
+
+/// The checksum of a whole from those of its parts, each with its length in bytes. `None` for one over all bytes by
+/// SHA, which does not follow from the parts' own.
+pub fn checksum_of_parts(
+    algorithm: ChecksumAlgorithm,
+    over: ChecksumType,
+    parts: &[(&[u8], u64)],
+) -> Option<Vec<u8>> {
+    if over == ChecksumType::Composite {
+        let mut running = Running::new(algorithm);
+        for (value, _) in parts {
+            running.update(value);
+        }
+        return Some(running.finish(algorithm));
+    }
+    let crc = crc_of(algorithm)?;
+    let number = |value: &[u8]| value.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+    let whole = parts.iter().fold(crc_fast::checksum(crc, &[]), |whole, (value, bytes)| {
+        crc_fast::checksum_combine(crc, whole, number(value), *bytes)
+    });
+    Some(crc_bytes(algorithm, whole))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,6 +147,23 @@ mod tests {
                 assert_eq!(digester.finish().md5, <[u8; 16]>::from(reference), "{len} bytes by {piece}");
             }
         }
+    }
+
+    #[test]
+    fn the_checksum_of_the_whole_follows_from_those_of_its_parts() {
+        use ChecksumAlgorithm::{Crc32, Crc32c, Crc64Nvme, Sha256};
+        use ChecksumType::{Composite, FullObject};
+        for algorithm in [Crc32, Crc32c, Crc64Nvme] {
+            let values =
+                [&b"1234"[..], b"", b"56789"].map(|part| (checksum(algorithm, part), part.len() as u64));
+            let parts = values.each_ref().map(|(value, bytes)| (value.as_slice(), *bytes));
+            let whole = checksum_of_parts(algorithm, FullObject, &parts);
+            assert_eq!(whole, Some(checksum(algorithm, b"123456789")), "{algorithm:?}");
+        }
+        let (first, second) = (checksum(Sha256, b"1234"), checksum(Sha256, b"5"));
+        let composite = checksum_of_parts(Sha256, Composite, &[(&first, 4), (&second, 1)]);
+        assert_eq!(composite, Some(checksum(Sha256, &[first.clone(), second].concat())));
+        assert_eq!(checksum_of_parts(Sha256, FullObject, &[(&first, 4)]), None);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use tokio::task::spawn_blocking;
 use super::digest::{Digester, Digests};
 use super::{Engine, EngineError};
 use crate::cas::{CasError, ChunkStore};
-use crate::store::rows::{FileRecord, Term};
+use crate::store::rows::{ChecksumAlgorithm, FileRecord, Term};
 use crate::xet::hash::XorbHash;
 
 /// Most uncompressed bytes in one read: long enough for a disk, short enough to begin to send soon.
@@ -106,14 +106,18 @@ impl Engine {
         Ok(Some(bytes))
     }
 
-    /// The digests of `range` of a file, which is read for them.
-    pub async fn digest(&self, record: FileRecord, range: Range<u64>) -> Result<Digests, EngineError> {
+    /// The MD5 and the checksums asked for of `range` of a file, which is read for them.
+    pub async fn digest(
+        &self,
+        record: FileRecord,
+        range: Range<u64>,
+        asked: &[ChecksumAlgorithm],
+    ) -> Result<Digests, EngineError> {
         let _turn = self.turn().await?;
         let mut bytes = Box::pin(self.reconstruct(record, range));
-        let runtime = Handle::current();
+        let (runtime, mut digester) = (Handle::current(), Digester::new(asked));
         // On a thread of its own: MD5 is slow, and must not hold up a thread that serves others.
         let work = move || -> Result<Digests, EngineError> {
-            let mut digester = Digester::new(&[]);
             while let Some(piece) = runtime.block_on(bytes.try_next())? {
                 digester.update(&piece);
             }

@@ -15,11 +15,11 @@ use crate::bucket::local::errors::{meta_error, meta_failed, read_error};
 use crate::bucket::local::payload::{Taken, take};
 use crate::bucket::local::uploads;
 use crate::bucket::{
-    Attributes, BatchChange, Bucket, BucketApi, BucketChange, BucketError, BucketId, BucketName,
-    BucketSettings, BucketStats, ByteRange, CompletedPart, CopySource, DeleteBucket, ETag, FileHash,
-    ListPage, ListQuery, ListUploads, Namespace, NewUpload, Object, ObjectCopy, ObjectDelete, ObjectKey,
-    ObjectRead, ObjectWrite, Part, PartPage, Payload, Tags, Timestamp, TreeEntry, TreePage, TreeQuery,
-    Upload, UploadPage, UploadRef, Visibility, WriteCondition,
+    AttributeChanges, Attributes, BatchChange, Bucket, BucketApi, BucketChange, BucketError, BucketId,
+    BucketName, BucketSettings, BucketStats, ByteRange, CopySource, DeleteBucket, ETag, FileHash, ListPage,
+    ListQuery, ListUploads, Namespace, NewUpload, Object, ObjectCopy, ObjectDelete, ObjectKey, ObjectRead,
+    ObjectWrite, Part, PartPage, Payload, ReadCondition, Tags, Timestamp, TreeEntry, TreePage, TreeQuery,
+    Upload, UploadCompletion, UploadPage, UploadRef, Visibility, WriteCondition,
 };
 use crate::engine::{EngineError, Layout};
 use crate::store::meta::MetaError;
@@ -74,10 +74,12 @@ impl BucketApi for HubBuckets {
 
     async fn tag_object(&self, id: &BucketId, key: &ObjectKey, tags: Tags) -> Result<(), BucketError> {
         let present = self.must_object(id, key).await?;
+        let website_redirect_location = present.attributes.website_redirect_location;
         let copy = ObjectCopy {
-            source: CopySource { bucket: id.clone(), key: key.clone(), condition: WriteCondition::default() },
+            source: CopySource { bucket: id.clone(), key: key.clone(), condition: ReadCondition::default() },
             key: key.clone(),
-            attributes: Some(Attributes { tags, ..present.attributes }),
+            changes: AttributeChanges { metadata: None, tags: Some(tags), website_redirect_location },
+            checksum: None,
             condition: WriteCondition::default(),
         };
         self.copy(id, copy).await.map(|_| ())
@@ -218,12 +220,16 @@ impl BucketApi for HubBuckets {
     }
 
     async fn copy(&self, id: &BucketId, copy: ObjectCopy) -> Result<Object, BucketError> {
-        let ObjectCopy { source, key, attributes, condition } = copy;
+        let ObjectCopy { source, key, changes, checksum, condition } = copy;
         keys::check(&key)?;
         let found = self.copy_source(&source).await?;
+        if checksum.is_some_and(|asked| found.checksums.iter().all(|kept| kept.algorithm != asked)) {
+            // It would have to be read from the Hub in whole.
+            return Err(BucketError::OtherChecksum);
+        }
         let object = Object {
             modified_at: self.shared.ambient.clock.now(),
-            attributes: attributes.unwrap_or_else(|| found.attributes.clone()),
+            attributes: changes.apply(&found.attributes),
             upload: None,
             ..found
         };
@@ -304,10 +310,9 @@ impl BucketApi for HubBuckets {
         &self,
         id: &BucketId,
         upload: &UploadRef,
-        parts: Vec<CompletedPart>,
-        condition: WriteCondition,
+        completion: UploadCompletion,
     ) -> Result<Object, BucketError> {
-        self.finish_upload(id, upload, parts, condition).await
+        self.finish_upload(id, upload, completion).await
     }
 
     async fn abort_upload(&self, id: &BucketId, upload: &UploadRef) -> Result<(), BucketError> {
@@ -354,7 +359,7 @@ impl HubBuckets {
     /// The source of a copy, if it is as the copy wants it.
     pub(super) async fn copy_source(&self, source: &CopySource) -> Result<Object, BucketError> {
         let object = self.must_object(&source.bucket, &source.key).await?;
-        source.condition.check(Some(&object.etag)).map_err(|_| BucketError::PreconditionFailed)?;
+        source.condition.check_source(&object)?;
         Ok(object)
     }
 

@@ -11,11 +11,13 @@ use super::keys;
 use super::parts::{Ends, JoinedChunks, KeptPart};
 use crate::bucket::limits::PART_BYTES_MAX;
 use crate::bucket::local::errors::{engine_error, meta_error, meta_failed};
-use crate::bucket::local::multipart::{multipart_etag, named_parts, object_part};
+use crate::bucket::local::multipart::{
+    check_expected, multipart_etag, named_parts, object_part, whole_checksum,
+};
 use crate::bucket::local::payload::{Taken, take};
 use crate::bucket::{
-    BoxError, BucketError, BucketId, ByteRange, CompletedPart, CopySource, DeclaredDigests, NewUpload,
-    Object, Part, Payload, Upload, UploadId, UploadRef, WriteCondition,
+    BoxError, BucketError, BucketId, ByteRange, CopySource, DeclaredDigests, NewUpload, Object, Part,
+    Payload, Upload, UploadCompletion, UploadId, UploadRef,
 };
 use crate::engine::{Engine, Layout};
 use crate::store::hold::Hold;
@@ -124,11 +126,10 @@ impl HubBuckets {
         &self,
         id: &BucketId,
         upload: &UploadRef,
-        named: Vec<CompletedPart>,
-        condition: WriteCondition,
+        completion: UploadCompletion,
     ) -> Result<Object, BucketError> {
         let rows = self.rows_of(id).await?;
-        match self.finish_upload_once(id, rows, upload, named, condition).await {
+        match self.finish_upload_once(id, rows, upload, completion).await {
             // A client that lost patience asks again, and may meet the traces of its first request.
             Err(
                 error @ (BucketError::NoSuchUpload(_)
@@ -144,13 +145,15 @@ impl HubBuckets {
         id: &BucketId,
         rows: BucketUid,
         upload: &UploadRef,
-        named: Vec<CompletedPart>,
-        condition: WriteCondition,
+        completion: UploadCompletion,
     ) -> Result<Object, BucketError> {
+        let UploadCompletion { parts: named, expected, condition } = completion;
         let found = self.must_upload(rows, upload).await?;
         let stored =
             self.shared.meta.parts(&upload.id, 0, usize::from(u16::MAX)).await.map_err(meta_failed)?;
         let parts = named_parts(&stored, &named)?;
+        let checksum = whole_checksum(&found, &parts);
+        check_expected(&expected, &found, &parts, checksum.as_ref())?;
         self.check(id, &upload.key, &condition).await?;
         let kept = self.kept_parts(&upload.id, &parts).await?;
         let chunks = self.chunks(id);
@@ -163,7 +166,7 @@ impl HubBuckets {
             etag: multipart_etag(&parts),
             modified_at: self.shared.ambient.clock.now(),
             attributes: found.attributes,
-            checksums: Vec::new(),
+            checksums: checksum.into_iter().collect(),
             parts: parts.iter().map(object_part).collect(),
             upload: Some(upload.id.clone()),
         };

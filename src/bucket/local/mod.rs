@@ -11,10 +11,10 @@ use futures::{TryStreamExt, stream};
 
 use super::limits::PATHS_MAX;
 use super::{
-    Attributes, BatchChange, BucketApi, BucketChange, BucketError, BucketId, BucketName, BucketSettings,
-    BucketStats, ByteRange, CompletedPart, CopySource, DeleteBucket, ListPage, ListQuery, ListUploads,
-    Namespace, NewUpload, Object, ObjectCopy, ObjectDelete, ObjectKey, ObjectRead, ObjectWrite, Part,
-    PartPage, Payload, Tags, TreePage, TreeQuery, Upload, UploadPage, UploadRef, Visibility, WriteCondition,
+    BatchChange, BucketApi, BucketChange, BucketError, BucketId, BucketName, BucketSettings, BucketStats,
+    ByteRange, CopySource, DeleteBucket, ListPage, ListQuery, ListUploads, Namespace, NewUpload, Object,
+    ObjectCopy, ObjectDelete, ObjectKey, ObjectRead, ObjectWrite, Part, PartPage, Payload, Tags, TreePage,
+    TreeQuery, Upload, UploadCompletion, UploadPage, UploadRef, Visibility, WriteCondition,
 };
 use crate::cas::LocalChunks;
 use crate::engine::{Engine, StoredFile};
@@ -330,10 +330,9 @@ impl BucketApi for LocalBuckets {
         &self,
         id: &BucketId,
         upload: &UploadRef,
-        parts: Vec<CompletedPart>,
-        condition: WriteCondition,
+        completion: UploadCompletion,
     ) -> Result<Object, BucketError> {
-        self.finish_upload(id, upload, parts, condition).await
+        self.finish_upload(id, upload, completion).await
     }
 
     async fn abort_upload(&self, id: &BucketId, upload: &UploadRef) -> Result<(), BucketError> {
@@ -341,9 +340,4 @@ impl BucketApi for LocalBuckets {
         let aborted = self.meta.abort_upload(bucket.uid, &upload.key, &upload.id).await;
         aborted.map_err(|error| meta_error(error, id, upload))
     }
-}
-
-/// The attributes of a copy: the source's, or those that replace them.
-fn copied_attributes(source: &Object, replacement: Option<Attributes>) -> Attributes {
-    replacement.unwrap_or_else(|| source.attributes.clone())
 }

@@ -1,20 +1,23 @@
 //! Multipart uploads: each part is a file of its own until compose joins them.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use fast_md5::Md5;
 
 use super::super::limits::{OBJECT_BYTES_MAX, PART_BYTES_MAX, PART_BYTES_MIN};
 use super::super::{
-    BucketError, BucketId, ByteRange, CompletedPart, CopySource, ETag, NewUpload, Object, ObjectPart, Part,
-    Payload, Upload, UploadId, UploadRef, WriteCondition,
+    BucketError, BucketId, ByteRange, Checksum, ChecksumAlgorithm, ChecksumType, CompletedPart, CopySource,
+    ETag, ExpectedObject, NewUpload, Object, ObjectPart, Part, Payload, Upload, UploadCompletion, UploadId,
+    UploadRef,
 };
 use super::errors::{engine_error, meta_error, meta_failed};
 use super::payload::Taken;
 use super::{LocalBuckets, TakenFile};
+use crate::engine::digest::checksum_of_parts;
 use crate::engine::{Layout, Segment};
 use crate::store::meta::{Completion, MetaError, RelyOnPart};
-use crate::store::rows::Bucket;
+use crate::store::rows::{Bucket, FileRecord};
 
 impl LocalBuckets {
     pub(super) async fn begin_upload(&self, id: &BucketId, upload: NewUpload) -> Result<Upload, BucketError> {
@@ -66,11 +69,15 @@ impl LocalBuckets {
         range: Option<ByteRange>,
     ) -> Result<Part, BucketError> {
         let bucket = self.must_bucket(id).await?;
-        self.must_upload(&bucket, upload).await?;
+        let wanted = self.must_upload(&bucket, upload).await?.checksum.map(|(algorithm, _)| algorithm);
         let hold = self.reading();
         let (object, record) = self.copy_source(source).await?;
         let range = match range {
             None => 0..object.size,
+            // Not shortened to the source, as a read's would be: the client counts on the part's size.
+            Some(ByteRange::Bounded(_, last)) if last >= object.size => {
+                return Err(BucketError::RangeNotSatisfiable { size: object.size });
+            }
             Some(asked) => {
                 asked.resolve(object.size).ok_or(BucketError::RangeNotSatisfiable { size: object.size })?
             }
@@ -78,14 +85,37 @@ impl LocalBuckets {
         if range.end - range.start > PART_BYTES_MAX {
             return Err(BucketError::TooLarge { max: PART_BYTES_MAX });
         }
-        let md5 = match object.etag {
-            ETag::Md5(md5) if range == (0..object.size) => md5,
-            // The part's ETag is the MD5 of its bytes, which must be read to know it; nothing is written.
-            _ => self.engine.digest(record.clone(), range.clone()).await.map_err(engine_error)?.md5,
-        };
+        let (md5, checksum) = self.part_digests(&object, &record, &range, wanted).await?;
         let composing = self.engine.compose(vec![Segment { record, range }], hold);
         let file = composing.await.map_err(engine_error)?;
-        self.commit_part(&bucket, upload, number, Taken { file, md5, checksum: None }).await
+        self.commit_part(&bucket, upload, number, Taken { file, md5, checksum }).await
+    }
+
+    /// The MD5 of a range of an object, and the checksum wanted. If the object's own will not do, its bytes are read
+    /// for them; nothing is written.
+    async fn part_digests(
+        &self,
+        object: &Object,
+        record: &FileRecord,
+        range: &Range<u64>,
+        wanted: Option<ChecksumAlgorithm>,
+    ) -> Result<([u8; 16], Option<Checksum>), BucketError> {
+        let of_all = |checksum: &&Checksum| {
+            Some(checksum.algorithm) == wanted && checksum.over == ChecksumType::FullObject
+        };
+        let known = object.checksums.iter().find(of_all).cloned();
+        match object.etag {
+            ETag::Md5(md5) if *range == (0..object.size) && wanted.is_none_or(|_| known.is_some()) => {
+                return Ok((md5, known));
+            }
+            _ => {}
+        }
+        let asked: Vec<_> = wanted.into_iter().collect();
+        let digests =
+            self.engine.digest(record.clone(), range.clone(), &asked).await.map_err(engine_error)?;
+        let (md5, mut checksums) = (digests.md5, digests.checksums.into_iter());
+        let over = ChecksumType::FullObject;
+        Ok((md5, checksums.next().map(|(algorithm, value)| Checksum { algorithm, value, over })))
     }
 
     async fn commit_part(
@@ -116,11 +146,10 @@ impl LocalBuckets {
         &self,
         id: &BucketId,
         upload: &UploadRef,
-        named: Vec<CompletedPart>,
-        condition: WriteCondition,
+        completion: UploadCompletion,
     ) -> Result<Object, BucketError> {
         let bucket = self.must_bucket(id).await?;
-        match self.finish_upload_once(&bucket, upload, named, condition).await {
+        match self.finish_upload_once(&bucket, upload, completion).await {
             // A client that lost patience asks again while its first request is at work, and may meet its own traces.
             Err(
                 error @ (BucketError::NoSuchUpload(_)
@@ -135,11 +164,13 @@ impl LocalBuckets {
         &self,
         bucket: &Bucket,
         upload: &UploadRef,
-        named: Vec<CompletedPart>,
-        condition: WriteCondition,
+        completion: UploadCompletion,
     ) -> Result<Object, BucketError> {
+        let UploadCompletion { parts: named, expected, condition } = completion;
         let found = self.must_upload(bucket, upload).await?;
         let parts = self.named_parts(upload, &named).await?;
+        let checksum = whole_checksum(&found, &parts);
+        check_expected(&expected, &found, &parts, checksum.as_ref())?;
         self.check_early(bucket, &upload.key, &condition).await?;
         let hold = self.reading();
         let mut segments = Vec::with_capacity(parts.len());
@@ -154,7 +185,7 @@ impl LocalBuckets {
             etag: multipart_etag(&parts),
             modified_at: self.ambient.clock.now(),
             attributes: found.attributes,
-            checksums: Vec::new(),
+            checksums: checksum.into_iter().collect(),
             parts: parts.iter().map(object_part).collect(),
             upload: Some(upload.id.clone()),
         };
@@ -220,6 +251,43 @@ fn is_as_named(part: &Part, named: &CompletedPart) -> bool {
         _ => true,
     };
     ETag::Md5(part.md5).to_string() == named.etag && checksum_holds
+}
+
+/// The checksum of the object, from those of its parts: the one that its upload was begun for.
+pub(in crate::bucket) fn whole_checksum(upload: &Upload, parts: &[Part]) -> Option<Checksum> {
+    let (algorithm, over) = upload.checksum?;
+    let values = parts.iter().map(|part| {
+        let checksum = part.checksum.as_ref().filter(|checksum| checksum.algorithm == algorithm)?;
+        Some((checksum.value.as_slice(), part.size))
+    });
+    let value = checksum_of_parts(algorithm, over, &values.collect::<Option<Vec<_>>>()?)?;
+    Some(Checksum { algorithm, value, over })
+}
+
+/// Checks what the client says of the whole object.
+pub(in crate::bucket) fn check_expected(
+    expected: &ExpectedObject,
+    upload: &Upload,
+    parts: &[Part],
+    checksum: Option<&Checksum>,
+) -> Result<(), BucketError> {
+    let actual: u64 = parts.iter().map(|part| part.size).sum();
+    if let Some(declared) = expected.size.filter(|size| *size != actual) {
+        return Err(BucketError::SizeMismatch { declared, actual });
+    }
+    if expected.over.is_some_and(|over| upload.checksum.is_none_or(|(_, begun)| begun != over)) {
+        return Err(BucketError::OtherChecksum);
+    }
+    let Some((algorithm, value)) = &expected.checksum else {
+        return Ok(());
+    };
+    if upload.checksum.is_none_or(|(begun, _)| begun != *algorithm) {
+        return Err(BucketError::OtherChecksum);
+    }
+    match checksum {
+        Some(checksum) if checksum.value == *value => Ok(()),
+        _ => Err(BucketError::ChecksumMismatch(*algorithm)),
+    }
 }
 
 pub(in crate::bucket) fn multipart_etag(parts: &[Part]) -> ETag {

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::super::{
-    BucketError, BucketId, CopySource, ETag, Object, ObjectCopy, ObjectDelete, ObjectKey, ObjectWrite,
-    WriteCondition,
+    BucketError, BucketId, Checksum, ChecksumAlgorithm, ChecksumType, CopySource, ETag, Object, ObjectCopy,
+    ObjectDelete, ObjectKey, ObjectWrite, WriteCondition,
 };
-use super::errors::{change_error, meta_failed};
+use super::errors::{change_error, engine_error, meta_failed};
 use super::payload::Taken;
-use super::{LocalBuckets, TakenFile, copied_attributes};
+use super::{LocalBuckets, TakenFile};
 use crate::engine::Layout;
 use crate::store::meta::{Content, MetaError, ObjectChange};
 use crate::store::rows::{Bucket, FileRecord};
@@ -60,8 +60,25 @@ impl LocalBuckets {
     /// The source of a copy, if it is as the copy wants it.
     pub(super) async fn copy_source(&self, source: &CopySource) -> Result<(Object, FileRecord), BucketError> {
         let Content { object, record } = self.content(&source.bucket, &source.key).await?;
-        source.condition.check(Some(&object.etag)).map_err(|_| BucketError::PreconditionFailed)?;
+        source.condition.check_source(&object)?;
         Ok((object, record))
+    }
+
+    /// The checksums of a copy: the source's, unless it has none of the algorithm asked for. That one is then taken
+    /// over the bytes, which are read for it; nothing is written.
+    async fn copied_checksums(
+        &self,
+        source: &Object,
+        record: FileRecord,
+        asked: Option<ChecksumAlgorithm>,
+    ) -> Result<Vec<Checksum>, BucketError> {
+        let is_there = |algorithm| source.checksums.iter().any(|checksum| checksum.algorithm == algorithm);
+        let Some(algorithm) = asked.filter(|algorithm| !is_there(*algorithm)) else {
+            return Ok(source.checksums.clone());
+        };
+        let digests = self.engine.digest(record, 0..source.size, &[algorithm]).await.map_err(engine_error)?;
+        let value = digests.checksum(algorithm).unwrap_or_default().to_vec();
+        Ok(vec![Checksum { algorithm, value, over: ChecksumType::FullObject }])
     }
 
     pub(super) async fn copy_object(&self, id: &BucketId, copy: ObjectCopy) -> Result<Object, BucketError> {
@@ -69,10 +86,12 @@ impl LocalBuckets {
         const TRIES: usize = 16;
         let bucket = self.must_bucket(id).await?;
         for _ in 0..TRIES {
-            let (source, _) = self.copy_source(&copy.source).await?;
+            let _reading = self.reading();
+            let (source, record) = self.copy_source(&copy.source).await?;
             let object = Object {
+                checksums: self.copied_checksums(&source, record, copy.checksum).await?,
                 modified_at: self.ambient.clock.now(),
-                attributes: copied_attributes(&source, copy.attributes.clone()),
+                attributes: copy.changes.apply(&source.attributes),
                 upload: None,
                 ..source
             };

@@ -17,6 +17,7 @@ use crate::xet::hash::ChunkHash;
 use crate::xet::merkle::file_hash;
 
 mod batch;
+mod checksums;
 mod damage;
 mod faults;
 mod index_damage;
@@ -91,7 +92,7 @@ async fn get(buckets: &LocalBuckets, name: &str, range: Option<ByteRange>) -> Ve
 }
 
 fn source(name: &str) -> CopySource {
-    CopySource { bucket: bucket_id(), key: key(name), condition: WriteCondition::default() }
+    CopySource { bucket: bucket_id(), key: key(name), condition: ReadCondition::default() }
 }
 
 #[tokio::test]
@@ -139,8 +140,8 @@ async fn the_same_bytes_have_one_hash_by_put_multipart_and_copy() {
                 named.insert(0, CompletedPart { number, etag: hex::encode(part.md5), checksum: None });
             }
             let complete = async || {
-                let condition = WriteCondition::default();
-                buckets.complete_upload(&bucket_id(), &upload, named.clone(), condition).await.unwrap()
+                let completion = UploadCompletion { parts: named.clone(), ..UploadCompletion::default() };
+                buckets.complete_upload(&bucket_id(), &upload, completion).await.unwrap()
             };
             let object = complete().await;
             assert_eq!(object.file, whole.file, "parts of {part_bytes}");
@@ -150,7 +151,8 @@ async fn the_same_bytes_have_one_hash_by_put_multipart_and_copy() {
         let copy = ObjectCopy {
             source: source("parts"),
             key: key("copy"),
-            attributes: None,
+            changes: AttributeChanges::default(),
+            checksum: None,
             condition: WriteCondition::default(),
         };
         assert_eq!(buckets.copy(&bucket_id(), copy).await.unwrap().file, whole.file);

@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use s3s::S3Result;
 use s3s::access::{S3Access, S3AccessContext};
-
-use crate::auth::Action;
-use crate::bucket::Visibility;
+use s3s::{S3Error, S3Result, s3_error};
 
 use super::errors::{access_denied, not_implemented};
-use super::gate::Call;
+use super::gate::{Call, Refused};
 use super::{S3Door, absent, acl, refuse};
+use crate::auth::Action;
+use crate::bucket::Visibility;
 
 /// Asks the credential.
 pub(super) struct Access(pub(super) Arc<S3Door>);
@@ -80,6 +79,7 @@ fn action(operation: &str) -> Option<Action> {
         | "ListParts"
         | "GetObject"
         | "HeadObject"
+        | "GetObjectAttributes"
         | "GetObjectTagging" => Action::ReadBucket,
         "PutObject"
         | "PutObjectAcl"
@@ -99,18 +99,23 @@ fn action(operation: &str) -> Option<Action> {
     })
 }
 
+/// What is said of an operation that the door does not have.
+fn unknown(operation: &str) -> S3Error {
+    match operation {
+        // Nothing is missing here: no object has a torrent.
+        "GetObjectTorrent" => s3_error!(NoSuchKey, "The object has no torrent."),
+        _ => not_implemented(&format!("The operation {operation}")),
+    }
+}
+
 #[async_trait::async_trait]
 impl S3Access for Access {
     async fn check(&self, context: &mut S3AccessContext<'_>) -> S3Result<()> {
-        let operation = context.s3_op().name();
+        let operation = context.s3_op().name().to_owned();
+        let operation = operation.as_str();
         let Some(action) = action(operation) else {
-            return Err(not_implemented(&format!("The operation {operation}")));
+            return Err(unknown(operation));
         };
-        refuse::check_parameters(operation, context.uri())?;
-        let absent = absent::answer(operation);
-        let creates = operation == "CreateBucket";
-        let open = OPEN_TO_ALL.contains(&operation);
-        let with_acl = WITH_OBJECT_ACL.contains(&operation);
         let name = context.s3_path().get_bucket_name().map(ToOwned::to_owned);
         let acl = context.headers().get("x-amz-acl").and_then(|acl| acl.to_str().ok()).map(ToOwned::to_owned);
         let visitor = context.extensions_mut().get::<Call>().map(|call| Arc::clone(&call.caller));
@@ -121,16 +126,19 @@ impl S3Access for Access {
             return if allowed { Ok(()) } else { Err(access_denied()) };
         };
         let id = door.resolve_bucket(&visitor, &name)?;
-        // A bucket that does not exist is told before that it is forbidden.
+        // The order of AWS: the bucket, then permission, then arguments.
+        let creates = operation == "CreateBucket";
         let bucket = if creates { None } else { Some(door.buckets.bucket(&id).await?) };
-        let visibility =
-            bucket.as_ref().filter(|_| open).map_or(Visibility::Private, |bucket| bucket.visibility);
+        let open = bucket.as_ref().filter(|_| OPEN_TO_ALL.contains(&operation));
+        let visibility = open.map_or(Visibility::Private, |bucket| bucket.visibility);
         if !door.directory.may(&visitor.caller, action, &id, visibility) {
             return Err(access_denied());
         }
-        if let (Some(acl), Some(bucket), true) = (acl, bucket, with_acl) {
+        context.extensions_mut().get::<Refused>().map_or(Ok(()), Refused::check)?;
+        refuse::check_parameters(operation, context.uri())?;
+        if let (Some(acl), Some(bucket), true) = (acl, bucket, WITH_OBJECT_ACL.contains(&operation)) {
             acl::check_of_object(door, &bucket, &acl).await?;
         }
-        absent.map_or(Ok(()), Err)
+        absent::answer(operation).map_or(Ok(()), Err)
     }
 }

@@ -11,7 +11,7 @@ use s3s::dto::{Timestamp as S3Timestamp, TimestampFormat};
 use s3s::{S3Result, TrailingHeaders};
 use time::OffsetDateTime;
 
-use crate::bucket::{Attributes, BucketName, ByteRange, ObjectKey, WriteCondition};
+use crate::bucket::{Attributes, BucketName, ByteRange, ObjectKey, ReadCondition, WriteCondition};
 
 use super::encoding::decode_url;
 use super::errors::invalid_argument;
@@ -23,17 +23,6 @@ const COPY_SOURCE: HeaderName = HeaderName::from_static("x-amz-copy-source");
 /// bucket to S3's naming rules, which buckets made on the Hub need not keep.
 const COPY_SOURCE_READ: HeaderValue = HeaderValue::from_static("read/already");
 
-/// Conditions on the present object.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Conditions {
-    /// On its `ETag`.
-    pub(super) etag: WriteCondition,
-    /// It must have been written later; seconds since the epoch.
-    pub(super) if_modified_since: Option<i64>,
-    /// It must not have been written later; seconds since the epoch.
-    pub(super) if_unmodified_since: Option<i64>,
-}
-
 /// Where a copy comes from; the bucket is still to be resolved.
 #[derive(Debug, Clone)]
 pub(super) struct AskedSource {
@@ -42,7 +31,7 @@ pub(super) struct AskedSource {
     /// The key.
     pub(super) key: ObjectKey,
     /// Under what conditions.
-    pub(super) conditions: Conditions,
+    pub(super) conditions: ReadCondition,
 }
 
 /// All of it.
@@ -51,7 +40,7 @@ pub(super) struct Asked {
     /// `Range`.
     pub(super) range: Option<ByteRange>,
     /// Conditions on the object addressed.
-    pub(super) conditions: Conditions,
+    pub(super) conditions: ReadCondition,
     /// `x-amz-copy-source`.
     pub(super) source: Option<AskedSource>,
     /// The standard headers that are kept with an object; no user metadata, no tags.
@@ -95,7 +84,7 @@ pub(super) fn text(headers: &mut HeaderMap, name: &HeaderName) -> Option<String>
 }
 
 /// Takes the four conditions out.
-fn take_conditions(headers: &mut HeaderMap, names: &[HeaderName; 4]) -> S3Result<Conditions> {
+fn take_conditions(headers: &mut HeaderMap, names: &[HeaderName; 4]) -> S3Result<ReadCondition> {
     let [if_match, if_none_match, if_modified_since, if_unmodified_since] = names;
     let mut etags = |name: &HeaderName| {
         // A condition that cannot be read must not become none: it guards what is there.
@@ -107,7 +96,7 @@ fn take_conditions(headers: &mut HeaderMap, names: &[HeaderName; 4]) -> S3Result
     };
     let etag = WriteCondition { if_match: etags(if_match)?, if_none_match: etags(if_none_match)? };
     let mut date = |name| text(headers, name).as_deref().and_then(parse_date);
-    Ok(Conditions {
+    Ok(ReadCondition {
         etag,
         if_modified_since: date(if_modified_since),
         if_unmodified_since: date(if_unmodified_since),

@@ -4,7 +4,7 @@ use s3s::dto;
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 
 use crate::auth::Action;
-use crate::bucket::{After, Bucket, DeleteBucket};
+use crate::bucket::{After, Bucket, BucketError, BucketId, DeleteBucket, Visibility};
 
 use super::encoding::{decode_token, encode_token};
 use super::errors::{invalid_argument, not_implemented};
@@ -87,8 +87,23 @@ pub(super) async fn create(
         check_configuration(&configuration, &door.region)?;
     }
     let id = door.resolve_bucket(&call.caller, &input.bucket)?;
-    door.buckets.create_bucket(&id, acl::of_new_bucket(input.acl.as_ref())?).await?;
+    let visibility = acl::of_new_bucket(input.acl.as_ref())?;
+    match door.buckets.create_bucket(&id, visibility).await {
+        Err(BucketError::BucketExists(_)) if door.region == CLASSIC_REGION => {
+            created_before(door, &id, visibility).await?;
+        }
+        created => drop(created?),
+    }
     Ok(S3Response::new(dto::CreateBucketOutput { location: Some(format!("/{}", input.bucket)) }))
+}
+
+/// In the classic region, and only there, creating a bucket again succeeds and leaves it as it is. Source: S3 API
+/// reference, `CreateBucket`. One that would be another is refused: nobody's bucket becomes public by a mistake.
+async fn created_before(door: &S3Door, id: &BucketId, visibility: Visibility) -> S3Result<()> {
+    if door.buckets.bucket(id).await?.visibility == visibility {
+        return Ok(());
+    }
+    Err(s3_error!(BucketAlreadyExists, "The bucket exists already, with another access control list."))
 }
 
 fn check_configuration(configuration: &dto::CreateBucketConfiguration, region: &str) -> S3Result<()> {
@@ -108,17 +123,18 @@ fn check_configuration(configuration: &dto::CreateBucketConfiguration, region: &
 
 /// Source: S3 user guide, "General purpose bucket naming rules".
 fn is_s3_bucket_name(name: &str) -> bool {
-    let bytes = name.as_bytes();
-    let alphanumeric = |byte: Option<&u8>| byte.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-    let allowed = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-');
+    let alphanumeric = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    // Each is to be a label in a host name.
+    let is_label = |label: &str| {
+        let ends = label.bytes().next().zip(label.bytes().next_back());
+        ends.is_some_and(|(first, last)| alphanumeric(first) && alphanumeric(last))
+            && label.bytes().all(|byte| alphanumeric(byte) || byte == b'-')
+    };
     let reserved_start = ["xn--", "sthree-", "amzn-s3-demo-"].iter().any(|prefix| name.starts_with(prefix));
     let reserved_end =
         ["-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3"].iter().any(|suffix| name.ends_with(suffix));
-    (3..=63).contains(&bytes.len())
-        && bytes.iter().all(allowed)
-        && alphanumeric(bytes.first())
-        && alphanumeric(bytes.last())
-        && !name.contains("..")
+    (3..=63).contains(&name.len())
+        && name.split('.').all(is_label)
         && name.parse::<std::net::Ipv4Addr>().is_err()
         && !reserved_start
         && !reserved_end
@@ -177,6 +193,8 @@ mod tests {
             "abc-",
             "abc.",
             "a..b",
+            "a-.b",
+            "a.-b",
             "192.168.5.4",
             "xn--abc",
             "abc-s3alias",

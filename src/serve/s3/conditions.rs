@@ -1,16 +1,13 @@
-//! Conditions on reads and on copy sources. Those on writes are checked below, in the write's transaction.
-//!
-//! Order and precedence: RFC 9110, section 13.2.2, which S3 follows.
+//! Conditions as S3 writes and answers them; what they mean is the bucket's.
 
 use std::time::{Duration, UNIX_EPOCH};
 
 use axum::http::header::{ETAG, LAST_MODIFIED};
 use s3s::{S3Error, S3Result, s3_error};
 
-use crate::bucket::{BucketError, ETagCondition, Object, Timestamp};
+use crate::bucket::{BucketError, ETagCondition, Object, ReadCondition, Timestamp, Unmet, WriteCondition};
 
-use super::asked::Conditions;
-use super::errors::with_header;
+use super::errors::{not_implemented, with_header};
 
 /// Reads `*` or a list of `ETag`s; quotes may be missing, as clients leave them out.
 pub(super) fn parse_etags(text: &str) -> ETagCondition {
@@ -24,56 +21,23 @@ pub(super) fn parse_etags(text: &str) -> ETagCondition {
     }
 }
 
-fn matches(condition: &ETagCondition, object: &Object) -> bool {
-    match condition {
-        ETagCondition::Any => true,
-        ETagCondition::OneOf(etags) => etags.contains(&object.etag.to_string()),
-    }
+/// Checks the conditions of a read.
+pub(super) fn check_read(condition: &ReadCondition, object: &Object) -> S3Result<()> {
+    condition.check(object).map_err(|unmet| match unmet {
+        Unmet::Other => BucketError::PreconditionFailed.into(),
+        Unmet::Known => not_modified(object),
+    })
 }
 
-impl Conditions {
-    /// Whether none is asked.
-    pub(super) fn is_empty(&self) -> bool {
-        *self == Self::default()
+/// The conditions of a write, which knows none by date: those would have to be ignored, and the client would believe
+/// that they guard what is there.
+pub(super) fn of_write(condition: ReadCondition) -> S3Result<WriteCondition> {
+    let ReadCondition { etag, if_modified_since, if_unmodified_since } = condition;
+    let by_date = [(if_modified_since, "If-Modified-Since"), (if_unmodified_since, "If-Unmodified-Since")];
+    match by_date.into_iter().find(|(date, _)| date.is_some()) {
+        Some((_, name)) => Err(not_implemented(&format!("The header {name} of a request that writes"))),
+        None => Ok(etag),
     }
-
-    /// Checks the conditions of a read.
-    pub(super) fn check_read(&self, object: &Object) -> S3Result<()> {
-        if !self.may_be_used(object) {
-            return Err(BucketError::PreconditionFailed.into());
-        }
-        if self.is_unwanted(object) { Err(not_modified(object)) } else { Ok(()) }
-    }
-
-    /// Checks the conditions of a copy source, where nothing is answered with "not modified".
-    pub(super) fn check_source(&self, object: &Object) -> S3Result<()> {
-        if !self.may_be_used(object) || self.is_unwanted(object) {
-            return Err(BucketError::PreconditionFailed.into());
-        }
-        Ok(())
-    }
-
-    /// `If-Match`, and only without it `If-Unmodified-Since`.
-    fn may_be_used(&self, object: &Object) -> bool {
-        match (&self.etag.if_match, self.if_unmodified_since) {
-            (Some(condition), _) => matches(condition, object),
-            (None, Some(since)) => secs(object.modified_at) <= since,
-            (None, None) => true,
-        }
-    }
-
-    /// `If-None-Match`, and only without it `If-Modified-Since`.
-    fn is_unwanted(&self, object: &Object) -> bool {
-        match (&self.etag.if_none_match, self.if_modified_since) {
-            (Some(condition), _) => matches(condition, object),
-            (None, Some(since)) => secs(object.modified_at) <= since,
-            (None, None) => false,
-        }
-    }
-}
-
-fn secs(at: Timestamp) -> i64 {
-    i64::try_from(at.secs()).unwrap_or(i64::MAX)
 }
 
 fn not_modified(object: &Object) -> S3Error {
@@ -89,7 +53,7 @@ pub(super) fn http_date(at: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bucket::{Attributes, ETag, FileHash, WriteCondition};
+    use crate::bucket::{Attributes, ETag, FileHash};
 
     fn object() -> Object {
         Object {
@@ -104,41 +68,31 @@ mod tests {
         }
     }
 
-    fn of(if_match: Option<&str>, if_none_match: Option<&str>) -> Conditions {
-        let etag = WriteCondition {
-            if_match: if_match.map(parse_etags),
-            if_none_match: if_none_match.map(parse_etags),
-        };
-        Conditions { etag, ..Conditions::default() }
-    }
-
-    fn status(result: S3Result<()>) -> u16 {
-        result.map_or_else(|error| error.status_code().map_or(0, |status| status.as_u16()), |()| 200)
+    fn status(if_match: Option<&str>, if_none_match: Option<&str>) -> u16 {
+        let (if_match, if_none_match) = (if_match.map(parse_etags), if_none_match.map(parse_etags));
+        let etag = WriteCondition { if_match, if_none_match };
+        let checked = check_read(&ReadCondition { etag, ..ReadCondition::default() }, &object());
+        checked.map_or_else(|error| error.status_code().map_or(0, |status| status.as_u16()), |()| 200)
     }
 
     const ZEROS: &str = "\"00000000000000000000000000000000\"";
 
     #[test]
-    fn etag_conditions_of_reads() {
-        assert_eq!(status(of(Some(ZEROS), None).check_read(&object())), 200);
-        assert_eq!(status(of(Some(ZEROS.trim_matches('"')), None).check_read(&object())), 200);
-        assert_eq!(status(of(Some("*"), None).check_read(&object())), 200);
-        assert_eq!(status(of(Some("\"x\""), None).check_read(&object())), 412);
-        assert_eq!(status(of(None, Some(ZEROS)).check_read(&object())), 304);
-        assert_eq!(status(of(None, Some("\"x\"")).check_read(&object())), 200);
-        assert_eq!(status(of(None, Some(ZEROS)).check_source(&object())), 412);
+    fn etags_of_reads_come_in_all_forms() {
+        assert_eq!(status(Some(ZEROS), None), 200);
+        assert_eq!(status(Some(ZEROS.trim_matches('"')), None), 200);
+        assert_eq!(status(Some(&format!("\"x\", W/{ZEROS}")), None), 200);
+        assert_eq!(status(Some("*"), None), 200);
+        assert_eq!(status(Some("\"x\""), None), 412);
+        assert_eq!(status(None, Some(ZEROS)), 304);
+        assert_eq!(status(None, Some("\"x\"")), 200);
     }
 
     #[test]
-    fn dates_count_in_whole_seconds_and_only_without_etags() {
-        let modified = |since| Conditions { if_modified_since: Some(since), ..Conditions::default() };
-        assert_eq!(status(modified(1000).check_read(&object())), 304);
-        assert_eq!(status(modified(999).check_read(&object())), 200);
-        let unmodified = |since| Conditions { if_unmodified_since: Some(since), ..Conditions::default() };
-        assert_eq!(status(unmodified(1000).check_read(&object())), 200);
-        assert_eq!(status(unmodified(999).check_read(&object())), 412);
-        let both = Conditions { if_unmodified_since: Some(999), ..of(Some(ZEROS), None) };
-        assert_eq!(status(both.check_read(&object())), 200);
+    fn a_write_does_not_take_dates_for_nothing() {
+        let dated = ReadCondition { if_unmodified_since: Some(1), ..ReadCondition::default() };
+        assert_eq!(of_write(dated).unwrap_err().code().as_str(), "NotImplemented");
+        assert!(of_write(ReadCondition::default()).is_ok());
     }
 
     #[test]

@@ -1,19 +1,17 @@
 //! `CopyObject`, and where copies come from.
 
-use std::collections::BTreeMap;
-
 use s3s::dto;
 use s3s::{S3Request, S3Response, S3Result};
 
 use crate::auth::Action;
-use crate::bucket::{Attributes, BucketId, CopySource, Object, ObjectCopy};
+use crate::bucket::{AttributeChanges, Attributes, BucketId, CopySource, ObjectCopy};
 
 use super::asked::{Asked, AskedSource};
 use super::checksums::{asked_algorithm, set_checksums, type_of};
-use super::errors::{access_denied, invalid_argument, invalid_request, not_implemented};
+use super::errors::{access_denied, invalid_argument, invalid_request};
 use super::gate::{Call, Visitor};
 use super::objects::etag;
-use super::{S3Door, attributes, object_key, tagging};
+use super::{S3Door, attributes, conditions, object_key, tagging};
 
 /// A copy source that the caller may read.
 pub(super) struct Source {
@@ -40,16 +38,9 @@ impl Source {
         Ok(Self { asked, bucket })
     }
 
-    /// The source as it is now, if its conditions hold.
-    pub(super) async fn look(&self, door: &S3Door) -> S3Result<Object> {
-        let object = door.buckets.object(&self.bucket, &self.asked.key).await?;
-        self.asked.conditions.check_source(&object)?;
-        Ok(object)
-    }
-
-    /// The source, for the layers below; the conditions on its `ETag` go with it.
+    /// The source, for the layers below; its conditions go with it.
     pub(super) fn into_copy_source(self) -> CopySource {
-        CopySource { bucket: self.bucket, key: self.asked.key, condition: self.asked.conditions.etag }
+        CopySource { bucket: self.bucket, key: self.asked.key, condition: self.asked.conditions }
     }
 }
 
@@ -62,38 +53,19 @@ fn replaces(directive: Option<&str>, name: &str) -> S3Result<bool> {
     }
 }
 
-/// What a copy says of itself where it does not say what its source does.
-struct Changes {
-    metadata: Option<Attributes>,
-    tags: Option<BTreeMap<String, String>>,
-    redirect: Option<String>,
-}
-
-impl Changes {
-    fn of(standard: Attributes, input: &mut dto::CopyObjectInput) -> S3Result<Self> {
-        let metadata = input.metadata_directive.as_ref().map(dto::MetadataDirective::as_str);
-        let tags = input.tagging_directive.as_ref().map(dto::TaggingDirective::as_str);
-        let tags = replaces(tags, "tagging")?.then(|| tagging::of_header(input.tagging.as_deref()));
-        let redirect = standard.website_redirect_location.clone();
-        let metadata = replaces(metadata, "metadata")?
-            .then(|| attributes::of_write(standard, input.metadata.take(), None));
-        Ok(Self { metadata: metadata.transpose()?, tags: tags.transpose()?, redirect })
-    }
-
-    fn is_none(&self) -> bool {
-        self.metadata.is_none() && self.tags.is_none() && self.redirect.is_none()
-    }
-
-    /// The copy's attributes; `None` if they are the source's.
-    fn apply(self, source: Attributes) -> Option<Attributes> {
-        if self.is_none() && source.website_redirect_location.is_none() {
-            return None;
-        }
-        let tags = self.tags.unwrap_or_else(|| source.tags.clone());
-        // A redirect is never copied. Source: S3 API reference, `CopyObject`.
-        let copied = Attributes { website_redirect_location: self.redirect, ..source };
-        Some(Attributes { tags, ..self.metadata.unwrap_or(copied) })
-    }
+/// What the directives say.
+fn changes(standard: Attributes, input: &mut dto::CopyObjectInput) -> S3Result<AttributeChanges> {
+    let metadata = input.metadata_directive.as_ref().map(dto::MetadataDirective::as_str);
+    let tags = input.tagging_directive.as_ref().map(dto::TaggingDirective::as_str);
+    let tags = replaces(tags, "tagging")?.then(|| tagging::of_header(input.tagging.as_deref()));
+    let website_redirect_location = standard.website_redirect_location.clone();
+    let metadata =
+        replaces(metadata, "metadata")?.then(|| attributes::of_write(standard, input.metadata.take(), None));
+    Ok(AttributeChanges {
+        metadata: metadata.transpose()?,
+        tags: tags.transpose()?,
+        website_redirect_location,
+    })
 }
 
 /// Copies an object.
@@ -102,32 +74,20 @@ pub(super) async fn object(
     mut request: S3Request<dto::CopyObjectInput>,
 ) -> S3Result<S3Response<dto::CopyObjectOutput>> {
     let Call { caller, asked } = Call::take(&mut request)?;
-    let Asked { source, attributes: standard, conditions, .. } = asked;
+    let Asked { source, attributes: standard, conditions: of_target, .. } = asked;
     let id = door.resolve_bucket(&caller, &request.input.bucket)?;
     let key = object_key(&request.input.key)?;
     let source = Source::resolve(door, &caller, source).await?;
-    let changes = Changes::of(standard, &mut request.input)?;
-    if source.bucket == id && source.asked.key == key && changes.is_none() {
+    let changes = changes(standard, &mut request.input)?;
+    let checksum = asked_algorithm(&request.headers)?;
+    if source.bucket == id && source.asked.key == key && changes.is_none() && checksum.is_none() {
         return Err(invalid_request(
             "This copy request is illegal because it is trying to copy an object to itself without changing the \
              object's metadata, storage class, website redirect location or encryption attributes.",
         ));
     }
-    let present = source.look(door).await?;
-    if let Some(algorithm) = asked_algorithm(&request.headers)?
-        && !present.checksums.iter().any(|checksum| checksum.algorithm == algorithm)
-    {
-        // A copy moves no bytes, so there is nothing to take another checksum over.
-        return Err(not_implemented(
-            "The header x-amz-checksum-algorithm, with another than the source has,",
-        ));
-    }
-    let copy = ObjectCopy {
-        source: source.into_copy_source(),
-        key,
-        attributes: changes.apply(present.attributes),
-        condition: conditions.etag,
-    };
+    let condition = conditions::of_write(of_target)?;
+    let copy = ObjectCopy { source: source.into_copy_source(), key, changes, checksum, condition };
     let object = door.buckets.copy(&id, copy).await?;
     let mut result = dto::CopyObjectResult {
         e_tag: Some(etag(&object)),

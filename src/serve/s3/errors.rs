@@ -58,7 +58,7 @@ pub(super) fn no_such_upload() -> S3Error {
 }
 
 /// `InvalidRange`, with the size that the range misses.
-pub(super) fn invalid_range(size: u64) -> S3Error {
+fn invalid_range(size: u64) -> S3Error {
     let error = s3_error!(InvalidRange, "The requested range is not satisfiable");
     with_header(error, CONTENT_RANGE, &format!("bytes */{size}"))
 }
@@ -111,6 +111,12 @@ impl From<BucketError> for S3Error {
                 InvalidPartOrder,
                 "The list of parts was not in ascending order. Parts must be ordered by part number."
             ),
+            BucketError::SizeMismatch { actual, .. } => invalid_request(format!(
+                "The provided 'x-amz-mp-object-size' header value does not match what was computed: {actual}"
+            )),
+            BucketError::OtherChecksum => {
+                invalid_request("The upload was created using another checksum algorithm or type.")
+            }
             BucketError::PartTooSmall { number, size, min } => s3_error!(
                 EntityTooSmall,
                 "Part {number} has {size} bytes; every part but the last must have at least {min}."
@@ -253,6 +259,8 @@ mod tests {
             (BucketError::NoSuchUpload(UploadId::new(0, [0; 8])), "NoSuchUpload", 404),
             (BucketError::InvalidPart(1), "InvalidPart", 400),
             (BucketError::InvalidPartOrder, "InvalidPartOrder", 400),
+            (BucketError::SizeMismatch { declared: 1, actual: 2 }, "InvalidRequest", 400),
+            (BucketError::OtherChecksum, "InvalidRequest", 400),
             (BucketError::PartTooSmall { number: 1, size: 2, min: 3 }, "EntityTooSmall", 400),
             (BucketError::PreconditionFailed, "PreconditionFailed", 412),
             (BucketError::RangeNotSatisfiable { size: 5 }, "InvalidRange", 416),

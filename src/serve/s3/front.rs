@@ -35,6 +35,10 @@ pub(super) struct Front {
 #[derive(Clone, Copy)]
 pub(super) struct OverrideStatus(pub(super) StatusCode);
 
+/// The `ETag` in the answer's XML has no quotes, as `GetObjectAttributes` alone wants it; s3s always writes them.
+#[derive(Clone, Copy)]
+pub(super) struct BareETag;
+
 impl Front {
     /// Puts the rooms together.
     pub(super) fn new(door: Arc<S3Door>) -> Self {
@@ -90,7 +94,7 @@ pub(super) async fn handle(State(front): State<Arc<Front>>, request: Request) ->
         return response;
     }
     let (method, uri) = (request.method().clone(), request.uri().clone());
-    let close = must_close(&request);
+    let (close, expects) = (must_close(&request), request.headers().contains_key(EXPECT));
     let span = tracing::info_span!("s3", request_id = %id, %method, path = uri.path());
     async {
         let origin = request.headers().contains_key(ORIGIN).then(|| request.headers().clone());
@@ -103,7 +107,10 @@ pub(super) async fn handle(State(front): State<Arc<Front>>, request: Request) ->
             let buckets = front.door.may_mean(&headers, &uri).await;
             response.headers_mut().extend(cors::headers(&front.door, &buckets, &method, &headers).await);
         }
-        if close {
+        // Refused before its body was asked for. A client that lost patience has sent it all the same, and it would be
+        // taken for the next request.
+        let refused = expects && (response.status().is_client_error() || response.status().is_server_error());
+        if close || refused {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         tracing::debug!(status = response.status().as_u16(), "answered");
@@ -159,6 +166,10 @@ async fn dress(response: HttpResponse, id: &str, method: &Method, uri: &Uri) -> 
         parts.headers.remove(CONTENT_TYPE);
     } else if failed {
         body = complete_error(body, id, uri, &parts.headers).await;
+    } else if parts.extensions.remove::<BareETag>().is_some() {
+        let xml = text(body).await.replace("<ETag>\"", "<ETag>").replace("\"</ETag>", "</ETag>");
+        parts.headers.remove(CONTENT_LENGTH);
+        body = Body::from(xml);
     }
     show_id(&mut parts.headers, id);
     Response::from_parts(parts, AxumBody::new(body))
@@ -174,11 +185,7 @@ fn show_id(headers: &mut HeaderMap, id: &str) {
 
 /// Adds to an error's XML what s3s leaves out: a message if there is none, `Region`, `Resource`, `RequestId`.
 async fn complete_error(body: Body, id: &str, uri: &Uri, headers: &HeaderMap) -> Body {
-    // An error's body is a short text in memory, so this neither waits nor fails.
-    let Ok(collected) = body.collect().await else {
-        return Body::empty();
-    };
-    let xml = String::from_utf8_lossy(&collected.to_bytes()).into_owned();
+    let xml = text(body).await;
     let Some((head, _)) = xml.rsplit_once("</Error>") else {
         return Body::from(xml);
     };
@@ -189,6 +196,12 @@ async fn complete_error(body: Body, id: &str, uri: &Uri, headers: &HeaderMap) ->
     Body::from(format!(
         "{head}{message}{region}<Resource>{resource}</Resource><RequestId>{id}</RequestId></Error>"
     ))
+}
+
+/// An XML body. It is a text in memory, so this neither waits nor fails.
+async fn text(body: Body) -> String {
+    let collected = body.collect().await.map(http_body_util::Collected::to_bytes);
+    String::from_utf8_lossy(&collected.unwrap_or_default()).into_owned()
 }
 
 /// What the request was for: the decoded path, or the path itself where XML cannot carry what it decodes to.

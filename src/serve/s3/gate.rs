@@ -4,7 +4,7 @@
 //! signature and parsing it. The first has a single custom route, the [`Gate`]; the second has no authentication of
 //! its own and knows the caller from the [`Call`] that the gate attaches.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::http::header::AUTHORIZATION;
 use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
@@ -18,7 +18,7 @@ use s3s::validation::NameValidation;
 use s3s::{Body, S3Error, S3Request, S3Response, S3Result, StdError, TrailingHeaders, s3_error};
 
 use crate::auth::Caller;
-use crate::bucket::{BucketName, Namespace};
+use crate::bucket::{BucketName, DeclaredDigests, Namespace};
 
 use super::access::Access;
 use super::addressing::Located;
@@ -46,6 +46,18 @@ pub(super) struct Call {
     pub(super) caller: Arc<Visitor>,
     /// The rest.
     pub(super) asked: Asked,
+}
+
+/// What is wrong with a request, told once it is known that its caller may make it.
+#[derive(Clone)]
+pub(super) struct Refused(Arc<Mutex<Option<S3Error>>>);
+
+impl Refused {
+    /// Tells it.
+    pub(super) fn check(&self) -> S3Result<()> {
+        let refused = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        refused.map_or(Ok(()), Err)
+    }
 }
 
 impl Call {
@@ -176,16 +188,22 @@ impl Gate {
         let uri = take_signed_query(&located.path, uri.query(), &mut headers)?;
         let door = self.door.of(&caller);
         let caller = door.visitor(caller, &located, creates_bucket(&method, &uri)).await?;
-        refuse::check_headers(&headers, &caller.home)?;
+        // AWS tells of what is asked for only after it has told that there is no such bucket, or no permission.
+        let mut refused = refuse::check_headers(&headers, &caller.home).err();
         if carries_xml(&method, &uri) {
-            body = Body::from(read_xml(&headers, trailing_headers.clone(), body).await?);
+            let of_object = query_pairs(uri.query()).iter().any(|(name, _)| name == "uploadId");
+            let xml = read_xml(&headers, trailing_headers.clone(), body, of_object).await;
+            let xml = xml.map_err(|error| refused.get_or_insert(error));
+            body = Body::from(xml.unwrap_or_default());
         }
-        let asked = Asked { trailers: trailing_headers, ..Asked::take(&mut headers)? };
+        let asked = Asked::take(&mut headers).map_err(|error| refused.get_or_insert(error));
+        let asked = Asked { trailers: trailing_headers, ..asked.unwrap_or_default() };
         let mut request = Request::new(body);
         *request.method_mut() = method;
         *request.uri_mut() = uri;
         *request.headers_mut() = headers;
         request.extensions_mut().insert(Call { caller: Arc::new(caller), asked });
+        request.extensions_mut().insert(Refused(Arc::new(Mutex::new(refused))));
         Ok(request)
     }
 }
@@ -245,9 +263,18 @@ fn bucket_only(path: &str) -> bool {
 }
 
 /// Reads an XML body and checks the digests that come with it. s3s would read it too, but answers 500 to a body that
-/// is not what was signed.
-async fn read_xml(headers: &HeaderMap, trailers: Option<TrailingHeaders>, body: Body) -> S3Result<Bytes> {
-    let declared = checksums::declared(headers, trailers, None)?;
+/// is not what was signed. The checksum that comes with a completion is not the body's but the object's.
+async fn read_xml(
+    headers: &HeaderMap,
+    trailers: Option<TrailingHeaders>,
+    body: Body,
+    of_object: bool,
+) -> S3Result<Bytes> {
+    let declared = if of_object {
+        DeclaredDigests { md5: checksums::content_md5(headers)?, ..DeclaredDigests::default() }
+    } else {
+        checksums::declared(headers, trailers, None)?
+    };
     let collected =
         Limited::new(body, XML_BODY_BYTES_MAX).collect().await.map_err(|error| from_stream(&error))?;
     let body = collected.to_bytes();

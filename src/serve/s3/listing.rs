@@ -8,7 +8,7 @@ use crate::bucket::{After, BucketId, ListPage, ListQuery, Object, ObjectKey};
 use super::S3Door;
 use super::buckets::owner;
 use super::checksums::{algorithm_to_s3, type_of};
-use super::encoding::{decode_token, encode_token, encode_url};
+use super::encoding::{decode_token, encode_token, encode_url, query_pairs};
 use super::errors::invalid_argument;
 use super::gate::Call;
 use super::objects::etag;
@@ -54,6 +54,11 @@ impl Names {
     }
 }
 
+/// Whether XML cannot carry a character. Source: XML 1.0, section 2.2.
+fn is_no_xml(character: char) -> bool {
+    matches!(character, '\0'..='\x08' | '\x0b' | '\x0c' | '\x0e'..='\x1f' | '\u{fffe}' | '\u{ffff}')
+}
+
 /// An empty delimiter is none.
 pub(super) fn non_empty(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.is_empty())
@@ -73,6 +78,17 @@ pub(super) fn name_of(after: &After) -> &str {
     match after {
         After::Key(name) | After::Prefix(name) => name,
     }
+}
+
+/// Listings are always in order, so one that need not be (`allow-unordered`, of Ceph's) is answered like any other;
+/// but a delimiter with it is refused, as there.
+fn check_order(uri: &axum::http::Uri, delimiter: Option<&String>) -> S3Result<()> {
+    let unordered =
+        query_pairs(uri.query()).iter().any(|(name, value)| name == "allow-unordered" && value == "true");
+    if unordered && delimiter.is_some() {
+        return Err(invalid_argument("allow-unordered cannot be used with a delimiter"));
+    }
+    Ok(())
 }
 
 /// Reads a page; one of no keys is answered here, as the layers below know no such page.
@@ -117,6 +133,7 @@ pub(super) async fn list_v1(
     let max_keys = page_size(input.max_keys, "max-keys")?;
     let prefix = input.prefix.unwrap_or_default();
     let delimiter = non_empty(input.delimiter);
+    check_order(&request.uri, delimiter.as_ref())?;
     let marker = input.marker.unwrap_or_default();
     let after = non_empty(Some(marker.clone())).map(|name| after_name(&prefix, delimiter.as_deref(), name));
     let limit = usize::try_from(max_keys).unwrap_or_default();
@@ -124,9 +141,12 @@ pub(super) async fn list_v1(
     let page = page(door, &id, &query).await?;
     // AWS tells the next marker only with a delimiter; without one it is the last key, which the client has.
     let next = page.next.as_ref().filter(|_| query.delimiter.is_some());
+    // botocore asks for encoded names and decodes them, but not the prefix of this version.
+    let prefix =
+        if query.prefix.contains(is_no_xml) { names.write(&query.prefix) } else { query.prefix.clone() };
     Ok(S3Response::new(dto::ListObjectsOutput {
         name: Some(input.bucket),
-        prefix: Some(names.write(&query.prefix)),
+        prefix: Some(prefix),
         marker: Some(names.write(&marker)),
         max_keys: Some(max_keys),
         is_truncated: Some(page.next.is_some()),
@@ -151,14 +171,13 @@ pub(super) async fn list_v2(
     let max_keys = page_size(input.max_keys, "max-keys")?;
     let prefix = input.prefix.unwrap_or_default();
     let delimiter = non_empty(input.delimiter);
+    check_order(&request.uri, delimiter.as_ref())?;
     let after = match (&input.continuation_token, &input.start_after) {
-        (Some(token), _) => {
+        (Some(token), _) if !token.is_empty() => {
             let after = decode_token(token);
             Some(after.ok_or_else(|| invalid_argument("The continuation token provided is incorrect"))?)
         }
-        (None, Some(name)) if !name.is_empty() => {
-            Some(after_name(&prefix, delimiter.as_deref(), name.clone()))
-        }
+        (_, Some(name)) if !name.is_empty() => Some(after_name(&prefix, delimiter.as_deref(), name.clone())),
         _ => None,
     };
     let limit = usize::try_from(max_keys).unwrap_or_default();

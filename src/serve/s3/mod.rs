@@ -42,6 +42,7 @@ mod gate;
 mod lane;
 mod listing;
 mod multipart;
+mod object_attributes;
 mod objects;
 mod ops;
 mod parts;

@@ -5,9 +5,9 @@ use s3s::{S3Request, S3Response, S3Result, s3_error};
 
 use crate::bucket::limits::PARTS_MAX;
 use crate::bucket::{
-    BucketError, BucketId, ChecksumAlgorithm, CompletedPart, ListUploads, NewUpload, Object, Part,
+    ChecksumAlgorithm, CompletedPart, ExpectedObject, ListUploads, NewUpload, Object, Upload,
+    UploadCompletion, UploadId, UploadPage, UploadRef,
 };
-use crate::bucket::{Upload, UploadId, UploadPage, UploadRef};
 
 use super::S3Door;
 use super::buckets::owner;
@@ -17,10 +17,7 @@ use super::errors::{invalid_argument, invalid_request, malformed_xml, no_such_up
 use super::gate::Call;
 use super::listing::{Names, non_empty, page_size};
 use super::objects::etag;
-use super::{attributes, object_key};
-
-/// Parts read at once when a completion is checked.
-const PARTS_PAGE: usize = 1000;
+use super::{attributes, conditions, object_key};
 
 /// Reads how a request names an upload.
 pub(super) fn upload_ref(key: &str, id: &str) -> S3Result<UploadRef> {
@@ -70,9 +67,12 @@ pub(super) async fn complete(
     if named.is_empty() || named.len() > usize::from(PARTS_MAX) {
         return Err(malformed_xml());
     }
-    let named: Vec<_> = named.iter().map(completed_part).collect::<S3Result<_>>()?;
-    Expected::of(&request.input)?.check(door, &id, &upload, &named).await?;
-    let object = door.buckets.complete_upload(&id, &upload, named, asked.conditions.etag).await?;
+    let completion = UploadCompletion {
+        expected: expected(&request.input, named.len())?,
+        parts: named.iter().map(completed_part).collect::<S3Result<_>>()?,
+        condition: conditions::of_write(asked.conditions)?,
+    };
+    let object = door.buckets.complete_upload(&id, &upload, completion).await?;
 
     let host = request.headers.get("host").and_then(|host| host.to_str().ok());
     let dto::CompleteMultipartUploadInput { bucket, key, .. } = request.input;
@@ -107,109 +107,38 @@ macro_rules! named_checksums {
     };
 }
 
+/// The only checksum named; several are refused.
+fn the_one(
+    named: [(ChecksumAlgorithm, &Option<String>); 5],
+) -> S3Result<Option<(ChecksumAlgorithm, &String)>> {
+    let mut named = named.into_iter().filter_map(|(algorithm, text)| Some((algorithm, text.as_ref()?)));
+    let first = named.next();
+    if named.next().is_some() {
+        return Err(invalid_request("Expecting a single checksum. Multiple checksum Types are not allowed."));
+    }
+    Ok(first)
+}
+
 fn completed_part(part: &dto::CompletedPart) -> S3Result<CompletedPart> {
     let (Some(number), Some(etag)) = (part.part_number, &part.e_tag) else {
         return Err(malformed_xml());
     };
-    let mut named =
-        named_checksums!(part).into_iter().filter_map(|(algorithm, text)| Some((algorithm, text.as_ref()?)));
-    let checksum = match named.next() {
-        None => None,
-        Some((algorithm, text)) => Some((algorithm, checksums::parse_value(algorithm, text)?)),
-    };
-    if named.next().is_some() {
-        return Err(invalid_request("A part may name a single checksum."));
-    }
+    let checksum = the_one(named_checksums!(part))?;
+    let checksum = checksum.map(|(algorithm, text)| checksums::parse_named(algorithm, text)).transpose()?;
     Ok(CompletedPart { number: part_number(number)?, etag: etag.value().to_owned(), checksum })
 }
 
-/// What a completion says of the whole object, which must hold before it becomes one.
-struct Expected {
-    size: Option<u64>,
-    checksum: Option<(ChecksumAlgorithm, String)>,
-    over: Option<dto::ChecksumType>,
-}
-
-impl Expected {
-    fn of(input: &dto::CompleteMultipartUploadInput) -> S3Result<Self> {
-        let mut named = named_checksums!(input)
-            .into_iter()
-            .filter_map(|(algorithm, text)| Some((algorithm, text.clone()?)));
-        let checksum = named.next();
-        if named.next().is_some() {
-            return Err(invalid_request("Expecting a single x-amz-checksum- header."));
-        }
-        let size = input.mpu_object_size.map(u64::try_from).transpose();
-        let size = size.map_err(|_| invalid_argument("The x-amz-mp-object-size header is invalid."))?;
-        Ok(Self { size, checksum, over: input.checksum_type.clone() })
-    }
-
-    /// Compares it with the stored parts that the completion names.
-    async fn check(
-        &self,
-        door: &S3Door,
-        id: &BucketId,
-        upload: &UploadRef,
-        named: &[CompletedPart],
-    ) -> S3Result<()> {
-        if self.size.is_none() && self.checksum.is_none() && self.over.is_none() {
-            return Ok(());
-        }
-        let (upload, parts) = match stored_parts(door, id, upload).await {
-            Ok(found) => found,
-            // Completed before, perhaps: the answer then is the same again.
-            Err(BucketError::NoSuchUpload(_)) => return Ok(()),
-            Err(error) => return Err(error.into()),
-        };
-        let find = |part: &CompletedPart| {
-            let at = parts.binary_search_by_key(&part.number, |stored| stored.number);
-            at.map(|at| &parts[at]).map_err(|_| BucketError::InvalidPart(part.number))
-        };
-        let parts: Vec<&Part> = named.iter().map(find).collect::<Result<_, _>>()?;
-        self.compare(&upload, &parts)
-    }
-
-    fn compare(&self, upload: &Upload, parts: &[&Part]) -> S3Result<()> {
-        let size: u64 = parts.iter().map(|part| part.size).sum();
-        if self.size.is_some_and(|expected| expected != size) {
-            return Err(invalid_request(format!(
-                "The provided 'x-amz-mp-object-size' header value does not match what was computed: {size}"
-            )));
-        }
-        let over = upload.checksum.map(|(_, over)| checksums::type_to_s3(over));
-        if self.over.as_ref().is_some_and(|expected| Some(expected) != over.as_ref()) {
-            return Err(invalid_request("The upload was created using another checksum type."));
-        }
-        let Some((algorithm, text)) = &self.checksum else {
-            return Ok(());
-        };
-        let Some((_, over)) = upload.checksum.filter(|(known, _)| known == algorithm) else {
-            return Err(invalid_request("The upload was created using another checksum algorithm."));
-        };
-        let text = text.strip_suffix(&format!("-{}", parts.len())).unwrap_or(text);
-        let value = checksums::parse_value(*algorithm, text)?;
-        match checksums::of_parts(*algorithm, over, parts) {
-            Some(computed) if computed == value => Ok(()),
-            _ => Err(BucketError::ChecksumMismatch(*algorithm).into()),
-        }
-    }
-}
-
-async fn stored_parts(
-    door: &S3Door,
-    id: &BucketId,
-    upload: &UploadRef,
-) -> Result<(Upload, Vec<Part>), BucketError> {
-    let mut parts: Vec<Part> = Vec::new();
-    loop {
-        let after = parts.last().map_or(0, |part| part.number);
-        let page = door.buckets.list_parts(id, upload, after, PARTS_PAGE).await?;
-        let goes_on = page.truncated && !page.parts.is_empty();
-        parts.extend(page.parts);
-        if !goes_on {
-            return Ok((page.upload, parts));
-        }
-    }
+/// What a completion says of the whole object, put together from so many parts.
+fn expected(input: &dto::CompleteMultipartUploadInput, parts: usize) -> S3Result<ExpectedObject> {
+    let size = input.mpu_object_size.map(u64::try_from).transpose();
+    let size = size.map_err(|_| invalid_argument("The x-amz-mp-object-size header is invalid."))?;
+    let over = input.checksum_type.as_ref().map(checksums::parse_type).transpose()?;
+    let suffix = format!("-{parts}");
+    let bare = |text: &'_ String| text.strip_suffix(&suffix).unwrap_or(text).to_owned();
+    let checksum = the_one(named_checksums!(input))?;
+    let checksum =
+        checksum.map(|(algorithm, text)| checksums::parse_named(algorithm, &bare(text))).transpose()?;
+    Ok(ExpectedObject { size, over, checksum })
 }
 
 /// Ends an upload without an object.

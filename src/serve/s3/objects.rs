@@ -11,8 +11,8 @@ use s3s::dto;
 use s3s::{S3Error, S3Request, S3Response, S3Result, s3_error};
 
 use crate::bucket::{
-    BodyOut, BucketError, BucketId, ByteRange, Object, ObjectDelete, ObjectKey, ObjectRead, ObjectWrite,
-    WriteCondition,
+    BodyOut, BucketError, BucketId, ByteRange, Checksum, Object, ObjectDelete, ObjectKey, ObjectRead,
+    ObjectWrite, WriteCondition,
 };
 
 use super::asked::Asked;
@@ -44,7 +44,7 @@ pub(super) async fn put(
     let write = ObjectWrite {
         key: object_key(&input.key)?,
         attributes: attributes::of_write(asked.attributes, input.metadata, input.tagging.as_deref())?,
-        condition: asked.conditions.etag,
+        condition: conditions::of_write(asked.conditions)?,
         payload: upload::payload(&request.headers, input.body, asked.trailers, None)?,
     };
     let object = door.buckets.write(&id, write).await?;
@@ -81,6 +81,25 @@ impl Wanted {
         }
         let checksums = mode.is_some_and(|mode| mode.as_str() == dto::ChecksumMode::ENABLED);
         Ok(Self { range: asked.range, part, checksums })
+    }
+
+    /// The checksums of what is answered: of the object, of one of its parts, or none if it is another range.
+    fn shown_checksums<'o>(&self, object: &'o Object, partial: bool) -> Vec<&'o Checksum> {
+        let of_part = self.part.filter(|_| !object.parts.is_empty());
+        match of_part {
+            _ if !self.checksums => Vec::new(),
+            Some(number) => {
+                let part = object.parts.iter().find(|part| i32::from(part.number) == number);
+                part.and_then(|part| part.checksum.as_ref()).into_iter().collect()
+            }
+            None if partial && self.part.is_none() => Vec::new(),
+            None => object.checksums.iter().collect(),
+        }
+    }
+
+    /// Over how many parts the shown checksum is, if it is the object's.
+    fn parts_of_checksum(&self, object: &Object) -> usize {
+        if self.part.is_some() { 0 } else { object.parts.len() }
     }
 
     /// The bytes meant, if not simply all of them.
@@ -121,10 +140,9 @@ pub(super) async fn get(
         parts_count: parts_count(&object, &wanted),
         ..dto::GetObjectOutput::default()
     };
-    if wanted.checksums && !partial {
-        output.checksum_type = type_of(&object.checksums);
-        set_checksums!(output, &object.checksums, object.parts.len());
-    }
+    let shown = wanted.shown_checksums(&object, partial);
+    output.checksum_type = type_of(&object.checksums).filter(|_| !shown.is_empty());
+    set_checksums!(output, shown, wanted.parts_of_checksum(&object));
     let mut response = S3Response::new(output);
     response.headers = shown_headers(&object, request.uri.query())?;
     Ok(with_xet_hash(response, &object))
@@ -154,13 +172,13 @@ pub(super) async fn open(
     // Conditions come before ranges, and a part's range is known only from the object: look before reading.
     if wanted.part.is_some() || (range.is_some() && !asked.conditions.is_empty()) {
         let object = door.buckets.object(id, key).await?;
-        asked.conditions.check_read(&object)?;
+        conditions::check_read(&asked.conditions, &object)?;
         if let Some(bytes) = wanted.range_of(&object)?.filter(|_| wanted.part.is_some()) {
             range = (!bytes.is_empty()).then(|| ByteRange::Bounded(bytes.start, bytes.end - 1));
         }
     }
     let read = door.buckets.read(id, key, range).await?;
-    asked.conditions.check_read(&read.object)?;
+    conditions::check_read(&asked.conditions, &read.object)?;
     let expected = wanted.range_of(&read.object)?;
     if expected.as_ref().is_some_and(|expected| *expected != read.range) {
         // The object was overwritten between the two looks, by one whose parts lie elsewhere.
@@ -181,7 +199,7 @@ pub(super) async fn look(
     wanted: &Wanted,
 ) -> S3Result<(Object, Option<Range<u64>>)> {
     let object = door.buckets.object(id, key).await?;
-    asked.conditions.check_read(&object)?;
+    conditions::check_read(&asked.conditions, &object)?;
     let part = wanted.range_of(&object)?.filter(|range| !range.is_empty());
     Ok((object, part))
 }
@@ -270,10 +288,9 @@ pub(super) async fn head(
         parts_count: parts_count(&object, &wanted),
         ..dto::HeadObjectOutput::default()
     };
-    if wanted.checksums && part.is_none() {
-        output.checksum_type = type_of(&object.checksums);
-        set_checksums!(output, &object.checksums, object.parts.len());
-    }
+    let shown = wanted.shown_checksums(&object, part.is_some());
+    output.checksum_type = type_of(&object.checksums).filter(|_| !shown.is_empty());
+    set_checksums!(output, shown, wanted.parts_of_checksum(&object));
     let mut response = S3Response::new(output);
     response.headers = shown_headers(&object, request.uri.query())?;
     if part.is_some() {
@@ -290,7 +307,8 @@ pub(super) async fn delete(
     let Call { caller, asked } = Call::take(&mut request)?;
     refuse::check_version(request.input.version_id.as_deref())?;
     let id = door.resolve_bucket(&caller, &request.input.bucket)?;
-    let delete = ObjectDelete { key: object_key(&request.input.key)?, condition: asked.conditions.etag };
+    let condition = conditions::of_write(asked.conditions)?;
+    let delete = ObjectDelete { key: object_key(&request.input.key)?, condition };
     for result in door.buckets.delete(&id, vec![delete]).await? {
         result?;
     }

@@ -6,9 +6,8 @@ use std::sync::Arc;
 use s3s::dto;
 use s3s::{S3, S3Request, S3Response, S3Result};
 
-use super::{
-    S3Door, absent, acl, buckets, copy, listing, multipart, objects, parts, settings, tagging, versions,
-};
+use super::{S3Door, absent, acl, buckets, copy, listing, multipart, object_attributes, objects, parts};
+use super::{settings, tagging, versions};
 
 /// The operations of a door.
 pub(super) struct Operations(pub(super) Arc<S3Door>);
@@ -72,6 +71,7 @@ delegate! {
     head_object(HeadObjectInput) -> HeadObjectOutput = objects::head;
     get_object_acl(GetObjectAclInput) -> GetObjectAclOutput = acl::get_object;
     put_object_acl(PutObjectAclInput) -> PutObjectAclOutput = acl::put_object;
+    get_object_attributes(GetObjectAttributesInput) -> GetObjectAttributesOutput = object_attributes::get;
     get_object_tagging(GetObjectTaggingInput) -> GetObjectTaggingOutput = tagging::get;
     put_object_tagging(PutObjectTaggingInput) -> PutObjectTaggingOutput = tagging::put;
     delete_object_tagging(DeleteObjectTaggingInput) -> DeleteObjectTaggingOutput = tagging::delete;

@@ -3,14 +3,14 @@
 //! Source of the rules: S3 API reference, "Authenticating requests (Signature Version 4)".
 
 use axum::http::header::{AUTHORIZATION, HeaderName};
-use axum::http::{HeaderMap, Uri};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use s3s::{S3Result, s3_error};
 
 use super::encoding::query_pairs;
 use super::errors::{invalid_argument, invalid_request, not_implemented, with_header};
 
 /// Longest life of a presigned URL, in seconds: seven days.
-const PRESIGNED_SECS_MAX: u64 = 604_800;
+const PRESIGNED_SECS_MAX: i64 = 604_800;
 
 /// The parameters that a presigned URL must have.
 const PRESIGNED_PARAMETERS: [&str; 6] = [
@@ -80,16 +80,20 @@ fn check_presigned(pairs: &Pairs, headers: &HeaderMap, region: &str) -> S3Result
             "Query-string authentication version 4 requires the {names} parameters."
         )));
     }
-    // s3s lets URLs live longer than seven days.
-    match value(pairs, "X-Amz-Expires").and_then(|secs| secs.parse::<u64>().ok()) {
-        Some(secs) if secs <= PRESIGNED_SECS_MAX => {}
+    // s3s lets URLs live longer than seven days. A life that cannot be is over: 403, as for one that has expired.
+    let expired = |message: String| {
+        let mut error = refused(message);
+        error.set_status_code(StatusCode::FORBIDDEN);
+        error
+    };
+    match value(pairs, "X-Amz-Expires").and_then(|secs| secs.parse::<i64>().ok()) {
+        Some(0..=PRESIGNED_SECS_MAX) => {}
+        Some(..0) => return Err(expired("X-Amz-Expires must be non-negative".to_owned())),
         Some(_) => {
             let max = PRESIGNED_SECS_MAX;
-            return Err(refused(format!("X-Amz-Expires must be less than a week (in seconds): {max}")));
+            return Err(expired(format!("X-Amz-Expires must be less than a week (in seconds): {max}")));
         }
-        None => {
-            return Err(refused("X-Amz-Expires should be a non-negative number".to_owned()));
-        }
+        None => return Err(refused("X-Amz-Expires should be a number".to_owned())),
     }
     // s3s does not compare the scope with its own region.
     if let Err(wrong) = check_scope(value(pairs, "X-Amz-Credential").unwrap_or_default(), region) {

@@ -11,9 +11,11 @@ use super::encoding::query_pairs;
 use super::errors::{access_denied, not_implemented};
 
 /// Headers that operations read, and headers that ask for what is so anyway.
-const KNOWN_HEADERS: [&str; 31] = [
+const KNOWN_HEADERS: [&str; 35] = [
     // What it asks for is looked at by the operations that have it.
     "x-amz-acl",
+    // Nothing is retained here, so there is nothing to bypass.
+    "x-amz-bypass-governance-retention",
     "x-amz-checksum-algorithm",
     "x-amz-checksum-crc32",
     "x-amz-checksum-crc32c",
@@ -32,10 +34,13 @@ const KNOWN_HEADERS: [&str; 31] = [
     "x-amz-date",
     "x-amz-decoded-content-length",
     "x-amz-expected-bucket-owner",
+    "x-amz-max-parts",
     "x-amz-metadata-directive",
     "x-amz-mp-object-size",
+    "x-amz-object-attributes",
     // Nothing is ever restored here, so there is no restore status to add.
     "x-amz-optional-object-attributes",
+    "x-amz-part-number-marker",
     // Nobody is charged here, so anybody may agree to be.
     "x-amz-request-payer",
     "x-amz-sdk-checksum-algorithm",
@@ -53,9 +58,7 @@ fn is_known(name: &str, value: &str) -> bool {
     match name {
         "x-amz-storage-class" => matches!(value, "" | "STANDARD"),
         "x-amz-object-ownership" => matches!(value, "" | "BucketOwnerEnforced"),
-        "x-amz-bucket-object-lock-enabled" | "x-amz-bypass-governance-retention" => {
-            value.is_empty() || value.eq_ignore_ascii_case("false")
-        }
+        "x-amz-bucket-object-lock-enabled" => value.is_empty() || value.eq_ignore_ascii_case("false"),
         _ => name.starts_with("x-amz-meta-") || KNOWN_HEADERS.contains(&name),
     }
 }

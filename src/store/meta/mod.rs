@@ -114,7 +114,8 @@ pub enum ETagCondition {
 }
 
 impl ETagCondition {
-    fn matches(&self, etag: &ETag) -> bool {
+    /// Whether it means this one.
+    pub fn matches(&self, etag: &ETag) -> bool {
         match self {
             Self::Any => true,
             Self::OneOf(wanted) => wanted.contains(&etag.to_string()),

@@ -90,7 +90,8 @@ impl Task {
         let copy = ObjectCopy {
             source: source(&from),
             key: key(&name),
-            attributes: None,
+            changes: AttributeChanges::default(),
+            checksum: None,
             condition: WriteCondition::default(),
         };
         self.buckets.copy(&bucket_id(), copy).await.unwrap();
@@ -123,8 +124,8 @@ impl Task {
             etag: hex::encode(part.md5),
             checksum: None,
         });
-        let (named, condition) = (named.collect(), WriteCondition::default());
-        let object = self.buckets.complete_upload(&bucket_id(), &upload, named, condition).await.unwrap();
+        let completion = UploadCompletion { parts: named.collect(), ..UploadCompletion::default() };
+        let object = self.buckets.complete_upload(&bucket_id(), &upload, completion).await.unwrap();
         assert_eq!(object.file, hash_of(&data));
         self.model.insert(name, data.into());
     }

@@ -81,7 +81,13 @@ impl Client {
         to: &'static str,
     ) -> Result<(), BucketError> {
         let (condition, content) = (WriteCondition::default(), self.keys[from][0].clone());
-        let copy = ObjectCopy { source: source(from), key: key(to), attributes: None, condition };
+        let copy = ObjectCopy {
+            source: source(from),
+            key: key(to),
+            changes: AttributeChanges::default(),
+            checksum: None,
+            condition,
+        };
         self.change(to, content, async { on.copy(&bucket_id(), copy).await.map(drop) }).await
     }
 
@@ -98,9 +104,9 @@ impl Client {
             named.push(CompletedPart { number, etag: hex::encode(part.md5), checksum: None });
         }
         self.upload = Some(upload.clone());
-        let (content, condition) = (Some(parts.concat().into()), WriteCondition::default());
-        let completing =
-            async { on.complete_upload(&bucket_id(), &upload, named, condition).await.map(drop) };
+        let content = Some(parts.concat().into());
+        let completion = UploadCompletion { parts: named, ..UploadCompletion::default() };
+        let completing = async { on.complete_upload(&bucket_id(), &upload, completion).await.map(drop) };
         self.change(name, content, completing).await
     }
 

@@ -120,8 +120,7 @@ async fn listings_answer_both_versions() {
 #[tokio::test]
 async fn buckets_keep_s3s_rules() {
     let door = door_with_object().await;
-    let again = call(&door, "PUT", "/bucket", &[], "").await;
-    assert_eq!((again.status.as_u16(), again.code()), (409, "BucketAlreadyOwnedByYou"));
+    assert_eq!(call(&door, "PUT", "/bucket", &[], "").await.status, 200, "again, as in AWS's us-east-1");
     assert_eq!(call(&door, "PUT", "/Bad_Name", &[], "").await.code(), "InvalidBucketName");
     assert_eq!(call(&door, "DELETE", "/bucket", &[], "").await.code(), "BucketNotEmpty");
     assert_eq!(call(&door, "GET", "/nowhere", &[], "").await.code(), "NoSuchBucket");

@@ -104,7 +104,7 @@ async fn what_is_not_implemented_is_said_by_name() {
     let door = door_with_object().await;
     for (method, target, headers, name) in [
         ("GET", "/bucket?metrics", &[][..], "ListBucketMetricsConfigurations"),
-        ("GET", "/bucket/a/key?torrent", &[], "GetObjectTorrent"),
+        ("PUT", "/bucket?versioning", &[], "PutBucketVersioning"),
         ("DELETE", "/bucket?notYetInvented", &[], "notYetInvented"),
         ("GET", "/bucket/a/key?versionId=1", &[], "versionId"),
         (

@@ -1,0 +1,115 @@
+//! Conditions on an object that is only looked at: reads, and the sources of copies. Those on what a write replaces
+//! are [`WriteCondition`]s, checked in the write's transaction.
+//!
+//! Order and precedence: RFC 9110, section 13.2.2, which S3 follows.
+
+use super::{BucketError, ETagCondition, Object, Timestamp, WriteCondition};
+
+/// Conditions on the object looked at.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReadCondition {
+    /// On its `ETag`.
+    pub etag: WriteCondition,
+    /// It must have been written later; seconds since the epoch.
+    pub if_modified_since: Option<i64>,
+    /// It must not have been written later; seconds since the epoch.
+    pub if_unmodified_since: Option<i64>,
+}
+
+/// Which condition does not hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unmet {
+    /// The object is another than the one asked for (`If-Match`, `If-Unmodified-Since`).
+    Other,
+    /// The object is one that the client has already (`If-None-Match`, `If-Modified-Since`).
+    Known,
+}
+
+impl ReadCondition {
+    /// Whether nothing is asked.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether the object is as asked.
+    pub fn check(&self, object: &Object) -> Result<(), Unmet> {
+        let matches = |condition: &ETagCondition| condition.matches(&object.etag);
+        // A date counts only without an `ETag` beside it.
+        let may_be_used = match (&self.etag.if_match, self.if_unmodified_since) {
+            (Some(condition), _) => matches(condition),
+            (None, Some(since)) => secs(object.modified_at) <= since,
+            (None, None) => true,
+        };
+        let is_known = match (&self.etag.if_none_match, self.if_modified_since) {
+            (Some(condition), _) => matches(condition),
+            (None, Some(since)) => secs(object.modified_at) <= since,
+            (None, None) => false,
+        };
+        match (may_be_used, is_known) {
+            (false, _) => Err(Unmet::Other),
+            (true, true) => Err(Unmet::Known),
+            (true, false) => Ok(()),
+        }
+    }
+
+    /// The same for the source of a copy, where it makes no difference which does not hold.
+    pub fn check_source(&self, object: &Object) -> Result<(), BucketError> {
+        self.check(object).map_err(|_| BucketError::PreconditionFailed)
+    }
+}
+
+/// HTTP's dates know whole seconds.
+fn secs(at: Timestamp) -> i64 {
+    i64::try_from(at.secs()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bucket::{Attributes, ETag, FileHash};
+
+    fn object() -> Object {
+        Object {
+            file: FileHash::EMPTY,
+            size: 0,
+            etag: ETag::Md5([0; 16]),
+            modified_at: Timestamp(1_000_500),
+            attributes: Attributes::default(),
+            checksums: Vec::new(),
+            parts: Vec::new(),
+            upload: None,
+        }
+    }
+
+    fn etags(if_match: Option<&str>, if_none_match: Option<&str>) -> ReadCondition {
+        let one = |etag: Option<&str>| etag.map(|etag| ETagCondition::OneOf(vec![etag.to_owned()]));
+        let etag = WriteCondition { if_match: one(if_match), if_none_match: one(if_none_match) };
+        ReadCondition { etag, ..ReadCondition::default() }
+    }
+
+    const ZEROS: &str = "00000000000000000000000000000000";
+
+    #[test]
+    fn etags_tell_the_object_asked_for_from_the_one_known() {
+        assert_eq!(etags(Some(ZEROS), None).check(&object()), Ok(()));
+        assert_eq!(etags(Some("x"), None).check(&object()), Err(Unmet::Other));
+        assert_eq!(etags(None, Some(ZEROS)).check(&object()), Err(Unmet::Known));
+        assert_eq!(etags(None, Some("x")).check(&object()), Ok(()));
+        assert_eq!(etags(Some("x"), Some(ZEROS)).check(&object()), Err(Unmet::Other));
+    }
+
+    #[test]
+    fn dates_count_in_whole_seconds_and_only_without_etags() {
+        let modified = |since| ReadCondition { if_modified_since: Some(since), ..ReadCondition::default() };
+        assert_eq!(modified(1000).check(&object()), Err(Unmet::Known));
+        assert_eq!(modified(999).check(&object()), Ok(()));
+        let unmodified =
+            |since| ReadCondition { if_unmodified_since: Some(since), ..ReadCondition::default() };
+        assert_eq!(unmodified(1000).check(&object()), Ok(()));
+        assert_eq!(unmodified(999).check(&object()), Err(Unmet::Other));
+        let both = ReadCondition { if_unmodified_since: Some(999), ..etags(Some(ZEROS), None) };
+        assert_eq!(both.check(&object()), Ok(()));
+        let both = ReadCondition { if_modified_since: Some(1000), ..etags(None, Some("x")) };
+        assert_eq!(both.check(&object()), Ok(()));
+    }
+}
