@@ -11,9 +11,10 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use super::stand_in::{Fault, StandIn};
 use crate::bucket::hub::{HubBuckets, HubClient, HubShared};
 use crate::bucket::{
-    Attributes, BucketApi, BucketError, BucketId, BucketName, ByteRange, CompletedPart, CopySource,
-    DeclaredDigests, DeleteBucket, ETagCondition, ListQuery, LocalBuckets, Namespace, NewUpload, Object,
-    ObjectCopy, ObjectDelete, ObjectKey, ObjectWrite, Payload, UploadRef, Visibility, WriteCondition,
+    AttributeChanges, Attributes, BucketApi, BucketError, BucketId, BucketName, ByteRange, CompletedPart,
+    CopySource, DeclaredDigests, DeleteBucket, ETagCondition, ListQuery, LocalBuckets, Namespace, NewUpload,
+    Object, ObjectCopy, ObjectDelete, ObjectKey, ObjectWrite, Payload, ReadCondition, UploadCompletion,
+    UploadRef, Visibility, WriteCondition,
 };
 use crate::cas::cache::ChunkCache;
 use crate::cas::http::{BearerToken, HttpClient, RetryPolicy};
@@ -206,7 +207,8 @@ async fn parts_are_joined_into_the_file_that_one_write_gives() {
     assert!(gateway.hub.object("ada/b", "joined").is_none());
     gateway.hub.asked("");
     let complete = async || {
-        gateway.buckets.complete_upload(&id(), &upload, named.clone(), WriteCondition::default()).await
+        let completion = UploadCompletion { parts: named.clone(), ..UploadCompletion::default() };
+        gateway.buckets.complete_upload(&id(), &upload, completion).await
     };
     let joined = complete().await.unwrap();
     assert_eq!(joined.file, whole.file);
@@ -218,11 +220,12 @@ async fn parts_are_joined_into_the_file_that_one_write_gives() {
     let new = NewUpload { key: key("copied"), attributes: attributes(), checksum: None };
     let upload = gateway.buckets.create_upload(&id(), new).await.unwrap();
     let upload = UploadRef { key: upload.key, id: upload.id };
-    let source = CopySource { bucket: id(), key: key("whole"), condition: WriteCondition::default() };
+    let source = CopySource { bucket: id(), key: key("whole"), condition: ReadCondition::default() };
     let range = Some(ByteRange::Bounded(1_000_000, 9_999_999));
     let part = gateway.buckets.copy_part(&id(), &upload, 1, &source, range).await.unwrap();
     let named = vec![CompletedPart { number: 1, etag: hex::encode(part.md5), checksum: None }];
-    gateway.buckets.complete_upload(&id(), &upload, named, WriteCondition::default()).await.unwrap();
+    let completion = UploadCompletion { parts: named, ..UploadCompletion::default() };
+    gateway.buckets.complete_upload(&id(), &upload, completion).await.unwrap();
     assert_eq!(gateway.get("copied", None).await.unwrap(), data[1_000_000..10_000_000]);
 }
 
@@ -265,9 +268,14 @@ async fn copies_conditions_and_deletes_follow_what_the_hub_has_now() {
     gateway.put_if("k", &two, same.clone()).await.unwrap();
     assert!(matches!(gateway.put_if("k", &one, same).await, Err(BucketError::PreconditionFailed)));
 
-    let source = CopySource { bucket: id(), key: key("k"), condition: WriteCondition::default() };
-    let copy =
-        ObjectCopy { source, key: key("copy"), attributes: None, condition: WriteCondition::default() };
+    let source = CopySource { bucket: id(), key: key("k"), condition: ReadCondition::default() };
+    let copy = ObjectCopy {
+        source,
+        key: key("copy"),
+        changes: AttributeChanges::default(),
+        checksum: None,
+        condition: WriteCondition::default(),
+    };
     gateway.hub.asked("");
     gateway.buckets.copy(&id(), copy).await.unwrap();
     assert_eq!(gateway.hub.asked("/cas/"), 0, "no bytes move");
