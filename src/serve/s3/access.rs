@@ -7,11 +7,28 @@ use s3s::{S3Error, S3Result, s3_error};
 
 use super::errors::{access_denied, not_implemented};
 use super::gate::{Call, Refused};
-use super::{S3Door, absent, refuse};
+use super::{S3Door, absent, acl, refuse};
 use crate::auth::Action;
+use crate::bucket::Visibility;
 
 /// Asks the credential.
 pub(super) struct Access(pub(super) Arc<S3Door>);
+
+/// What everyone may do with a public bucket: list it, and read what is in it. What is said about it beside that, its
+/// ACL and tags and uploads, is its owner's business. Source: S3 user guide, "Mapping of ACL permissions".
+const OPEN_TO_ALL: [&str; 8] = [
+    "GetBucketLocation",
+    "GetObject",
+    "GetObjectAttributes",
+    "HeadBucket",
+    "HeadObject",
+    "ListObjectVersions",
+    "ListObjects",
+    "ListObjectsV2",
+];
+
+/// The operations whose `x-amz-acl` is that of an object.
+const WITH_OBJECT_ACL: [&str; 4] = ["CopyObject", "CreateMultipartUpload", "PutObject", "PutObjectAcl"];
 
 /// What an operation does to a bucket; `None` for operations that the door does not have.
 fn action(operation: &str) -> Option<Action> {
@@ -27,6 +44,7 @@ fn action(operation: &str) -> Option<Action> {
         | "DeleteBucketTagging"
         | "DeleteBucketWebsite"
         | "DeletePublicAccessBlock"
+        | "PutBucketAcl"
         | "PutBucketCors"
         | "PutBucketOwnershipControls"
         | "PutBucketRequestPayment"
@@ -34,6 +52,7 @@ fn action(operation: &str) -> Option<Action> {
         | "PutPublicAccessBlock" => Action::ManageBucket,
         "HeadBucket"
         | "GetBucketAccelerateConfiguration"
+        | "GetBucketAcl"
         | "GetBucketCors"
         | "GetBucketEncryption"
         | "GetBucketLifecycleConfiguration"
@@ -48,6 +67,7 @@ fn action(operation: &str) -> Option<Action> {
         | "GetBucketTagging"
         | "GetBucketVersioning"
         | "GetBucketWebsite"
+        | "GetObjectAcl"
         | "GetObjectLegalHold"
         | "GetObjectLockConfiguration"
         | "GetObjectRetention"
@@ -62,6 +82,7 @@ fn action(operation: &str) -> Option<Action> {
         | "GetObjectAttributes"
         | "GetObjectTagging" => Action::ReadBucket,
         "PutObject"
+        | "PutObjectAcl"
         | "PutObjectLegalHold"
         | "PutObjectRetention"
         | "PutObjectTagging"
@@ -96,18 +117,28 @@ impl S3Access for Access {
             return Err(unknown(operation));
         };
         let name = context.s3_path().get_bucket_name().map(ToOwned::to_owned);
-        let caller = context.extensions_mut().get::<Call>().map(|call| Arc::clone(&call.caller));
-        let caller = caller.ok_or_else(access_denied)?;
-        let bucket = name.map(|name| self.0.resolve_bucket(&caller, &name)).transpose()?;
+        let acl = context.headers().get("x-amz-acl").and_then(|acl| acl.to_str().ok()).map(ToOwned::to_owned);
+        let visitor = context.extensions_mut().get::<Call>().map(|call| Arc::clone(&call.caller));
+        let visitor = visitor.ok_or_else(access_denied)?;
+        let door = self.0.of(&visitor.caller);
+        let Some(name) = name else {
+            let allowed = visitor.caller.credential().is_some_and(|shown| shown.allows(action, None));
+            return if allowed { Ok(()) } else { Err(access_denied()) };
+        };
+        let id = door.resolve_bucket(&visitor, &name)?;
         // The order of AWS: the bucket, then permission, then arguments.
-        if let Some(id) = bucket.as_ref().filter(|_| operation != "CreateBucket") {
-            self.0.of_caller(context.extensions_mut()).buckets.bucket(id).await?;
-        }
-        if !caller.allows(action, bucket.as_ref()) {
+        let creates = operation == "CreateBucket";
+        let bucket = if creates { None } else { Some(door.buckets.bucket(&id).await?) };
+        let open = bucket.as_ref().filter(|_| OPEN_TO_ALL.contains(&operation));
+        let visibility = open.map_or(Visibility::Private, |bucket| bucket.visibility);
+        if !door.directory.may(&visitor.caller, action, &id, visibility) {
             return Err(access_denied());
         }
         context.extensions_mut().get::<Refused>().map_or(Ok(()), Refused::check)?;
         refuse::check_parameters(operation, context.uri())?;
+        if let (Some(acl), Some(bucket), true) = (acl, bucket, WITH_OBJECT_ACL.contains(&operation)) {
+            acl::check_of_object(door, &bucket, &acl).await?;
+        }
         absent::answer(operation).map_or(Ok(()), Err)
     }
 }

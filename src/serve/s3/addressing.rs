@@ -2,8 +2,8 @@
 //!
 //! * Path style: `/{bucket}/{key}`. Virtual-host style, for configured domains: `/{key}` at `{bucket}.{domain}`.
 //! * By account (the default): a name means the caller's own bucket. Only if there is none does it mean another
-//!   account's, so that strangers can read what is public: the first they may read, or else the oldest. S3 has one
-//!   namespace for all its users, and this is what is left of it.
+//!   account's that the caller may read, the oldest first: so everyone can read what is public. S3 has one namespace for
+//!   all its users, and this is what is left of it.
 //! * Namespaced: the path's first segment is the namespace, as in the addresses of huggingface.co's gateway.
 //!
 //! Signatures are made over the request as it was sent, so all this comes after they are checked.
@@ -14,11 +14,12 @@ use axum::http::{HeaderMap, Uri};
 use s3s::host::{S3Host, VirtualHost};
 use s3s::{S3Result, s3_error};
 
-use crate::auth::{Action, Credential};
-use crate::bucket::{Bucket, BucketId, BucketName, Namespace, Visibility};
+use crate::auth::{Action, Caller};
+use crate::bucket::{Bucket, BucketId, BucketName, Namespace};
 
 use super::S3Door;
 use super::encoding::decode_url;
+use super::errors::access_denied;
 
 /// What the door's configuration says about addresses.
 #[derive(Debug, Clone, Default)]
@@ -91,24 +92,31 @@ impl S3Door {
     /// In which namespace the bucket lies that a caller means.
     pub(super) async fn home_of(
         &self,
-        caller: &Credential,
+        caller: &Caller,
         namespace: Option<&Namespace>,
         bucket: Option<&BucketName>,
     ) -> S3Result<Namespace> {
-        let own = &caller.account;
-        let (None, Some(name)) = (namespace, bucket) else {
-            return Ok(namespace.unwrap_or(own).clone());
-        };
-        let mine = BucketId { namespace: own.clone(), name: name.clone() };
-        if self.buckets.bucket(&mine).await.is_ok() {
-            return Ok(mine.namespace);
+        if let Some(namespace) = namespace {
+            return Ok(namespace.clone());
+        }
+        let own = caller.credential().map(|credential| credential.account.clone());
+        let Some(name) = bucket else { return own.ok_or_else(access_denied) };
+        if let Some(own) = &own
+            && self.buckets.bucket(&BucketId { namespace: own.clone(), name: name.clone() }).await.is_ok()
+        {
+            return Ok(own.clone());
         }
         let mut found = self.buckets.buckets_named(name).await?;
-        let readable = |bucket: &Bucket| {
-            bucket.visibility == Visibility::Public || caller.allows(Action::ReadBucket, Some(&bucket.id))
-        };
-        let at = found.iter().position(readable).unwrap_or(0);
-        Ok(if found.is_empty() { mine.namespace } else { found.swap_remove(at).id.namespace })
+        let readable =
+            |bucket: &Bucket| self.directory.may(caller, Action::ReadBucket, &bucket.id, bucket.visibility);
+        let readable = found.iter().position(readable);
+        match (readable, own) {
+            (Some(at), _) => Ok(found.swap_remove(at).id.namespace),
+            (None, Some(own)) => Ok(own),
+            // Strangers are told that a bucket is there, as on AWS.
+            (None, None) if !found.is_empty() => Ok(found.swap_remove(0).id.namespace),
+            (None, None) => Err(s3_error!(NoSuchBucket, "The specified bucket does not exist")),
+        }
     }
 
     /// The buckets that a request may mean as long as nobody knows who calls.

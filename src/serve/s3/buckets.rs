@@ -3,13 +3,13 @@
 use s3s::dto;
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 
-use crate::auth::{Action, Credential};
+use crate::auth::Action;
 use crate::bucket::{After, Bucket, BucketError, BucketId, DeleteBucket, Visibility};
 
-use super::S3Door;
 use super::encoding::{decode_token, encode_token};
 use super::errors::{invalid_argument, not_implemented};
-use super::gate::Call;
+use super::gate::{Call, Visitor};
+use super::{S3Door, acl};
 
 /// Most buckets on a page. Source: S3 API reference, `ListBuckets`.
 const BUCKETS_MAX: i32 = 10_000;
@@ -17,9 +17,9 @@ const BUCKETS_MAX: i32 = 10_000;
 /// The region that AWS writes as an empty `LocationConstraint`.
 const CLASSIC_REGION: &str = "us-east-1";
 
-/// An account, as S3 shows owners: its name is its id.
-pub(super) fn owner(caller: &Credential) -> dto::Owner {
-    let name = caller.account.as_str().to_owned();
+/// The owner of the bucket that a request is for, and of all that is in it. An account's name is its id.
+pub(super) fn owner(caller: &Visitor) -> dto::Owner {
+    let name = caller.home.as_str().to_owned();
     dto::Owner { display_name: Some(name.clone()), id: Some(name) }
 }
 
@@ -48,7 +48,9 @@ pub(super) async fn list(
     buckets.retain(|bucket| {
         let name = bucket.id.name.as_str();
         let asked = name.starts_with(prefix) && after.as_deref().is_none_or(|after| name > after);
-        asked && !elsewhere && call.caller.allows(Action::ReadBucket, Some(&bucket.id))
+        asked
+            && !elsewhere
+            && door.directory.may(&call.caller.caller, Action::ReadBucket, &bucket.id, bucket.visibility)
     });
     let limit = usize::try_from(limit).unwrap_or_default();
     let more = buckets.len() > limit;
@@ -85,9 +87,10 @@ pub(super) async fn create(
         check_configuration(&configuration, &door.region)?;
     }
     let id = door.resolve_bucket(&call.caller, &input.bucket)?;
-    match door.buckets.create_bucket(&id, Visibility::Private).await {
+    let visibility = acl::of_new_bucket(input.acl.as_ref())?;
+    match door.buckets.create_bucket(&id, visibility).await {
         Err(BucketError::BucketExists(_)) if door.region == CLASSIC_REGION => {
-            created_before(door, &id, Visibility::Private).await?;
+            created_before(door, &id, visibility).await?;
         }
         created => drop(created?),
     }

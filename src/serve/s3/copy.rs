@@ -4,7 +4,7 @@ use s3s::dto;
 use s3s::{S3Request, S3Response, S3Result};
 
 use crate::auth::Action;
-use crate::bucket::{AttributeChanges, Attributes, BucketError, BucketId, CopySource, ObjectCopy};
+use crate::bucket::{AttributeChanges, Attributes, BucketId, CopySource, ObjectCopy};
 
 use super::asked::{Asked, AskedSource};
 use super::checksums::{asked_algorithm, set_checksums, type_of};
@@ -29,13 +29,11 @@ impl Source {
         asked: Option<AskedSource>,
     ) -> S3Result<Self> {
         let asked = asked.ok_or_else(|| invalid_argument("Copy Source must be given"))?;
-        let namespace = door.home_of(caller, None, Some(&asked.bucket)).await?;
+        let namespace = door.home_of(&caller.caller, None, Some(&asked.bucket)).await?;
         let bucket = BucketId { namespace, name: asked.bucket.clone() };
-        if !caller.allows(Action::ReadBucket, Some(&bucket)) {
-            return match door.buckets.bucket(&bucket).await {
-                Err(error @ BucketError::NoSuchBucket(_)) => Err(error.into()),
-                _ => Err(access_denied()),
-            };
+        let visibility = door.buckets.bucket(&bucket).await?.visibility;
+        if !door.directory.may(&caller.caller, Action::ReadBucket, &bucket, visibility) {
+            return Err(access_denied());
         }
         Ok(Self { asked, bucket })
     }

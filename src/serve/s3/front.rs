@@ -18,7 +18,7 @@ use super::chunked::CheckedChunks;
 use super::encoding::decode_url;
 use super::lane::PlainRead;
 use super::sigv4::SigningKeys;
-use super::{S3Door, cors, gate, preauth};
+use super::{S3Door, cors, form, gate, preauth};
 use crate::serve::RequestId;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
@@ -58,7 +58,7 @@ impl Front {
         if request.method() == Method::OPTIONS {
             return Ok(());
         }
-        preauth::check(request.method(), request.uri(), request.headers(), &self.door.region)
+        preauth::check(request.uri(), request.headers(), &self.door.region)
     }
 
     async fn answer(&self, request: Request) -> HttpResponse {
@@ -66,6 +66,9 @@ impl Front {
             let buckets = self.door.may_mean(request.headers(), request.uri()).await;
             let answer = cors::preflight(&self.door, &buckets, request.headers()).await;
             return answer.unwrap_or_else(error_response);
+        }
+        if form::is_form(&request) {
+            return form::post(&self.door, request).await.unwrap_or_else(error_response);
         }
         match self.authenticate.call(into_s3s(request)).await {
             Ok(response) => response,
@@ -207,7 +210,8 @@ fn resource(uri: &Uri) -> String {
     decoded.unwrap_or_else(|| uri.path().to_owned())
 }
 
-fn escape(text: &str) -> String {
+/// A text for XML.
+pub(super) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 

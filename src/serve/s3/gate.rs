@@ -17,7 +17,7 @@ use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::validation::NameValidation;
 use s3s::{Body, S3Error, S3Request, S3Response, S3Result, StdError, TrailingHeaders, s3_error};
 
-use crate::auth::Credential;
+use crate::auth::Caller;
 use crate::bucket::{BucketName, DeclaredDigests, Namespace};
 
 use super::access::Access;
@@ -33,18 +33,10 @@ const XML_BODY_BYTES_MAX: usize = 2 << 20;
 
 /// Who calls, and where the bucket lies that they name.
 pub(super) struct Visitor {
-    /// Whose signature it was.
-    credential: Arc<Credential>,
+    /// Whose signature it was, if there was one.
+    pub(super) caller: Caller,
     /// The namespace of the bucket that the request is for.
     pub(super) home: Namespace,
-}
-
-impl std::ops::Deref for Visitor {
-    type Target = Credential;
-
-    fn deref(&self) -> &Credential {
-        &self.credential
-    }
 }
 
 /// Who calls, and what they ask for beside what s3s reads.
@@ -150,7 +142,9 @@ impl S3Route for Gate {
     }
 
     async fn check_access(&self, request: &mut S3Request<Body>) -> S3Result<()> {
-        request.credentials.as_ref().map(|_| ()).ok_or_else(access_denied)
+        // Strangers may read what is public, and nothing else.
+        let reads = matches!(request.method, Method::GET | Method::HEAD);
+        if request.credentials.is_some() || reads { Ok(()) } else { Err(access_denied()) }
     }
 
     async fn call(&self, request: S3Request<Body>) -> S3Result<S3Response<Body>> {
@@ -170,10 +164,11 @@ impl S3Route for Gate {
 
 impl S3Door {
     /// Knows a caller as the one who asks for this place.
-    async fn visitor(&self, credential: Arc<Credential>, located: &Located) -> S3Result<Visitor> {
-        let bucket = located.bucket().and_then(|name| BucketName::new(&name).ok());
-        let home = self.home_of(&credential, located.namespace.as_ref(), bucket.as_ref()).await?;
-        Ok(Visitor { credential, home })
+    async fn visitor(&self, caller: Caller, located: &Located, creates: bool) -> S3Result<Visitor> {
+        // A new bucket is one's own, whoever else has one of that name.
+        let bucket = located.bucket().filter(|_| !creates).and_then(|name| BucketName::new(&name).ok());
+        let home = self.home_of(&caller, located.namespace.as_ref(), bucket.as_ref()).await?;
+        Ok(Visitor { caller, home })
     }
 }
 
@@ -182,13 +177,17 @@ impl Gate {
     async fn admit(&self, request: S3Request<Body>) -> S3Result<Request<Body>> {
         let S3Request { input: mut body, method, uri, mut headers, trailing_headers, credentials, .. } =
             request;
-        let credentials = credentials.ok_or_else(access_denied)?;
-        let credential = self.door.directory.credential(&credentials.access_key).ok_or_else(unknown_key)?;
+        let caller = match credentials {
+            None => Caller::Anonymous,
+            Some(shown) => {
+                Caller::Known(self.door.directory.credential(&shown.access_key).ok_or_else(unknown_key)?)
+            }
+        };
         headers.remove(AUTHORIZATION);
         let located = self.door.addressing.locate(&headers, &uri)?;
         let uri = take_signed_query(&located.path, uri.query(), &mut headers)?;
-        let door = self.door.of_key(credential.access_key_id.as_str());
-        let caller = door.visitor(credential, &located).await?;
+        let door = self.door.of(&caller);
+        let caller = door.visitor(caller, &located, creates_bucket(&method, &uri)).await?;
         // AWS tells of what is asked for only after it has told that there is no such bucket, or no permission.
         let mut refused = refuse::check_headers(&headers, &caller.home).err();
         if carries_xml(&method, &uri) {
@@ -249,6 +248,12 @@ fn carries_xml(method: &Method, uri: &Uri) -> bool {
     const ABOUT_OBJECTS: [&str; 4] = ["acl", "legal-hold", "retention", "tagging"];
     let about = || query_pairs(uri.query()).iter().any(|(name, _)| ABOUT_OBJECTS.contains(&name.as_str()));
     *method == Method::POST || (*method == Method::PUT && (bucket_only(uri.path()) || about()))
+}
+
+/// Whether a request is for a bucket that is yet to be made.
+fn creates_bucket(method: &Method, uri: &Uri) -> bool {
+    let plain = || query_pairs(uri.query()).iter().all(|(name, _)| name == "x-id");
+    *method == Method::PUT && bucket_only(uri.path()) && plain()
 }
 
 /// Whether a path names a bucket and no key.

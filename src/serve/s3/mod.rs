@@ -18,12 +18,13 @@ use axum::http::Extensions;
 
 use s3s::{S3Error, S3ErrorCode, S3Result};
 
-use crate::auth::Directory;
+use crate::auth::{Caller, Directory};
 use crate::bucket::{BucketApi, BucketId, BucketName, ObjectKey};
 use crate::store::ambient::Ambient;
 
 mod absent;
 mod access;
+mod acl;
 mod addressing;
 mod asked;
 mod attributes;
@@ -35,6 +36,7 @@ mod copy;
 mod cors;
 mod encoding;
 mod errors;
+mod form;
 mod front;
 mod gate;
 mod lane;
@@ -95,15 +97,16 @@ impl S3Door {
         Self { own, ..self }
     }
 
-    /// The door of whoever has this access key.
-    fn of_key(&self, access_key: &str) -> &Self {
-        self.own.0.get(access_key).map_or(self, |door| door)
+    /// The door of a caller.
+    fn of(&self, caller: &Caller) -> &Self {
+        let key = caller.credential().map(|credential| credential.access_key_id.as_str());
+        key.and_then(|key| self.own.0.get(key)).map_or(self, |door| door)
     }
 
     /// The door of whoever makes this request.
     fn of_caller(&self, extensions: &Extensions) -> &Self {
         let call = extensions.get::<gate::Call>();
-        call.map_or(self, |call| self.of_key(call.caller.access_key_id.as_str()))
+        call.map_or(self, |call| self.of(&call.caller.caller))
     }
 
     /// The bucket that a request is for.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use s3s::dto;
 use s3s::{S3, S3Request, S3Response, S3Result};
 
-use super::{S3Door, absent, buckets, copy, listing, multipart, object_attributes, objects, parts};
+use super::{S3Door, absent, acl, buckets, copy, listing, multipart, object_attributes, objects, parts};
 use super::{settings, tagging, versions};
 
 /// The operations of a door.
@@ -43,6 +43,8 @@ delegate! {
     delete_bucket_website(DeleteBucketWebsiteInput) -> DeleteBucketWebsiteOutput = absent::delete_website;
     delete_bucket_replication(DeleteBucketReplicationInput) -> DeleteBucketReplicationOutput
         = absent::delete_replication;
+    get_bucket_acl(GetBucketAclInput) -> GetBucketAclOutput = acl::get_bucket;
+    put_bucket_acl(PutBucketAclInput) -> PutBucketAclOutput = acl::put_bucket;
     get_bucket_cors(GetBucketCorsInput) -> GetBucketCorsOutput = settings::get_cors;
     put_bucket_cors(PutBucketCorsInput) -> PutBucketCorsOutput = settings::put_cors;
     delete_bucket_cors(DeleteBucketCorsInput) -> DeleteBucketCorsOutput = settings::delete_cors;
@@ -67,6 +69,8 @@ delegate! {
     put_object(PutObjectInput) -> PutObjectOutput = objects::put;
     get_object(GetObjectInput) -> GetObjectOutput = objects::get;
     head_object(HeadObjectInput) -> HeadObjectOutput = objects::head;
+    get_object_acl(GetObjectAclInput) -> GetObjectAclOutput = acl::get_object;
+    put_object_acl(PutObjectAclInput) -> PutObjectAclOutput = acl::put_object;
     get_object_attributes(GetObjectAttributesInput) -> GetObjectAttributesOutput = object_attributes::get;
     get_object_tagging(GetObjectTaggingInput) -> GetObjectTaggingOutput = tagging::get;
     put_object_tagging(PutObjectTaggingInput) -> PutObjectTaggingOutput = tagging::put;

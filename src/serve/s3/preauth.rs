@@ -2,8 +2,8 @@
 //!
 //! Source of the rules: S3 API reference, "Authenticating requests (Signature Version 4)".
 
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName};
-use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::http::header::{AUTHORIZATION, HeaderName};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use s3s::{S3Result, s3_error};
 
 use super::encoding::query_pairs;
@@ -29,12 +29,7 @@ fn value<'a>(pairs: &'a Pairs, name: &str) -> Option<&'a str> {
 }
 
 /// Checks the form of a request's authentication, and that it is for this region.
-pub(super) fn check(method: &Method, uri: &Uri, headers: &HeaderMap, region: &str) -> S3Result<()> {
-    // s3s would read a form's whole file into memory.
-    let content_type = headers.get(CONTENT_TYPE).map(|value| value.as_bytes().to_ascii_lowercase());
-    if method == Method::POST && content_type.is_some_and(|value| value.starts_with(b"multipart/form-data")) {
-        return Err(not_implemented("Upload by POST form (multipart/form-data)"));
-    }
+pub(super) fn check(uri: &Uri, headers: &HeaderMap, region: &str) -> S3Result<()> {
     let pairs = query_pairs(uri.query());
     let authorization = headers.get(AUTHORIZATION).filter(|value| !value.is_empty());
     let presigned = PRESIGNED_PARAMETERS.iter().any(|name| value(&pairs, name).is_some());
@@ -135,7 +130,7 @@ fn check_header(authorization: &str, headers: &HeaderMap, region: &str) -> S3Res
 }
 
 /// A credential is `key/date/region/service/aws4_request`; the message says what is wrong with it.
-fn check_scope(credential: &str, region: &str) -> Result<(), String> {
+pub(super) fn check_scope(credential: &str, region: &str) -> Result<(), String> {
     let mut parts = credential.rsplitn(5, '/');
     let (end, service, signed_region) = (parts.next(), parts.next(), parts.next());
     let (date, key) = (parts.next(), parts.next());
@@ -183,7 +178,7 @@ mod tests {
             (AUTHORIZATION, value.parse().unwrap()),
             (HeaderName::from_static("x-amz-date"), "20260101T000000Z".parse().unwrap()),
         ]);
-        code(check(&Method::GET, &Uri::from_static("/b"), &headers, "us-east-1"))
+        code(check(&Uri::from_static("/b"), &headers, "us-east-1"))
     }
 
     fn presigned(expires: &str, scope: &str) -> String {
@@ -191,7 +186,7 @@ mod tests {
             "/b/k?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AK%2F20260101%2F{scope}%2Faws4_request\
              &X-Amz-Date=20260101T000000Z&X-Amz-Expires={expires}&X-Amz-SignedHeaders=host&X-Amz-Signature=00"
         );
-        code(check(&Method::GET, &uri.parse().unwrap(), &HeaderMap::new(), "us-east-1"))
+        code(check(&uri.parse().unwrap(), &HeaderMap::new(), "us-east-1"))
     }
 
     #[test]
@@ -218,8 +213,7 @@ mod tests {
     #[test]
     fn signature_version_2_is_for_presigned_urls_only() {
         assert_eq!(with_authorization("AWS AK:c2ln"), "InvalidRequest");
-        let check =
-            |uri: &str| code(check(&Method::GET, &uri.parse().unwrap(), &HeaderMap::new(), "us-east-1"));
+        let check = |uri: &str| code(check(&uri.parse().unwrap(), &HeaderMap::new(), "us-east-1"));
         let url = "/b/k?AWSAccessKeyId=AK&Expires=1&Signature=x";
         assert_eq!(check(url), "ok");
         assert_eq!(check(&format!("{url}&X-Amz-Signature=00")), "InvalidArgument");
@@ -232,11 +226,5 @@ mod tests {
         let unsigned = "AWS4-HMAC-SHA256 Credential=AK/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, \
                         Signature=00";
         assert_eq!(with_authorization(unsigned), "AccessDenied");
-    }
-
-    #[test]
-    fn forms_are_refused() {
-        let form = HeaderMap::from_iter([(CONTENT_TYPE, "multipart/form-data; boundary=x".parse().unwrap())]);
-        assert_eq!(code(check(&Method::POST, &Uri::from_static("/b"), &form, "r")), "NotImplemented");
     }
 }

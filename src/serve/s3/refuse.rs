@@ -11,7 +11,9 @@ use super::encoding::query_pairs;
 use super::errors::{access_denied, not_implemented};
 
 /// Headers that operations read, and headers that ask for what is so anyway.
-const KNOWN_HEADERS: [&str; 34] = [
+const KNOWN_HEADERS: [&str; 35] = [
+    // What it asks for is looked at by the operations that have it.
+    "x-amz-acl",
     // Nothing is retained here, so there is nothing to bypass.
     "x-amz-bypass-governance-retention",
     "x-amz-checksum-algorithm",
@@ -54,8 +56,6 @@ const KNOWN_HEADERS: [&str; 34] = [
 /// Whether a header may pass.
 fn is_known(name: &str, value: &str) -> bool {
     match name {
-        // A bucket's owner has full control of what is in it: there are no other owners.
-        "x-amz-acl" => matches!(value, "" | "private" | "bucket-owner-full-control"),
         "x-amz-storage-class" => matches!(value, "" | "STANDARD"),
         "x-amz-object-ownership" => matches!(value, "" | "BucketOwnerEnforced"),
         "x-amz-bucket-object-lock-enabled" => value.is_empty() || value.eq_ignore_ascii_case("false"),
@@ -118,7 +118,6 @@ mod tests {
             ("x-amz-server-side-encryption", "AES256"),
             ("x-amz-server-side-encryption-customer-key", "a"),
             ("x-amz-object-lock-mode", "GOVERNANCE"),
-            ("x-amz-acl", "public-read"),
             ("x-amz-grant-read", "id=1"),
             ("x-amz-storage-class", "GLACIER"),
             ("x-amz-write-offset-bytes", "1"),
@@ -131,7 +130,6 @@ mod tests {
     #[test]
     fn what_is_so_anyway_may_be_asked_for() {
         for (name, value) in [
-            ("x-amz-acl", "private"),
             ("x-amz-storage-class", "STANDARD"),
             ("x-amz-meta-anything", "v"),
             ("x-amz-expected-bucket-owner", "me"),

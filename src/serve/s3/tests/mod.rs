@@ -1,9 +1,11 @@
 //! The whole door, from signed request to answer, over buckets in memory.
 
+mod form;
 mod lane;
 mod objects;
 mod settings;
 mod signer;
+mod strangers;
 mod trust;
 
 use std::sync::Arc;
@@ -22,6 +24,8 @@ use signer::{Signer, sha256_hex};
 
 const ADA: Signer = Signer { access_key: "AKADA", secret_key: "secret-of-ada", region: "us-east-1" };
 const READER: Signer = Signer { access_key: "AKREAD", secret_key: "secret-of-reader", region: "us-east-1" };
+/// Of another account.
+const BOB: Signer = Signer { access_key: "AKBOB", secret_key: "secret-of-bob", region: "us-east-1" };
 
 fn credential(signer: Signer, permission: Permission, buckets: Option<&str>) -> Credential {
     Credential {
@@ -49,6 +53,7 @@ fn s3_door() -> S3Door {
     let directory = Directory::new([
         credential(ADA, Permission::Admin, None),
         credential(READER, Permission::Read, Some("bucket")),
+        Credential { account: Namespace::new("bob").unwrap(), ..credential(BOB, Permission::Write, None) },
     ])
     .unwrap();
     S3Door {

@@ -103,7 +103,7 @@ async fn trailing_checksums_are_handed_down() {
 async fn what_is_not_implemented_is_said_by_name() {
     let door = door_with_object().await;
     for (method, target, headers, name) in [
-        ("GET", "/bucket?acl", &[][..], "GetBucketAcl"),
+        ("GET", "/bucket?metrics", &[][..], "ListBucketMetricsConfigurations"),
         ("PUT", "/bucket?versioning", &[], "PutBucketVersioning"),
         ("DELETE", "/bucket?notYetInvented", &[], "notYetInvented"),
         ("GET", "/bucket/a/key?versionId=1", &[], "versionId"),
