@@ -9,7 +9,7 @@ from support import cas
 from support.inputs import MIB
 
 SIZE_MIB = 64
-ROOT = "hf://buckets/ada/bk"
+ROOT = "hf://buckets/ada/models"
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def place(tmp_path):
 
 
 def xet_hash(place, key: str) -> str:
-    return place.s3.head_object(Bucket="bk", Key=key)["ResponseMetadata"]["HTTPHeaders"]["x-xet-hash"]
+    return place.s3.head_object(Bucket="models", Key=key)["ResponseMetadata"]["HTTPHeaders"]["x-xet-hash"]
 
 
 def test_what_is_known_is_not_sent_again_and_comes_back_whole(place):
@@ -37,7 +37,7 @@ def test_what_is_known_is_not_sent_again_and_comes_back_whole(place):
     for name in ("first", "changed", "again"):
         two.ok("buckets", "cp", f"{ROOT}/{name}", "down")
         assert filecmp.cmp(two.folder / "down", place.folder / name, shallow=False)
-        assert place.s3.get_object(Bucket="bk", Key=name)["Body"].read() == (place.folder / name).read_bytes()
+        assert place.s3.get_object(Bucket="models", Key=name)["Body"].read() == (place.folder / name).read_bytes()
 
 
 def test_a_file_is_the_same_by_every_door_and_stored_once(place):
@@ -46,10 +46,10 @@ def test_a_file_is_the_same_by_every_door_and_stored_once(place):
     cas.write_noise(place.folder / "b", 21, 2001)
     a, b = ((place.folder / name).read_bytes() for name in "ab")
     user.ok("buckets", "cp", str(place.folder / "a"), f"{ROOT}/by-hub")
-    assert place.grown(lambda: place.s3.put_object(Bucket="bk", Key="by-s3", Body=a)) == 0
+    assert place.grown(lambda: place.s3.put_object(Bucket="models", Key="by-s3", Body=a)) == 0
     assert xet_hash(place, "by-hub") == xet_hash(place, "by-s3")
 
-    place.s3.put_object(Bucket="bk", Key="s3-first", Body=b)
+    place.s3.put_object(Bucket="models", Key="s3-first", Body=b)
     assert place.grown(lambda: user.ok("buckets", "cp", str(place.folder / "b"), f"{ROOT}/hub-second")) == 0
     assert xet_hash(place, "s3-first") == xet_hash(place, "hub-second")
 
@@ -58,8 +58,8 @@ def test_a_client_that_remembers_a_deleted_file_uploads_it_again(place):
     user = place.client()
     cas.write_noise(place.folder / "a", 3)
     user.ok("buckets", "cp", str(place.folder / "a"), f"{ROOT}/a")
-    place.s3.delete_object(Bucket="bk", Key="a")
+    place.s3.delete_object(Bucket="models", Key="a")
     place.collect()
     # The address is the same, and so is what the client remembers.
     user.ok("buckets", "cp", str(place.folder / "a"), f"{ROOT}/a")
-    assert place.s3.get_object(Bucket="bk", Key="a")["Body"].read() == (place.folder / "a").read_bytes()
+    assert place.s3.get_object(Bucket="models", Key="a")["Body"].read() == (place.folder / "a").read_bytes()

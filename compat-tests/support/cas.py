@@ -21,7 +21,7 @@ class Place:
         more = ["--config", str(folder / "config.toml")]
         self.running = server.Server(folder / "data", folder / "log", *more).start()
         self.s3 = clients.boto3_client(self.running.endpoint, ADA_KEYS)
-        self.s3.create_bucket(Bucket="bk")
+        self.s3.create_bucket(Bucket="models")
 
     def client(self) -> Hub:
         """A client that remembers nothing."""
