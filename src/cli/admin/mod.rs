@@ -135,12 +135,11 @@ pub(super) enum AdminError {
 pub(super) fn run(args: &AdminArgs, vars: &[(String, String)]) -> Result<(), AdminError> {
     let config = args.place.configuration(vars)?;
     let endpoint = args.endpoint.clone().unwrap_or_else(|| super::banner::endpoint(config.hub.listen));
-    let token = match &args.token {
-        Some(token) => token.clone(),
-        None => {
-            let data_dir = config.data_dir.clone().map_or_else(|| config::default_data_dir(vars), Ok)?;
-            root_token(&data_dir, vars)?
-        }
+    let token = if let Some(token) = &args.token {
+        token.clone()
+    } else {
+        let data_dir = config.data_dir.clone().map_or_else(|| config::default_data_dir(vars), Ok)?;
+        root_token(&data_dir, vars)?
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let client = Client::new(endpoint.trim_end_matches('/').to_owned(), token);

@@ -23,7 +23,9 @@ fn cell(value: &Value) -> String {
 
 fn one(fields: &Map<String, Value>) -> String {
     let width = fields.keys().map(String::len).max().unwrap_or_default();
-    fields.iter().map(|(name, value)| format!("{name:width$}  {}\n", cell(value))).collect()
+    let lines: Vec<_> =
+        fields.iter().map(|(name, value)| format!("{name:width$}  {}\n", cell(value))).collect();
+    lines.concat()
 }
 
 fn table(rows: &[Value]) -> String {

@@ -31,6 +31,7 @@ const CONTENT_TYPE_BYTES_MAX: usize = 512;
 /// A line as the client writes it.
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "camelCase")]
+#[expect(clippy::enum_variant_names, reason = "the words of the wire: addFile, copyFile, deleteFile")]
 enum Line {
     #[serde(rename_all = "camelCase")]
     AddFile {

@@ -332,8 +332,8 @@ impl StandIn {
             } else {
                 json!({ "url": url, "range": chunks, "url_range": records })
             };
-            let list = fetches.entry(hash).or_insert_with(|| json!([]));
-            list.as_array_mut().unwrap().push(fetch);
+            let of_xorb = fetches.entry(hash).or_insert_with(|| json!([]));
+            of_xorb.as_array_mut().unwrap().push(fetch);
         }
         let name = if is_v2 { "xorbs" } else { "fetch_info" };
         let skip = skip.unwrap_or(0);
