@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn a_policy_holds_until_it_expires() {
         let policy = with("").unwrap();
-        let at = OffsetDateTime::parse(FAR, &Rfc3339).unwrap().unix_timestamp() as u64 * 1000;
+        let at = OffsetDateTime::parse(FAR, &Rfc3339).unwrap().unix_timestamp().cast_unsigned() * 1000;
         assert!(policy.check(Timestamp(at - 1), &Fields::default()).is_ok());
         assert_eq!(
             policy.check(Timestamp(at), &Fields::default()).unwrap_err().code().as_str(),

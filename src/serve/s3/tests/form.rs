@@ -22,13 +22,17 @@ fn signature(secret: &str, policy: &str) -> String {
     STANDARD.encode(mac.finalize().into_bytes())
 }
 
+/// The fields that differ, the file, and the answer.
+type Refused<'a> = (&'a [(&'a str, Option<&'a str>)], &'a str, (u16, &'a str));
+
 async fn post(door: &Router, fields: &[(&str, &str)], file: &str) -> Answer {
     let mut body = String::new();
     for (name, value) in fields {
-        body += &format!("--B\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
+        body = [body, format!("--B\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")]
+            .concat();
     }
     body += "--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"C:\\x\\n.txt\"\r\n";
-    body += &format!("Content-Type: text/plain\r\n\r\n{file}\r\n--B--\r\n");
+    body = [body, format!("Content-Type: text/plain\r\n\r\n{file}\r\n--B--\r\n")].concat();
     let request = Request::builder().method("POST").uri("/bucket").header("host", "h");
     let request = request.header("content-type", "multipart/form-data; boundary=B");
     send(door, request.body(Body::from(body)).unwrap()).await
@@ -99,7 +103,7 @@ async fn a_form_is_answered_as_it_wants() {
 #[tokio::test]
 async fn a_form_that_its_policy_does_not_allow_stores_nothing() {
     let door = door_with_object().await;
-    let refused: [(&[(&str, Option<&str>)], &str, (u16, &str)); 10] = [
+    let refused: [Refused; 10] = [
         (&[("signature", Some("AAAA"))], "file", (403, "SignatureDoesNotMatch")),
         (&[("AWSAccessKeyId", Some("AKNOBODY"))], "file", (403, "InvalidAccessKeyId")),
         (&[("signature", None)], "file", (400, "InvalidArgument")),
