@@ -167,10 +167,23 @@ def test_a_content_md5_must_be_one_and_be_right(http, bucket):
     assert http.call("PUT", f"/{bucket}/foo", b"bar").status == 200
 
 
-@replays("test_object_create_amz_date_and_no_date", "test_object_create_date_and_amz_date")
 def test_a_date_beside_the_signed_one_is_ignored(http, bucket):
     for date in ("", email.utils.formatdate(usegmt=True), "Sat, 29 Oct 1994 19:43:31 GMT"):
         assert signed_put(http, f"/{bucket}/foo", b"bar", date=date).status == 200
+
+
+@replays("test_object_create_amz_date_and_no_date", "test_object_create_date_and_amz_date")
+def test_a_signature_may_be_dated_by_date_alone(s3, bucket):
+    # botocore then leaves the other date out.
+    def dated(params, **_):
+        params["headers"]["Date"] = email.utils.formatdate(usegmt=True)
+
+    s3.meta.events.register("before-call.s3.PutObject", dated)
+    try:
+        s3.put_object(Bucket=bucket, Key="foo", Body=b"bar")
+    finally:
+        s3.meta.events.unregister("before-call.s3.PutObject", dated)
+    assert s3.get_object(Bucket=bucket, Key="foo")["Body"].read() == b"bar"
 
 
 @replays("test_object_write_with_chunked_transfer_encoding")

@@ -212,7 +212,7 @@ async fn files_of_a_folder_share_a_xorb_and_are_what_they_are_alone() {
             file.chunks(1000).for_each(|piece| folder.feed(piece).unwrap());
             folder.end_file().unwrap();
         }
-        folder.feed(&[7; 50_000]).unwrap();
+        folder.feed(&vec![7; 50_000]).unwrap();
         folder.drop_file();
         folder.finish().unwrap()
     };

@@ -104,7 +104,7 @@ fn take_conditions(headers: &mut HeaderMap, names: &[HeaderName; 4]) -> S3Result
 }
 
 /// An HTTP date, in seconds since the epoch.
-fn parse_date(text: &str) -> Option<i64> {
+pub(super) fn parse_date(text: &str) -> Option<i64> {
     let date = S3Timestamp::parse(TimestampFormat::HttpDate, text).ok()?;
     Some(OffsetDateTime::from(date).unix_timestamp())
 }

@@ -129,6 +129,9 @@ fn into_s3s(mut request: Request) -> s3s::HttpRequest {
     if request.headers().get("authorization").is_some_and(HeaderValue::is_empty) {
         request.headers_mut().remove("authorization");
     }
+    if let Some(date) = preauth::date_of_signature(request.headers()) {
+        request.headers_mut().insert("x-amz-date", date);
+    }
     let payload = request.headers().get("x-amz-content-sha256").map(HeaderValue::as_bytes);
     let streaming = payload.is_some_and(|value| value.starts_with(b"STREAMING-"));
     let signed = !payload.is_some_and(|value| value.starts_with(b"STREAMING-UNSIGNED-"));

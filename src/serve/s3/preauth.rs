@@ -2,10 +2,12 @@
 //!
 //! Source of the rules: S3 API reference, "Authenticating requests (Signature Version 4)".
 
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderName, HeaderValue};
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use s3s::{S3Result, s3_error};
+use time::OffsetDateTime;
 
+use super::asked::parse_date;
 use super::encoding::query_pairs;
 use super::errors::{invalid_argument, invalid_request, not_implemented, with_header};
 
@@ -154,6 +156,24 @@ fn check_scope(credential: &str, region: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// The `x-amz-date` of a signature that is dated by `Date` alone, which s3s does not know: botocore signs so if it is
+/// given a `Date`. A changed one does not get past the signature, which is made with it. Source: S3 API reference,
+/// "Common request headers".
+pub(super) fn date_of_signature(headers: &HeaderMap) -> Option<HeaderValue> {
+    if headers.contains_key("x-amz-date") || !headers.contains_key(AUTHORIZATION) {
+        return None;
+    }
+    let date = headers.get(DATE)?.to_str().ok()?;
+    // Python writes UTC as "-0000".
+    let date = date.strip_suffix("-0000").map_or_else(|| date.to_owned(), |date| format!("{date}GMT"));
+    let at = parse_date(&date)?;
+    let at = OffsetDateTime::from_unix_timestamp(at).ok()?;
+    let (year, month, day) = at.to_calendar_date();
+    let (hour, minute, second) = at.to_hms();
+    let month = u8::from(month);
+    HeaderValue::from_str(&format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z")).ok()
+}
+
 /// What a signature does not cover could have been added by anyone; s3s does not ask.
 fn check_signed_headers(signed: &str, headers: &HeaderMap, presigned: bool) -> S3Result<()> {
     let is_signed = |name: &str| signed.split(';').any(|signed| signed.eq_ignore_ascii_case(name));
@@ -204,6 +224,19 @@ mod tests {
         assert_eq!(header("eu-west-1/s3/aws4_request"), "AuthorizationHeaderMalformed");
         assert_eq!(header("us-east-1/sts/aws4_request"), "AuthorizationHeaderMalformed");
         assert_eq!(header("us-east-1/s3"), "AuthorizationHeaderMalformed");
+    }
+
+    #[test]
+    fn a_signature_may_be_dated_by_date() {
+        let date = |name: &'static str, zone: &str| {
+            let date = format!("Sat, 29 Oct 1994 19:43:31 {zone}");
+            let dated = (HeaderName::from_static(name), HeaderValue::from_str(&date).unwrap());
+            let signed = (AUTHORIZATION, HeaderValue::from_static("AWS4"));
+            date_of_signature(&HeaderMap::from_iter([signed, dated]))
+        };
+        assert_eq!(date("date", "GMT").unwrap(), "19941029T194331Z");
+        assert_eq!(date("date", "-0000").unwrap(), "19941029T194331Z");
+        assert_eq!(date("x-amz-date", "GMT"), None);
     }
 
     #[test]
