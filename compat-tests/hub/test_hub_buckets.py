@@ -17,7 +17,7 @@ def test_create_tells_where_the_bucket_is(ada, new_name):
         url = create_bucket("{name}")
         assert url.bucket_id == "ada/{name}", url
         # The guide calls it `handle`; in the published client it is `uri`.
-        assert str(url.uri) == "hf://buckets/ada/{name}", url.uri
+        assert url.uri.to_uri() == "hf://buckets/ada/{name}", url.uri
         assert bucket_info("ada/{name}").private is False
         create_bucket("{name}-private", private=True)
         assert bucket_info("ada/{name}-private").private is True

@@ -14,7 +14,8 @@ TREE = {"a.txt": b"first\n", "b.log": b"noise\n", "sub/c.safetensors": MODEL, "s
 def listed(user, bucket: str, prefix: str = "") -> dict[str, int]:
     """Paths and sizes as the command line lists them."""
     where = f"ada/{bucket}/{prefix}" if prefix else f"ada/{bucket}"
-    return {f["path"]: f["size"] for f in json.loads(user.ok("buckets", "list", where, "-R", "--json"))}
+    # Of nothing, the client prints nothing, not an empty list.
+    return {f["path"]: f["size"] for f in json.loads(user.ok("buckets", "list", where, "-R", "--json") or "[]")}
 
 
 def sizes(files: dict[str, bytes], prefix: str = "") -> dict[str, int]:
@@ -136,6 +137,9 @@ def test_sync_filters(ada, bk):
 def test_sync_compares_as_told(ada, up):
     bucket = f"hf://buckets/ada/{up}"
     ada.write({"data/a.txt": b"FIRST\n", "data/new.txt": b"new\n"})
+    # Of the same size, and later by more than the client overlooks.
+    later = os.stat(ada.folder / "data/a.txt").st_mtime + 60
+    os.utime(ada.folder / "data/a.txt", (later, later))
 
     def planned(*options: str) -> set[str]:
         lines = [json.loads(line) for line in ada.ok("buckets", "sync", "data", bucket, "--dry-run", *options).splitlines()]

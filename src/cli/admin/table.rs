@@ -1,4 +1,4 @@
-//! Answers for people: a list as a table, one thing as its fields.
+//! Answers for people: a list as a table that begins with what names a row, one thing as its fields.
 
 use serde_json::{Map, Value};
 
@@ -32,7 +32,8 @@ fn table(rows: &[Value]) -> String {
     let Some(Value::Object(first)) = rows.first() else {
         return String::new();
     };
-    let columns: Vec<_> = first.keys().collect();
+    let mut columns: Vec<_> = first.keys().collect();
+    columns.sort_by_key(|name| !matches!(name.as_str(), "name" | "access_key_id"));
     let head = columns.iter().map(|name| name.to_uppercase()).collect();
     let body = rows.iter().map(|row| columns.iter().map(|name| cell(&row[name.as_str()])).collect());
     let lines: Vec<Vec<String>> = std::iter::once(head).chain(body).collect();
@@ -55,8 +56,8 @@ mod tests {
 
     #[test]
     fn lists_are_tables_and_single_things_are_fields() {
-        let rows = json!([{"a": "x", "b": ["long", "er"]}, {"a": "longer", "b": []}]);
-        assert_eq!(text(&rows), "A       B\nx       long,er\nlonger  -\n");
+        let rows = json!([{"a": "x", "name": ["long", "er"]}, {"a": "longer", "name": []}]);
+        assert_eq!(text(&rows), "NAME     A\nlong,er  x\n-        longer\n");
         assert_eq!(text(&json!({"name": "x", "at": null})), "at    -\nname  x\n");
         assert_eq!(text(&json!([])), "");
     }
