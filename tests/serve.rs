@@ -127,7 +127,7 @@ fn a_first_start_needs_nothing_and_a_second_uses_the_same_credential() {
         let line = credential.lines().find_map(|line| line.strip_prefix(&format!("{key} = \"")));
         line.and_then(|rest| rest.strip_suffix('"')).unwrap().to_owned()
     };
-    assert!(first.banner.contains(&format!("S3 endpoint  http://{}", first.address)), "{}", first.banner);
+    assert!(first.banner.contains(&format!("S3 endpoint   http://{}", first.address)), "{}", first.banner);
     assert!(first.banner.contains(&format!("AWS_ACCESS_KEY_ID={} ", value("access_key_id"))));
     assert!(!first.banner.contains(&value("secret_access_key")), "no terminal, no secret");
 
@@ -234,7 +234,9 @@ fn a_bad_configuration_is_one_line_that_names_the_place() {
         with("[s3]\nlisten_at = 1")
             .starts_with(&format!("unknown key `s3.listen_at` in {path} (known here: "))
     );
-    assert!(with("mode = \"hub\"").starts_with(&format!("`mode` in {path}: mode \"hub\" does not exist")));
+    assert!(
+        with("mode = \"cluster\"").starts_with(&format!("`mode` in {path}: mode \"cluster\" does not exist"))
+    );
     assert!(with("a = = 1").starts_with(&format!("{path} is not valid TOML: TOML parse error at line 1, ")));
     assert!(with("[log]\nfilter = \"a=b=c\"").starts_with("log filter \"a=b=c\" is not valid: "));
     let twice = "[[accounts]]\nname = \"a\"\n[[accounts.credentials]]\npermission = \"read\"\n\
