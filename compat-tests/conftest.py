@@ -25,6 +25,8 @@ def xetgate(tmp_path_factory) -> server.Server:
     running = server.Server(base / "data", base / "log").start()
     yield running
     running.stop()
+    if running.hub:
+        running.hub.stop()
 
 
 @pytest.fixture
@@ -32,8 +34,9 @@ def own_server(tmp_path) -> server.Server:
     """A running server for one test, which may kill it; it does not outlive the test, however that ends."""
     running = server.Server(tmp_path / "data", tmp_path / "log").start()
     yield running
-    if running.process:
-        running.kill()
+    for process in (running, running.hub):
+        if process and process.process:
+            process.kill()
 
 
 @pytest.fixture(scope="session")

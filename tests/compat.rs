@@ -9,6 +9,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 const INSTALL_HINT: &str =
     "the compatibility tests need Python 3 with venv: apt-get install python3 python3-venv";
@@ -45,15 +46,30 @@ fn python(root: &Path) -> PathBuf {
     python
 }
 
-#[test]
-fn published_clients_work_against_the_binary() {
+/// One run at a time: they make the environment, and measure what the server does with its time.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// Runs pytest over `what`, with `vars` for the suite.
+fn pytest(what: &str, vars: &[(&str, &str)]) {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let status = Command::new(python(root))
-        .args(["-m", "pytest", "compat-tests", "-q"])
+        .args(["-m", "pytest", what, "-q"])
         .current_dir(root)
         .env("XETGATE_BIN", env!("CARGO_BIN_EXE_xetgate"))
+        .envs(vars.iter().copied())
         .status()
         .unwrap();
-    assert_ne!(status.code(), Some(NO_TESTS), "pytest found no test in compat-tests");
+    assert_ne!(status.code(), Some(NO_TESTS), "pytest found no test in {what}");
     assert!(status.success(), "pytest: {status}; its own output, above, tells why");
+}
+
+#[test]
+fn published_clients_work_against_the_binary() {
+    pytest("compat-tests", &[]);
+}
+
+#[test]
+fn published_clients_work_against_a_gateway_in_front_of_a_hub() {
+    pytest("compat-tests/test_clients.py", &[("XETGATE_MODE", "hub")]);
 }

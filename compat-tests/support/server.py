@@ -71,6 +71,11 @@ def command(port: int, data_dir: pathlib.Path, *more: str, hub_port: int | None 
     return line + list(more)
 
 
+def in_front_of_a_hub() -> bool:
+    """Whether the server under test is a gateway in hub mode, before a standalone server as its Hub."""
+    return os.environ.get("XETGATE_MODE") == "hub"
+
+
 def run_to_exit(port: int, data_dir: pathlib.Path, *more: str, timeout_secs: float = 20) -> subprocess.CompletedProcess:
     """Runs a server that is expected to refuse to start."""
     line = command(port, data_dir, *more)
@@ -90,6 +95,19 @@ class Server:
         self.port = free_port()
         self.hub_port = free_port()
         self.process: subprocess.Popen | None = None
+        self.hub = self._hub() if in_front_of_a_hub() else None
+
+    def _hub(self) -> "Server":
+        beside = self.data_dir.with_name(self.data_dir.name + "-hub")
+        hub = Server.__new__(Server)
+        hub.data_dir, hub.log_path, hub.more = beside, self.log_path.with_name(self.log_path.name + "-hub"), ()
+        hub.port, hub.hub_port, hub.process, hub.hub = free_port(), free_port(), None, None
+        return hub
+
+    def _environment(self) -> dict[str, str]:
+        if self.hub is None:
+            return environment()
+        return environment() | {"HF_ENDPOINT": self.hub.hub_endpoint, "HF_TOKEN": ROOT_TOKEN}
 
     @property
     def endpoint(self) -> str:
@@ -101,10 +119,13 @@ class Server:
 
     def start(self) -> "Server":
         assert self.process is None, "already running"
+        if self.hub is not None and self.hub.process is None:
+            self.hub.start()
+        mode = ("--mode", "hub") if self.hub is not None else ()
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                command(self.port, self.data_dir, *self.more, hub_port=self.hub_port),
-                stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment(),
+                command(self.port, self.data_dir, *mode, *self.more, hub_port=self.hub_port),
+                stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=self._environment(),
             )  # fmt: skip
         give_up = time.monotonic() + START_SECS_MAX
         while time.monotonic() < give_up:
