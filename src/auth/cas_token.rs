@@ -8,10 +8,9 @@
 //!
 //! Signatures are compared in constant time, as `blake3::Hash` does.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
 use std::ops::Range;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +20,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use blake3::Hash;
 
 use super::AuthError;
+use super::files::keep;
 use crate::store::ambient::{Ambient, Clock};
 use crate::store::rows::BucketUid;
 use crate::xet::hash::XorbHash;
@@ -117,7 +117,7 @@ impl CasSigner {
             })?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let fresh = ambient.random();
-                keep(data_dir, &path, &fresh).map_err(failed)?;
+                keep(&path, data_dir, &fresh).map_err(failed)?;
                 fresh
             }
             Err(error) => return Err(failed(error)),
@@ -215,21 +215,6 @@ impl CasSigner {
 fn parse_range(text: &str) -> Option<Range<u64>> {
     let (start, end) = text.split_once('-')?;
     Some(start.parse().ok()?..end.parse().ok()?)
-}
-
-/// Writes the secret so that a crash leaves all of it or nothing, and nobody else ever has it open.
-fn keep(data_dir: &Path, path: &Path, secret: &[u8; 32]) -> io::Result<()> {
-    let temporary = path.with_extension("new");
-    // What a crash left behind; whoever holds the data folder's lock is the only one here.
-    match fs::remove_file(&temporary) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-    file.write_all(secret)?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)?;
-    File::open(data_dir)?.sync_all()
 }
 
 #[cfg(test)]
