@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 /// Longer than anything here takes; a test that needs it has failed.
 const PATIENCE: Duration = Duration::from_mins(1);
 
+const NOWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
+
 /// `xetgate serve` in an environment of its own, on a free port.
 fn command(home: &Path, args: &[&str], vars: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_xetgate"));
@@ -53,6 +55,7 @@ fn refusal(home: &Path, args: &[&str], vars: &[(&str, &str)]) -> String {
 struct Gateway {
     child: Child,
     address: SocketAddr,
+    hub: SocketAddr,
     banner: String,
     lines: mpsc::Receiver<String>,
 }
@@ -65,12 +68,15 @@ impl Gateway {
         std::thread::spawn(move || {
             BufReader::new(stderr).lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
         });
-        let mut gateway =
-            Self { child, address: SocketAddr::from(([0; 4], 0)), banner: String::new(), lines };
+        let mut gateway = Self { child, address: NOWHERE, hub: NOWHERE, banner: String::new(), lines };
         let line = gateway.line_with("listening");
-        let (_, rest) = line.split_once("127.0.0.1:").expect("the line tells the address");
-        let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
-        gateway.address = format!("127.0.0.1:{port}").parse().unwrap();
+        let mut ports = line.split("127.0.0.1:").skip(1);
+        let mut next = || {
+            let rest = ports.next().expect("the line tells both addresses");
+            let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
+            format!("127.0.0.1:{port}").parse().unwrap()
+        };
+        (gateway.address, gateway.hub) = (next(), next());
         gateway
     }
 
@@ -179,6 +185,32 @@ fn every_answer_has_its_id_and_every_request_its_line() {
     assert!(!line.contains("5ec4e7"), "{line}");
     assert_eq!(gateway.stop("TERM"), Some(0));
     assert_eq!(gateway.banner, "", "JSON is for machines");
+}
+
+#[test]
+fn a_gateway_says_whether_it_is_well() {
+    let home = tempfile::tempdir().unwrap();
+    let health = |address: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xetgate"));
+        command.env_clear().env("HOME", home.path()).args(["health", "--address", address]);
+        command.output().unwrap()
+    };
+    let mut gateway = Gateway::start(home.path(), &["--log-format", "json"], &[]);
+    let hub = gateway.hub.to_string();
+    assert_eq!(health(&hub).status.code(), Some(0));
+    assert_eq!(gateway.stop("TERM"), Some(0));
+    let gone = health(&hub);
+    assert_eq!(gone.status.code(), Some(1));
+    let said = String::from_utf8(gone.stderr).unwrap();
+    assert!(said.starts_with(&format!("xetgate: no answer from http://{hub}/health/ready: ")), "{said}");
+}
+
+#[test]
+fn a_build_says_what_it_is() {
+    let said = Command::new(env!("CARGO_BIN_EXE_xetgate")).arg("version").output().unwrap().stdout;
+    let said = String::from_utf8(said).unwrap();
+    assert!(said.starts_with(&format!("xetgate {}\ncommit ", env!("CARGO_PKG_VERSION"))), "{said}");
+    assert!(said.contains("\nmodes    standalone, hub\n"), "{said}");
 }
 
 #[test]

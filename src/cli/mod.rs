@@ -14,7 +14,9 @@ mod admin;
 mod banner;
 mod buckets;
 mod data_folder;
+pub mod doors;
 mod failure;
+mod health;
 mod hub_mode;
 mod manual;
 mod place;
@@ -46,6 +48,10 @@ enum Command {
     Store(store::StoreArgs),
     /// Look after accounts and credentials of a running gateway.
     Admin(admin::AdminArgs),
+    /// Ask a running gateway whether it can serve: exit code 0 if so.
+    Health(health::HealthArgs),
+    /// Say what this build is: version, commit, target, modes.
+    Version,
     #[command(flatten)]
     Bucket(BucketCommand),
     /// Print the completions of a shell.
@@ -114,6 +120,8 @@ pub fn main() -> ExitCode {
         Ok(Command::Serve(args)) => serve::run(&args, &vars).map_err(|error| error.to_string()),
         Ok(Command::Store(args)) => store::run(&args, &vars).map_err(|error| error.to_string()),
         Ok(Command::Admin(args)) => admin::run(&args, &vars).map_err(|error| error.to_string()),
+        Ok(Command::Health(args)) => health::run(&args, &vars).map_err(|error| error.to_string()),
+        Ok(Command::Version) => print(health::version().as_bytes()),
         Ok(Command::Bucket(command)) => {
             return run::run(&command, &vars, program, &Named::find(&grammar, program, &typed));
         }

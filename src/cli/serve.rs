@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::banner::Banner;
 use super::data_folder::DataFolder;
+use super::doors::{Behind, addressing, doors};
 use super::hub_mode::{self, HubModeError};
 use super::place::{PlaceArgs, PlaceError, take_folder};
 use crate::auth::cas_token::CasSigner;
@@ -20,14 +21,10 @@ use crate::auth::seal::MasterKey;
 use crate::auth::{Accounts, AuthError, Credential, Directory};
 use crate::bucket::hub::HubClient;
 use crate::bucket::{BucketError, LocalBuckets};
-use crate::config::{self, AddressingStyle, Config, ConfigError, Mode};
+use crate::config::{self, Config, ConfigError, Mode};
 use crate::serve::access::{self, observed};
-use crate::serve::admin;
-use crate::serve::cas::{self, CasDoor};
-use crate::serve::hub::{self, HubDoor};
 use crate::serve::listener::{Limits, ListenError, Listener};
-use crate::serve::origin::with_origin;
-use crate::serve::s3::{self, Addressing, OwnDoors, S3Door};
+use crate::serve::s3::{self, OwnDoors, S3Door};
 use crate::store::ambient::Ambient;
 use crate::store::upkeep;
 use crate::telemetry::{self, LogFormat, TelemetryError};
@@ -127,8 +124,9 @@ pub(super) fn run(args: &ServeArgs, vars: &[(String, String)]) -> Result<(), Ser
     let accounts = runtime.block_on(accounts)?;
     let upkeep = start_upkeep(&runtime, &config, &folder, &buckets, &ambient);
     announce(&config, &folder, (s3.address(), hub.address()), root.as_ref());
-    let doors = doors(&config, Arc::new(buckets), Arc::new(accounts), signer, &ambient);
-    runtime.block_on(serve(vec![(s3, doors.0), (hub, doors.1)], told));
+    let behind = Behind { buckets: Arc::new(buckets), accounts: Arc::new(accounts), signer, ambient };
+    let doors = doors(&config, behind);
+    runtime.block_on(serve(vec![(s3, doors.s3.router), (hub, doors.hub.router)], told));
     upkeep.cancel();
     runtime.shutdown_timeout(BLOCKING_GRACE);
     Ok(())
@@ -161,7 +159,7 @@ fn run_hub_mode(
         addressing: addressing(config),
         own: OwnDoors::default(),
     };
-    let router = observed(s3::router(door.with_own(behind.own)), access::S3, ambient.clone());
+    let router = observed(s3::router(door.with_own(behind.own)).router, access::S3, ambient.clone());
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         s3 = %s3.address(),
@@ -181,37 +179,6 @@ fn bind(
     flag: &'static str,
 ) -> Result<Listener, ServeError> {
     runtime.block_on(Listener::bind(address, limits)).map_err(|error| ServeError::Listen { error, flag })
-}
-
-/// What stands on the S3 listener, and on the Hub's.
-fn doors(
-    config: &Config,
-    buckets: Arc<LocalBuckets>,
-    accounts: Arc<Accounts>,
-    signer: CasSigner,
-    ambient: &Ambient,
-) -> (axum::Router, axum::Router) {
-    let directory = accounts.directory();
-    let s3 = s3::router(S3Door {
-        buckets: Arc::clone(&buckets) as _,
-        directory: Arc::clone(directory),
-        clock: ambient.clone(),
-        region: config.s3.region.clone(),
-        addressing: addressing(config),
-        own: OwnDoors::default(),
-    });
-    let cas =
-        CasDoor { xet: buckets.xet(config.cas_grace()), signer: signer.clone(), ambient: ambient.clone() };
-    let hub = hub::router(HubDoor {
-        buckets,
-        directory: Arc::clone(directory),
-        signer,
-        visibility: config.hub.new_buckets,
-    });
-    let admin = admin::router(accounts);
-    let hub = hub.nest("/admin", admin).nest("/cas", cas::router(cas)).merge(cas::telemetry_router());
-    let hub = with_origin(hub, config.hub.trusted_proxies.clone());
-    (observed(s3, access::S3, ambient.clone()), observed(hub, access::HUB, ambient.clone()))
 }
 
 /// Raises the soft limit of open files to the hard one. The soft one is usually 1,024, for the sake of programs that
@@ -241,13 +208,6 @@ fn configure(args: &ServeArgs, vars: &[(String, String)]) -> Result<Config, Conf
         config.log.format = format;
     }
     Ok(config)
-}
-
-/// How the S3 endpoint's requests name buckets.
-fn addressing(config: &Config) -> Addressing {
-    let namespaced = config.s3.addressing == AddressingStyle::Namespaced;
-    let domains = config.s3.domains.iter().map(|domain| domain.to_ascii_lowercase()).collect();
-    Addressing { namespaced, domains }
 }
 
 fn limits(config: &Config, connections_max: usize) -> Limits {

@@ -1,7 +1,8 @@
 //! The front doors, none of which knows another, and what they share: the listener that connections come in by
-//! ([`listener`]), the line that each request leaves in the log ([`access`]), and what a client calls us ([`origin`]).
+//! ([`listener`]), the line that each request leaves in the log ([`access`]), what a client calls us ([`origin`]), and the
+//! list of all that can be asked for ([`routes`]).
 //!
-//! A door is an `axum::Router`. It finds a request's [`RequestId`](access::RequestId) and
+//! A door is a [`Routed`](routes::Routed). It finds a request's [`RequestId`](access::RequestId) and
 //! `axum::extract::ConnectInfo<SocketAddr>` among the request's extensions.
 
 pub mod access;
@@ -9,7 +10,9 @@ pub mod admin;
 pub mod cas;
 pub mod hub;
 pub mod listener;
+pub mod ops;
 pub mod origin;
+pub mod routes;
 pub mod s3;
 mod stall;
 

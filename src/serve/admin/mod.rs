@@ -13,7 +13,7 @@
 //!
 //! Errors are `{"error": "..."}`.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
@@ -25,6 +25,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::auth::{AccessKeyId, Account, AccountKind, Accounts, AuthError, Caller, NewKey};
+use crate::serve::routes::{Routed, Row, find};
 use crate::store::names::Namespace;
 
 mod shapes;
@@ -37,9 +38,37 @@ use shapes::{AskedAccount, AskedKey, account_json, key_json, with_secrets};
 const BODY_BYTES_MAX: usize = 1 << 20;
 
 /// What lies below `/admin`, which the caller nests it at.
-pub fn router(accounts: Arc<Accounts>) -> Router {
-    Router::new().fallback(handle).with_state(accounts)
+pub fn router(accounts: Arc<Accounts>) -> Routed {
+    let router = Router::new().fallback(handle).with_state(accounts);
+    Routed::new(router, TABLE.iter().map(|row| (row.method.as_str(), row.pattern)))
 }
+
+/// What answers a route.
+#[derive(Clone, Copy)]
+enum To {
+    ListAccounts,
+    CreateAccount,
+    SetMembers,
+    RemoveAccount,
+    ListKeys,
+    CreateKey,
+    RotateKey,
+    RevokeKey,
+}
+
+static TABLE: LazyLock<Vec<Row<To>>> = LazyLock::new(|| {
+    let rows = [
+        (Method::GET, "/accounts", To::ListAccounts),
+        (Method::POST, "/accounts", To::CreateAccount),
+        (Method::PUT, "/accounts/{name}/members", To::SetMembers),
+        (Method::DELETE, "/accounts/{name}", To::RemoveAccount),
+        (Method::GET, "/keys", To::ListKeys),
+        (Method::POST, "/keys", To::CreateKey),
+        (Method::POST, "/keys/{id}/rotate", To::RotateKey),
+        (Method::DELETE, "/keys/{id}", To::RevokeKey),
+    ];
+    rows.into_iter().map(|(method, pattern, to)| Row { method, pattern, to }).collect()
+});
 
 /// A refusal.
 struct Refusal(StatusCode, String);
@@ -119,43 +148,43 @@ async fn answer(accounts: &Accounts, request: Request) -> Result<Response, Refus
     admit(accounts, request.headers())?;
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let segments: Vec<_> = path.trim_start_matches('/').split('/').collect();
+    let (row, varying, _) = find(&TABLE, &method, &segments).ok_or_else(Refusal::not_found)?;
+    // Routes that name something have one name.
+    let name = varying.first().copied().unwrap_or_default();
     let done = || StatusCode::NO_CONTENT.into_response();
-    match (&method, segments.as_slice()) {
-        (&Method::GET, ["accounts"]) => Ok(list_accounts(accounts)),
-        (&Method::POST, ["accounts"]) => {
+    match row.to {
+        To::ListAccounts => Ok(list_accounts(accounts)),
+        To::CreateAccount => {
             let account: Account = body::<AskedAccount>(request).await?.into();
             check(&account)?;
             accounts.create_account(account.clone()).await?;
             Ok((StatusCode::CREATED, Json(account_json(&account, false))).into_response())
         }
-        (&Method::PUT, ["accounts", name, "members"]) => {
+        To::SetMembers => {
             let Members { members } = body(request).await?;
             let name = account_name(name)?;
             check(&Account { name: name.clone(), kind: AccountKind::Org, members: members.clone() })?;
             let account = accounts.set_members(&name, members).await?;
             Ok(Json(account_json(&account, false)).into_response())
         }
-        (&Method::DELETE, ["accounts", name]) => {
+        To::RemoveAccount => {
             accounts.remove_account(&account_name(name)?).await?;
             Ok(done())
         }
-        (&Method::GET, ["keys"]) => {
+        To::ListKeys => {
             let keys = accounts.directory().credentials();
             Ok(Json(keys.iter().map(|key| key_json(key)).collect::<Vec<_>>()).into_response())
         }
-        (&Method::POST, ["keys"]) => {
+        To::CreateKey => {
             let new: NewKey = body::<AskedKey>(request).await?.try_into().map_err(Refusal::bad_request)?;
             let key = accounts.create_key(new).await?;
             Ok((StatusCode::CREATED, Json(with_secrets(&key))).into_response())
         }
-        (&Method::POST, ["keys", id, "rotate"]) => {
-            Ok(Json(with_secrets(&accounts.rotate_key(&key_id(id)?).await?)).into_response())
-        }
-        (&Method::DELETE, ["keys", id]) => {
-            accounts.revoke_key(&key_id(id)?).await?;
+        To::RotateKey => Ok(Json(with_secrets(&accounts.rotate_key(&key_id(name)?).await?)).into_response()),
+        To::RevokeKey => {
+            accounts.revoke_key(&key_id(name)?).await?;
             Ok(done())
         }
-        _ => Err(Refusal::not_found()),
     }
 }
 

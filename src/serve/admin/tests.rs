@@ -28,7 +28,7 @@ async fn door() -> Router {
     let directory = Arc::new(Directory::new(credentials).unwrap());
     let store = Arc::new(EmbeddedMeta::in_memory().unwrap());
     let accounts = Accounts::open(store, directory, MasterKey::new(&[1; 32]), Ambient::system()).await;
-    router(Arc::new(accounts.unwrap()))
+    router(Arc::new(accounts.unwrap())).router
 }
 
 async fn call(door: &Router, token: &str, method: &str, path: &str, body: &str) -> (u16, Value) {

@@ -14,11 +14,11 @@ use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use axum::routing::{get, head, post};
 use tokio::sync::Semaphore;
 
 use crate::auth::cas_token::{CasGrant, CasScope, CasSigner};
 use crate::bucket::LocalXet;
+use crate::serve::routes::{Collecting, GET, HEAD, POST, Routed};
 use crate::store::ambient::Ambient;
 use crate::store::rows::BucketUid;
 
@@ -56,33 +56,30 @@ struct Door {
 }
 
 /// The CAS API, to be mounted at any path; its requests need an [`Origin`](crate::serve::origin::Origin).
-pub fn router(door: CasDoor) -> Router {
+pub fn router(door: CasDoor) -> Routed {
     let CasDoor { xet, signer, ambient } = door;
     let shard_memory = Arc::new(Semaphore::new(SHARD_MEMORY_KIB));
     let door = Arc::new(Door { xet, signer, ambient, shard_memory });
     let nothing = || async { CasRefusal::NotFound("there is nothing here".to_owned()) };
-    Router::new()
-        .route("/v1/reconstructions/{file}", get(reconstructions::version_1))
-        .route("/v2/reconstructions/{file}", get(reconstructions::version_2))
-        .route(
-            "/v1/reconstructions",
-            get(reconstructions::batch_of_query).post(reconstructions::batch_of_body),
-        )
-        .route("/v1/chunks/{prefix}/{chunk}", get(chunks::query))
-        .route("/v1/xorbs/{prefix}/{xorb}", post(xorbs::upload).head(xorbs::size))
-        .route("/v1/ranges/{xorb}", get(ranges::fetch))
-        .route("/v1/shards", post(shards::version_1))
-        .route("/v2/shards", post(shards::version_2))
-        .route("/v1/files/{file}", head(reconstructions::file_size))
-        .method_not_allowed_fallback(nothing)
-        .fallback(nothing)
-        .with_state(door)
+    Collecting::new()
+        .on(GET, "/v1/reconstructions/{file}", reconstructions::version_1)
+        .on(GET, "/v2/reconstructions/{file}", reconstructions::version_2)
+        .on(GET, "/v1/reconstructions", reconstructions::batch_of_query)
+        .on(POST, "/v1/reconstructions", reconstructions::batch_of_body)
+        .on(GET, "/v1/chunks/{prefix}/{chunk}", chunks::query)
+        .on(POST, "/v1/xorbs/{prefix}/{xorb}", xorbs::upload)
+        .on(HEAD, "/v1/xorbs/{prefix}/{xorb}", xorbs::size)
+        .on(GET, "/v1/ranges/{xorb}", ranges::fetch)
+        .on(POST, "/v1/shards", shards::version_1)
+        .on(POST, "/v2/shards", shards::version_2)
+        .on(HEAD, "/v1/files/{file}", reconstructions::file_size)
+        .routed(|router| router.method_not_allowed_fallback(nothing).fallback(nothing).with_state(door))
 }
 
 /// Where clients send figures about themselves: at the root of the listener, whatever the path of the door. Nobody
 /// reads them.
-pub fn telemetry_router() -> Router {
-    Router::new().route("/v1/telemetry", post(|| async { StatusCode::OK }))
+pub fn telemetry_router() -> Routed {
+    Collecting::new().on(POST, "/v1/telemetry", async || StatusCode::OK).routed(|router: Router| router)
 }
 
 /// The bucket that a caller may read.

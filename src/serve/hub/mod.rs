@@ -12,6 +12,7 @@ use axum::Router;
 use crate::auth::Directory;
 use crate::auth::cas_token::CasSigner;
 use crate::bucket::{BucketApi, Visibility};
+use crate::serve::routes::Routed;
 
 mod access;
 mod batch;
@@ -43,6 +44,8 @@ pub struct HubDoor {
 
 /// `/api` and `/buckets`. The caller puts it at the root; it answers 404 to every other path. Every request must carry
 /// its [`Origin`](crate::serve::origin::Origin).
-pub fn router(door: HubDoor) -> Router {
-    Router::new().fallback(route::handle).with_state(Arc::new(door))
+pub fn router(door: HubDoor) -> Routed {
+    let router = Router::new().fallback(route::handle).with_state(Arc::new(door));
+    let table = route::table();
+    Routed::new(router, table.iter().map(|row| (row.method.as_str(), row.pattern)))
 }

@@ -1,6 +1,6 @@
 //! All paths of the door, and which handler answers them.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -13,6 +13,7 @@ use super::{HubDoor, access, batch, buckets, manage, resolve, tokens, tree, whoa
 use crate::auth::Caller;
 use crate::auth::cas_token::CasScope;
 use crate::serve::origin::Origin;
+use crate::serve::routes::{Row, find};
 
 /// A request, taken apart as far as every handler needs it.
 pub(super) struct Call<'a> {
@@ -26,6 +27,51 @@ pub(super) struct Call<'a> {
     pub(super) head: Parts,
 }
 
+/// What answers a route.
+#[derive(Clone, Copy)]
+pub(super) enum To {
+    WhoAmI,
+    Harnesses,
+    Move,
+    List,
+    DeleteNameless,
+    Create,
+    Info,
+    Delete,
+    Settings,
+    Tree,
+    PathsInfo,
+    Batch,
+    Token(CasScope),
+    Resolve,
+}
+
+/// All routes.
+pub(super) fn table() -> Vec<Row<To>> {
+    const BUCKET: &str = "/api/buckets/{namespace}/{name}";
+    let rows = [
+        (Method::GET, "/api/whoami-v2", To::WhoAmI),
+        (Method::GET, "/api/agent-harnesses", To::Harnesses),
+        (Method::POST, "/api/repos/move", To::Move),
+        (Method::GET, "/api/buckets/{namespace}", To::List),
+        (Method::DELETE, "/api/buckets/{name}", To::DeleteNameless),
+        (Method::POST, BUCKET, To::Create),
+        (Method::GET, BUCKET, To::Info),
+        (Method::DELETE, BUCKET, To::Delete),
+        (Method::PUT, "/api/buckets/{namespace}/{name}/settings", To::Settings),
+        (Method::GET, "/api/buckets/{namespace}/{name}/tree/{*prefix}", To::Tree),
+        (Method::POST, "/api/buckets/{namespace}/{name}/paths-info", To::PathsInfo),
+        (Method::POST, "/api/buckets/{namespace}/{name}/batch", To::Batch),
+        (Method::GET, "/api/buckets/{namespace}/{name}/xet-read-token", To::Token(CasScope::Read)),
+        (Method::GET, "/api/buckets/{namespace}/{name}/xet-write-token", To::Token(CasScope::Write)),
+        (Method::GET, "/buckets/{namespace}/{name}/resolve/{*path}", To::Resolve),
+        (Method::HEAD, "/buckets/{namespace}/{name}/resolve/{*path}", To::Resolve),
+    ];
+    rows.into_iter().map(|(method, pattern, to)| Row { method, pattern, to }).collect()
+}
+
+static TABLE: LazyLock<Vec<Row<To>>> = LazyLock::new(table);
+
 /// Serves one request.
 pub(super) async fn handle(State(door): State<Arc<HubDoor>>, request: Request) -> Response {
     answer(&door, request).await.unwrap_or_else(HubError::into_response)
@@ -36,60 +82,49 @@ async fn answer(door: &HubDoor, request: Request) -> HubResult {
     let segments = segments(&uri);
     let origin = request.extensions().get::<Origin>().cloned();
     let origin = origin.ok_or_else(|| HubError::bad_request("The Host header is missing"))?;
-    if !is_known(request.method(), &segments) {
-        return Err(HubError::no_such_route());
-    }
+    // What is unknown is told before who calls is asked.
+    let found = find(&TABLE, request.method(), &segments);
+    let (row, varying, rest) = found.ok_or_else(HubError::no_such_route)?;
     let caller = access::caller(door, request.headers())?;
     let (head, body) = request.into_parts();
-    dispatch(&segments, &Call { door, caller, origin, head }, body).await
-}
-
-/// Whether anything may be at the path; what is unknown is told before who calls is asked.
-fn is_known(method: &Method, segments: &[&str]) -> bool {
-    match segments {
-        ["api", "whoami-v2" | "agent-harnesses"] => method == Method::GET,
-        ["api", "repos", "move"] => method == Method::POST,
-        ["api", "buckets", _] => method == Method::GET || method == Method::DELETE,
-        ["api", "buckets", _, _, ..] | ["buckets", _, _, "resolve", ..] => true,
-        _ => false,
+    let call = Call { door, caller, origin, head };
+    match *varying {
+        [namespace, name] => of_bucket(row.to, &call, (namespace, name), rest, body).await,
+        [name] => match row.to {
+            To::List => buckets::list(&call, name).await,
+            // A bucket's name without its namespace: there is no such bucket.
+            _ => Err(HubError::no_such_bucket()),
+        },
+        _ => match row.to {
+            To::WhoAmI => whoami::whoami(&call),
+            To::Harnesses => Ok(whoami::agent_harnesses()),
+            To::Move => manage::relocate(&call, body).await,
+            _ => Err(HubError::no_such_route()),
+        },
     }
 }
 
-async fn dispatch(segments: &[&str], call: &Call<'_>, body: Body) -> HubResult {
-    match (&call.head.method, segments) {
-        (&Method::GET, ["api", "whoami-v2"]) => whoami::whoami(call),
-        (&Method::GET, ["api", "agent-harnesses"]) => Ok(whoami::agent_harnesses()),
-        (&Method::POST, ["api", "repos", "move"]) => manage::relocate(call, body).await,
-        (&Method::GET, ["api", "buckets", namespace]) => buckets::list(call, namespace).await,
-        (&Method::POST, ["api", "buckets", namespace, name]) => {
-            manage::create(call, namespace, name, body).await
+/// Routes that name a bucket.
+async fn of_bucket(
+    to: To,
+    call: &Call<'_>,
+    (namespace, name): (&str, &str),
+    rest: &[&str],
+    body: Body,
+) -> HubResult {
+    match to {
+        To::Create => manage::create(call, namespace, name, body).await,
+        To::Info => buckets::info(call, namespace, name).await,
+        To::Delete => manage::delete(call, namespace, name).await,
+        To::Settings => manage::settings(call, namespace, name, body).await,
+        To::Tree => tree::tree(call, namespace, name, rest).await,
+        To::PathsInfo => tree::paths_info(call, namespace, name, body).await,
+        To::Batch => batch::batch(call, namespace, name, body).await,
+        To::Token(scope) => tokens::token(call, namespace, name, scope).await,
+        To::Resolve => resolve::resolve(call, namespace, name, rest).await,
+        To::WhoAmI | To::Harnesses | To::Move | To::List | To::DeleteNameless => {
+            Err(HubError::no_such_route())
         }
-        (&Method::GET, ["api", "buckets", namespace, name]) => buckets::info(call, namespace, name).await,
-        (&Method::DELETE, ["api", "buckets", namespace, name]) => manage::delete(call, namespace, name).await,
-        (&Method::PUT, ["api", "buckets", namespace, name, "settings"]) => {
-            manage::settings(call, namespace, name, body).await
-        }
-        (&Method::GET, ["api", "buckets", namespace, name, "tree", prefix @ ..]) => {
-            tree::tree(call, namespace, name, prefix).await
-        }
-        (&Method::POST, ["api", "buckets", namespace, name, "paths-info"]) => {
-            tree::paths_info(call, namespace, name, body).await
-        }
-        (&Method::POST, ["api", "buckets", namespace, name, "batch"]) => {
-            batch::batch(call, namespace, name, body).await
-        }
-        (&Method::GET, ["api", "buckets", namespace, name, "xet-read-token"]) => {
-            tokens::token(call, namespace, name, CasScope::Read).await
-        }
-        (&Method::GET, ["api", "buckets", namespace, name, "xet-write-token"]) => {
-            tokens::token(call, namespace, name, CasScope::Write).await
-        }
-        (&(Method::GET | Method::HEAD), ["buckets", namespace, name, "resolve", path @ ..]) => {
-            resolve::resolve(call, namespace, name, path).await
-        }
-        // A bucket's name without its namespace is asked for or deleted: there is no such bucket.
-        (&Method::DELETE, ["api", "buckets", _]) => Err(HubError::no_such_bucket()),
-        _ => Err(HubError::no_such_route()),
     }
 }
 

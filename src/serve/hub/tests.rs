@@ -94,7 +94,7 @@ impl House {
             signer: CasSigner::new(&[1; 32], clock),
             visibility: Visibility::Public,
         };
-        Self { door: with_origin(router(door), Vec::new()), buckets }
+        Self { door: with_origin(router(door).router, Vec::new()), buckets }
     }
 
     async fn send(&self, request: Request<Body>) -> Answer {

@@ -30,73 +30,84 @@ const OPEN_TO_ALL: [&str; 8] = [
 /// The operations whose `x-amz-acl` is that of an object.
 const WITH_OBJECT_ACL: [&str; 4] = ["CopyObject", "CreateMultipartUpload", "PutObject", "PutObjectAcl"];
 
-/// What an operation does to a bucket; `None` for operations that the door does not have.
-fn action(operation: &str) -> Option<Action> {
-    Some(match operation {
-        "ListBuckets" => Action::ListBuckets,
-        "CreateBucket"
-        | "DeleteBucket"
-        | "DeleteBucketCors"
-        | "DeleteBucketEncryption"
-        | "DeleteBucketLifecycle"
-        | "DeleteBucketPolicy"
-        | "DeleteBucketReplication"
-        | "DeleteBucketTagging"
-        | "DeleteBucketWebsite"
-        | "DeletePublicAccessBlock"
-        | "PutBucketAcl"
-        | "PutBucketCors"
-        | "PutBucketOwnershipControls"
-        | "PutBucketRequestPayment"
-        | "PutBucketTagging"
-        | "PutPublicAccessBlock" => Action::ManageBucket,
-        "HeadBucket"
-        | "GetBucketAccelerateConfiguration"
-        | "GetBucketAcl"
-        | "GetBucketCors"
-        | "GetBucketEncryption"
-        | "GetBucketLifecycleConfiguration"
-        | "GetBucketLocation"
-        | "GetBucketLogging"
-        | "GetBucketNotificationConfiguration"
-        | "GetBucketOwnershipControls"
-        | "GetBucketPolicy"
-        | "GetBucketPolicyStatus"
-        | "GetBucketReplication"
-        | "GetBucketRequestPayment"
-        | "GetBucketTagging"
-        | "GetBucketVersioning"
-        | "GetBucketWebsite"
-        | "GetObjectAcl"
-        | "GetObjectLegalHold"
-        | "GetObjectLockConfiguration"
-        | "GetObjectRetention"
-        | "GetPublicAccessBlock"
-        | "ListObjects"
-        | "ListObjectsV2"
-        | "ListObjectVersions"
-        | "ListMultipartUploads"
-        | "ListParts"
-        | "GetObject"
-        | "HeadObject"
-        | "GetObjectAttributes"
-        | "GetObjectTagging" => Action::ReadBucket,
-        "PutObject"
-        | "PutObjectAcl"
-        | "PutObjectLegalHold"
-        | "PutObjectRetention"
-        | "PutObjectTagging"
-        | "CopyObject"
-        | "DeleteObjectTagging"
-        | "DeleteObject"
-        | "DeleteObjects"
-        | "CreateMultipartUpload"
-        | "UploadPart"
-        | "UploadPartCopy"
-        | "CompleteMultipartUpload"
-        | "AbortMultipartUpload" => Action::WriteBucket,
-        _ => return None,
-    })
+macro_rules! operations {
+    ($($($name:literal)|+ => $action:ident,)*) => {
+        /// What an operation does to a bucket; `None` for operations that the door does not have.
+        fn action(operation: &str) -> Option<Action> {
+            Some(match operation {
+                $($($name)|+ => Action::$action,)*
+                _ => return None,
+            })
+        }
+
+        /// All operations that are let through to somebody.
+        pub(super) const OPERATIONS: &[&str] = &[$($($name),+),*];
+    };
+}
+
+operations! {
+    "ListBuckets" => ListBuckets,
+    "CreateBucket"
+    | "DeleteBucket"
+    | "DeleteBucketCors"
+    | "DeleteBucketEncryption"
+    | "DeleteBucketLifecycle"
+    | "DeleteBucketPolicy"
+    | "DeleteBucketReplication"
+    | "DeleteBucketTagging"
+    | "DeleteBucketWebsite"
+    | "DeletePublicAccessBlock"
+    | "PutBucketAcl"
+    | "PutBucketCors"
+    | "PutBucketOwnershipControls"
+    | "PutBucketRequestPayment"
+    | "PutBucketTagging"
+    | "PutPublicAccessBlock" => ManageBucket,
+    "HeadBucket"
+    | "GetBucketAccelerateConfiguration"
+    | "GetBucketAcl"
+    | "GetBucketCors"
+    | "GetBucketEncryption"
+    | "GetBucketLifecycleConfiguration"
+    | "GetBucketLocation"
+    | "GetBucketLogging"
+    | "GetBucketNotificationConfiguration"
+    | "GetBucketOwnershipControls"
+    | "GetBucketPolicy"
+    | "GetBucketPolicyStatus"
+    | "GetBucketReplication"
+    | "GetBucketRequestPayment"
+    | "GetBucketTagging"
+    | "GetBucketVersioning"
+    | "GetBucketWebsite"
+    | "GetObjectAcl"
+    | "GetObjectLegalHold"
+    | "GetObjectLockConfiguration"
+    | "GetObjectRetention"
+    | "GetPublicAccessBlock"
+    | "ListObjects"
+    | "ListObjectsV2"
+    | "ListObjectVersions"
+    | "ListMultipartUploads"
+    | "ListParts"
+    | "GetObject"
+    | "HeadObject"
+    | "GetObjectAttributes"
+    | "GetObjectTagging" => ReadBucket,
+    "PutObject"
+    | "PutObjectAcl"
+    | "PutObjectLegalHold"
+    | "PutObjectRetention"
+    | "PutObjectTagging"
+    | "CopyObject"
+    | "DeleteObjectTagging"
+    | "DeleteObject"
+    | "DeleteObjects"
+    | "CreateMultipartUpload"
+    | "UploadPart"
+    | "UploadPartCopy"
+    | "CompleteMultipartUpload"
+    | "AbortMultipartUpload" => WriteBucket,
 }
 
 /// What is said of an operation that the door does not have.

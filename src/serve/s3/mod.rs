@@ -20,6 +20,7 @@ use s3s::{S3Error, S3ErrorCode, S3Result};
 
 use crate::auth::{Caller, Directory};
 use crate::bucket::{BucketApi, BucketId, BucketName, ObjectKey};
+use crate::serve::routes::Routed;
 use crate::store::ambient::Ambient;
 
 mod absent;
@@ -60,6 +61,11 @@ mod versions;
 pub use addressing::Addressing;
 use gate::Visitor;
 
+/// What browsers ask before they let a page ask.
+const PREFLIGHT: &str = "Preflight";
+/// An upload by a form of a page.
+const FORM: &str = "PostObject";
+
 /// What the door opens to.
 #[derive(Clone)]
 pub struct S3Door {
@@ -83,9 +89,11 @@ pub struct S3Door {
 pub struct OwnDoors(HashMap<String, Arc<S3Door>>);
 
 /// Everything on the S3 listener: the caller mounts it at the root and adds nothing beside it.
-pub fn router(door: S3Door) -> axum::Router {
+pub fn router(door: S3Door) -> Routed {
     let front = front::Front::new(Arc::new(door));
-    axum::Router::new().fallback(front::handle).with_state(Arc::new(front))
+    let router = axum::Router::new().fallback(front::handle).with_state(Arc::new(front));
+    let beside = [PREFLIGHT, FORM];
+    Routed::new(router, access::OPERATIONS.iter().chain(&beside).map(|operation| ("S3", *operation)))
 }
 
 impl S3Door {

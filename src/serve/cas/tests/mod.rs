@@ -10,7 +10,7 @@ use http_body_util::BodyExt as _;
 use serde_json::Value;
 use tower::ServiceExt as _;
 
-use super::{CasDoor, router};
+use super::{CasDoor, Routed, router};
 use crate::auth::cas_token::{CasScope, CasSigner};
 use crate::bucket::{
     Attributes, BatchChange, Bucket, BucketApi as _, BucketId, BucketName, FileHash, LocalBuckets, Namespace,
@@ -63,8 +63,9 @@ async fn house() -> House {
     let (mine, other) = (create("mine").await, create("other").await);
     let signer = CasSigner::new(&[7; 32], ambient.clock.clone());
     let door = CasDoor { xet: buckets.xet(GRACE), signer: signer.clone(), ambient };
-    let router = axum::Router::new().nest("/cas", router(door)).merge(super::telemetry_router());
-    let router = with_origin(router, Vec::new());
+    let router =
+        Routed::new(axum::Router::new(), []).nest("/cas", router(door)).merge(super::telemetry_router());
+    let router = with_origin(router.router, Vec::new());
     House { buckets, signer, clock, router, mine, other }
 }
 

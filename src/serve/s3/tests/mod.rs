@@ -46,7 +46,7 @@ fn ambient() -> Ambient {
 }
 
 fn door() -> Router {
-    router(s3_door())
+    router(s3_door()).router
 }
 
 fn s3_door() -> S3Door {

@@ -163,7 +163,8 @@ async fn a_path_may_begin_with_the_namespace() {
         region: "us-east-1".to_owned(),
         own: OwnDoors::default(),
         addressing: Addressing { namespaced: true, domains: vec!["s3.example".to_owned()] },
-    });
+    })
+    .router;
     assert_eq!(call(&door, "PUT", "/ada/bucket", &[], "").await.status, 200);
     assert_eq!(call(&door, "PUT", "/ada/bucket/k", &[], "x").await.status, 200);
     assert_eq!(call(&door, "GET", "/ada/bucket/k", &[], "").await.body, "x");

@@ -1,0 +1,77 @@
+//! Which door stands on which listener.
+
+use std::sync::Arc;
+
+use crate::auth::Accounts;
+use crate::auth::cas_token::CasSigner;
+use crate::bucket::LocalBuckets;
+use crate::config::{AddressingStyle, Config};
+use crate::serve::access::{self, observed};
+use crate::serve::admin;
+use crate::serve::cas::{self, CasDoor};
+use crate::serve::hub::{self, HubDoor};
+use crate::serve::ops::{self, OpsDoor};
+use crate::serve::origin::with_origin;
+use crate::serve::routes::Routed;
+use crate::serve::s3::{self, Addressing, OwnDoors, S3Door};
+use crate::store::ambient::Ambient;
+
+/// What stands behind the doors.
+pub struct Behind {
+    /// The buckets.
+    pub buckets: Arc<LocalBuckets>,
+    /// The accounts.
+    pub accounts: Arc<Accounts>,
+    /// Signs the tokens of the CAS door.
+    pub signer: CasSigner,
+    /// Time and randomness.
+    pub ambient: Ambient,
+}
+
+/// What stands on each listener.
+pub struct Doors {
+    /// On the S3 listener.
+    pub s3: Routed,
+    /// On the Hub's.
+    pub hub: Routed,
+}
+
+/// Puts the doors of a gateway that stores by itself in their places.
+pub fn doors(config: &Config, behind: Behind) -> Doors {
+    let Behind { buckets, accounts, signer, ambient } = behind;
+    let directory = accounts.directory();
+    let s3 = s3::router(S3Door {
+        buckets: Arc::clone(&buckets) as _,
+        directory: Arc::clone(directory),
+        clock: ambient.clone(),
+        region: config.s3.region.clone(),
+        addressing: addressing(config),
+        own: OwnDoors::default(),
+    });
+    let cas =
+        CasDoor { xet: buckets.xet(config.cas_grace()), signer: signer.clone(), ambient: ambient.clone() };
+    let ops = ops::router(OpsDoor { buckets: Arc::clone(&buckets) as _ });
+    let hub = hub::router(HubDoor {
+        buckets,
+        directory: Arc::clone(directory),
+        signer,
+        visibility: config.hub.new_buckets,
+    });
+    let hub = hub
+        .nest("/admin", admin::router(accounts))
+        .nest("/cas", cas::router(cas))
+        .merge(cas::telemetry_router())
+        .merge(ops)
+        .over(|router| with_origin(router, config.hub.trusted_proxies.clone()));
+    Doors {
+        s3: s3.over(|router| observed(router, access::S3, ambient.clone())),
+        hub: hub.over(|router| observed(router, access::HUB, ambient.clone())),
+    }
+}
+
+/// How the S3 endpoint's requests name buckets.
+pub(super) fn addressing(config: &Config) -> Addressing {
+    let namespaced = config.s3.addressing == AddressingStyle::Namespaced;
+    let domains = config.s3.domains.iter().map(|domain| domain.to_ascii_lowercase()).collect();
+    Addressing { namespaced, domains }
+}

@@ -1,0 +1,227 @@
+//! A gateway in memory with two buckets, and the requests that knock at its routes.
+
+mod requests;
+mod sign;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, header};
+use bytes::Bytes;
+use futures::stream;
+use http_body_util::BodyExt as _;
+use tower::ServiceExt as _;
+use xetgate::auth::cas_token::{CasScope, CasSigner};
+use xetgate::auth::seal::MasterKey;
+use xetgate::auth::{AccessKeyId, Accounts, Credential, Directory, Permission, Secret};
+use xetgate::bucket::{
+    Attributes, BucketApi as _, BucketId, BucketName, DeclaredDigests, LocalBuckets, Namespace, ObjectKey,
+    ObjectWrite, Payload, Visibility, WriteCondition,
+};
+use xetgate::cli::doors::{Behind, doors};
+use xetgate::config::Config;
+use xetgate::serve::routes::Route;
+use xetgate::store::ambient::Ambient;
+
+pub(crate) use requests::{S3Request, hub_request, s3_request};
+
+/// A bucket that only its owner may read, and one that everyone may.
+pub(crate) const SHUT: &str = "shut";
+pub(crate) const OPEN: &str = "open";
+/// The object in each, and what is in it.
+pub(crate) const KEY: &str = "kept-key";
+/// An object that nobody asks for: whoever is told its name has seen a listing.
+pub(crate) const UNASKED: &str = "never-named";
+pub(crate) const CONTENT: &str = "kept content";
+
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    pub(crate) fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+}
+
+/// The gateway.
+pub(crate) struct House {
+    s3: Router,
+    hub: Router,
+    routes: Vec<Route>,
+    buckets: Arc<LocalBuckets>,
+    accounts: Arc<Accounts>,
+    signer: CasSigner,
+    pub(crate) file: String,
+    pub(crate) xorb: String,
+}
+
+fn name(text: &str) -> Namespace {
+    Namespace::new(text).unwrap()
+}
+
+fn bucket(text: &str) -> BucketId {
+    BucketId { namespace: name("ada"), name: BucketName::new(text).unwrap() }
+}
+
+/// The credential of a caller; its secret is `secret-of-` and its id, its token `hf_` and that.
+fn credential(account: &str, id: &str, permission: Permission) -> Credential {
+    Credential {
+        account: name(account),
+        access_key_id: AccessKeyId::new(id).unwrap(),
+        secret_access_key: Secret::new(&format!("secret-of-{id}")).unwrap(),
+        token: Some(Secret::new(&format!("hf_secret-of-{id}")).unwrap()),
+        permission,
+        buckets: None,
+        created_at: None,
+        expires_at: None,
+    }
+}
+
+/// The access key of a caller.
+fn key_of(caller: &str) -> Option<(&'static str, String)> {
+    let good = |id: &'static str| Some((id, format!("secret-of-{id}")));
+    match caller {
+        "wrong secret" => Some(("AKWRITE", "some-other-secret".to_owned())),
+        "other account" => good("AKOTHER"),
+        "read-only key" => good("AKREAD"),
+        "write key" => good("AKWRITE"),
+        _ => None,
+    }
+}
+
+impl House {
+    pub(crate) async fn new() -> Self {
+        let ambient = Ambient::system();
+        let buckets = Arc::new(LocalBuckets::in_memory(ambient.clone()).unwrap());
+        let credentials = [
+            credential("ada", "AKREAD", Permission::Read),
+            credential("ada", "AKWRITE", Permission::Write),
+            credential("ada", "AKADMIN", Permission::Admin),
+            credential("bob", "AKOTHER", Permission::Write),
+        ];
+        let directory = Directory::declared([], credentials, Arc::clone(&ambient.clock)).unwrap();
+        let meta = Arc::clone(&buckets.store().meta);
+        let accounts =
+            Accounts::open(meta, Arc::new(directory), MasterKey::new(&[3; 32]), ambient.clone()).await;
+        let accounts = Arc::new(accounts.unwrap());
+        let signer = CasSigner::new(&[5; 32], Arc::clone(&ambient.clock));
+        let behind = Behind {
+            buckets: Arc::clone(&buckets),
+            accounts: Arc::clone(&accounts),
+            signer: signer.clone(),
+            ambient,
+        };
+        let doors = doors(&Config::default(), behind);
+        let routes = doors.s3.routes.into_iter().chain(doors.hub.routes).collect();
+        let (s3, hub) = (doors.s3.router, doors.hub.router);
+        let mut house =
+            Self { s3, hub, routes, buckets, accounts, signer, file: String::new(), xorb: String::new() };
+        house.fill(SHUT, Visibility::Private).await;
+        house.fill(OPEN, Visibility::Public).await;
+        house.xorb = house.some_xorb().await;
+        house
+    }
+
+    async fn fill(&mut self, to: &str, visibility: Visibility) {
+        self.buckets.create_bucket(&bucket(to), visibility).await.unwrap();
+        self.put(to, UNASKED).await;
+        self.put(to, KEY).await;
+    }
+
+    async fn put(&mut self, to: &str, key: &str) {
+        let body = stream::iter([Ok(Bytes::from_static(CONTENT.as_bytes()))]);
+        let payload = Payload {
+            length: Some(CONTENT.len() as u64),
+            body: Box::pin(body),
+            digests: DeclaredDigests::default(),
+        };
+        let write = ObjectWrite {
+            key: ObjectKey::new(key).unwrap(),
+            attributes: Attributes::default(),
+            condition: WriteCondition::default(),
+            payload,
+        };
+        let object = self.buckets.write(&bucket(to), write).await.unwrap();
+        self.file = object.file.to_string();
+    }
+
+    async fn some_xorb(&self) -> String {
+        let view = self.buckets.store().meta.view().await.unwrap();
+        view.xorbs(None, 1).await.unwrap()[0].hash.to_string()
+    }
+
+    /// All routes of both listeners.
+    pub(crate) fn routes(&self) -> Vec<Route> {
+        self.routes.clone()
+    }
+
+    /// What is there: buckets with their settings, objects, uploads, accounts, keys.
+    pub(crate) async fn state(&self) -> String {
+        let view = self.buckets.store().meta.view().await.unwrap();
+        let buckets: Vec<_> =
+            view.buckets().await.unwrap().into_iter().map(|of| (of.id, of.visibility)).collect();
+        let objects: Vec<_> = view
+            .objects(None, 100)
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|(name, object)| format!("{name:?} {} {}", object.size, object.file))
+            .collect();
+        let counts = view.counts().await.unwrap();
+        let (accounts, keys) =
+            (self.accounts.directory().accounts(), self.accounts.directory().credentials());
+        let others: Vec<_> = buckets.iter().filter(|(id, _)| id.namespace.as_str() == "ada").collect();
+        // What bob does in his own namespace is his.
+        format!("{others:?} {} {:?} {} {}", objects.len(), objects, accounts.len(), keys.len())
+            + &format!(" {}", counts.uploads)
+    }
+
+    async fn send(router: &Router, request: Request<Body>) -> Answer {
+        let asked = tokio::time::timeout(Duration::from_secs(20), router.clone().oneshot(request));
+        let response = asked.await.unwrap().unwrap();
+        let status = response.status().as_u16();
+        let body =
+            response.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+        Answer { status, body: String::from_utf8_lossy(&body).into_owned() }
+    }
+
+    /// Asks the S3 listener.
+    pub(crate) async fn s3(&self, caller: &str, asked: &S3Request) -> Answer {
+        Self::send(&self.s3, sign::request(asked, key_of(caller))).await
+    }
+
+    /// Asks the Hub's listener.
+    pub(crate) async fn hub(&self, caller: &str, method: &str, target: &str, route: &str) -> Answer {
+        let mut request = Request::builder().method(method).uri(target).header(header::HOST, "hub.test");
+        let token = if route.starts_with("/cas") {
+            self.cas_token(caller, target).await
+        } else {
+            key_of(caller).map(|(_, secret)| format!("hf_{secret}"))
+        };
+        if let Some(token) = token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        Self::send(&self.hub, request.header("content-type", "application/json").body(Body::empty()).unwrap())
+            .await
+    }
+
+    async fn cas_token(&self, caller: &str, _: &str) -> Option<String> {
+        let mine = self.buckets.bucket(&bucket(SHUT)).await.ok()?.uid;
+        let other = BucketId { namespace: name("bob"), name: BucketName::new("bobs").unwrap() };
+        if self.buckets.bucket(&other).await.is_err() && caller == "other account" {
+            self.buckets.create_bucket(&other, Visibility::Private).await.unwrap();
+        }
+        let issue = |uid, scope| Some(self.signer.issue(uid, scope).text);
+        match caller {
+            "nobody" => None,
+            "other account" => issue(self.buckets.bucket(&other).await.ok()?.uid, CasScope::Read),
+            "read-only key" => issue(mine, CasScope::Read),
+            "write key" => issue(mine, CasScope::Write),
+            _ => issue(mine, CasScope::Write).map(|token| format!("{}x", &token[..token.len() - 1])),
+        }
+    }
+}
