@@ -69,6 +69,8 @@ pub(super) struct HubBehind {
     pub(super) public: Arc<dyn BucketApi>,
     /// Those of each access key.
     pub(super) own: HashMap<String, Arc<dyn BucketApi>>,
+    /// What they share.
+    pub(super) shared: HubShared,
 }
 
 /// Opens what is kept here and makes a client for each credential. Blocks.
@@ -102,5 +104,6 @@ pub(super) fn open<'a>(
         };
         own.insert(id, Arc::new(HubBuckets::new(client.with_token(token), shared.clone())));
     }
-    Ok(HubBehind { public: Arc::new(HubBuckets::new(client.clone(), shared)), own })
+    let public = Arc::new(HubBuckets::new(client.clone(), shared.clone()));
+    Ok(HubBehind { public, own, shared })
 }

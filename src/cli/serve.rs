@@ -19,7 +19,7 @@ use crate::auth::cas_token::CasSigner;
 use crate::auth::root::{self, Root, RootSource};
 use crate::auth::seal::MasterKey;
 use crate::auth::{Accounts, AuthError, Credential, Directory};
-use crate::bucket::hub::HubClient;
+use crate::bucket::hub::{HubClient, upkeep as hub_upkeep};
 use crate::bucket::{BucketError, LocalBuckets};
 use crate::config::{self, Config, ConfigError, Mode};
 use crate::serve::access::{self, observed};
@@ -151,6 +151,8 @@ fn run_hub_mode(
     let HubModePlace { config, folder, client, ambient } = place;
     let s3 = bind(&runtime, config.s3.listen, limits(config, config.s3.max_connections), "--listen")?;
     let behind = hub_mode::open(config, folder, client, credentials.iter(), ambient)?;
+    let upkeep = CancellationToken::new();
+    runtime.spawn(hub_upkeep::run(behind.shared, config.uploads_expire(), upkeep.clone()));
     let door = S3Door {
         buckets: behind.public,
         directory: Arc::new(directory),
@@ -168,6 +170,7 @@ fn run_hub_mode(
         "listening, in front of a hub"
     );
     runtime.block_on(serve(vec![(s3, router)], told));
+    upkeep.cancel();
     runtime.shutdown_timeout(BLOCKING_GRACE);
     Ok(())
 }

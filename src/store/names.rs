@@ -142,6 +142,12 @@ impl UploadId {
         well_formed.then(|| Self(text.to_owned()))
     }
 
+    /// When the upload was begun, in milliseconds since the epoch.
+    pub fn begun_at_millis(&self) -> u64 {
+        // 16 of its digits, checked when it was made.
+        self.0.get(..16).and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or_default()
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -10,6 +10,7 @@ mod multipart;
 mod parts;
 #[cfg(test)]
 mod tests;
+pub mod upkeep;
 mod wire;
 
 pub use buckets::{HubBuckets, HubShared};

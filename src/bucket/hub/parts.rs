@@ -160,6 +160,17 @@ impl PartFolder {
         postcard::from_bytes(&bytes).map_err(io::Error::other)
     }
 
+    /// Forgets the parts of uploads begun before a time, in milliseconds since the epoch. Blocks.
+    pub(super) fn remove_begun_before(&self, millis: u64) -> io::Result<()> {
+        for entry in fs::read_dir(&self.0)? {
+            let upload = entry?.file_name().to_str().and_then(UploadId::parse);
+            if let Some(upload) = upload.filter(|upload| upload.begun_at_millis() < millis) {
+                self.remove(&upload);
+            }
+        }
+        Ok(())
+    }
+
     /// Forgets the parts of an upload that is over. Blocks.
     pub(super) fn remove(&self, upload: &UploadId) {
         let _ = fs::remove_dir_all(self.of_upload(upload));

@@ -21,7 +21,7 @@ use serde::Serialize;
 
 use super::ambient::{Clock, Timestamp};
 use super::local::LocalStore;
-use super::meta::MetaError;
+use super::meta::{MetaError, MetaStore};
 use super::pace::{Pace, Stopped};
 
 mod collect;
@@ -160,7 +160,7 @@ impl Collector {
         let now = self.clock.now();
         if let Some(age) = options.expire_uploads_after {
             let before = Timestamp(now.0.saturating_sub(age.as_millis() as u64));
-            report.uploads_expired = expire_uploads(&self.store, before, options.dry_run).await?;
+            report.uploads_expired = expire_uploads(&*self.store.meta, before, options.dry_run).await?;
         }
         report.registrations_expired = forget_registrations(&self.store, now, options.dry_run).await?;
         if options.compact {
@@ -196,14 +196,18 @@ async fn forget_registrations(store: &LocalStore, now: Timestamp, dry_run: bool)
 }
 
 /// Aborts uploads begun before a time; answers how many.
-async fn expire_uploads(store: &LocalStore, before: Timestamp, dry_run: bool) -> Result<u64, MetaError> {
-    let view = store.meta.view().await?;
+pub async fn expire_uploads(
+    meta: &dyn MetaStore,
+    before: Timestamp,
+    dry_run: bool,
+) -> Result<u64, MetaError> {
+    let view = meta.view().await?;
     let (mut expired, mut last) = (0, None);
     loop {
         let page = view.uploads(last.as_ref(), PAGE).await?;
         for (bucket, upload) in page.iter().filter(|(_, upload)| upload.created_at < before) {
             if !dry_run {
-                match store.meta.abort_upload(*bucket, &upload.key, &upload.id).await {
+                match meta.abort_upload(*bucket, &upload.key, &upload.id).await {
                     // It has ended by itself.
                     Ok(()) | Err(MetaError::NoSuchUpload | MetaError::NoSuchBucket) => {}
                     Err(error) => return Err(error),

@@ -25,7 +25,7 @@ use crate::store::meta::EmbeddedMeta;
 pub(super) struct Gateway {
     pub(super) buckets: HubBuckets,
     pub(super) hub: Arc<StandIn>,
-    folder: tempfile::TempDir,
+    pub(super) folder: tempfile::TempDir,
 }
 
 impl Gateway {
@@ -90,16 +90,16 @@ pub(super) fn id() -> BucketId {
     BucketId { namespace: Namespace::new("ada").unwrap(), name: BucketName::new("b").unwrap() }
 }
 
-fn key(name: &str) -> ObjectKey {
+pub(super) fn key(name: &str) -> ObjectKey {
     ObjectKey::new(name).unwrap()
 }
 
-fn attributes() -> Attributes {
+pub(super) fn attributes() -> Attributes {
     let user_metadata = [("color".to_owned(), "blue".to_owned())].into();
     Attributes { content_type: Some("text/x-test".to_owned()), user_metadata, ..Attributes::default() }
 }
 
-fn payload(data: &Bytes) -> Payload {
+pub(super) fn payload(data: &Bytes) -> Payload {
     let pieces: Vec<_> = data.chunks(100_000).map(|piece| Ok(data.slice_ref(piece))).collect();
     Payload {
         body: stream::iter(pieces).boxed(),

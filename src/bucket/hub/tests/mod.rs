@@ -4,3 +4,4 @@ mod bad_days;
 mod client;
 mod gateway;
 mod stand_in;
+mod upkeep;
