@@ -82,10 +82,10 @@ impl CasClient {
         }
     }
 
-    /// The shard that tells of a chunk, if the CAS knows it.
+    /// The shard that tells of a chunk, if the CAS knows it. Who asks is about to upload, and has the token for that.
     pub(super) async fn dedup(&self, chunk: &ChunkHash) -> Result<Option<Bytes>, RemoteError> {
         let path = format!("/v1/chunks/default/{chunk}");
-        let answer = self.call(Reach::Read, SHARD_BYTES_MAX, Method::GET, &path, |request| request).await?;
+        let answer = self.call(Reach::Write, SHARD_BYTES_MAX, Method::GET, &path, |request| request).await?;
         match answer.status {
             StatusCode::OK => Ok(Some(answer.body)),
             StatusCode::NOT_FOUND => Ok(None),
