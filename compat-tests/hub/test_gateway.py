@@ -177,6 +177,21 @@ def test_half_bodies_and_wrong_bytes_never_reach_a_reader(row):
     assert row.s3.get_object(Bucket=BUCKET, Key="wrong")["Body"].read() == noise(3 * MIB, 6)
 
 
+def test_a_bucket_that_was_made_anew_by_others_is_that_bucket(row):
+    data, user = noise(200_000, 8), row.place.client()
+    row.s3.create_bucket(Bucket="anew")
+    row.s3.put_object(Bucket="anew", Key="k", Body=data, Metadata={"who": "old"})
+    assert row.s3.get_object(Bucket="anew", Key="k")["Body"].read() == data
+    user.ok("buckets", "delete", "ada/anew", "--yes")
+    assert outcome(lambda: row.s3.put_object(Bucket="anew", Key="k", Body=data)) == ("NoSuchBucket", 404)
+    user.ok("buckets", "create", "anew")
+    (user.folder / "up").write_bytes(data[:150_000])
+    user.ok("buckets", "cp", "up", "hf://buckets/ada/anew/other")
+    assert row.s3.get_object(Bucket="anew", Key="other")["Body"].read() == data[:150_000]
+    row.s3.put_object(Bucket="anew", Key="k", Body=data)
+    assert row.s3.get_object(Bucket="anew", Key="k")["Body"].read() == data
+
+
 def test_a_slow_answer_holds_nobody_else(row):
     row.place.s3.put_object(Bucket=BUCKET, Key="slow", Body=noise(8 * MIB, 7))
     row.s3.put_object(Bucket=BUCKET, Key="quick", Body=b"quick")

@@ -16,7 +16,7 @@ use crate::bucket::local::multipart::{
 };
 use crate::bucket::local::payload::{Taken, take};
 use crate::bucket::{
-    BoxError, BucketError, BucketId, ByteRange, CopySource, DeclaredDigests, NewUpload, Object, Part,
+    BoxError, BucketError, BucketId, ByteRange, CopySource, DeclaredChecksum, DeclaredDigests, DeclaredValue, NewUpload, Object, Part,
     Payload, Upload, UploadCompletion, UploadId, UploadRef,
 };
 use crate::engine::{Engine, Layout};
@@ -104,10 +104,14 @@ impl HubBuckets {
         range: Option<ByteRange>,
     ) -> Result<Part, BucketError> {
         let rows = self.rows_of(id).await?;
-        self.must_upload(rows, upload).await?;
+        let wanted = self.must_upload(rows, upload).await?.checksum.map(|(algorithm, _)| algorithm);
         let object = self.copy_source(source).await?;
         let range = match range {
             None => 0..object.size,
+            // Not shortened to the source, as a read's would be: the client counts on the part's size.
+            Some(ByteRange::Bounded(_, last)) if last >= object.size => {
+                return Err(BucketError::RangeNotSatisfiable { size: object.size });
+            }
             Some(asked) => {
                 asked.resolve(object.size).ok_or(BucketError::RangeNotSatisfiable { size: object.size })?
             }
@@ -118,7 +122,10 @@ impl HubBuckets {
         let length = Some(range.end - range.start);
         let body = self.chunks(&source.bucket).open_file(object.file, object.size, range);
         let body = Box::pin(body.map_err(BoxError::from).boxed());
-        let payload = Payload { body, length, digests: DeclaredDigests::default() };
+        let checksum =
+            wanted.map(|algorithm| DeclaredChecksum { algorithm, value: DeclaredValue::Computed });
+        let digests = DeclaredDigests { checksum, ..DeclaredDigests::default() };
+        let payload = Payload { body, length, digests };
         self.store_part(id, upload, number, payload).await
     }
 

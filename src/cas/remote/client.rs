@@ -180,6 +180,25 @@ impl CasClient {
 
     /// Registers what a shard says.
     pub(super) async fn put_shard(&self, shard: &Bytes) -> Result<(), RemoteError> {
+        match self.put_shard_once(shard).await {
+            Err(RemoteError::Missing(_)) => {
+                self.forget_access(Reach::Write).await?;
+                self.lacks_shards_v2.store(false, Ordering::Relaxed);
+                self.put_shard_once(shard).await
+            }
+            done => done,
+        }
+    }
+
+    /// What is missing may be the bucket: one that was deleted and made anew is another to its CAS, which the token
+    /// that is kept does not open.
+    async fn forget_access(&self, reach: Reach) -> Result<(), RemoteError> {
+        let access = self.access.get(reach).await?;
+        self.access.forget(reach, &access).await;
+        Ok(())
+    }
+
+    async fn put_shard_once(&self, shard: &Bytes) -> Result<(), RemoteError> {
         let post = |request: RequestBuilder| request.body(shard.clone());
         if !self.lacks_shards_v2.load(Ordering::Relaxed) {
             let path = "/v2/shards";
@@ -199,6 +218,20 @@ impl CasClient {
 
     /// How a range of a file is put together, and where to get it. The range must hold a byte of the file.
     pub(super) async fn layout(
+        &self,
+        file: &FileHash,
+        range: std::ops::Range<u64>,
+    ) -> Result<Layout, RemoteError> {
+        match self.layout_once(file, range.clone()).await {
+            Err(RemoteError::Missing(_)) => {
+                self.forget_access(Reach::Read).await?;
+                self.layout_once(file, range).await
+            }
+            done => done,
+        }
+    }
+
+    async fn layout_once(
         &self,
         file: &FileHash,
         range: std::ops::Range<u64>,
