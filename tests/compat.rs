@@ -74,5 +74,7 @@ fn published_clients_work_against_the_binary() {
 
 #[test]
 fn published_clients_work_against_a_gateway_in_front_of_a_hub() {
-    pytest("compat-tests/test_clients.py", &[("XETGATE_MODE", "hub")]);
+    for what in ["compat-tests/test_clients.py", "compat-tests/s3"] {
+        pytest(what, &[("XETGATE_MODE", "hub")]);
+    }
 }
