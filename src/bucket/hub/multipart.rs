@@ -16,8 +16,8 @@ use crate::bucket::local::multipart::{
 };
 use crate::bucket::local::payload::{Taken, take};
 use crate::bucket::{
-    BoxError, BucketError, BucketId, ByteRange, CopySource, DeclaredChecksum, DeclaredDigests, DeclaredValue, NewUpload, Object, Part,
-    Payload, Upload, UploadCompletion, UploadId, UploadRef,
+    BoxError, BucketError, BucketId, ByteRange, CopySource, DeclaredChecksum, DeclaredDigests, DeclaredValue,
+    NewUpload, Object, Part, Payload, Upload, UploadCompletion, UploadId, UploadRef,
 };
 use crate::engine::{Engine, Layout};
 use crate::store::hold::Hold;
@@ -122,8 +122,7 @@ impl HubBuckets {
         let length = Some(range.end - range.start);
         let body = self.chunks(&source.bucket).open_file(object.file, object.size, range);
         let body = Box::pin(body.map_err(BoxError::from).boxed());
-        let checksum =
-            wanted.map(|algorithm| DeclaredChecksum { algorithm, value: DeclaredValue::Computed });
+        let checksum = wanted.map(|algorithm| DeclaredChecksum { algorithm, value: DeclaredValue::Computed });
         let digests = DeclaredDigests { checksum, ..DeclaredDigests::default() };
         let payload = Payload { body, length, digests };
         self.store_part(id, upload, number, payload).await

@@ -231,11 +231,7 @@ impl CasClient {
         }
     }
 
-    async fn layout_once(
-        &self,
-        file: &FileHash,
-        range: std::ops::Range<u64>,
-    ) -> Result<Layout, RemoteError> {
+    async fn layout_once(&self, file: &FileHash, range: std::ops::Range<u64>) -> Result<Layout, RemoteError> {
         let header = format!("bytes={}-{}", range.start, range.end.saturating_sub(1));
         let ask = |request: RequestBuilder| request.header("range", header.clone());
         if !self.lacks_layouts_v2.load(Ordering::Relaxed) {
