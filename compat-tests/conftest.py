@@ -2,9 +2,9 @@
 
 import itertools
 import os
-import pathlib
 
 import pytest
+from botocore.exceptions import ClientError
 
 from support import clients, rawhttp, server
 
@@ -21,6 +21,18 @@ def pytest_configure(config):
         server.binary()
     except RuntimeError as why:
         raise pytest.UsageError(str(why)) from None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem):
+    """Through a gateway in front of a Hub, a test of what no Hub holds has to be refused, and as it says."""
+    refuses = pyfuncitem.get_closest_marker("hub_refuses")
+    if refuses is None or not server.in_front_of_a_hub():
+        return (yield)
+    with pytest.raises(ClientError) as refused:
+        yield
+    assert refused.value.response["Error"]["Code"] == refuses.args[0]
+    return True
 
 
 @pytest.fixture(scope="session")
@@ -74,18 +86,6 @@ def bucket(s3, new_name) -> str:
     name = new_name()
     s3.create_bucket(Bucket=name)
     return name
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(config, items):
-    """Before a Hub, tests of what hub mode cannot do are left out: those that `hub_mode.txt` names, with the reason."""
-    if not server.in_front_of_a_hub():
-        return
-    lines = (pathlib.Path(__file__).parent / "hub_mode.txt").read_text().splitlines()
-    named = {line for line in lines if line and not line.startswith("#")}
-    left_out = [item for item in items if item.nodeid.split("compat-tests/")[-1] in named]
-    config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if item not in left_out]
 
 
 def _server_of(item) -> server.Server | None:
