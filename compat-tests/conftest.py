@@ -10,6 +10,10 @@ from support import clients, rawhttp, server
 _names = itertools.count(1)
 
 
+def pytest_addoption(parser):
+    parser.addoption("--write-client-table", action="store_true", help="write the clients' table into the document")
+
+
 def pytest_configure(config):
     # Asked once, before anything runs: a suite without a server has proved nothing and must not look green.
     try:

@@ -1,8 +1,9 @@
 //! The published S3 clients against the binary: runs `compat-tests` with pytest.
 //!
 //! Python packages are pinned in `compat-tests/requirements.txt` and installed into a virtual environment below
-//! `target/`, one for each content of that file, so that later runs need no network. Nothing is skipped in silence:
-//! without Python, or when pytest finds no test, this fails and says what to do.
+//! `target/`, one for each content of that file, so that later runs need no network; s3fs has an environment of its
+//! own in the same way. Nothing is skipped in silence: without Python, or when pytest finds no test, this fails and
+//! says what to do. Clients that are no Python packages are tried when `XETGATE_EXTENDED` is set, as `.ci/run` does.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -23,9 +24,9 @@ fn run(command: &mut Command, hint: &str) {
     assert!(status.success(), "{command:?}: {status}\n{hint}");
 }
 
-/// A virtual environment with the pinned packages: made now, or the one made before.
-fn python(root: &Path) -> PathBuf {
-    let requirements = root.join("compat-tests/requirements.txt");
+/// A virtual environment with the packages pinned in a file: made now, or the one made before.
+fn python(root: &Path, requirements: &str) -> PathBuf {
+    let requirements = root.join(requirements);
     let pinned =
         fs::read(&requirements).unwrap_or_else(|error| panic!("{}: {error}", requirements.display()));
     let key = &blake3::hash(&pinned).to_hex()[..16];
@@ -53,10 +54,12 @@ static TURN: Mutex<()> = Mutex::new(());
 fn pytest(what: &str, vars: &[(&str, &str)]) {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let status = Command::new(python(root))
+    let s3fs = python(root, "compat-tests/clients/requirements-s3fs.txt");
+    let status = Command::new(python(root, "compat-tests/requirements.txt"))
         .args(["-m", "pytest", what, "-q"])
         .current_dir(root)
         .env("XETGATE_BIN", env!("CARGO_BIN_EXE_xetgate"))
+        .env("XETGATE_S3FS_PYTHON", s3fs)
         .envs(vars.iter().copied())
         .status()
         .unwrap();

@@ -143,16 +143,16 @@ class Boto3(Client):
         self.s3.delete_object(Bucket=bucket, Key=key)
 
 
-class _Process(Client):
+class Program(abc.ABC):
     """A client that is a program: found beside the running Python, run in an empty home."""
 
     program: str
 
-    def __init__(self, endpoint, who, home):
-        super().__init__(endpoint, who, home)
+    def __init__(self, endpoint: str, who: Credentials, home: pathlib.Path):
+        self.endpoint, self.who, self.home = endpoint, who, home
         beside = pathlib.Path(sys.executable).parent / self.program
         found = str(beside) if beside.exists() else shutil.which(self.program)
-        assert found, f"{self.program} is not installed: pip install -r compat-tests/requirements.txt"
+        assert found, f"{self.program} is not installed: see compat-tests/README.md"
         self.path = found
         foreign = ("AWS_", "RCLONE_", "XETGATE_")
         kept = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
@@ -169,7 +169,7 @@ class _Process(Client):
         return done.stdout
 
 
-class AwsCli(_Process):
+class AwsCli(Program, Client):
     name = "aws-cli"
     program = "aws"
 
@@ -247,7 +247,7 @@ class AwsCli(_Process):
         self.run("s3", "rm", f"s3://{bucket}/{key}")
 
 
-class Rclone(_Process):
+class Rclone(Program, Client):
     name = "rclone"
     program = "rclone"
 

@@ -109,7 +109,8 @@ pub(super) fn parse_date(text: &str) -> Option<i64> {
     Some(OffsetDateTime::from(date).unix_timestamp())
 }
 
-/// A copy source is `[/]bucket/key[?versionId=...]`, percent-encoded.
+/// A copy source is `[/]bucket/key[?versionId=...]`, percent-encoded, where `+` is a space: s5cmd writes one so, and
+/// rclone, which leaves `+` alone in every other path, writes `%2B` here.
 fn parse_source(source: &str) -> S3Result<(BucketName, ObjectKey)> {
     let malformed =
         || invalid_argument("Copy Source must mention the source bucket and key: sourcebucket/sourcekey");
@@ -118,7 +119,8 @@ fn parse_source(source: &str) -> S3Result<(BucketName, ObjectKey)> {
         None => (source, None),
     };
     refuse::check_version(version)?;
-    let path = decode_url(path.strip_prefix('/').unwrap_or(path)).ok_or_else(malformed)?;
+    let path = path.strip_prefix('/').unwrap_or(path).replace('+', " ");
+    let path = decode_url(&path).ok_or_else(malformed)?;
     let (bucket, key) = path.split_once('/').ok_or_else(malformed)?;
     let bucket = BucketName::new(bucket).map_err(|_| malformed())?;
     if key.is_empty() {
@@ -141,7 +143,7 @@ mod tests {
     fn a_copy_source_is_bucket_and_key() {
         let expected = |bucket: &str, key: &str| Some((bucket.to_owned(), key.to_owned()));
         assert_eq!(source("b/k"), expected("b", "k"));
-        assert_eq!(source("/My_Bucket/a/b%20c%3Fversion+1"), expected("My_Bucket", "a/b c?version+1"));
+        assert_eq!(source("/My_Bucket/a/b%20c+d%3Fversion%2B1"), expected("My_Bucket", "a/b c d?version+1"));
         assert_eq!(source("b/%D0%BA?versionId=null"), expected("b", "к"));
         for bad in ["", "b", "/b", "b/", "b/k?versionId=1", "b/%ff"] {
             assert_eq!(source(bad), None, "{bad:?}");

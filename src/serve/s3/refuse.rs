@@ -56,6 +56,8 @@ const KNOWN_HEADERS: [&str; 35] = [
 /// Whether a header may pass.
 fn is_known(name: &str, value: &str) -> bool {
     match name {
+        // The one version that S3 has had; the SDK for C++, and with it pyarrow, names it.
+        "x-amz-api-version" => value == "2006-03-01",
         "x-amz-storage-class" => matches!(value, "" | "STANDARD"),
         "x-amz-object-ownership" => matches!(value, "" | "BucketOwnerEnforced"),
         "x-amz-bucket-object-lock-enabled" => value.is_empty() || value.eq_ignore_ascii_case("false"),
@@ -120,6 +122,7 @@ mod tests {
             ("x-amz-object-lock-mode", "GOVERNANCE"),
             ("x-amz-grant-read", "id=1"),
             ("x-amz-storage-class", "GLACIER"),
+            ("x-amz-api-version", "2007-01-01"),
             ("x-amz-write-offset-bytes", "1"),
             ("x-amz-not-yet-invented", "1"),
         ] {
@@ -131,6 +134,7 @@ mod tests {
     fn what_is_so_anyway_may_be_asked_for() {
         for (name, value) in [
             ("x-amz-storage-class", "STANDARD"),
+            ("x-amz-api-version", "2006-03-01"),
             ("x-amz-meta-anything", "v"),
             ("x-amz-expected-bucket-owner", "me"),
         ] {

@@ -1,0 +1,162 @@
+"""Every client with its default settings, feature by feature: what it sends arrives, and what it gets is the same.
+
+boto3 is the second pair of eyes: what a client says of its own work, another one sees too.
+"""
+
+import filecmp
+import re
+
+import pytest
+import requests
+
+from support import inputs
+
+
+def feature(name: str, of: str | None = None):
+    """Marks a test of a feature: it runs with every client that offers it, or with one alone."""
+    return pytest.mark.feature(name, of=of)
+
+
+@pytest.fixture
+def small(tmp_path):
+    path = tmp_path / "small"
+    path.write_bytes(inputs.noise(7, 100_003))
+    return path
+
+
+@feature("buckets")
+def test_a_new_bucket_is_listed(user, s3, new_name):
+    name = new_name()
+    user.make_bucket(name)
+    assert name in user.list_buckets()
+    assert s3.head_bucket(Bucket=name)["BucketRegion"]
+
+
+@feature("objects")
+@pytest.mark.parametrize("size", [0, 1, 300_001])
+def test_a_file_comes_back_byte_for_byte(user, bucket, tmp_path, size):
+    sent = tmp_path / "sent"
+    sent.write_bytes(inputs.noise(size, size))
+    user.upload(sent, bucket, "a folder/ü + 100% & more.bin")
+    user.download(bucket, "a folder/ü + 100% & more.bin", tmp_path / "back")
+    assert filecmp.cmp(sent, tmp_path / "back", shallow=False)
+
+
+@feature("large")
+def test_a_large_file_goes_up_in_the_parts_that_the_client_chooses(user, s3, bucket, tmp_path):
+    size, parts = user.LARGE
+    sent = tmp_path / "sent"
+    sent.write_bytes(inputs.noise(11, size))
+    user.upload(sent, bucket, "large.bin")
+    etag = s3.head_object(Bucket=bucket, Key="large.bin")["ETag"]
+    made = re.search(r"-(\d+)\"$", etag)
+    assert made, f"not in parts: {etag}"
+    assert parts is None or int(made[1]) == parts, etag
+    user.download(bucket, "large.bin", tmp_path / "back")
+    assert filecmp.cmp(sent, tmp_path / "back", shallow=False)
+
+
+@feature("ranges")
+def test_a_range_is_those_bytes(user, bucket, small):
+    user.upload(small, bucket, "ranges/some.bin")
+    data = small.read_bytes()
+    for first, last in [(0, 0), (1, 70_000), (65_535, 65_536), (100_002, 100_002), (0, 100_002)]:
+        assert user.read_range(bucket, "ranges/some.bin", first, last) == data[first : last + 1], (first, last)
+
+
+@feature("listing")
+def test_a_listing_has_the_names_under_a_prefix_and_no_other(user, bucket, small):
+    inside = {"a.bin", "b c.bin", "ü/x.bin", "ü/deep/y.bin", "z.bin"}
+    for name in inside:
+        user.upload(small, bucket, f"p/{name}")
+    for name in ("p.bin", "p+/other.bin", "outside.bin"):
+        user.upload(small, bucket, name)
+    assert user.names(bucket, "p") == inside
+
+
+@feature("copy")
+def test_a_copy_is_equal_and_its_source_stays(user, s3, bucket, small, tmp_path):
+    user.upload(small, bucket, "the source.bin")
+    user.copy(bucket, "the source.bin", "copies/of it.bin")
+    user.download(bucket, "copies/of it.bin", tmp_path / "back")
+    assert filecmp.cmp(small, tmp_path / "back", shallow=False)
+    assert s3.head_object(Bucket=bucket, Key="the source.bin")["ContentLength"] == small.stat().st_size
+
+
+@feature("metadata sent")
+def test_metadata_is_sent(user, s3, bucket, small):
+    told = {"colour": "deep blue", "number": "42"}
+    user.upload_with_metadata(small, bucket, "told.bin", told)
+    assert told.items() <= s3.head_object(Bucket=bucket, Key="told.bin")["Metadata"].items()
+
+
+@feature("metadata read")
+def test_metadata_is_read(user, s3, bucket):
+    told = {"colour": "deep blue", "number": "42"}
+    s3.put_object(Bucket=bucket, Key="told.bin", Body=b"x", Metadata=told)
+    seen = {name.lower(): value for name, value in user.metadata(bucket, "told.bin").items()}
+    assert told.items() <= seen.items()
+
+
+@feature("presign")
+def test_a_presigned_get_needs_no_credential(user, bucket, small):
+    user.upload(small, bucket, "shared/ü & more.bin")
+    answer = requests.get(user.presign_get(bucket, "shared/ü & more.bin"), timeout=60)
+    assert (answer.status_code, answer.content) == (200, small.read_bytes())
+
+
+@feature("delete")
+def test_a_deleted_object_is_gone_and_its_neighbour_is_not(user, s3, bucket, small):
+    user.upload(small, bucket, "gone")
+    user.upload(small, bucket, "gone-not")
+    user.delete(bucket, "gone")
+    assert [found["Key"] for found in s3.list_objects_v2(Bucket=bucket)["Contents"]] == ["gone-not"]
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """A folder, and what is done to it between one run of a client and the next."""
+    root = tmp_path / "tree"
+    for name in ("a.txt", "b/c d.txt", "b/ü.txt", "b/deep/er.bin"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(inputs.noise(len(name), 20_000))
+
+    def change():
+        (root / "a.txt").unlink()
+        (root / "b/c d.txt").write_bytes(b"changed")
+        (root / "new.txt").write_bytes(b"new")
+
+    return root, change
+
+
+@feature("folders")
+def test_a_folder_is_kept_in_step_with_what_changes(user, bucket, tree, tmp_path):
+    root, change = tree
+    user.mirror_up(root, bucket, "mirror")
+    user.mirror_down(bucket, "mirror", tmp_path / "back")
+    assert inputs.tree_on_disk(tmp_path / "back") == inputs.tree_on_disk(root)
+    change()
+    user.mirror_up(root, bucket, "mirror")
+    user.mirror_down(bucket, "mirror", tmp_path / "back")
+    assert inputs.tree_on_disk(tmp_path / "back") == inputs.tree_on_disk(root)
+
+
+@feature("folders", of="rclone")
+def test_rclone_bisync_brings_the_changes_of_either_side_to_the_other(user, s3, bucket, tree):
+    root, change = tree
+    user.run("bisync", "--resync", root, f"X:{bucket}/both")
+    change()
+    s3.put_object(Bucket=bucket, Key="both/from the other side.txt", Body=b"hello")
+    s3.delete_object(Bucket=bucket, Key="both/b/deep/er.bin")
+    user.run("bisync", root, f"X:{bucket}/both")
+    assert set(inputs.tree_on_disk(root)) == {"b/c d.txt", "b/ü.txt", "new.txt", "from the other side.txt"}
+    user.check(root, bucket, "both")
+
+
+@feature("folders", of="rclone")
+def test_rclone_check_sees_a_file_that_differs(user, s3, bucket, tree):
+    root, _ = tree
+    user.mirror_up(root, bucket, "mirror")
+    s3.put_object(Bucket=bucket, Key="mirror/a.txt", Body=inputs.noise(99, 20_000))
+    with pytest.raises(AssertionError, match="1 differences found"):
+        user.check(root, bucket, "mirror")

@@ -1,0 +1,204 @@
+"""Clients that are Python libraries, in this process."""
+
+import datetime
+import os
+import urllib.parse
+
+import botocore.session
+import polars
+import pyarrow.fs
+from botocore.credentials import Credentials
+from minio import Minio
+from minio.commonconfig import CopySource
+from s3transfer import crt
+
+from support import clients
+from support.inputs import MIB
+from support.server import REGION
+
+
+class Boto3(clients.Boto3):
+    EXTENDED = False
+    LARGE = (20 * MIB, 3)
+
+    def names(self, bucket, prefix):
+        return set(self.list_all(bucket, prefix))
+
+    def upload_with_metadata(self, path, bucket, key, metadata):
+        self.s3.upload_file(str(path), bucket, key, ExtraArgs={"Metadata": metadata})
+
+    def metadata(self, bucket, key):
+        return self.s3.head_object(Bucket=bucket, Key=key)["Metadata"]
+
+
+class Boto3Crt:
+    """boto3's transfers by the common runtime, a client in C of its own.
+
+    boto3 hands it transfers to AWS only: it tells it of no endpoint, and always uses TLS. It is set up here as aws-cli
+    v2 does it, which passes the endpoint on.
+    """
+
+    name = "boto3[crt]"
+    EXTENDED = False
+    LARGE = (20 * MIB, 3)
+
+    def __init__(self, endpoint, who, home):
+        keys = Credentials(who.access_key, who.secret_key)
+        known = crt.BotocoreCRTCredentialsWrapper(keys).to_crt_credentials_provider()
+        self.client = crt.create_s3_crt_client(REGION, known, use_ssl=False)
+        asked = {"region_name": REGION, "endpoint_url": endpoint}
+        self.serializer = crt.BotocoreCRTRequestSerializer(botocore.session.Session(), asked)
+
+    def _transfers(self):
+        # Leaving it waits until a download has its name.
+        return crt.CRTTransferManager(self.client, self.serializer)
+
+    def upload(self, path, bucket, key):
+        with self._transfers() as transfers:
+            transfers.upload(str(path), bucket, key).result()
+
+    def download(self, bucket, key, path):
+        with self._transfers() as transfers:
+            transfers.download(bucket, key, str(path)).result()
+
+    def upload_with_metadata(self, path, bucket, key, metadata):
+        with self._transfers() as transfers:
+            transfers.upload(str(path), bucket, key, {"Metadata": metadata}).result()
+
+    def delete(self, bucket, key):
+        with self._transfers() as transfers:
+            transfers.delete(bucket, key).result()
+
+
+class MinioPy:
+    name = "minio-py"
+    EXTENDED = False
+    LARGE = (20 * MIB, 4)
+
+    def __init__(self, endpoint, who, home):
+        host = endpoint.removeprefix("http://")
+        self.minio = Minio(endpoint=host, access_key=who.access_key, secret_key=who.secret_key, secure=False)
+
+    def make_bucket(self, bucket):
+        self.minio.make_bucket(bucket_name=bucket)
+
+    def list_buckets(self):
+        return {bucket.name for bucket in self.minio.list_buckets()}
+
+    def upload(self, path, bucket, key):
+        self.minio.fput_object(bucket_name=bucket, object_name=key, file_path=str(path))
+
+    def download(self, bucket, key, path):
+        self.minio.fget_object(bucket_name=bucket, object_name=key, file_path=str(path))
+
+    def names(self, bucket, prefix):
+        start = f"{prefix}/"
+        listed = self.minio.list_objects(bucket_name=bucket, prefix=start, recursive=True)
+        return {found.object_name.removeprefix(start) for found in listed}
+
+    def read_range(self, bucket, key, first, last):
+        got = self.minio.get_object(bucket_name=bucket, object_name=key, offset=first, length=last - first + 1)
+        return got.read()
+
+    def copy(self, bucket, key, to_key):
+        source = CopySource(bucket_name=bucket, object_name=key)
+        self.minio.copy_object(bucket_name=bucket, object_name=to_key, source=source)
+
+    def upload_with_metadata(self, path, bucket, key, metadata):
+        self.minio.fput_object(bucket_name=bucket, object_name=key, file_path=str(path), metadata=metadata)
+
+    def metadata(self, bucket, key):
+        told = self.minio.stat_object(bucket_name=bucket, object_name=key).metadata
+        return {name.lower().removeprefix("x-amz-meta-"): value for name, value in told.items()}
+
+    def presign_get(self, bucket, key):
+        life = datetime.timedelta(minutes=10)
+        return self.minio.presigned_get_object(bucket_name=bucket, object_name=key, expires=life)
+
+    def delete(self, bucket, key):
+        self.minio.remove_object(bucket_name=bucket, object_name=key)
+
+
+class PyArrow:
+    name = "pyarrow"
+    EXTENDED = False
+    LARGE = (22 * MIB, 3)
+
+    def __init__(self, endpoint, who, home):
+        address = urllib.parse.urlsplit(endpoint)
+        self.fs = pyarrow.fs.S3FileSystem(
+            access_key=who.access_key,
+            secret_key=who.secret_key,
+            region=REGION,
+            scheme=address.scheme,
+            endpoint_override=address.netloc,
+            # Without it, it makes no buckets at all.
+            allow_bucket_creation=True,
+        )
+
+    def make_bucket(self, bucket):
+        self.fs.create_dir(bucket)
+
+    def list_buckets(self):
+        return {found.path for found in self.fs.get_file_info(pyarrow.fs.FileSelector(""))}
+
+    def upload(self, path, bucket, key):
+        with self.fs.open_output_stream(f"{bucket}/{key}") as out:
+            out.write(path.read_bytes())
+
+    def download(self, bucket, key, path):
+        with self.fs.open_input_stream(f"{bucket}/{key}") as source:
+            path.write_bytes(source.read())
+
+    def names(self, bucket, prefix):
+        found = self.fs.get_file_info(pyarrow.fs.FileSelector(f"{bucket}/{prefix}", recursive=True))
+        return {info.path.removeprefix(f"{bucket}/{prefix}/") for info in found if info.is_file}
+
+    def read_range(self, bucket, key, first, last):
+        with self.fs.open_input_file(f"{bucket}/{key}") as source:
+            return source.read_at(last - first + 1, first)
+
+    def copy(self, bucket, key, to_key):
+        self.fs.copy_file(f"{bucket}/{key}", f"{bucket}/{to_key}")
+
+    def delete(self, bucket, key):
+        self.fs.delete_file(f"{bucket}/{key}")
+
+
+class Polars:
+    """A data frame of one cell, so that a file's bytes go through its own reader and writer of Parquet."""
+
+    name = "polars"
+    EXTENDED = False
+    # It cuts as it writes.
+    LARGE = (70 * MIB, None)
+
+    def __init__(self, endpoint, who, home):
+        self.options = {
+            "aws_endpoint_url": endpoint,
+            "aws_access_key_id": who.access_key,
+            "aws_secret_access_key": who.secret_key,
+            "aws_region": REGION,
+            # The endpoint has no TLS.
+            "aws_allow_http": "true",
+        }
+
+    def upload(self, path, bucket, key):
+        rows = polars.DataFrame({"name": [os.path.basename(path)], "data": [path.read_bytes()]})
+        rows.write_parquet(f"s3://{bucket}/{key}", storage_options=self.options)
+
+    def download(self, bucket, key, path):
+        path.write_bytes(polars.read_parquet(f"s3://{bucket}/{key}", storage_options=self.options)["data"][0])
+
+    def names(self, bucket, prefix):
+        start = f"s3://{bucket}/{prefix}/"
+        scanned = polars.scan_parquet(f"{start}**/*", storage_options=self.options, include_file_paths="path")
+        return {path.removeprefix(start) for path in scanned.select("path").collect()["path"]}
+
+    def read_range(self, bucket, key, first, last):
+        scanned = polars.scan_parquet(f"s3://{bucket}/{key}", storage_options=self.options)
+        cell = scanned.select(polars.col("data").bin.slice(first, last - first + 1)).collect()
+        return cell["data"][0]
+
+
+ALL = (Boto3, Boto3Crt, MinioPy, PyArrow, Polars)

@@ -1,0 +1,213 @@
+"""Clients that are programs."""
+
+import json
+import pathlib
+import shutil
+
+from support import clients
+from support.clients import Program
+from support.inputs import MIB
+from support.server import REGION
+
+
+class AwsCli(clients.AwsCli):
+    EXTENDED = False
+    # Bytes, and the parts that it makes of them with the part size it chooses itself.
+    LARGE = (20 * MIB, 3)
+
+    def names(self, bucket, prefix):
+        return set(self.list_all(bucket, prefix))
+
+    def upload_with_metadata(self, path, bucket, key, metadata):
+        given = ",".join(f"{name}={value}" for name, value in metadata.items())
+        self.run("s3", "cp", "--metadata", given, path, f"s3://{bucket}/{key}")
+
+    def metadata(self, bucket, key):
+        return json.loads(self.run("s3api", "head-object", "--bucket", bucket, "--key", key))["Metadata"]
+
+    def mirror_up(self, root, bucket, prefix):
+        self.run("s3", "sync", "--delete", root, f"s3://{bucket}/{prefix}")
+
+    def mirror_down(self, bucket, prefix, root):
+        self.run("s3", "sync", "--delete", f"s3://{bucket}/{prefix}", root)
+
+
+class Rclone(clients.Rclone):
+    EXTENDED = False
+    # It sends up to 200 MiB in one piece.
+    LARGE = (201 * MIB, 41)
+
+    def names(self, bucket, prefix):
+        return set(self.list_all(bucket, prefix))
+
+    def upload_with_metadata(self, path, bucket, key, metadata):
+        given = [word for name, value in metadata.items() for word in ("--metadata-set", f"{name}={value}")]
+        self.run("copyto", "--metadata", *given, path, f"X:{bucket}/{key}")
+
+    def metadata(self, bucket, key):
+        return json.loads(self.run("lsjson", "--metadata", "--stat", f"X:{bucket}/{key}"))["Metadata"]
+
+    def mirror_up(self, root, bucket, prefix):
+        self.run("sync", root, f"X:{bucket}/{prefix}")
+        self.check(root, bucket, prefix)
+
+    def mirror_down(self, bucket, prefix, root):
+        self.run("sync", f"X:{bucket}/{prefix}", root)
+
+    def check(self, root, bucket, prefix):
+        """Reads both sides whole and compares."""
+        self.run("check", "--download", root, f"X:{bucket}/{prefix}")
+
+
+class _WithAwsEnvironment(Program):
+    def settings(self):
+        return {
+            "AWS_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": self.who.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.who.secret_key,
+        }
+
+
+class S5cmd(_WithAwsEnvironment):
+    name = "s5cmd"
+    EXTENDED = False
+    LARGE = (60 * MIB, 2)
+    program = "s5cmd"
+
+    def run(self, *words):
+        return super().run("--endpoint-url", self.endpoint, *words)
+
+    def make_bucket(self, bucket):
+        self.run("mb", f"s3://{bucket}")
+
+    def list_buckets(self):
+        return {line.split("s3://")[1] for line in self.run("ls").decode().splitlines()}
+
+    def upload(self, path, bucket, key):
+        self.run("cp", path, f"s3://{bucket}/{key}")
+
+    def download(self, bucket, key, path):
+        self.run("cp", f"s3://{bucket}/{key}", path)
+
+    def names(self, bucket, prefix):
+        start = f"s3://{bucket}/{prefix}/"
+        lines = self.run("--json", "ls", f"{start}*").decode().splitlines()
+        return {json.loads(line)["key"].removeprefix(start) for line in lines}
+
+    def copy(self, bucket, key, to_key):
+        self.run("cp", f"s3://{bucket}/{key}", f"s3://{bucket}/{to_key}")
+
+    def upload_with_metadata(self, path, bucket, key, metadata):
+        given = [word for name, value in metadata.items() for word in ("--metadata", f"{name}={value}")]
+        self.run("cp", *given, path, f"s3://{bucket}/{key}")
+
+    def metadata(self, bucket, key):
+        return json.loads(self.run("head", f"s3://{bucket}/{key}"))["metadata"]
+
+    def presign_get(self, bucket, key):
+        return self.run("presign", "--expire", "10m", f"s3://{bucket}/{key}").decode().strip()
+
+    def delete(self, bucket, key):
+        self.run("rm", f"s3://{bucket}/{key}")
+
+    def mirror_up(self, root, bucket, prefix):
+        self.run("sync", "--delete", f"{root}/", f"s3://{bucket}/{prefix}/")
+
+    def mirror_down(self, bucket, prefix, root):
+        self.run("sync", "--delete", f"s3://{bucket}/{prefix}/*", f"{root}/")
+
+
+class S3cmd(Program):
+    name = "s3cmd"
+    EXTENDED = False
+    LARGE = (20 * MIB, 2)
+    program = "s3cmd"
+
+    def settings(self):
+        host = self.endpoint.removeprefix("http://")
+        # What its first questions ask for: keys, the host, the host of a bucket (the same: path style), no TLS.
+        lines = {
+            "access_key": self.who.access_key,
+            "secret_key": self.who.secret_key,
+            "bucket_location": REGION,
+            "host_base": host,
+            "host_bucket": host,
+            "use_https": "False",
+        }
+        text = "[default]\n" + "".join(f"{key} = {value}\n" for key, value in lines.items())
+        (self.home / ".s3cfg").write_text(text)
+        return {}
+
+    def make_bucket(self, bucket):
+        self.run("mb", f"s3://{bucket}")
+
+    def list_buckets(self):
+        return {line.split("s3://")[1] for line in self.run("ls").decode().splitlines()}
+
+    def upload(self, path, bucket, key):
+        self.run("put", path, f"s3://{bucket}/{key}")
+
+    def download(self, bucket, key, path):
+        self.run("get", "--force", f"s3://{bucket}/{key}", path)
+
+    def names(self, bucket, prefix):
+        start = f"s3://{bucket}/{prefix}/"
+        lines = self.run("ls", "--recursive", start).decode().splitlines()
+        return {line.split(start)[1] for line in lines}
+
+    def copy(self, bucket, key, to_key):
+        self.run("cp", f"s3://{bucket}/{key}", f"s3://{bucket}/{to_key}")
+
+    def upload_with_metadata(self, path, bucket, key, metadata):
+        given = [f"--add-header=x-amz-meta-{name}:{value}" for name, value in metadata.items()]
+        self.run("put", *given, path, f"s3://{bucket}/{key}")
+
+    def metadata(self, bucket, key):
+        lines = [line.strip() for line in self.run("info", f"s3://{bucket}/{key}").decode().splitlines()]
+        pairs = [line.removeprefix("x-amz-meta-").split(":", 1) for line in lines if line.startswith("x-amz-meta-")]
+        return {name: value.strip() for name, value in pairs}
+
+    def presign_get(self, bucket, key):
+        return self.run("signurl", f"s3://{bucket}/{key}", "+600").decode().strip()
+
+    def delete(self, bucket, key):
+        self.run("del", f"s3://{bucket}/{key}")
+
+    def mirror_up(self, root, bucket, prefix):
+        self.run("sync", "--delete-removed", f"{root}/", f"s3://{bucket}/{prefix}/")
+
+    def mirror_down(self, bucket, prefix, root):
+        self.run("sync", "--delete-removed", f"s3://{bucket}/{prefix}/", f"{root}/")
+
+
+class Restic(_WithAwsEnvironment):
+    """Backups. It makes the bucket itself."""
+
+    name = "restic"
+    EXTENDED = True
+    program = "restic"
+
+    def settings(self):
+        return super().settings() | {"RESTIC_PASSWORD": "compat", "RESTIC_CACHE_DIR": str(self.home / "cache")}
+
+    def restic(self, bucket, prefix, *words):
+        return self.run("--repo", f"s3:{self.endpoint}/{bucket}/{prefix}", *words)
+
+    def mirror_up(self, root: pathlib.Path, bucket, prefix):
+        marker = self.home / f"{bucket}-{prefix}"
+        if not marker.exists():
+            self.restic(bucket, prefix, "init")
+            marker.touch()
+        self.restic(bucket, prefix, "backup", root)
+        self.restic(bucket, prefix, "check", "--read-data")
+
+    def mirror_down(self, bucket, prefix, root):
+        last = json.loads(self.restic(bucket, prefix, "snapshots", "--json", "--latest", "1"))[-1]
+        inside = self.home / "restored"
+        shutil.rmtree(inside, ignore_errors=True)
+        self.restic(bucket, prefix, "restore", last["id"], "--target", inside)
+        shutil.rmtree(root, ignore_errors=True)
+        shutil.move(inside / last["paths"][0].lstrip("/"), root)
+
+
+ALL = (AwsCli, Rclone, S5cmd, S3cmd, Restic)
