@@ -137,7 +137,7 @@ def test_no_line_of_the_log_tells_a_secret(gateway, tmp_path):
     s3.put_object(Bucket="bucket", Key="k", Body=b"x" * 100)
     url = s3.generate_presigned_url("get_object", Params={"Bucket": "bucket", "Key": "k"})
     urllib.request.urlopen(url, timeout=20).read()
-    signature = re.search(r"Signature=([0-9a-f]+)", url).group(1)
+    signature = re.search(r"Signature=([^&]+)", url).group(1)
     wrong = clients.boto3_client(running.endpoint, server.Credentials(server.ROOT.access_key, "wrong-but-a-secret"))
     with pytest.raises(ClientError):
         wrong.list_buckets()

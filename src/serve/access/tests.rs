@@ -131,17 +131,16 @@ async fn the_audit_log_has_a_line_for_each_request_and_goes_on_in_a_new_file() {
 #[tokio::test]
 async fn only_proxies_that_are_trusted_say_whom_they_speak_for() {
     let folder = tempfile::tempdir().unwrap();
-    let mut number = 0;
-    for (trusted, forwarded, address) in [
+    let table = [
         (&[][..], "198.51.100.7", "192.0.2.1"),
         (&["192.0.2.1"], "198.51.100.7", "198.51.100.7"),
         // Only the last that no trusted proxy wrote down counts: the rest may be made up.
         (&["192.0.2.1"], "203.0.113.9, 198.51.100.7", "198.51.100.7"),
         (&["192.0.2.1", "192.0.2.2"], "198.51.100.7, 192.0.2.2", "198.51.100.7"),
         (&["192.0.2.1"], "not an address", "192.0.2.1"),
-    ] {
+    ];
+    for (number, (trusted, forwarded, address)) in table.into_iter().enumerate() {
         let path = folder.path().join(number.to_string());
-        number += 1;
         send(&watched(&path, trusted), forwarded).await;
         assert_eq!(line(&path, 0)["address"], address, "{forwarded} by {trusted:?}");
     }
