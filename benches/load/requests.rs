@@ -73,13 +73,9 @@ impl Client {
         Ok(micros)
     }
 
-    fn key(&self, number: u64) -> String {
-        self.objects.key.clone().unwrap_or_else(|| key(number))
-    }
-
     async fn put(&mut self, number: u64) -> Result<(), Failure> {
         let bytes = self.objects.content.bytes;
-        let path = format!("/{}/{}", self.objects.target.bucket, self.key(number));
+        let path = format!("/{}/{}", self.objects.target.bucket, key(number));
         let mut first = self.signer.head("PUT", &path, "", bytes).into_bytes();
         if !self.whole.is_empty() {
             self.connection.send(&first).await?;
@@ -103,7 +99,7 @@ impl Client {
 
     async fn get(&mut self) -> Result<(), Failure> {
         let number = self.objects.first + self.numbers.next() % self.objects.count;
-        let path = format!("/{}/{}", self.objects.target.bucket, self.key(number));
+        let path = format!("/{}/{}", self.objects.target.bucket, key(number));
         self.connection.send(self.signer.head("GET", &path, "", 0).as_bytes()).await?;
         let come = self.connection.answer().await?;
         if come == self.objects.content.bytes { Ok(()) } else { Err(format!("{come} bytes came").into()) }

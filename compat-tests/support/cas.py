@@ -59,10 +59,9 @@ def place(folder: pathlib.Path):
             made.running.kill()
 
 
-def write_noise(path: pathlib.Path, mib: int, changed_seed: int | None = None, first: int = 0) -> None:
-    """A file of incompressible bytes, the same every time; with a seed, the MiB in the middle is another. Files whose
-    first blocks are numbered far apart have nothing in common."""
+def write_noise(path: pathlib.Path, mib: int, changed_seed: int | None = None) -> None:
+    """A file of incompressible bytes, the same every time; with a seed, the MiB in the middle is another."""
     with open(path, "wb") as out:
         for block in range(mib):
-            seed = changed_seed if changed_seed is not None and block == mib // 2 else first + block
+            seed = changed_seed if changed_seed is not None and block == mib // 2 else block
             out.write(numpy.random.default_rng(seed).bytes(MIB))
