@@ -32,7 +32,8 @@ impl Banner<'_> {
         let mut text = format!(
             "xetgate {version}\n  data folder   {data_dir}\n  S3 endpoint   {endpoint}\n  Hub endpoint  {hub}\n"
         );
-        if !self.tls && !(self.s3.ip().is_loopback() && self.hub.ip().is_loopback()) {
+        let stays_here = self.s3.ip().is_loopback() && self.hub.ip().is_loopback();
+        if !self.tls && !stays_here {
             text.push_str("  WARNING       reachable from outside without TLS: see [tls], or put a TLS proxy in front\n");
         }
         let (account, keys, token) = match self.root {

@@ -1,5 +1,6 @@
 //! `xetgate config`: what is configured, where it comes from, and whether a gateway could start with it.
 
+use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::sync::Arc;
 
@@ -72,7 +73,8 @@ pub(super) fn run(args: &ConfigArgs, vars: &[(String, String)]) -> Result<(), Ch
                     } else {
                         &shown.source
                     };
-                lines += &format!("{left:width$}  # {source}\n");
+                // Writing to a string cannot fail.
+                let _ = writeln!(lines, "{left:width$}  # {source}");
             }
             lines
         }

@@ -49,7 +49,7 @@ pub fn show(
             // What is in a list came with the list.
             let list = key.split('.').take_while(|part| part.parse::<usize>().is_err());
             let source = source(&list.collect::<Vec<_>>().join("."));
-            Shown { value, source, key }
+            Shown { key, value, source }
         })
         .collect())
 }
