@@ -11,6 +11,7 @@ use s3s::{S3Error, S3ErrorCode, s3_error};
 use crate::bucket::{BoxError, BucketError, ChecksumAlgorithm};
 
 use super::chunked::FramingError;
+use crate::serve::stall::STALLED;
 
 /// An error whose code s3s does not know.
 pub(super) fn custom(code: &str, status: StatusCode, message: impl Into<Cow<'static, str>>) -> S3Error {
@@ -227,6 +228,13 @@ pub(super) fn from_stream(error: &BoxError) -> S3Error {
     if says("length limit exceeded") {
         return s3_error!(MaxMessageLengthExceeded, "Your request was too big.");
     }
+    if says(STALLED) {
+        return s3_error!(
+            RequestTimeout,
+            "Your socket connection to the server was not read from or written to within the timeout period. Idle \
+             connections will be closed."
+        );
+    }
     // Whatever is left is a connection that broke or a body of another length than declared.
     s3_error!(
         IncompleteBody,
@@ -299,6 +307,7 @@ mod tests {
             ("AwsChunkedStreamError: SignatureMismatch", "SignatureDoesNotMatch"),
             ("UploadStreamError: Sha256Mismatch", "XAmzContentSHA256Mismatch"),
             ("UploadStreamError: Incomplete", "IncompleteBody"),
+            (STALLED, "RequestTimeout"),
             ("AwsChunkedStreamError: FormatError", "InvalidRequest"),
             (
                 "AwsChunkedStreamError: TooManyTrailerHeaders: count 2 exceeds limit 1",
