@@ -119,6 +119,10 @@ struct Objects {
     /// Goes on for so long, or (0) until each object was moved once.
     #[arg(long, default_value_t = 0)]
     secs: u64,
+    /// Never sleeps while it waits, for which it needs a core of its own: waking a core that sleeps is work for whoever
+    /// wakes it, and a server must not seem slower because its client is idle.
+    #[arg(long)]
+    spin: bool,
 }
 
 /// Where a thread's time went, in seconds.

@@ -129,6 +129,13 @@ pub(crate) fn run(kind: Kind, objects: &Objects) -> Result<Value, Failure> {
                 numbers: Numbers::new(client),
             });
         }
+        if objects.spin {
+            tokio::task::spawn_local(async {
+                loop {
+                    tokio::task::yield_now().await;
+                }
+            });
+        }
         let began = Instant::now();
         let turns = Rc::new(Turns {
             next: Cell::new(objects.first),

@@ -1,5 +1,5 @@
-"""The same syncs by the published `hf` and by ours, on random trees: the same plans, the same final states, and plans
-that each applies of the other."""
+"""The same syncs by the published `hf` and by ours, on random trees and against the same server: the same plans, the
+same final states, and plans that each applies of the other."""
 
 import json
 import os
@@ -36,7 +36,8 @@ def tree(root) -> dict[str, bytes]:
 
 
 def remote(hub, bucket: str) -> dict[str, tuple]:
-    return {path: (file["xetHash"], file["size"], file["mtime"]) for path, file in hub.files(bucket).items()}
+    files = hub.files(f"username/{bucket}")
+    return {path: (file["xetHash"], file["size"], file["mtime"]) for path, file in files.items()}
 
 
 def plan(program, work, *args: str) -> list[str]:
@@ -57,46 +58,66 @@ OPTIONS = [
 ]
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_the_same_plans_and_the_same_final_states(hub, ours, theirs, work, seed):
+@pytest.fixture
+def pair(ours, work, new_name) -> dict[str, str]:
+    """A bucket for each of the two."""
+    names = {"ours": new_name(), "theirs": new_name()}
+    for name in names.values():
+        ours.text("buckets", "create", name, cwd=work)
+    return names
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_same_plans_and_the_same_final_states(hub, ours, theirs, work, pair, seed):
     dice = random.Random(seed)
     grow(work / "first", dice)
     grow(work / "second", dice)
-    for bucket, program in (("ours", ours), ("theirs", theirs)):
-        program.text("buckets", "create", bucket, cwd=work)
-        program.text("sync", "first", f"hf://buckets/username/{bucket}/in/side", cwd=work)
-    assert remote(hub, "username/ours") == remote(hub, "username/theirs")
+    for name, program in (("ours", ours), ("theirs", theirs)):
+        program.text("sync", "first", f"hf://buckets/username/{pair[name]}/in/side", cwd=work)
+    assert remote(hub, pair["ours"]) == remote(hub, pair["theirs"])
 
-    for options in OPTIONS if seed == 1 else OPTIONS[:2]:
-        place = "hf://buckets/username/ours/in/side"
+    for options in OPTIONS if seed == 1 else dice.sample(OPTIONS, 2):
+        place = f"hf://buckets/username/{pair['ours']}/in/side"
         for args in (["second", place, *options], [place, "second", *options]):
             assert plan(ours, work, *args) == plan(theirs, work, *args), args
 
-    options = OPTIONS[seed]
-    for bucket, program in (("ours", ours), ("theirs", theirs)):
-        program.text("sync", "second", f"hf://buckets/username/{bucket}/in/side", *options, cwd=work)
-        shutil.copytree(work / "first", work / f"down-{bucket}", symlinks=True)
-        program.text("sync", f"hf://buckets/username/{bucket}/in", f"down-{bucket}", "--delete", cwd=work)
-    assert remote(hub, "username/ours") == remote(hub, "username/theirs")
-    assert tree(work / "down-ours") == tree(work / "down-theirs")
+    options = dice.choice(OPTIONS)
+    for name, program in (("ours", ours), ("theirs", theirs)):
+        program.text("sync", "second", f"hf://buckets/username/{pair[name]}/in/side", *options, cwd=work)
+        shutil.copytree(work / "first", work / f"down-{name}", symlinks=True)
+        program.text("sync", f"hf://buckets/username/{pair[name]}/in", f"down-{name}", "--delete", cwd=work)
+    assert remote(hub, pair["ours"]) == remote(hub, pair["theirs"]), options
+    assert tree(work / "down-ours") == tree(work / "down-theirs"), options
 
 
-def test_each_applies_the_others_plan(hub, ours, theirs, work):
+def test_each_applies_the_others_plan(hub, ours, theirs, work, pair):
     grow(work / "d", random.Random(3))
     states = []
-    for maker, applier, bucket in ((ours, theirs, "one"), (theirs, ours, "two")):
-        ours.text("buckets", "create", bucket, cwd=work)
-        place = f"hf://buckets/username/{bucket}"
+    for maker, applier, name in ((ours, theirs, "ours"), (theirs, ours, "theirs")):
+        place = f"hf://buckets/username/{pair[name]}"
         ours.text("buckets", "cp", "-", f"{place}/gone.txt", cwd=work, stdin=b"gone")
         maker.text("sync", "d", place, "--delete", "--plan", "p.jsonl", cwd=work)
         out = applier.text("sync", "--apply", "p.jsonl", cwd=work)[0]
         assert "Executing plan...\n" in out and out.endswith("Sync completed.\n")
-        states.append(remote(hub, f"username/{bucket}"))
+        states.append(remote(hub, pair[name]))
 
-        down = f"down-{bucket}"
+        down = f"down-{name}"
         write(work / down / "old/file", b"old", BASE)
         maker.text("sync", place, down, "--delete", "--plan", "p.jsonl", cwd=work)
         applier.text("sync", "--apply", "p.jsonl", cwd=work)
         assert not (work / down / "old").exists()
     assert states[0] == states[1] and "gone.txt" not in states[0]
-    assert tree(work / "down-one") == tree(work / "down-two")
+    assert tree(work / "down-ours") == tree(work / "down-theirs")
+
+
+def test_the_same_copies_between_buckets(hub, ours, theirs, work, pair):
+    grow(work / "d", random.Random(5))
+    source = f"hf://buckets/username/{pair['ours']}"
+    ours.text("sync", "d", f"{source}/from", cwd=work)
+    states = {}
+    for name, program in (("ours", ours), ("theirs", theirs)):
+        program.text("buckets", "cp", f"{source}/from", f"hf://buckets/username/{pair['theirs']}/{name}/", cwd=work)
+        program.text("buckets", "cp", f"{source}/from/", f"hf://buckets/username/{pair['theirs']}/{name}/plain", cwd=work)
+        every = remote(hub, pair["theirs"])
+        states[name] = {path.removeprefix(f"{name}/"): file[:2] for path, file in every.items() if path.startswith(f"{name}/")}
+    assert states["ours"] == states["theirs"] and states["ours"]

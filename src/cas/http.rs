@@ -4,8 +4,12 @@
 //! may be sent again is the caller's to say ([`Repeat`]); what is worth sending again is decided here: a server that
 //! was not reached, was busy (408, 429) or failed (5xx, but not 501, which does not pass). `Retry-After` is kept to.
 //! A status is an answer, not an error: only the caller knows what it means.
+//!
+//! Who waits for a person does not wait for a server on this machine that was never there: see [`RetryPolicy`].
 
+use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -95,13 +99,16 @@ pub struct RetryPolicy {
     pub attempts: u32,
     /// Rest before the second; doubled before each further one.
     pub first_rest: Duration,
+    /// Whether a server on this machine is waited for that refuses the connection and has never answered. A gateway
+    /// may be started before its Hub; a person at a terminal has forgotten to start one.
+    pub awaits_local: bool,
 }
 
 impl Default for RetryPolicy {
     /// Five attempts within some eight seconds: longer than a restart of the other server, shorter than the patience
     /// of S3 clients.
     fn default() -> Self {
-        Self { attempts: 5, first_rest: Duration::from_millis(500) }
+        Self { attempts: 5, first_rest: Duration::from_millis(500), awaits_local: true }
     }
 }
 
@@ -150,6 +157,8 @@ pub struct HttpClient {
     client: reqwest::Client,
     turns: Arc<Semaphore>,
     retry: RetryPolicy,
+    /// Whether any server has answered.
+    was_answered: Arc<AtomicBool>,
 }
 
 impl HttpClient {
@@ -162,7 +171,8 @@ impl HttpClient {
             .pool_max_idle_per_host(REQUESTS_MAX)
             .build();
         let client = client.map_err(|error| HttpError::Setup(error.to_string()))?;
-        Ok(Self { client, turns: Arc::new(Semaphore::new(REQUESTS_MAX)), retry })
+        let turns = Arc::new(Semaphore::new(REQUESTS_MAX));
+        Ok(Self { client, turns, retry, was_answered: Arc::default() })
     }
 
     /// Sends a request, again if that helps, and reads the answer, of at most `max` bytes.
@@ -193,10 +203,9 @@ impl HttpClient {
         let mut body = BytesMut::new();
         let mut pieces = response.bytes_stream();
         while let Some(piece) = pieces.next().await {
-            let piece =
-                piece.map_err(|error| Failure { reached: true, error: HttpError::transport(error) })?;
+            let piece = piece.map_err(|error| Failure::after_reaching(HttpError::transport(error)))?;
             if body.len() + piece.len() > max {
-                return Err(Failure { reached: true, error: HttpError::TooLong { max } });
+                return Err(Failure::after_reaching(HttpError::TooLong { max }));
             }
             body.extend_from_slice(&piece);
         }
@@ -207,18 +216,23 @@ impl HttpClient {
     async fn open(&self, request: RequestBuilder) -> Result<OpenAnswer, Failure> {
         // The semaphore is never closed.
         let turn = Arc::clone(&self.turns).acquire_owned().await;
-        let turn = turn
-            .map_err(|closed| Failure { reached: false, error: HttpError::Transport(closed.to_string()) })?;
+        let turn = turn.map_err(|closed| Failure {
+            reached: false,
+            is_nobody: false,
+            error: HttpError::Transport(closed.to_string()),
+        })?;
         let sent = tokio::time::timeout(REQUEST_TIMEOUT, request.send()).await;
         let response = match sent {
             Ok(sent) => sent.map_err(|error| Failure {
                 reached: !error.is_connect(),
+                is_nobody: !self.was_answered.load(Ordering::Relaxed) && is_refused_here(&error),
                 error: HttpError::transport(error),
             })?,
             Err(late) => {
-                return Err(Failure { reached: true, error: HttpError::Transport(late.to_string()) });
+                return Err(Failure::after_reaching(HttpError::Transport(late.to_string())));
             }
         };
+        self.was_answered.store(true, Ordering::Relaxed);
         Ok(OpenAnswer { status: response.status(), response, _turn: turn })
     }
 
@@ -233,6 +247,7 @@ impl HttpClient {
             let retry = match &result {
                 Ok(answer) if is_passing(answer.status) => Some(asked_rest(answer.response.headers())),
                 Ok(_) => None,
+                Err(failure) if failure.is_nobody && !self.retry.awaits_local => None,
                 Err(_) => Some(None),
             };
             match retry.filter(|_| attempt < self.retry.attempts) {
@@ -255,6 +270,7 @@ impl HttpClient {
             Ok(answer) => asked_rest(&answer.headers),
             Err(Failure { error: HttpError::TooLong { .. } | HttpError::Setup(_), .. }) => return None,
             Err(failure) if repeat == Repeat::Unsafe && failure.reached => return None,
+            Err(failure) if failure.is_nobody && !self.retry.awaits_local => return None,
             Err(_) => None,
         };
         Some(self.retry.rest(attempt, asked))
@@ -264,7 +280,32 @@ impl HttpClient {
 /// An attempt without an answer, and whether the server may have seen the request.
 struct Failure {
     reached: bool,
+    /// Whether there is nobody at a port of this machine, and never was.
+    is_nobody: bool,
     error: HttpError,
+}
+
+impl Failure {
+    fn after_reaching(error: HttpError) -> Self {
+        Self { reached: true, is_nobody: false, error }
+    }
+}
+
+/// Whether this machine itself has refused the connection.
+fn is_refused_here(error: &reqwest::Error) -> bool {
+    let is_here = error.url().and_then(reqwest::Url::host_str).is_some_and(is_this_machine);
+    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+    let mut causes = causes.filter_map(|cause| cause.downcast_ref::<io::Error>());
+    is_here && causes.any(|cause| cause.kind() == io::ErrorKind::ConnectionRefused)
+}
+
+/// Whether a URL's host (an address of version 6 in brackets) is this machine.
+pub fn is_this_machine(host: &str) -> bool {
+    host == "localhost"
+        || host
+            .trim_matches(['[', ']'])
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
 }
 
 /// Whether the server refused before it began.
@@ -290,7 +331,7 @@ mod tests {
 
     #[test]
     fn rests_double_and_keep_to_what_the_server_asks() {
-        let policy = RetryPolicy { attempts: 5, first_rest: Duration::from_millis(500) };
+        let policy = RetryPolicy::default();
         let millis =
             |attempt, asked: Option<u64>| policy.rest(attempt, asked.map(Duration::from_secs)).as_millis();
         assert_eq!([1, 2, 3, 4].map(|attempt| millis(attempt, None)), [500, 1000, 2000, 4000]);

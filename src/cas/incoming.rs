@@ -90,7 +90,7 @@ impl Target {
             hold.keep(Arc::new(packs));
             return Ok(StoredXorb { hash, row: row(table, start) });
         }
-        let placed = self.group.append(unwritten).map_err(appending)?;
+        let placed = self.group.append_blocking(unwritten).map_err(appending)?;
         hold.keep(placed.hold);
         Ok(StoredXorb { hash, row: row(table, placed.place) })
     }

@@ -28,6 +28,10 @@ const MOVES_MAX: usize = 8;
 /// most, and handing it to another thread costs 10.
 const READ_NOW_BYTES_MAX: usize = 128 << 10;
 
+/// So much of a run is read and checked before the next is read: what was just read is still in the core's own cache
+/// then, and so is the memory that the last one was sent from.
+const STEP_BYTES: u32 = 128 << 10;
+
 /// Chunks in packs, found by the index, located by the metadata.
 pub struct LocalChunks {
     pub(super) store: Arc<LocalStore>,
@@ -64,23 +68,25 @@ impl LocalChunks {
     /// The records of a run of chunks as they lie in the pack, one behind the other; each has been checked against its
     /// chunk's hash.
     pub async fn read_records(&self, xorb: &XorbHash, chunks: Range<u32>) -> Result<Bytes, CasError> {
-        let records = self.read_run(xorb, chunks, |run, records| {
+        let records = self.read_run(xorb, chunks, u32::MAX, |run, records| {
             decode_run(&run.at.table, records, run.chunks.clone())?;
-            Ok(records.clone())
+            Ok(vec![records.clone()])
         });
-        records.await
+        Ok(records.await?.pop().unwrap_or_default())
     }
 
-    /// Reads a run of records and does something with them, which checks them, wherever the xorb is moved meanwhile.
-    async fn read_run<T: Send + 'static>(
+    /// Reads a run of records, in steps of some bytes, and does something with them, which checks them, wherever the xorb
+    /// is moved meanwhile.
+    async fn read_run(
         &self,
         xorb: &XorbHash,
         chunks: Range<u32>,
-        decode: DecodeRun<T>,
-    ) -> Result<T, CasError> {
+        step_bytes: u32,
+        decode: DecodeRun,
+    ) -> Result<Vec<Bytes>, CasError> {
         let mut at = self.row(xorb).await?;
         for _ in 0..MOVES_MAX {
-            let read = self.read_at(Arc::clone(&at), *xorb, chunks.clone(), decode).await;
+            let read = self.read_at(Arc::clone(&at), *xorb, chunks.clone(), step_bytes, decode).await;
             if !matches!(read, Err(CasError::Damaged { .. })) {
                 return read;
             }
@@ -92,16 +98,17 @@ impl LocalChunks {
             }
             at = now;
         }
-        self.read_at(at, *xorb, chunks, decode).await
+        self.read_at(at, *xorb, chunks, step_bytes, decode).await
     }
 
-    async fn read_at<T: Send + 'static>(
+    async fn read_at(
         &self,
         at: Arc<LocatedXorb>,
         xorb: XorbHash,
         chunks: Range<u32>,
-        decode: DecodeRun<T>,
-    ) -> Result<T, CasError> {
+        step_bytes: u32,
+        decode: DecodeRun,
+    ) -> Result<Vec<Bytes>, CasError> {
         let no_such = || CasError::NoSuchChunks { xorb, start: chunks.start, end: chunks.end };
         let records = at.table.record_range(chunks.clone()).ok_or_else(no_such)?;
         let run = Run { at, xorb, chunks };
@@ -112,9 +119,18 @@ impl LocalChunks {
             return run.decode(&bytes, decode);
         }
         let packs = Arc::clone(&self.store.packs);
-        let work = move || match packs.read(pack, offset, len) {
-            Ok(bytes) => run.decode(&bytes, decode),
-            Err(error) => Err(run.unreadable(error)),
+        let work = move || {
+            if len > step_bytes as usize {
+                packs.read_soon(pack, offset, len);
+            }
+            let mut decoded = Vec::with_capacity(run.chunks.len());
+            for step in run.steps(step_bytes) {
+                let records = step.at.table.record_range(step.chunks.clone()).unwrap_or_default();
+                let read = packs.read(pack, step.offset_of(records.start), records.len());
+                let bytes = read.map_err(|error| step.unreadable(error))?;
+                decoded.extend(step.decode(&bytes, decode)?);
+            }
+            Ok(decoded)
         };
         tokio::task::spawn_blocking(work).await.unwrap_or_else(|panic| {
             Err(CasError::Io { doing: "reading a pack", error: std::io::Error::other(panic) })
@@ -123,7 +139,7 @@ impl LocalChunks {
 }
 
 /// What is made of the records of a run; an error names the chunk that is damaged.
-type DecodeRun<T> = fn(&Run, &Bytes) -> Result<T, (u32, String)>;
+type DecodeRun = fn(&Run, &Bytes) -> Result<Vec<Bytes>, (u32, String)>;
 
 /// Chunks of one xorb, and where it lies.
 struct Run {
@@ -138,7 +154,28 @@ impl Run {
         self.at.place.offset + u64::from(record_start)
     }
 
-    fn decode<T>(&self, records: &Bytes, decode: DecodeRun<T>) -> Result<T, CasError> {
+    /// The run in steps, each of as many chunks as have at most `step_bytes` of records, or of one.
+    fn steps(&self, step_bytes: u32) -> impl Iterator<Item = Run> + use<'_> {
+        let table = &self.at.table;
+        let mut next = self.chunks.start;
+        std::iter::from_fn(move || {
+            let start = next;
+            let mut end = start + 1;
+            let fits =
+                |end: u32| table.record_range(start..end).is_some_and(|of| of.end - of.start <= step_bytes);
+            while end < self.chunks.end && fits(end + 1) {
+                end += 1;
+            }
+            next = end;
+            (start < self.chunks.end).then(|| Run {
+                at: Arc::clone(&self.at),
+                xorb: self.xorb,
+                chunks: start..end,
+            })
+        })
+    }
+
+    fn decode(&self, records: &Bytes, decode: DecodeRun) -> Result<Vec<Bytes>, CasError> {
         decode(self, records).map_err(|(chunk, reason)| self.damaged(chunk, reason))
     }
 
@@ -189,8 +226,8 @@ impl ChunkStore for LocalChunks {
     }
 
     async fn read(&self, xorb: &XorbHash, chunks: Range<u32>) -> Result<Vec<Bytes>, CasError> {
-        self.read_run(xorb, chunks, |run, records| decode_run(&run.at.table, records, run.chunks.clone()))
-            .await
+        let decode: DecodeRun = |run, records| decode_run(&run.at.table, records, run.chunks.clone());
+        self.read_run(xorb, chunks, STEP_BYTES, decode).await
     }
 
     fn writer(&self) -> Box<dyn XorbWriter> {

@@ -71,6 +71,9 @@ pub enum CasError {
     Meta(#[from] crate::store::meta::MetaError),
 }
 
+/// So many bytes, uncompressed, a [`XorbWriter`] takes without writing anything itself.
+pub const SMALL_RAW_BYTES_MAX: usize = 64 << 10;
+
 /// Bytes of a file, in order, checked.
 pub type ChunkStream = Pin<Box<dyn Stream<Item = Result<Bytes, CasError>> + Send>>;
 
@@ -126,12 +129,13 @@ pub trait ChunkStore: Send + Sync + 'static {
     fn writer(&self) -> Box<dyn XorbWriter>;
 }
 
-/// Stores chunks in xorbs. Its calls may block; they are made on threads that may. Dropped unfinished, it leaves
-/// nothing behind.
+/// Stores chunks in xorbs. Once there are more than [`SMALL_RAW_BYTES_MAX`], what has to be written is written where it
+/// is asked for: on threads that may block. Dropped unfinished, it leaves nothing behind.
+#[async_trait]
 pub trait XorbWriter: Send {
     /// Compresses and appends a chunk.
-    fn append(&mut self, hash: &ChunkHash, raw: &[u8]) -> Result<PendingRef, CasError>;
+    async fn append(&mut self, hash: &ChunkHash, raw: &[u8]) -> Result<PendingRef, CasError>;
 
     /// Ends the last xorb; when it returns all of them are durable, and `hold` keeps them until they have rows.
-    fn finish(self: Box<Self>, hold: &mut Hold) -> Result<Vec<StoredXorb>, CasError>;
+    async fn finish(self: Box<Self>, hold: &mut Hold) -> Result<Vec<StoredXorb>, CasError>;
 }

@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
+
 use super::{CasError, PendingRef, XorbWriter};
 use crate::store::hold::Hold;
 use crate::store::pack::PackId;
@@ -100,17 +102,18 @@ impl LocalXorbWriter {
         Ok(())
     }
 
-    fn finish_small(mut self, table: ChunkTable, hold: &mut Hold) -> Result<Vec<StoredXorb>, CasError> {
+    async fn finish_small(mut self, table: ChunkTable, hold: &mut Hold) -> Result<Vec<StoredXorb>, CasError> {
         let hash = table.xorb_hash();
         self.unwritten.extend_from_slice(&frame::encode_trailer(&hash, &table));
-        let placed = self.group.append(self.unwritten).map_err(appending)?;
+        let placed = self.group.append(self.unwritten).await.map_err(appending)?;
         hold.keep(placed.hold);
         Ok(vec![StoredXorb { hash, row: row(table, placed.place) }])
     }
 }
 
+#[async_trait]
 impl XorbWriter for LocalXorbWriter {
-    fn append(&mut self, hash: &ChunkHash, raw: &[u8]) -> Result<PendingRef, CasError> {
+    async fn append(&mut self, hash: &ChunkHash, raw: &[u8]) -> Result<PendingRef, CasError> {
         self.make_room(raw.len())?;
         let before = self.unwritten.len();
         encode_record(&mut self.compressor, raw, &mut self.unwritten);
@@ -126,9 +129,9 @@ impl XorbWriter for LocalXorbWriter {
         Ok(PendingRef { xorb, index })
     }
 
-    fn finish(mut self: Box<Self>, hold: &mut Hold) -> Result<Vec<StoredXorb>, CasError> {
+    async fn finish(mut self: Box<Self>, hold: &mut Hold) -> Result<Vec<StoredXorb>, CasError> {
         if let Some(small) = self.open.take_if(|open| open.frame_start.is_none() && self.done.is_empty()) {
-            return self.finish_small(small.table, hold);
+            return self.finish_small(small.table, hold).await;
         }
         self.cut()?;
         let Self { lease, done, .. } = *self;

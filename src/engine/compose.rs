@@ -54,7 +54,8 @@ impl Engine {
         let _turn = self.turn().await?;
         let cas = Arc::clone(&self.cas);
         let runtime = Handle::current();
-        Ok(spawn_blocking(move || Composer::new(cas, runtime, hold).run(&segments)).await??)
+        let composer = Composer::new(cas, hold);
+        Ok(spawn_blocking(move || runtime.block_on(composer.run(&segments))).await??)
     }
 }
 
@@ -77,34 +78,35 @@ impl SourceChunk {
 
 struct Composer {
     cas: Arc<dyn ChunkStore>,
-    runtime: Handle,
     sink: ChunkSink,
     cutter: Cutter,
 }
 
 impl Composer {
-    fn new(cas: Arc<dyn ChunkStore>, runtime: Handle, hold: Hold) -> Self {
-        let sink = ChunkSink::new(Arc::clone(&cas), runtime.clone(), hold);
-        Self { cas, runtime, sink, cutter: Cutter::default() }
+    fn new(cas: Arc<dyn ChunkStore>, hold: Hold) -> Self {
+        let sink = ChunkSink::new(Arc::clone(&cas), hold);
+        Self { cas, sink, cutter: Cutter::default() }
     }
 
-    fn run(mut self, segments: &[Segment]) -> Result<StoredFile, CasError> {
+    async fn run(mut self, segments: &[Segment]) -> Result<StoredFile, CasError> {
         let last = segments.iter().rposition(|segment| !segment.range.is_empty());
         for (at, segment) in segments.iter().enumerate() {
             let ends_file = Some(at) == last && segment.range.end == segment.record.size;
-            self.add(segment, ends_file)?;
+            self.add(segment, ends_file).await?;
         }
         let Self { mut sink, cutter, .. } = self;
-        cutter.finish(|chunk| sink.push_bytes(chunk))?;
-        sink.finish()
+        if let Some(chunk) = cutter.finish() {
+            sink.push_bytes(&chunk).await?;
+        }
+        sink.finish().await
     }
 
-    fn add(&mut self, segment: &Segment, ends_file: bool) -> Result<(), CasError> {
+    async fn add(&mut self, segment: &Segment, ends_file: bool) -> Result<(), CasError> {
         let mut term_start = 0;
         for term in &segment.record.terms {
             let term_end = term_start + u64::from(term.raw_bytes);
             if term_end > segment.range.start && term_start < segment.range.end {
-                let table = self.runtime.block_on(self.cas.table(&term.xorb))?;
+                let table = self.cas.table(&term.xorb).await?;
                 let mut chunk_start = term_start;
                 for index in term.start..term.end {
                     let (Some(raw), Some(hash)) = (table.raw_range(index..index + 1), table.hash(index))
@@ -120,10 +122,8 @@ impl Composer {
                     let place = ChunkRef { xorb: term.xorb, index };
                     chunk_start = chunk_end;
                     if !wanted.is_empty() {
-                        self.add_chunk(
-                            &SourceChunk { place, hash, wanted, raw_bytes, ended_by_cut },
-                            ends_file,
-                        )?;
+                        let chunk = SourceChunk { place, hash, wanted, raw_bytes, ended_by_cut };
+                        self.add_chunk(&chunk, ends_file).await?;
                     }
                 }
             }
@@ -132,16 +132,17 @@ impl Composer {
         Ok(())
     }
 
-    fn add_chunk(&mut self, chunk: &SourceChunk, ends_file: bool) -> Result<(), CasError> {
+    async fn add_chunk(&mut self, chunk: &SourceChunk, ends_file: bool) -> Result<(), CasError> {
         let stays = chunk.is_whole() && (chunk.ended_by_cut || ends_file);
         if stays && self.cutter.is_at_boundary() {
-            return self.sink.push_stored(chunk.place, &chunk.hash, chunk.raw_bytes);
+            return self.sink.push_stored(chunk.place, &chunk.hash, chunk.raw_bytes).await;
         }
         let ChunkRef { xorb, index } = chunk.place;
-        let sink = &mut self.sink;
-        for raw in self.runtime.block_on(self.cas.read(&xorb, index..index + 1))? {
-            let wanted = &raw[chunk.wanted.start as usize..chunk.wanted.end as usize];
-            self.cutter.feed(wanted, |chunk| sink.push_bytes(chunk))?;
+        for raw in self.cas.read(&xorb, index..index + 1).await? {
+            let mut wanted = &raw[chunk.wanted.start as usize..chunk.wanted.end as usize];
+            while let Some(chunk) = self.cutter.next(&mut wanted) {
+                self.sink.push_bytes(chunk).await?;
+            }
         }
         Ok(())
     }

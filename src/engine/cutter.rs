@@ -6,42 +6,43 @@ use crate::xet::chunker::Chunker;
 #[derive(Default)]
 pub(super) struct Cutter {
     chunker: Chunker,
-    /// The beginning of a chunk whose end has not come yet.
+    /// The beginning of a chunk whose end has not come yet; or a whole one, that was handed out last.
     partial: Vec<u8>,
+    /// Whether `partial` was handed out.
+    is_out: bool,
 }
 
 impl Cutter {
-    /// Takes a piece and hands every chunk that ends in it to `take`.
-    pub(super) fn feed<E>(
-        &mut self,
-        mut piece: &[u8],
-        mut take: impl FnMut(&[u8]) -> Result<(), E>,
-    ) -> Result<(), E> {
-        while !piece.is_empty() {
-            let Some(end) = self.chunker.next_boundary(piece) else {
-                self.partial.extend_from_slice(piece);
-                break;
-            };
-            let (chunk, rest) = piece.split_at(end);
-            if self.partial.is_empty() {
-                take(chunk)?;
-            } else {
-                self.partial.extend_from_slice(chunk);
-                take(&self.partial)?;
-                self.partial.clear();
-            }
-            piece = rest;
+    /// The next chunk that ends in `piece`, which is moved behind it. `None` when the piece is used up.
+    pub(super) fn next<'s, 'p: 's>(&'s mut self, piece: &mut &'p [u8]) -> Option<&'s [u8]> {
+        if std::mem::take(&mut self.is_out) {
+            self.partial.clear();
         }
-        Ok(())
+        if piece.is_empty() {
+            return None;
+        }
+        let Some(end) = self.chunker.next_boundary(piece) else {
+            self.partial.extend_from_slice(piece);
+            *piece = &[];
+            return None;
+        };
+        let (chunk, rest) = piece.split_at(end);
+        *piece = rest;
+        if self.partial.is_empty() {
+            return Some(chunk);
+        }
+        self.partial.extend_from_slice(chunk);
+        self.is_out = true;
+        Some(&self.partial)
     }
 
     /// Whether the last byte fed ended a chunk (or nothing was fed).
     pub(super) fn is_at_boundary(&self) -> bool {
-        self.partial.is_empty()
+        self.partial.is_empty() || self.is_out
     }
 
-    /// The file ends here: hands over the last chunk, if any.
-    pub(super) fn finish<E>(self, take: impl FnOnce(&[u8]) -> Result<(), E>) -> Result<(), E> {
-        if self.partial.is_empty() { Ok(()) } else { take(&self.partial) }
+    /// The file ends here: the last chunk, if any.
+    pub(super) fn finish(self) -> Option<Vec<u8>> {
+        (!self.is_at_boundary()).then_some(self.partial)
     }
 }

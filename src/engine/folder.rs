@@ -20,6 +20,7 @@ use crate::xet::limits::CHUNK_BYTES_MAX;
 
 /// Takes in file after file.
 pub struct FolderIngest {
+    runtime: Handle,
     sink: ChunkSink,
     cutter: Cutter,
     ended: Vec<FileBuilder>,
@@ -40,8 +41,9 @@ impl Engine {
     /// Begins to take in files.
     pub async fn ingest_folder(&self) -> Result<FolderIngest, EngineError> {
         let permit = self.turn().await?;
-        let sink = ChunkSink::new(Arc::clone(&self.cas), Handle::current(), Hold::default());
-        Ok(FolderIngest { sink, cutter: Cutter::default(), ended: Vec::new(), _permit: permit })
+        let sink = ChunkSink::new(Arc::clone(&self.cas), Hold::default());
+        let (runtime, cutter) = (Handle::current(), Cutter::default());
+        Ok(FolderIngest { runtime, sink, cutter, ended: Vec::new(), _permit: permit })
     }
 }
 
@@ -53,16 +55,26 @@ impl FolderIngest {
     }
 
     /// Takes the next bytes of the file.
-    pub fn feed(&mut self, bytes: &[u8]) -> Result<(), CasError> {
-        let Self { sink, cutter, .. } = self;
-        cutter.feed(bytes, |chunk| sink.push_bytes(chunk))
+    pub fn feed(&mut self, mut bytes: &[u8]) -> Result<(), CasError> {
+        let Self { runtime, sink, cutter, .. } = self;
+        runtime.block_on(async {
+            while let Some(chunk) = cutter.next(&mut bytes) {
+                sink.push_bytes(chunk).await?;
+            }
+            Ok(())
+        })
     }
 
     /// The file ends here.
     pub fn end_file(&mut self) -> Result<(), CasError> {
-        let Self { sink, cutter, .. } = self;
-        std::mem::take(cutter).finish(|chunk| sink.push_bytes(chunk))?;
-        self.ended.push(self.sink.end_file()?);
+        let last = std::mem::take(&mut self.cutter).finish();
+        let ended = self.runtime.block_on(async {
+            if let Some(chunk) = last {
+                self.sink.push_bytes(&chunk).await?;
+            }
+            self.sink.end_file().await
+        });
+        self.ended.push(ended?);
         Ok(())
     }
 
@@ -74,6 +86,6 @@ impl FolderIngest {
 
     /// Makes all files durable that have ended.
     pub fn finish(self) -> Result<StoredFolder, CasError> {
-        self.sink.finish_files(self.ended)
+        self.runtime.block_on(self.sink.finish_files(self.ended))
     }
 }

@@ -1,7 +1,8 @@
 //! Ingest: a stream in, a file record and new xorbs out, in bounded memory.
 //!
 //! The body is pumped to two threads, one that digests and one that cuts, hashes, looks up, compresses and writes.
-//! A body that ends early is small enough for one thread to do both.
+//! A body that ends early is small enough for one thread to do both, and one of a chunk or so is worked on where it is:
+//! waking another thread takes longer.
 
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use super::cutter::Cutter;
 use super::digest::{Digester, Digests};
 use super::sink::ChunkSink;
 use super::{BodyIn, Engine, EngineError};
-use crate::cas::CasError;
+use crate::cas::{CasError, SMALL_RAW_BYTES_MAX};
 use crate::store::hold::Hold;
 use crate::store::rows::{ChecksumAlgorithm, FileRecord, StoredXorb};
 
@@ -70,7 +71,14 @@ impl Ingested {
 
     /// Makes it durable.
     pub async fn store(self) -> Result<StoredFile, EngineError> {
-        Ok(spawn_blocking(move || self.sink.finish()).await??)
+        let Self { sink, _permit: permit, .. } = self;
+        if sink.size() <= SMALL_RAW_BYTES_MAX as u64 {
+            return Ok(sink.finish().await?);
+        }
+        let runtime = Handle::current();
+        let stored = spawn_blocking(move || runtime.block_on(sink.finish())).await;
+        drop(permit);
+        Ok(stored??)
     }
 }
 
@@ -82,57 +90,79 @@ impl Engine {
         layout: Layout,
         asked: &[ChecksumAlgorithm],
     ) -> Result<Ingested, EngineError> {
-        let sink = ChunkSink::new(Arc::clone(&self.cas), Handle::current(), Hold::default());
+        let sink = ChunkSink::new(Arc::clone(&self.cas), Hold::default());
         let digester = Digester::new(asked);
         // A slow client's first bytes come before its turn, so that small bodies never wait for slow ones.
         let first = next_pieces(&mut body).await?;
         let permit = self.turn().await?;
         let (sink, digests) = if first.ended {
-            let both = move || -> Result<_, CasError> {
-                let sink = cut(sink, layout, &mut std::iter::once(Arc::clone(&first.pieces)))?;
-                Ok((sink, digest(digester, &mut std::iter::once(first.pieces))))
-            };
-            spawn_blocking(both).await??
+            ingest_short(layout, first.pieces, sink, digester).await?
         } else {
-            self.ingest_long(body, layout, first.pieces, sink, digester).await?
+            ingest_long(body, layout, first.pieces, sink, digester).await?
         };
         Ok(Ingested { sink, digests, _permit: permit })
     }
+}
 
-    async fn ingest_long(
-        &self,
-        mut body: BodyIn,
-        layout: Layout,
-        first: Batch,
-        sink: ChunkSink,
-        digester: Digester,
-    ) -> Result<(ChunkSink, Digests), EngineError> {
-        let (to_cutter, mut for_cutter) = mpsc::channel::<Batch>(BATCHES_QUEUED);
-        let (to_digester, mut for_digester) = mpsc::channel::<Batch>(BATCHES_QUEUED);
-        let cutter =
-            spawn_blocking(move || cut(sink, layout, &mut std::iter::from_fn(|| for_cutter.blocking_recv())));
-        let digester = spawn_blocking(move || {
-            digest(digester, &mut std::iter::from_fn(|| for_digester.blocking_recv()))
-        });
-        let pump = async {
-            let mut batch = Pieces { pieces: first, ended: false };
-            loop {
-                // A thread that is gone has met an error; it is told below.
-                let sent = to_digester.send(Arc::clone(&batch.pieces)).await.is_ok()
-                    && to_cutter.send(batch.pieces).await.is_ok();
-                if batch.ended || !sent {
-                    return Ok(());
-                }
-                batch = next_pieces(&mut body).await?;
-            }
-        };
-        let pumped: Result<(), EngineError> = pump.await;
-        drop((to_cutter, to_digester));
-        // Wait for both in any case: when an error is answered, the write is over.
-        let (sink, digests) = (cutter.await, digester.await);
-        pumped?;
-        Ok((sink??, digests?))
+/// A body that is all there.
+async fn ingest_short(
+    layout: Layout,
+    pieces: Batch,
+    sink: ChunkSink,
+    digester: Digester,
+) -> Result<(ChunkSink, Digests), EngineError> {
+    let is_small = pieces.iter().map(Bytes::len).sum::<usize>() <= SMALL_RAW_BYTES_MAX;
+    let work = async move {
+        let mut cutting = Cutting::begin(sink, layout);
+        cutting.feed(&pieces).await?;
+        let sink = cutting.end().await?;
+        Ok::<_, CasError>((sink, digest(digester, &mut std::iter::once(pieces))))
+    };
+    if is_small {
+        return Ok(work.await?);
     }
+    let runtime = Handle::current();
+    Ok(spawn_blocking(move || runtime.block_on(work)).await??)
+}
+
+/// A body of which more may come.
+async fn ingest_long(
+    mut body: BodyIn,
+    layout: Layout,
+    first: Batch,
+    sink: ChunkSink,
+    digester: Digester,
+) -> Result<(ChunkSink, Digests), EngineError> {
+    let (to_cutter, mut for_cutter) = mpsc::channel::<Batch>(BATCHES_QUEUED);
+    let (to_digester, mut for_digester) = mpsc::channel::<Batch>(BATCHES_QUEUED);
+    let runtime = Handle::current();
+    let cutter = spawn_blocking(move || {
+        let mut cutting = Cutting::begin(sink, layout);
+        while let Some(batch) = for_cutter.blocking_recv() {
+            runtime.block_on(cutting.feed(&batch))?;
+        }
+        runtime.block_on(cutting.end())
+    });
+    let digester =
+        spawn_blocking(move || digest(digester, &mut std::iter::from_fn(|| for_digester.blocking_recv())));
+    let pump = async {
+        let mut batch = Pieces { pieces: first, ended: false };
+        loop {
+            // A thread that is gone has met an error; it is told below.
+            let sent = to_digester.send(Arc::clone(&batch.pieces)).await.is_ok()
+                && to_cutter.send(batch.pieces).await.is_ok();
+            if batch.ended || !sent {
+                return Ok(());
+            }
+            batch = next_pieces(&mut body).await?;
+        }
+    };
+    let pumped: Result<(), EngineError> = pump.await;
+    drop((to_cutter, to_digester));
+    // Wait for both in any case: when an error is answered, the write is over.
+    let (sink, digests) = (cutter.await, digester.await);
+    pumped?;
+    Ok((sink??, digests?))
 }
 
 /// Pieces of a body that were gathered, to be worked on at once.
@@ -162,30 +192,42 @@ pub async fn next_pieces(body: &mut BodyIn) -> Result<Pieces, EngineError> {
     Ok(Pieces { pieces: pieces.into(), ended: false })
 }
 
-/// The work of the cutting thread.
-fn cut(
-    mut sink: ChunkSink,
-    layout: Layout,
-    batches: &mut dyn Iterator<Item = Batch>,
-) -> Result<ChunkSink, CasError> {
-    let edge = if layout == Layout::Part { Room::Edge } else { Room::Body };
-    let mut cutter = Cutter::default();
-    sink.room = edge;
-    if layout == Layout::Part {
-        sink.list_chunks();
-    }
-    for batch in batches {
-        for piece in batch.iter() {
-            cutter.feed(piece, |chunk| {
-                let pushed = sink.push_bytes(chunk);
-                sink.room = Room::Body;
-                pushed
-            })?;
+/// Cuts a body into the chunks that a sink takes.
+struct Cutting {
+    cutter: Cutter,
+    sink: ChunkSink,
+    /// Where the first and the last chunk go.
+    edge: Room,
+}
+
+impl Cutting {
+    fn begin(mut sink: ChunkSink, layout: Layout) -> Self {
+        let edge = if layout == Layout::Part { Room::Edge } else { Room::Body };
+        sink.room = edge;
+        if layout == Layout::Part {
+            sink.list_chunks();
         }
+        Self { cutter: Cutter::default(), sink, edge }
     }
-    sink.room = edge;
-    cutter.finish(|chunk| sink.push_bytes(chunk))?;
-    Ok(sink)
+
+    async fn feed(&mut self, batch: &Batch) -> Result<(), CasError> {
+        for piece in batch.iter() {
+            let mut piece = piece.as_ref();
+            while let Some(chunk) = self.cutter.next(&mut piece) {
+                self.sink.push_bytes(chunk).await?;
+                self.sink.room = Room::Body;
+            }
+        }
+        Ok(())
+    }
+
+    async fn end(mut self) -> Result<ChunkSink, CasError> {
+        self.sink.room = self.edge;
+        if let Some(chunk) = self.cutter.finish() {
+            self.sink.push_bytes(&chunk).await?;
+        }
+        Ok(self.sink)
+    }
 }
 
 /// The work of the digesting thread.

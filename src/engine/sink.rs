@@ -7,14 +7,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use tokio::runtime::Handle;
-
 use super::builder::{FileBuilder, Place, Room};
 use super::folder::StoredFolder;
 use super::fragmentation::FragmentationGuard;
 use super::ingest::StoredFile;
 use crate::cas::{CasError, ChunkRef, ChunkStore, PendingRef, XorbWriter};
 use crate::store::hold::Hold;
+use crate::store::rows::StoredXorb;
 use crate::xet::hash::ChunkHash;
 use crate::xet::xorb::ChunkTable;
 
@@ -29,10 +28,10 @@ struct Tentative {
     raw: Vec<u8>,
 }
 
-/// Takes the chunks of one file in order. Its calls block; dropped unfinished, it leaves nothing behind.
+/// Takes the chunks of one file in order. What is written to a pack is written where it is asked for, so whoever pushes
+/// more than a chunk or two does so on a thread that may block. Dropped unfinished, it leaves nothing behind.
 pub(super) struct ChunkSink {
     cas: Arc<dyn ChunkStore>,
-    runtime: Handle,
     builder: FileBuilder,
     /// Which xorbs new chunks go into from now on.
     pub(super) room: Room,
@@ -58,10 +57,9 @@ impl ChunkSink {
     }
 
     /// `hold` keeps what [`ChunkSink::push_stored`] will name.
-    pub(super) fn new(cas: Arc<dyn ChunkStore>, runtime: Handle, hold: Hold) -> Self {
+    pub(super) fn new(cas: Arc<dyn ChunkStore>, hold: Hold) -> Self {
         Self {
             cas,
-            runtime,
             builder: FileBuilder::default(),
             room: Room::Body,
             body: None,
@@ -76,33 +74,33 @@ impl ChunkSink {
     }
 
     /// Takes the next chunk by its bytes.
-    pub(super) fn push_bytes(&mut self, raw: &[u8]) -> Result<(), CasError> {
+    pub(super) async fn push_bytes(&mut self, raw: &[u8]) -> Result<(), CasError> {
         let hash = ChunkHash::of(raw);
         if !self.tentative.is_empty() {
             if let Some(place) = self.neighbour(&hash) {
                 self.wait(place, hash, raw);
                 return Ok(());
             }
-            self.refuse()?;
+            self.refuse().await?;
         }
-        match self.find(&hash)? {
+        match self.find(&hash).await? {
             Some(Place::Stored(place)) if !self.builder.continues(Place::Stored(place)) => {
                 self.wait(place, hash, raw);
             }
             Some(place) => self.place(place, &hash, raw.len()),
-            None => self.store(hash, raw)?,
+            None => self.store(hash, raw).await?,
         }
         Ok(())
     }
 
     /// Takes the next chunk by its place.
-    pub(super) fn push_stored(
+    pub(super) async fn push_stored(
         &mut self,
         place: ChunkRef,
         hash: &ChunkHash,
         raw_bytes: u32,
     ) -> Result<(), CasError> {
-        self.refuse()?;
+        self.refuse().await?;
         self.place(Place::Stored(place), hash, raw_bytes as usize);
         Ok(())
     }
@@ -125,17 +123,17 @@ impl ChunkSink {
     }
 
     /// The run that waited was too short: its chunks are stored again.
-    fn refuse(&mut self) -> Result<(), CasError> {
+    async fn refuse(&mut self) -> Result<(), CasError> {
         for Tentative { hash, raw, .. } in std::mem::take(&mut self.tentative) {
             match self.seen.get(&hash) {
                 Some((room, place)) => self.place(Place::Pending(*room, *place), &hash, raw.len()),
-                None => self.store(hash, &raw)?,
+                None => self.store(hash, &raw).await?,
             }
         }
         Ok(())
     }
 
-    fn find(&mut self, hash: &ChunkHash) -> Result<Option<Place>, CasError> {
+    async fn find(&mut self, hash: &ChunkHash) -> Result<Option<Place>, CasError> {
         if let Some(neighbour) = self.neighbour(hash) {
             return Ok(Some(Place::Stored(neighbour)));
         }
@@ -143,14 +141,14 @@ impl ChunkSink {
             return Ok(Some(Place::Pending(*room, *place)));
         }
         let found = if self.size() == 0 && self.asks_for_first {
-            self.runtime.block_on(self.cas.find_first(hash, &mut self.hold))
+            self.cas.find_first(hash, &mut self.hold).await
         } else {
-            self.runtime.block_on(self.cas.find(hash, &mut self.hold))
+            self.cas.find(hash, &mut self.hold).await
         };
         let Some(place) = found? else {
             return Ok(None);
         };
-        let table = self.runtime.block_on(self.cas.table(&place.xorb))?;
+        let table = self.cas.table(&place.xorb).await?;
         self.last_met = Some((place, table));
         Ok(Some(Place::Stored(place)))
     }
@@ -165,13 +163,13 @@ impl ChunkSink {
         Some(*last)
     }
 
-    fn store(&mut self, hash: ChunkHash, raw: &[u8]) -> Result<(), CasError> {
+    async fn store(&mut self, hash: ChunkHash, raw: &[u8]) -> Result<(), CasError> {
         let room = self.room;
         let writer = match room {
             Room::Body => &mut self.body,
             Room::Edge => &mut self.edge,
         };
-        let place = writer.get_or_insert_with(|| self.cas.writer()).append(&hash, raw)?;
+        let place = writer.get_or_insert_with(|| self.cas.writer()).append(&hash, raw).await?;
         if self.seen.len() >= SEEN_MAX {
             self.seen.clear();
         }
@@ -186,8 +184,8 @@ impl ChunkSink {
     }
 
     /// Ends the file that is open; the next one goes into the same xorbs.
-    pub(super) fn end_file(&mut self) -> Result<FileBuilder, CasError> {
-        self.refuse()?;
+    pub(super) async fn end_file(&mut self) -> Result<FileBuilder, CasError> {
+        self.refuse().await?;
         Ok(std::mem::take(&mut self.builder))
     }
 
@@ -198,22 +196,27 @@ impl ChunkSink {
     }
 
     /// Ends the file: when it returns, all that is new is durable.
-    pub(super) fn finish(mut self) -> Result<StoredFile, CasError> {
-        let file = self.end_file()?;
-        let StoredFolder { mut files, xorbs, hold } = self.finish_files(vec![file])?;
+    pub(super) async fn finish(mut self) -> Result<StoredFile, CasError> {
+        let file = self.end_file().await?;
+        let StoredFolder { mut files, xorbs, hold } = self.finish_files(vec![file]).await?;
         let (record, proof) = files.remove(0);
         Ok(StoredFile { record, proof, xorbs, hold })
     }
 
     /// Makes ended files durable.
-    pub(super) fn finish_files(self, files: Vec<FileBuilder>) -> Result<StoredFolder, CasError> {
+    pub(super) async fn finish_files(self, files: Vec<FileBuilder>) -> Result<StoredFolder, CasError> {
         let Self { body, edge, mut hold, .. } = self;
-        let mut finish = |writer: Option<Box<dyn XorbWriter>>| {
-            writer.map(|writer| writer.finish(&mut hold)).transpose().map(Option::unwrap_or_default)
-        };
-        let (mut xorbs, edge) = (finish(body)?, finish(edge)?);
+        let mut xorbs = finish(body, &mut hold).await?;
+        let edge = finish(edge, &mut hold).await?;
         let files = files.into_iter().map(|file| file.finish(&xorbs, &edge)).collect();
         xorbs.extend(edge);
         Ok(StoredFolder { files, xorbs, hold })
+    }
+}
+
+async fn finish(writer: Option<Box<dyn XorbWriter>>, hold: &mut Hold) -> Result<Vec<StoredXorb>, CasError> {
+    match writer {
+        Some(writer) => writer.finish(hold).await,
+        None => Ok(Vec::new()),
     }
 }

@@ -25,6 +25,9 @@ const SMALL_BYTES_MAX: usize = 1 << 20;
 /// Longest reconstruction: some 300,000 terms, which a range of [`super::read::SEGMENT_BYTES`] does not have.
 const LAYOUT_BYTES_MAX: usize = 64 << 20;
 
+/// A xorb of so many bytes is worth asking for before it is sent: an upload that was interrupted has sent some.
+const ASKED_BYTES_MIN: usize = 1 << 20;
+
 /// Grants asked for one xorb. Source: the published client.
 const GRANTS_MAX: usize = 3;
 
@@ -109,6 +112,13 @@ impl CasClient {
             }
         }
         let path = format!("/v1/xorbs/default/{xorb}");
+        if body.len() >= ASKED_BYTES_MIN {
+            let answer =
+                self.call(Reach::Write, SMALL_BYTES_MAX, Method::HEAD, &path, |request| request).await?;
+            if answer.status == StatusCode::OK {
+                return Ok(());
+            }
+        }
         let post = |request: RequestBuilder| request.body(body.clone());
         let answer = self.call(Reach::Write, SMALL_BYTES_MAX, Method::POST, &path, post).await?;
         if answer.status.is_success() { Ok(()) } else { Err(refusal(&answer, &path)) }

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -72,14 +73,14 @@ impl RemoteXorbWriter {
     }
 
     /// Ends the xorb at hand and sends it; waits while too many are on their way.
-    fn cut(&mut self) -> Result<(), CasError> {
+    async fn cut(&mut self) -> Result<(), CasError> {
         if self.table.is_empty() {
             return Ok(());
         }
         while self.sending.len() >= SENDING_MAX {
-            self.wait_for_one()?;
+            self.wait_for_one().await?;
         }
-        let turn = self.runtime.block_on(Arc::clone(&self.sending_turns).acquire_owned());
+        let turn = Arc::clone(&self.sending_turns).acquire_owned().await;
         let turn = turn.map_err(|closed| RemoteError::Unavailable(closed.to_string()))?;
         let table = Arc::new(std::mem::take(&mut self.table));
         let records = Bytes::from(std::mem::take(&mut self.records));
@@ -90,9 +91,9 @@ impl RemoteXorbWriter {
         Ok(())
     }
 
-    fn wait_for_one(&mut self) -> Result<(), CasError> {
+    async fn wait_for_one(&mut self) -> Result<(), CasError> {
         let Some(Sending { task, xorb, table }) = self.sending.pop_front() else { return Ok(()) };
-        let sent = self.runtime.block_on(task);
+        let sent = task.await;
         sent.unwrap_or_else(|error| Err(RemoteError::Unavailable(error.to_string())))?;
         self.known.add(xorb, Arc::clone(&table));
         self.sent.push(StoredXorb { hash: xorb, row: remote_row(table.as_ref().clone()) });
@@ -118,12 +119,13 @@ impl Drop for RemoteXorbWriter {
     }
 }
 
+#[async_trait]
 impl XorbWriter for RemoteXorbWriter {
-    fn append(&mut self, hash: &ChunkHash, raw: &[u8]) -> Result<PendingRef, CasError> {
+    async fn append(&mut self, hash: &ChunkHash, raw: &[u8]) -> Result<PendingRef, CasError> {
         let is_full = !self.table.has_room(raw.len() as u32)
             || self.table.raw_bytes() + raw.len() as u32 > XORB_RAW_BYTES;
         if is_full {
-            self.cut()?;
+            self.cut().await?;
         }
         let header = encode_record(&mut self.compressor, raw, &mut self.records);
         let place = PendingRef { xorb: self.ended, index: self.table.len() as u32 };
@@ -131,10 +133,10 @@ impl XorbWriter for RemoteXorbWriter {
         Ok(place)
     }
 
-    fn finish(mut self: Box<Self>, _hold: &mut Hold) -> Result<Vec<StoredXorb>, CasError> {
-        self.cut()?;
+    async fn finish(mut self: Box<Self>, _hold: &mut Hold) -> Result<Vec<StoredXorb>, CasError> {
+        self.cut().await?;
         while !self.sending.is_empty() {
-            self.wait_for_one()?;
+            self.wait_for_one().await?;
         }
         Ok(std::mem::take(&mut self.sent))
     }

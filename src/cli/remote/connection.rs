@@ -14,7 +14,7 @@ use super::uri::UriReader;
 use crate::auth::root;
 use crate::bucket::hub::{HubClient, HubError};
 use crate::bucket::{BoxError, BucketId};
-use crate::cas::http::{BearerToken, HttpClient, HttpError, RetryPolicy};
+use crate::cas::http::{BearerToken, HttpClient, HttpError, RetryPolicy, is_this_machine};
 use crate::cli::failure::Failure;
 use crate::config;
 
@@ -71,8 +71,8 @@ impl Connection {
                 ))
             })
         });
-        let http =
-            HttpClient::new(RetryPolicy::default()).map_err(|error| Failure::Told(error.to_string()))?;
+        let retry = RetryPolicy { awaits_local: false, ..RetryPolicy::default() };
+        let http = HttpClient::new(retry).map_err(|error| Failure::Told(error.to_string()))?;
         let hub = HubClient::new(http, endpoint, token.transpose()?)
             .map_err(|error| Failure::Value(error.to_string()))?;
         Ok(Self { hub, uris: UriReader::new(endpoint), program, token_source })
@@ -195,11 +195,7 @@ fn is_local(endpoint: &str) -> bool {
     let rest = endpoint.split_once("://").map_or(endpoint, |(_, rest)| rest);
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
-    host == "localhost"
-        || host
-            .trim_matches(['[', ']'])
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
+    is_this_machine(host)
 }
 
 /// The token of the local server's root account: as given to it, or as kept in its data folder.

@@ -33,8 +33,8 @@ const KEPT_BYTES_MIN: u64 = 8 << 20;
 /// Files fetched at once if nobody says how many. Small ones wait for the server most of the time.
 const WORKERS: usize = 16;
 
-/// Bytes written at once.
-const WRITE_BYTES: usize = 1 << 20;
+/// Bytes of what is there already that are read at once.
+const BLOCK_BYTES: usize = 1 << 20;
 
 /// A file to be downloaded.
 #[derive(Debug, Clone)]
@@ -164,23 +164,16 @@ impl Worker {
             self.progress.bytes(have);
         }
         let mut bytes = self.chunks.open_file(file.xet_hash, file.size, have..file.size);
-        let mut gathered = Vec::new();
         while let Some(piece) = self.runtime.block_on(bytes.try_next()).map_err(DownloadError::Store)? {
             if self.stop.is_told() {
-                out.write_all(&gathered)?;
                 return Err(DownloadError::Interrupted);
             }
             if let Some(hasher) = &mut hasher {
                 hasher.feed(&piece);
             }
-            gathered.extend_from_slice(&piece);
-            if gathered.len() >= WRITE_BYTES {
-                out.write_all(&gathered)?;
-                gathered.clear();
-            }
+            out.write_all(&piece)?;
             self.progress.bytes(piece.len() as u64);
         }
-        out.write_all(&gathered)?;
         match hasher.map(FileHasher::finish) {
             Some(hash) if hash != file.xet_hash => Err(DownloadError::WrongBytes),
             _ => Ok(()),
@@ -189,7 +182,7 @@ impl Worker {
 }
 
 fn hash_beginning(file: &mut File, hasher: &mut FileHasher) -> io::Result<()> {
-    let mut block = vec![0; WRITE_BYTES];
+    let mut block = vec![0; BLOCK_BYTES];
     loop {
         match file.read(&mut block)? {
             0 => return Ok(()),

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use super::failure::Failure;
 use super::remote::connection::Connection;
@@ -28,6 +29,9 @@ pub(in crate::cli) use upload::{Source, Upload};
 
 /// Most files that are moved at once, whatever `--jobs` says: more open files than a system allows help nobody.
 const JOBS_MAX: usize = 64;
+
+/// How long workers are waited for when the person wants to stop: a server that does not answer holds nobody.
+const STOP_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What became of one file that failed.
 #[derive(Debug)]
@@ -89,6 +93,7 @@ impl Transfers {
                 tokio::select! {
                     _ = &mut workers => {}
                     _ = tokio::signal::ctrl_c() => {}
+                    () = tokio::time::sleep(STOP_PATIENCE) => {}
                 }
                 return Err(Failure::Interrupted);
             }

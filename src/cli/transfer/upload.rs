@@ -1,8 +1,8 @@
 //! Uploads. Each worker takes file after file into shared xorbs; when a group is full its xorbs are sent, one shard
 //! registers its files, and one batch puts them into the bucket.
 //!
-//! An interrupted upload costs what was not yet stored: groups that reached the bucket are there, and chunks of sent
-//! and registered xorbs are found again. A file that changes while it is read is left out and told of.
+//! An interrupted upload costs what was not yet stored: groups that reached the bucket are there, xorbs that were sent
+//! are asked for and not sent again, and their chunks are found. A file that changes while it is read is left out and told of.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -28,6 +28,10 @@ const BLOCK_BYTES: usize = 1 << 20;
 /// A group is committed when its files have so many bytes: what an interruption can cost a worker at most, beside one
 /// file.
 const GROUP_BYTES_MAX: u64 = 256 << 20;
+
+/// A file of so many bytes begins a group. So it is cut into the same xorbs whatever is uploaded beside it, and those
+/// that an interrupted upload has sent are not sent again.
+const LARGE_FILE_BYTES: u64 = 32 << 20;
 
 /// Workers at most if nobody says how many: each holds some 64 MiB of xorbs.
 const WORKERS_MAX: usize = 8;
@@ -141,6 +145,9 @@ impl Worker {
     fn run(mut self, queue: &Queue<Upload>) -> Result<Vec<Failed>, UploadError> {
         let mut group = self.new_group()?;
         while let Some(upload) = queue.next().filter(|_| !self.stop.is_told()) {
+            if upload.size >= LARGE_FILE_BYTES {
+                self.commit_and_begin(&mut group)?;
+            }
             match self.take(&mut group, &upload) {
                 Ok(mtime) => {
                     let media_type = media_type(&upload);
@@ -153,12 +160,19 @@ impl Worker {
                 Err(Refusal::Store(error)) => return Err(error.into()),
             }
             if group.files.len() >= ITEMS_MAX || group.bytes >= GROUP_BYTES_MAX {
-                let next = self.new_group()?;
-                self.commit(std::mem::replace(&mut group, next))?;
+                self.commit_and_begin(&mut group)?;
             }
         }
         self.commit(group)?;
         Ok(self.failed)
+    }
+
+    fn commit_and_begin(&mut self, group: &mut Group) -> Result<(), UploadError> {
+        if group.files.is_empty() {
+            return Ok(());
+        }
+        let next = self.new_group()?;
+        self.commit(std::mem::replace(group, next))
     }
 
     fn new_group(&self) -> Result<Group, UploadError> {

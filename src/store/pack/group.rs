@@ -6,6 +6,8 @@
 use std::io;
 use std::sync::{Arc, mpsc};
 
+use tokio::sync::oneshot;
+
 use super::PackId;
 use super::log::{PackHold, PackLease, PackLog};
 
@@ -29,31 +31,51 @@ type Places = Vec<(PackId, u64)>;
 /// A frame, and where to answer its place.
 struct Job {
     frame: Vec<u8>,
-    answer: mpsc::SyncSender<Result<Placed, Arc<io::Error>>>,
+    answer: oneshot::Sender<Answer>,
 }
 
+type Answer = Result<Placed, Arc<io::Error>>;
+
 /// Appends small frames for everyone; its thread ends when it is dropped.
+///
+/// The queue has no bound of its own: whoever waits holds its frame anyhow, and how many may wait is bounded by the
+/// engine's turns.
 pub struct GroupWriter {
-    jobs: mpsc::SyncSender<Job>,
+    jobs: mpsc::Sender<Job>,
 }
 
 impl GroupWriter {
     /// Starts the thread.
     pub fn start(log: Arc<PackLog>) -> io::Result<Self> {
-        let (jobs, queue) = mpsc::sync_channel(GROUP_MAX);
+        let (jobs, queue) = mpsc::channel();
         let thread = std::thread::Builder::new().name("pack-writer".to_owned());
         thread.spawn(move || append_in_groups(&log, &queue))?;
         Ok(Self { jobs })
     }
 
-    /// Appends a frame and syncs it; answers where it lies. Blocks.
-    pub fn append(&self, frame: Vec<u8>) -> io::Result<Placed> {
-        let gone = || io::Error::other("the pack writer has stopped");
-        let (answer, answered) = mpsc::sync_channel(1);
-        self.jobs.send(Job { frame, answer }).map_err(|_| gone())?;
-        let placed = answered.recv().map_err(|_| gone())?;
-        placed.map_err(|error| io::Error::new(error.kind(), error))
+    /// Appends a frame and syncs it; answers where it lies.
+    pub async fn append(&self, frame: Vec<u8>) -> io::Result<Placed> {
+        placed(self.send(frame)?.await)
     }
+
+    /// Like [`GroupWriter::append`], on a thread that may block.
+    pub fn append_blocking(&self, frame: Vec<u8>) -> io::Result<Placed> {
+        placed(self.send(frame)?.blocking_recv())
+    }
+
+    fn send(&self, frame: Vec<u8>) -> io::Result<oneshot::Receiver<Answer>> {
+        let (answer, answered) = oneshot::channel();
+        self.jobs.send(Job { frame, answer }).map_err(|_| gone())?;
+        Ok(answered)
+    }
+}
+
+fn gone() -> io::Error {
+    io::Error::other("the pack writer has stopped")
+}
+
+fn placed(answer: Result<Answer, oneshot::error::RecvError>) -> io::Result<Placed> {
+    answer.map_err(|_| gone())?.map_err(|error| io::Error::new(error.kind(), error))
 }
 
 fn append_in_groups(log: &Arc<PackLog>, queue: &mpsc::Receiver<Job>) {
@@ -108,7 +130,7 @@ mod tests {
                 scope.spawn(move || {
                     for round in 0..20 {
                         let frame = vec![thread; 100 + round];
-                        let (pack, offset) = writer.append(frame.clone()).unwrap().place;
+                        let (pack, offset) = writer.append_blocking(frame.clone()).unwrap().place;
                         assert_eq!(log.read(pack, offset, frame.len()).unwrap(), frame);
                     }
                 });

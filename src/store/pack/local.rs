@@ -121,6 +121,14 @@ impl PackStore for LocalPacks {
         (read == len).then(|| Bytes::from(bytes))
     }
 
+    fn read_soon(&self, id: PackId, offset: u64, len: usize) {
+        if let Ok(file) = self.reader(id) {
+            // Only a hint; the read itself will tell of errors.
+            let _ =
+                rustix::fs::fadvise(&file, offset, NonZeroU64::new(len as u64), rustix::fs::Advice::WillNeed);
+        }
+    }
+
     fn list(&self) -> io::Result<Vec<(PackId, u64)>> {
         let mut packs = Vec::new();
         for entry in std::fs::read_dir(&self.folder)? {

@@ -121,6 +121,11 @@ impl PackLog {
         self.store.read_now(id, offset, len)
     }
 
+    /// Says that these bytes will be read, piece by piece.
+    pub fn read_soon(&self, id: PackId, offset: u64, len: usize) {
+        self.store.read_soon(id, offset, len);
+    }
+
     /// Like [`PackLog::read`]; `None` if the pack is not there or ends before.
     pub fn read_if_there(&self, id: PackId, offset: u64, len: usize) -> io::Result<Option<Bytes>> {
         match self.store.read(id, offset, len) {

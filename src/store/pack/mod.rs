@@ -74,6 +74,9 @@ pub trait PackStore: Send + Sync + 'static {
         None
     }
 
+    /// That these bytes will be read soon, piece by piece: a disk may begin to.
+    fn read_soon(&self, _id: PackId, _offset: u64, _len: usize) {}
+
     /// All packs with their lengths, by id.
     fn list(&self) -> io::Result<Vec<(PackId, u64)>>;
 

@@ -37,7 +37,7 @@ impl StandIn {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, router).await });
-        let retry = RetryPolicy { attempts: 3, first_rest: Duration::from_millis(1) };
+        let retry = RetryPolicy { attempts: 3, first_rest: Duration::from_millis(1), awaits_local: true };
         let token = BearerToken::new("hf_ada");
         let client = HubClient::new(HttpClient::new(retry).unwrap(), &base, token).unwrap();
         Self { script, client, base }

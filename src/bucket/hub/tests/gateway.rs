@@ -33,7 +33,7 @@ impl Gateway {
     pub(super) async fn new(hub: Arc<StandIn>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let ambient = Ambient::system();
-        let retry = RetryPolicy { attempts: 3, first_rest: Duration::from_millis(1) };
+        let retry = RetryPolicy { attempts: 3, first_rest: Duration::from_millis(1), awaits_local: true };
         let http = HttpClient::new(retry).unwrap();
         let client = HubClient::new(http.clone(), &hub.base, BearerToken::new("hf_ada")).unwrap();
         let cache =

@@ -1,0 +1,80 @@
+"""What every command says of a command line that makes no sense, of servers and tokens that are none, and of itself.
+The guide's examples are typed in `tests/cli_guide.rs`."""
+
+import time
+
+import pytest
+
+USAGE = [
+    (["create", "hf://buckets/u/c/x"], "create", "BUCKET_ID", "Cannot specify a prefix for bucket creation: hf://buckets/u/c/x. Use namespace/bucket_name or hf://buckets/namespace/bucket_name."),
+    (["delete", "c1"], "delete", "BUCKET_ID", "Invalid bucket ID: c1. Must be in format namespace/bucket_name or hf://buckets/namespace/bucket_name."),
+    (["list", "--tree"], "list", "[ARGUMENT]", "Cannot use --tree when listing buckets."),
+    (["list", "-R"], "list", "[ARGUMENT]", "Cannot use --recursive when listing buckets."),
+    (["ls", "u/b", "--search", "x"], "ls", "[ARGUMENT]", "Cannot use --search when listing files."),
+    (["list", "u/b", "--tree", "--json"], "list", "[ARGUMENT]", "Cannot use --tree with --format json."),
+    (["rm", "u/c1"], "rm", "ARGUMENT", "No file path specified. To remove files, provide a path (e.g. 'u/c1/FILE') or use --recursive to remove all files. To delete the entire bucket, use `hf buckets delete u/c1`."),
+    (["rm", "u/c1/x", "--include", "*"], "rm", "ARGUMENT", "--include and --exclude require --recursive."),
+    (["settings", "u/b"], "settings", "BUCKET_ID", "Specify exactly one of --private or --public."),
+    (["cp", "a", "b"], "cp", "SRC [DST]", "One of SRC or DST must be a repo (hf://username/...) or bucket (hf://buckets/...) URI."),
+    (["cp", "a"], "cp", "SRC [DST]", "Missing destination. Provide a repo or bucket hf:// URI as DST."),
+    (["cp", "-", "hf://buckets/u/b/"], "cp", "SRC [DST]", "Stdin upload requires a full destination path including filename."),
+    (["cp", "missing", "hf://buckets/u/b/"], "cp", "SRC [DST]", "Source file not found: missing"),
+]
+
+
+@pytest.mark.parametrize(("args", "typed", "operands", "message"), USAGE, ids=lambda value: " ".join(value) if isinstance(value, list) else "")
+def test_usage_errors_are_those_of_hf(hf_link, theirs, work, args, typed, operands, message):
+    expected = f"Usage: hf buckets {typed} [OPTIONS] {operands}\nTry 'hf buckets {typed} --help' for help.\n\nError: Invalid value: {message}\n"
+    assert hf_link.text("buckets", *args, cwd=work, rc=2) == ("", expected)
+    if args in (["rm", "u/c1"], ["cp", "a", "b"]):
+        # The original, for a sample: a process of it takes half a second.
+        assert theirs.text("buckets", *args, cwd=work, rc=2) == ("", expected)
+
+
+VALUES = [
+    (["d", "hf://buckets/u/c", "--ignore-times", "--ignore-sizes"], "Cannot specify both ignore_times and ignore_sizes."),
+    (["d", "hf://buckets/u/c", "--existing", "--ignore-existing"], "Cannot specify both existing and ignore_existing."),
+    (["d", "hf://buckets/u/c", "--dry-run", "--plan", "p"], "Cannot specify both dry_run and plan."),
+    (["d", "e"], "One of source or dest must be a bucket path (hf://buckets/...)."),
+    (["hf://buckets/u/c", "hf://buckets/u/d"], "Remote to remote sync is not supported. One path must be local."),
+    ([], "Both source and dest are required (unless using apply)."),
+    (["nodir", "hf://buckets/u/c"], "Source must be an existing directory: nodir"),
+    (["hf://buckets/u/c", "file"], "Destination must be a directory: file"),
+    (["d", "--apply", "p"], "Cannot specify source/dest when using apply."),
+    (["--apply", "p", "--plan", "p"], "Cannot specify both plan and apply."),
+    (["--apply", "p", "--filter-from", "p"], "Cannot specify filter_from when using apply."),
+]
+
+
+@pytest.mark.parametrize(("args", "message"), VALUES, ids=[" ".join(args) or "nothing" for args, _ in VALUES])
+def test_options_of_sync_that_do_not_go_together(ours, work, args, message):
+    (work / "d").mkdir()
+    (work / "file").touch()
+    assert ours.text("sync", *args, cwd=work, rc=1) == ("", f"Error: Invalid value. {message}\n")
+
+
+def test_nobody_there_and_wrong_tokens_are_one_line(ours, work):
+    begun = time.monotonic()
+    err = ours.text("buckets", "list", "--endpoint", "http://127.0.0.1:1", cwd=work, rc=1)[1]
+    assert time.monotonic() - begun < 1, "nobody waits for a server that was never there"
+    assert err.startswith("Error: Cannot reach http://127.0.0.1:1: ") and "`xetgate serve`" in err and err.count("\n") == 1
+    err = ours.text("buckets", "list", "--token", "hf_wrong", cwd=work, rc=1)[1]
+    assert "does not accept the token (from --token)" in err and err.count("\n") == 1
+
+
+def test_colours_end_with_no_color(ours, bucket, work):
+    out, err = ours.text("buckets", "settings", f"username/{bucket}", "--private", cwd=work, NO_COLOR="")
+    assert out.startswith("\x1b[32m✓ Bucket settings updated\x1b[0m\n") and err.startswith("\x1b[90mHint: ")
+    err = ours.text("buckets", "info", "username/nope", cwd=work, NO_COLOR="", rc=1)[1]
+    assert err.startswith("\x1b[1m\x1b[31mError: Bucket ") and err.endswith("\x1b[0m\n")
+
+
+def test_every_command_has_help_completions_and_a_page(ours, work):
+    for command in ("cp", "create", "delete", "info", "list", "move", "remove", "settings", "sync"):
+        out = ours.text("buckets", command, "--help", cwd=work)[0]
+        assert "Examples:\n  $ xetgate buckets " in out or "Examples:\n  $ xetgate " in out
+        assert ".TH" in ours.text("man", "buckets", command, cwd=work)[0]
+    for shell in ("bash", "zsh", "fish"):
+        assert "buckets" in ours.text("completions", shell, cwd=work)[0]
+    ours.text("man", "--dir", "pages", cwd=work)
+    assert (work / "pages/xetgate-buckets-sync.1").exists()
