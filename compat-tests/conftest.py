@@ -4,6 +4,7 @@ import itertools
 import os
 
 import pytest
+from botocore.exceptions import ClientError
 
 from support import clients, rawhttp, server
 
@@ -20,6 +21,18 @@ def pytest_configure(config):
         server.binary()
     except RuntimeError as why:
         raise pytest.UsageError(str(why)) from None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem):
+    """Through a gateway in front of a Hub, a test of what no Hub holds has to be refused, and as it says."""
+    refuses = pyfuncitem.get_closest_marker("hub_refuses")
+    if refuses is None or not server.in_front_of_a_hub():
+        return (yield)
+    with pytest.raises(ClientError) as refused:
+        yield
+    assert refused.value.response["Error"]["Code"] == refuses.args[0]
+    return True
 
 
 @pytest.fixture(scope="session")

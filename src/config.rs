@@ -22,11 +22,13 @@ mod environment;
 mod error;
 mod hub_mode;
 mod upkeep;
+mod watch;
 
 pub use accounts::{AccountConfig, CredentialConfig};
 pub use error::ConfigError;
 pub use hub_mode::{CacheConfig, HubGiven, HubModeConfig, hub_given};
 pub use upkeep::{GcConfig, ScrubConfig, UploadsConfig};
+pub use watch::{AuditConfig, LimitsConfig, MetricsConfig};
 
 use environment::Environment;
 
@@ -54,8 +56,14 @@ pub struct Config {
     pub gc: GcConfig,
     /// Scrubbing.
     pub scrub: ScrubConfig,
+    /// How much callers may ask.
+    pub limits: LimitsConfig,
     /// The log.
     pub log: LogConfig,
+    /// Metrics.
+    pub metrics: MetricsConfig,
+    /// The audit log.
+    pub audit: AuditConfig,
     /// Accounts declared here; with none, there is the root account.
     pub accounts: Vec<AccountConfig>,
 }
@@ -136,15 +144,13 @@ pub struct HubConfig {
     pub max_connections: usize,
     /// Who may read a bucket whose creator does not say.
     pub new_buckets: Visibility,
-    /// Proxies whose `X-Forwarded-Proto` and `X-Forwarded-Host` are believed.
-    pub trusted_proxies: Vec<IpAddr>,
 }
 
 impl Default for HubConfig {
     fn default() -> Self {
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 9001));
         let new_buckets = Visibility::Public;
-        Self { listen, max_connections: 1024, new_buckets, trusted_proxies: Vec::new() }
+        Self { listen, max_connections: 1024, new_buckets }
     }
 }
 
@@ -158,11 +164,18 @@ pub struct ServerConfig {
     pub header_timeout_secs: u64,
     /// How long a body may stand still, in either direction, before the connection is given up.
     pub stall_timeout_secs: u64,
+    /// Proxies whose `X-Forwarded-*` headers are believed.
+    pub trusted_proxies: Vec<IpAddr>,
 }
 
 impl Default for ServerConfig {
     fn default() -> Self {
-        Self { shutdown_grace_secs: 30, header_timeout_secs: 30, stall_timeout_secs: 60 }
+        Self {
+            shutdown_grace_secs: 30,
+            header_timeout_secs: 30,
+            stall_timeout_secs: 60,
+            trusted_proxies: Vec::new(),
+        }
     }
 }
 
@@ -196,7 +209,10 @@ impl Default for Config {
             uploads: UploadsConfig::default(),
             gc: GcConfig::default(),
             scrub: ScrubConfig::default(),
+            limits: LimitsConfig::default(),
             log: LogConfig::default(),
+            metrics: MetricsConfig::default(),
+            audit: AuditConfig::default(),
             accounts: Vec::new(),
         }
     }

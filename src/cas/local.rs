@@ -205,10 +205,12 @@ impl ChunkStore for LocalChunks {
         });
         // Pinned first: what is seen to be there afterwards stays there.
         let Some(hint) = hint.filter(|hint| hold.pin(&self.store.pins, hint.xorb)) else {
+            self.store.figures.chunks_missed.add(1);
             return Ok(None);
         };
         match self.store.rows.get(&hint.xorb).await? {
             Some(row) if row.table.hash(hint.index) == Some(*chunk) => {
+                self.store.figures.chunks_found.add(1);
                 Ok(Some(ChunkRef { xorb: hint.xorb, index: hint.index }))
             }
             // Two hashes share a key of the index.
@@ -231,7 +233,8 @@ impl ChunkStore for LocalChunks {
     }
 
     fn writer(&self) -> Box<dyn XorbWriter> {
-        Box::new(LocalXorbWriter::new(self.store.packs.lease(), Arc::clone(&self.group)))
+        let (lease, figures) = (self.store.packs.lease(), Arc::clone(&self.store.figures));
+        Box::new(LocalXorbWriter::new(lease, Arc::clone(&self.group), figures))
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{CasError, PendingRef, XorbWriter};
+use crate::store::figures::StoreFigures;
 use crate::store::hold::Hold;
 use crate::store::pack::PackId;
 use crate::store::pack::frame;
@@ -25,6 +26,7 @@ pub(super) struct LocalXorbWriter {
     group: Arc<GroupWriter>,
     lease: PackLease,
     compressor: Compressor,
+    figures: Arc<StoreFigures>,
     open: Option<OpenXorb>,
     done: Vec<StoredXorb>,
     /// What is not in the pack yet: the beginning of the first frame, later only the record at hand.
@@ -50,11 +52,12 @@ pub(super) fn row(table: ChunkTable, (pack, frame_start): (PackId, u64)) -> Xorb
 }
 
 impl LocalXorbWriter {
-    pub(super) fn new(lease: PackLease, group: Arc<GroupWriter>) -> Self {
+    pub(super) fn new(lease: PackLease, group: Arc<GroupWriter>, figures: Arc<StoreFigures>) -> Self {
         Self {
             group,
             lease,
             compressor: Compressor::new(),
+            figures,
             open: None,
             done: Vec::new(),
             unwritten: Vec::new(),
@@ -118,6 +121,8 @@ impl XorbWriter for LocalXorbWriter {
         let before = self.unwritten.len();
         encode_record(&mut self.compressor, raw, &mut self.unwritten);
         let record_bytes = (self.unwritten.len() - before) as u32;
+        self.figures.new_raw_bytes.add(raw.len() as u64);
+        self.figures.new_stored_bytes.add(u64::from(record_bytes));
         let xorb = self.done.len() as u32;
         let open = self.open.get_or_insert_with(OpenXorb::default);
         let index = open.table.len() as u32;

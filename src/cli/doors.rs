@@ -6,7 +6,7 @@ use crate::auth::Accounts;
 use crate::auth::cas_token::CasSigner;
 use crate::bucket::LocalBuckets;
 use crate::config::{AddressingStyle, Config};
-use crate::serve::access::{self, observed};
+use crate::serve::access::{Watch, observed};
 use crate::serve::admin;
 use crate::serve::cas::{self, CasDoor};
 use crate::serve::hub::{self, HubDoor};
@@ -14,7 +14,6 @@ use crate::serve::ops::{self, OpsDoor};
 use crate::serve::origin::with_origin;
 use crate::serve::routes::Routed;
 use crate::serve::s3::{self, Addressing, OwnDoors, S3Door};
-use crate::store::ambient::Ambient;
 
 /// What stands behind the doors.
 pub struct Behind {
@@ -24,8 +23,8 @@ pub struct Behind {
     pub accounts: Arc<Accounts>,
     /// Signs the tokens of the CAS door.
     pub signer: CasSigner,
-    /// Time and randomness.
-    pub ambient: Ambient,
+    /// Time and randomness, limits, and what is kept of requests.
+    pub watch: Watch,
 }
 
 /// What stands on each listener.
@@ -34,11 +33,14 @@ pub struct Doors {
     pub s3: Routed,
     /// On the Hub's.
     pub hub: Routed,
+    /// On a listener for metrics alone.
+    pub metrics: Routed,
 }
 
 /// Puts the doors of a gateway that stores by itself in their places.
 pub fn doors(config: &Config, behind: Behind) -> Doors {
-    let Behind { buckets, accounts, signer, ambient } = behind;
+    let Behind { buckets, accounts, signer, watch } = behind;
+    let ambient = &watch.ambient;
     let directory = accounts.directory();
     let s3 = s3::router(S3Door {
         buckets: Arc::clone(&buckets) as _,
@@ -50,7 +52,11 @@ pub fn doors(config: &Config, behind: Behind) -> Doors {
     });
     let cas =
         CasDoor { xet: buckets.xet(config.cas_grace()), signer: signer.clone(), ambient: ambient.clone() };
-    let ops = ops::router(OpsDoor { buckets: Arc::clone(&buckets) as _ });
+    let ops = |directory| {
+        let (buckets, metrics) = (Arc::clone(&buckets) as _, Arc::clone(&watch.metrics));
+        ops::router(OpsDoor { buckets, metrics, directory })
+    };
+    let (metrics, ops) = (ops(None), ops(Some(Arc::clone(directory))));
     let hub = hub::router(HubDoor {
         buckets,
         directory: Arc::clone(directory),
@@ -62,10 +68,11 @@ pub fn doors(config: &Config, behind: Behind) -> Doors {
         .nest("/cas", cas::router(cas))
         .merge(cas::telemetry_router())
         .merge(ops)
-        .over(|router| with_origin(router, config.hub.trusted_proxies.clone()));
+        .over(|router| with_origin(router, config.server.trusted_proxies.clone()));
     Doors {
-        s3: s3.over(|router| observed(router, access::S3, ambient.clone())),
-        hub: hub.over(|router| observed(router, access::HUB, ambient.clone())),
+        s3: s3.over(|router| observed(router, s3::OBSERVED, watch.clone())),
+        hub: hub.over(|router| observed(router, hub::OBSERVED, watch.clone())),
+        metrics,
     }
 }
 

@@ -29,6 +29,7 @@ mod sync;
 mod terminal;
 mod transfer;
 mod usage;
+mod watch;
 
 use usage::Named;
 

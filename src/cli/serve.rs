@@ -15,6 +15,7 @@ use super::data_folder::DataFolder;
 use super::doors::{Behind, addressing, doors};
 use super::hub_mode::{self, HubModeError};
 use super::place::{PlaceArgs, PlaceError, take_folder};
+use super::watch::{AuditError, watch};
 use crate::auth::cas_token::CasSigner;
 use crate::auth::root::{self, Root, RootSource};
 use crate::auth::seal::MasterKey;
@@ -22,8 +23,10 @@ use crate::auth::{Accounts, AuthError, Credential, Directory};
 use crate::bucket::hub::HubClient;
 use crate::bucket::{BucketError, LocalBuckets};
 use crate::config::{self, Config, ConfigError, Mode};
-use crate::serve::access::{self, observed};
+use crate::serve::access::observed;
+use crate::serve::audit::AuditLog;
 use crate::serve::listener::{Limits, ListenError, Listener};
+use crate::serve::ops::{self, OpsDoor};
 use crate::serve::s3::{self, OwnDoors, S3Door};
 use crate::store::ambient::Ambient;
 use crate::store::upkeep;
@@ -31,6 +34,9 @@ use crate::telemetry::{self, LogFormat, TelemetryError};
 
 /// How long work on blocking threads may take to end once nothing is served any more.
 const BLOCKING_GRACE: Duration = Duration::from_secs(10);
+
+/// Connections to the listener for metrics: a few who watch.
+const METRICS_CONNECTIONS_MAX: usize = 32;
 
 /// What `serve` takes. Flags win over the environment, the environment over the file.
 #[derive(Debug, clap::Args)]
@@ -66,6 +72,8 @@ pub(super) enum ServeError {
     Listen { error: ListenError, flag: &'static str },
     #[error("cannot open the store in {path}: {}", chain(.error))]
     Store { path: PathBuf, error: BucketError },
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     #[error("hub mode: {0}")]
     HubMode(#[from] HubModeError),
     #[error("cannot start: {0}")]
@@ -117,6 +125,7 @@ pub(super) fn run(args: &ServeArgs, vars: &[(String, String)]) -> Result<(), Ser
 
     let s3 = bind(&runtime, config.s3.listen, limits(&config, config.s3.max_connections), "--listen")?;
     let hub = bind(&runtime, config.hub.listen, limits(&config, config.hub.max_connections), "--hub-listen")?;
+    let metrics = bind_metrics(&runtime, &config)?;
     let buckets = open_store(&runtime, &folder, &ambient)?;
     let accounts = Arc::clone(&buckets.store().meta);
     let directory = Arc::new(directory);
@@ -124,9 +133,13 @@ pub(super) fn run(args: &ServeArgs, vars: &[(String, String)]) -> Result<(), Ser
     let accounts = runtime.block_on(accounts)?;
     let upkeep = start_upkeep(&runtime, &config, &folder, &buckets, &ambient);
     announce(&config, &folder, (s3.address(), hub.address()), root.as_ref());
-    let behind = Behind { buckets: Arc::new(buckets), accounts: Arc::new(accounts), signer, ambient };
+    let watch = watch(&config, &ambient, Some(Arc::clone(buckets.store())))?;
+    let audit = watch.audit.clone();
+    let behind = Behind { buckets: Arc::new(buckets), accounts: Arc::new(accounts), signer, watch };
     let doors = doors(&config, behind);
-    runtime.block_on(serve(vec![(s3, doors.s3.router), (hub, doors.hub.router)], told));
+    let mut listeners = vec![(s3, doors.s3.router), (hub, doors.hub.router)];
+    listeners.extend(metrics.map(|listener| (listener, doors.metrics.router)));
+    runtime.block_on(serve(listeners, told, || reload(audit.as_deref())));
     upkeep.cancel();
     runtime.shutdown_timeout(BLOCKING_GRACE);
     Ok(())
@@ -151,6 +164,10 @@ fn run_hub_mode(
     let HubModePlace { config, folder, client, ambient } = place;
     let s3 = bind(&runtime, config.s3.listen, limits(config, config.s3.max_connections), "--listen")?;
     let behind = hub_mode::open(config, folder, client, credentials.iter(), ambient)?;
+    let watch = watch(config, ambient, None)?;
+    let ops =
+        OpsDoor { buckets: Arc::clone(&behind.public), metrics: Arc::clone(&watch.metrics), directory: None };
+    let metrics = bind_metrics(&runtime, config)?.map(|listener| (listener, ops::router(ops).router));
     let door = S3Door {
         buckets: behind.public,
         directory: Arc::new(directory),
@@ -159,7 +176,8 @@ fn run_hub_mode(
         addressing: addressing(config),
         own: OwnDoors::default(),
     };
-    let router = observed(s3::router(door.with_own(behind.own)).router, access::S3, ambient.clone());
+    let audit = watch.audit.clone();
+    let router = observed(s3::router(door.with_own(behind.own)).router, s3::OBSERVED, watch);
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         s3 = %s3.address(),
@@ -167,7 +185,8 @@ fn run_hub_mode(
         data_dir = %folder.path().display(),
         "listening, in front of a hub"
     );
-    runtime.block_on(serve(vec![(s3, router)], told));
+    let listeners = std::iter::once((s3, router)).chain(metrics).collect();
+    runtime.block_on(serve(listeners, told, || reload(audit.as_deref())));
     runtime.shutdown_timeout(BLOCKING_GRACE);
     Ok(())
 }
@@ -179,6 +198,19 @@ fn bind(
     flag: &'static str,
 ) -> Result<Listener, ServeError> {
     runtime.block_on(Listener::bind(address, limits)).map_err(|error| ServeError::Listen { error, flag })
+}
+
+/// The listener for metrics, if they are to have one.
+fn bind_metrics(runtime: &Runtime, config: &Config) -> Result<Option<Listener>, ServeError> {
+    let bind = |listen| bind(runtime, listen, limits(config, METRICS_CONNECTIONS_MAX), "metrics.listen");
+    config.metrics.listen.map(bind).transpose()
+}
+
+/// What SIGHUP asks for.
+fn reload(audit: Option<&AuditLog>) {
+    if let Some(audit) = audit {
+        audit.reopen();
+    }
 }
 
 /// Raises the soft limit of open files to the hard one. The soft one is usually 1,024, for the sake of programs that
@@ -266,24 +298,32 @@ fn announce(config: &Config, folder: &DataFolder, (s3, hub): (SocketAddr, Socket
 struct Told {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 impl Told {
     fn new() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
     }
 
-    /// Waits for the next of them.
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+    /// Waits for the next of them that ends something; on SIGHUP, reloads.
+    async fn next(&mut self, reload: &impl Fn()) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hangup.recv() => reload(),
+            }
         }
     }
 }
 
 /// Serves until told to stop, and then until running requests are done, or the grace time is over, or told again.
-async fn serve(listeners: Vec<(Listener, axum::Router)>, mut told: Told) {
+async fn serve(listeners: Vec<(Listener, axum::Router)>, mut told: Told, reload: impl Fn()) {
     let stop = CancellationToken::new();
     let running = listeners.into_iter().map(|(listener, router)| {
         let stopped = stop.clone();
@@ -292,10 +332,10 @@ async fn serve(listeners: Vec<(Listener, axum::Router)>, mut told: Told) {
     let running: Vec<_> = running.collect();
     let running = async { futures::future::join_all(running).await.into_iter().sum::<usize>() };
     let ending = async {
-        told.next().await;
+        told.next(&reload).await;
         tracing::info!("stopping: running requests may finish");
         stop.cancel();
-        told.next().await;
+        told.next(&reload).await;
     };
     tokio::select! {
         cut_off = running => match cut_off {

@@ -57,7 +57,8 @@ fn the_shipped_file_names_every_key() {
         members: Vec::new(),
         credentials: vec![credential],
     };
-    let full = Config { accounts: vec![account], ..Config::default() };
+    let mut full = Config { accounts: vec![account], ..Config::default() };
+    full.metrics.listen = Some(full.hub.listen);
     let mut names = Vec::new();
     keys(&Value::serialize(&full).unwrap(), &mut names);
     assert!(names.len() > 15, "{names:?}");

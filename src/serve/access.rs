@@ -1,26 +1,36 @@
-//! A request's id, and its one line in the log.
+//! A request's id, its one line in the log, and what else is kept of it: metrics, the audit log, limits.
 //!
 //! The line is written when the last byte of the answer has left, or the client has; so it says how much was sent
 //! and how long it took, whatever became of the request. It holds the path but never the query: presigned URLs carry
 //! their signature there.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use bytes::Bytes;
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
+use super::audit::{AuditLog, Entry};
+use super::guard::{Guard, Limits, Permit};
+use super::metrics::{Ended, Metrics};
+use super::visit::Visit;
 use crate::store::ambient::{Ambient, Entropy};
+use crate::store::figures::Count;
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const ERROR_CODE: HeaderName = HeaderName::from_static("x-error-code");
 
 /// A listener whose requests are observed.
 #[derive(Debug, Clone, Copy)]
@@ -29,13 +39,32 @@ pub struct Observed {
     pub door: &'static str,
     /// The response header that gives the request's id.
     pub id_header: &'static str,
+    /// What is answered, in the listener's words, when there is too much to do; of the request with this path and id.
+    pub busy: fn(&str, &RequestId) -> Response,
 }
 
-/// The S3 listener. Source: Amazon S3 API reference, "Common response headers".
-pub const S3: Observed = Observed { door: "s3", id_header: "x-amz-request-id" };
+/// Who observes, for all listeners.
+#[derive(Clone)]
+pub struct Watch {
+    /// Time and randomness.
+    pub ambient: Ambient,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    /// Holds callers to their limits.
+    pub guard: Arc<Guard>,
+    /// Keeps who did what, if it is to be kept.
+    pub audit: Option<Arc<AuditLog>>,
+    /// Proxies that say truly whom they speak for.
+    pub trusted_proxies: Arc<Vec<IpAddr>>,
+}
 
-/// The Hub's listener. Its clients print the id with an error.
-pub const HUB: Observed = Observed { door: "hub", id_header: "x-request-id" };
+impl Watch {
+    /// Without limits, and nobody reads what is counted.
+    pub fn plain(ambient: Ambient) -> Self {
+        let guard = Arc::new(Guard::new(Limits::default()));
+        Self { ambient, metrics: Arc::default(), guard, audit: None, trusted_proxies: Arc::default() }
+    }
+}
 
 /// A request's id: 16 upper-case hexadecimal digits, as AWS's are. A request extension.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +80,7 @@ impl RequestId {
 /// What the layer knows of where it is.
 struct Place {
     listener: Observed,
+    watch: Watch,
     ids: RequestIds,
 }
 
@@ -76,34 +106,130 @@ impl RequestIds {
 }
 
 /// Gives every request of a listener an id and a line in the log.
-pub fn observed(router: Router, listener: Observed, ambient: Ambient) -> Router {
-    let Ambient { entropy, .. } = ambient;
-    router.layer(from_fn_with_state(Arc::new(Place { listener, ids: RequestIds::new(&*entropy) }), observe))
+pub fn observed(router: Router, listener: Observed, watch: Watch) -> Router {
+    let ids = RequestIds::new(&*watch.ambient.entropy);
+    router.layer(from_fn_with_state(Arc::new(Place { listener, watch, ids }), observe))
 }
 
 async fn observe(State(place): State<Arc<Place>>, mut request: Request, next: Next) -> Response {
     let id = place.ids.next();
-    let remote = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
+    let Watch { guard, audit, metrics, .. } = &place.watch;
+    let visit = Visit::new(Arc::clone(guard), audit.is_some());
+    let received = Arc::<Count>::default();
+    metrics.begins(place.listener.door);
     let mut line = Line {
-        door: place.listener.door,
+        visit: visit.clone(),
+        received: Arc::clone(&received),
         method: request.method().clone(),
         path: request.uri().path().to_owned(),
         id: id.clone(),
-        remote,
+        remote: client(&request, &place.watch.trusted_proxies),
         begun: Instant::now(),
         status: None,
         sent_bytes: 0,
         due: Due::Unknown,
+        permit: None,
+        place: Arc::clone(&place),
     };
+    let shows_credential = request.headers().contains_key(header::AUTHORIZATION);
     request.extensions_mut().insert(id.clone());
+    request.extensions_mut().insert(visit.clone());
+    if !request.body().is_end_stream() {
+        request = request.map(|body| Body::new(Received { body, count: received }));
+    }
 
-    let mut response = next.run(request).await;
+    let mut response = if let Ok(permit) = guard.let_in() {
+        line.permit = Some(permit);
+        next.run(request).await
+    } else {
+        visit.ends_with("SlowDown");
+        (place.listener.busy)(&line.path, &id)
+    };
     if let Ok(value) = HeaderValue::from_str(id.as_str()) {
         response.headers_mut().insert(place.listener.id_header, value);
     }
     line.status = Some(response.status());
     line.due = Due::of(&line.method, &response);
+    if response.status().is_client_error() || response.status().is_server_error() {
+        let delay = delay_of_refusal(&line, &response, shows_credential);
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
+    }
     response.map(|body| Body::new(Counted { body, line }))
+}
+
+/// Codes of S3 that say that a credential is wrong.
+const WRONG_CREDENTIAL: [&str; 2] = ["InvalidAccessKeyId", "SignatureDoesNotMatch"];
+
+/// Codes that say that there is too much to do: S3's, and the Hub's status.
+fn is_slow_down(code: Option<&str>, status: StatusCode) -> bool {
+    code == Some("SlowDown") || status == StatusCode::TOO_MANY_REQUESTS
+}
+
+/// Notes what was refused; how long an answer to a wrong credential is to be held back.
+fn delay_of_refusal(line: &Line, response: &Response, shows_credential: bool) -> Duration {
+    if let Some(code) = response.headers().get(ERROR_CODE).and_then(|code| code.to_str().ok()) {
+        line.visit.ends_with(code);
+    }
+    let (code, status) = (line.visit.code(), response.status());
+    let Watch { metrics, guard, .. } = &line.place.watch;
+    if is_slow_down(code, status) {
+        metrics.slows(line.place.listener.door);
+    }
+    let is_wrong = code.is_some_and(|code| WRONG_CREDENTIAL.contains(&code))
+        || (status == StatusCode::UNAUTHORIZED && shows_credential);
+    let remote = line.remote.filter(|_| is_wrong);
+    remote.map_or(Duration::ZERO, |remote| guard.delay(remote.ip().to_canonical(), Instant::now()))
+}
+
+/// Where a request comes from: the last address that trusted proxies say they speak for. Its port is that of the
+/// connection.
+fn client(request: &Request, trusted: &[IpAddr]) -> Option<SocketAddr> {
+    let mut client = request.extensions().get::<ConnectInfo<SocketAddr>>()?.0;
+    if trusted.is_empty() {
+        return Some(client);
+    }
+    let forwarded = request.headers().get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
+    let hops: Vec<_> = forwarded.flat_map(|value| value.split(',')).map(str::trim).collect();
+    for hop in hops.iter().rev() {
+        if !trusted.contains(&client.ip().to_canonical()) {
+            break;
+        }
+        let Ok(before) = hop.parse() else { break };
+        client.set_ip(before);
+    }
+    Some(client)
+}
+
+/// The body of a request, counted.
+struct Received {
+    body: Body,
+    count: Arc<Count>,
+}
+
+impl http_body::Body for Received {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            self.count.add(frame.data_ref().map_or(0, Bytes::len) as u64);
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// How many bytes the answer's body should have.
@@ -131,7 +257,9 @@ impl Due {
 
 /// What will be logged, when this is dropped: with the answer's body, or with the request if it got no answer.
 struct Line {
-    door: &'static str,
+    place: Arc<Place>,
+    visit: Visit,
+    received: Arc<Count>,
     method: Method,
     path: String,
     id: RequestId,
@@ -140,6 +268,7 @@ struct Line {
     status: Option<StatusCode>,
     sent_bytes: u64,
     due: Due,
+    permit: Option<Permit>,
 }
 
 impl Drop for Line {
@@ -147,19 +276,60 @@ impl Drop for Line {
         // A client that left before the head of the answer got no status: 499, as nginx writes it.
         let status = self.status.map_or(499, |status| status.as_u16());
         let whole = self.status.is_some() && self.due == Due::Bytes(self.sent_bytes);
+        let (door, elapsed) = (self.place.listener.door, self.begun.elapsed());
+        let micros = elapsed.as_micros() as u64;
         tracing::info!(
             target: "xetgate::access",
-            door = self.door,
+            door,
             id = self.id.as_str(),
             remote = self.remote.map(tracing::field::display),
             method = self.method.as_str(),
             path = self.path,
             status,
             bytes = self.sent_bytes,
-            micros = self.begun.elapsed().as_micros() as u64,
+            micros,
             whole,
             "request"
         );
+        self.place.watch.metrics.ends(&Ended {
+            door,
+            operation: self.visit.operation(),
+            status,
+            code: self.visit.code(),
+            received_bytes: self.received.get(),
+            sent_bytes: self.sent_bytes,
+            secs: elapsed.as_secs_f64(),
+        });
+        if let Some(audit) = &self.place.watch.audit {
+            audit.write(&self.entry(status, micros));
+        }
+    }
+}
+
+impl Line {
+    /// What the audit log says.
+    fn entry(&self, status: u16, micros: u64) -> Entry<'_> {
+        let now = OffsetDateTime::from(SystemTime::from(self.place.watch.ambient.clock.now()));
+        let caller = self.visit.caller();
+        let target = self.visit.target();
+        Entry {
+            time: now.format(&Rfc3339).unwrap_or_default(),
+            id: self.id.as_str(),
+            door: self.place.listener.door,
+            address: self.remote.map(|remote| remote.ip().to_canonical().to_string()),
+            account: caller.map(|caller| caller.account.as_str()),
+            access_key_id: caller.map(|caller| caller.access_key_id.as_str()),
+            operation: self.visit.operation(),
+            method: self.method.as_str(),
+            path: &self.path,
+            bucket: target.map(|(bucket, _)| bucket),
+            key: target.map(|(_, key)| key),
+            status,
+            code: self.visit.code(),
+            received_bytes: self.received.get(),
+            sent_bytes: self.sent_bytes,
+            micros,
+        }
     }
 }
 
@@ -200,82 +370,4 @@ impl http_body::Body for Counted {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Mutex;
-
-    use axum::extract::Extension;
-    use http_body_util::BodyExt as _;
-    use tower::ServiceExt as _;
-
-    use super::*;
-
-    /// A place that log lines are written to.
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-
-    impl std::io::Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-
-    /// Sends one request and gives the answer's body, its id header, and the log.
-    async fn ask(method: Method, uri: &str, read_body: bool) -> (String, String, String) {
-        let lines = Lines::default();
-        let writer = lines.clone();
-        let subscriber =
-            tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || writer.clone()).finish();
-        let _guard = tracing::subscriber::set_default(subscriber);
-
-        let answer = |Extension(id): Extension<RequestId>| async move { id.as_str().to_owned() };
-        let router = observed(Router::new().fallback(answer), HUB, Ambient::system());
-        let request = Request::builder().method(method).uri(uri).body(Body::empty()).unwrap();
-        let response = router.oneshot(request).await.unwrap();
-        let id = response.headers()[HUB.id_header].to_str().unwrap().to_owned();
-        let body = response.into_body();
-        let body = if read_body {
-            body.collect().await.unwrap().to_bytes()
-        } else {
-            drop(body);
-            Bytes::new()
-        };
-        let log = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
-        (String::from_utf8(body.to_vec()).unwrap(), id, log)
-    }
-
-    #[tokio::test]
-    async fn a_request_leaves_one_line_with_its_id_and_without_its_query() {
-        let (body, id, log) = ask(Method::GET, "/b/k%20k?X-Amz-Signature=5ec4e7", true).await;
-        assert_eq!(body, id);
-        assert!(
-            id.len() == 16 && id.bytes().all(|b| b.is_ascii_digit() || (b'A'..=b'F').contains(&b)),
-            "{id}"
-        );
-        assert_eq!(log.lines().count(), 1);
-        for part in [r#""path":"/b/k%20k""#, r#""status":200"#, r#""bytes":16"#, r#""whole":true"#, &id] {
-            assert!(log.contains(part), "{part} is not in {log}");
-        }
-        assert!(!log.contains("5ec4e7"), "{log}");
-    }
-
-    #[test]
-    fn no_two_requests_have_one_id() {
-        let ids = RequestIds::new(&*Ambient::system().entropy);
-        let given: std::collections::BTreeSet<_> =
-            (0..1000).map(|_| ids.next().as_str().to_owned()).collect();
-        assert_eq!(given.len(), 1000);
-    }
-
-    #[tokio::test]
-    async fn an_answer_that_was_not_taken_is_not_whole() {
-        let (_, _, log) = ask(Method::GET, "/", false).await;
-        assert!(log.contains(r#""bytes":0"#) && log.contains(r#""whole":false"#), "{log}");
-        let (_, _, log) = ask(Method::HEAD, "/", false).await;
-        assert!(log.contains(r#""whole":true"#), "{log}");
-    }
-}
+mod tests;

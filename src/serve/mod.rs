@@ -7,13 +7,17 @@
 
 pub mod access;
 pub mod admin;
+pub mod audit;
 pub mod cas;
+pub mod guard;
 pub mod hub;
 pub mod listener;
+pub mod metrics;
 pub mod ops;
 pub mod origin;
 pub mod routes;
 pub mod s3;
 mod stall;
+mod visit;
 
 pub use access::RequestId;

@@ -40,10 +40,23 @@ async fn attach(State(trusted): State<Arc<Vec<IpAddr>>>, mut request: Request, n
     match origin(request.headers(), is_trusted) {
         Some(origin) => {
             request.extensions_mut().insert(origin);
-            next.run(request).await
+            guarded(next.run(request).await)
         }
         None => (StatusCode::BAD_REQUEST, "the Host header is missing or malformed").into_response(),
     }
+}
+
+/// What is stored is whatever somebody has uploaded: a browser is to believe the type that it is said to have, and to
+/// let it neither run nor reach anything as if it were ours. An answer that says otherwise knows better.
+fn guarded(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox"),
+    ] {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    response
 }
 
 fn origin(headers: &HeaderMap, is_trusted: bool) -> Option<Origin> {
@@ -65,6 +78,15 @@ mod tests {
     fn of(headers: &[(HeaderName, &'static str)], is_trusted: bool) -> Option<String> {
         let headers = headers.iter().map(|(name, value)| (name.clone(), value.parse().unwrap()));
         origin(&headers.collect(), is_trusted).map(|origin| origin.as_str().to_owned())
+    }
+
+    #[tokio::test]
+    async fn browsers_are_told_to_run_nothing_that_is_stored() {
+        let router = with_origin(Router::new().fallback(async || "<script>"), Vec::new());
+        let request = Request::builder().header(header::HOST, "hub").body(axum::body::Body::empty()).unwrap();
+        let answer = tower::ServiceExt::oneshot(router, request).await.unwrap();
+        assert_eq!(answer.headers()[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
+        assert_eq!(answer.headers()[header::CONTENT_SECURITY_POLICY], "default-src 'none'; sandbox");
     }
 
     #[test]

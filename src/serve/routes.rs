@@ -4,9 +4,13 @@
 //! can knock at each route as each kind of caller, and a new route cannot be forgotten (`tests/routes.rs`).
 
 use axum::Router;
+use axum::extract::Request;
 use axum::handler::Handler;
 use axum::http::Method;
+use axum::middleware::map_request;
 use axum::routing::{MethodFilter, on};
+
+use super::visit::Visit;
 
 /// A route of a listener.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,7 +79,11 @@ impl<S: Clone + Send + Sync + 'static> Collecting<S> {
         handler: impl Handler<T, S>,
     ) -> Self {
         self.routes.push((method, path));
-        Self { router: self.router.route(path, on(filter, handler)), ..self }
+        let name = map_request(move |request: Request| {
+            Visit::of(request.extensions()).is_for(path);
+            std::future::ready(request)
+        });
+        Self { router: self.router.route(path, on(filter, handler).layer(name)), ..self }
     }
 
     /// The router, finished by `finish`, with its routes.

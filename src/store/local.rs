@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::ambient::Ambient;
+use super::figures::StoreFigures;
 use super::index::{ChunkIndex, FjallIndex, IndexError, MemoryIndex};
 use super::located::XorbRows;
 use super::meta::{EmbeddedMeta, MetaError, MetaStore};
@@ -47,6 +48,8 @@ pub struct LocalStore {
     pub pins: Arc<Pins>,
     /// Who may still hold a file record.
     pub readers: Arc<Readers>,
+    /// What was counted of the work of all of them.
+    pub figures: Arc<StoreFigures>,
     /// Whoever moves or removes xorbs and packs, or compares all of them, does so alone.
     pub(super) upkeep: tokio::sync::Mutex<()>,
 }
@@ -81,8 +84,10 @@ impl LocalStore {
         // No runtime is needed: the embedded store answers at once.
         let committed = futures::executor::block_on(meta.packs())?;
         let packs = Arc::new(PackLog::open(packs, &committed, pack_bytes_max)?);
+        let figures = Arc::<StoreFigures>::default();
         Ok(Self {
-            rows: XorbRows::new(Arc::clone(&meta)),
+            rows: XorbRows::new(Arc::clone(&meta), Arc::clone(&figures)),
+            figures,
             meta,
             packs,
             index,

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lru::LruCache;
 
+use super::figures::StoreFigures;
 use super::meta::{FramePlace, MetaError, MetaStore};
 use super::rows::XorbRow;
 use crate::xet::hash::XorbHash;
@@ -40,13 +41,14 @@ struct Cache {
 pub struct XorbRows {
     meta: Arc<dyn MetaStore>,
     cache: Mutex<Cache>,
+    figures: Arc<StoreFigures>,
 }
 
 impl XorbRows {
     /// The rows in `meta`.
-    pub fn new(meta: Arc<dyn MetaStore>) -> Self {
+    pub fn new(meta: Arc<dyn MetaStore>, figures: Arc<StoreFigures>) -> Self {
         let cache = Cache { rows: LruCache::new(ROWS_CACHED), forgotten: 0 };
-        Self { meta, cache: Mutex::new(cache) }
+        Self { meta, cache: Mutex::new(cache), figures }
     }
 
     fn lock(&self) -> MutexGuard<'_, Cache> {
@@ -58,10 +60,12 @@ impl XorbRows {
         let forgotten = {
             let mut cache = self.lock();
             if let Some(row) = cache.rows.get(xorb) {
+                self.figures.rows_hit.add(1);
                 return Ok(Some(Arc::clone(row)));
             }
             cache.forgotten
         };
+        self.figures.rows_missed.add(1);
         let Some(row) = self.meta.xorb(xorb).await? else {
             return Ok(None);
         };

@@ -13,6 +13,7 @@ pub mod ambient;
 pub mod check;
 mod damage;
 pub mod disk;
+pub mod figures;
 pub mod gc;
 pub mod hold;
 pub mod index;

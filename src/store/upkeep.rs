@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::ambient::Clock;
-use super::gc::{Collector, GcError, GcOptions};
+use super::figures::StoreFigures;
+use super::gc::{Collector, GcError, GcOptions, GcReport};
 use super::local::LocalStore;
 use super::pace::Pace;
 use super::scrub::{ScrubCursor, ScrubReport, scrub};
@@ -58,7 +59,7 @@ pub async fn run(
     stop: CancellationToken,
 ) {
     let collector = Collector::new(Arc::clone(&store), clock);
-    tokio::join!(collect(&collector, &options, &stop), scrub_all(&store, &options, &stop));
+    tokio::join!(collect(&store, &collector, &options, &stop), scrub_all(&store, &options, &stop));
 }
 
 /// Rests; answers whether to go on.
@@ -69,13 +70,20 @@ async fn rest(time: Duration, stop: &CancellationToken) -> bool {
     }
 }
 
-async fn collect(collector: &Collector, options: &UpkeepOptions, stop: &CancellationToken) {
+async fn collect(
+    store: &LocalStore,
+    collector: &Collector,
+    options: &UpkeepOptions,
+    stop: &CancellationToken,
+) {
     let Some(interval) = options.gc_interval else {
         return;
     };
     let pace = Pace { bytes_per_sec: options.gc_bytes_per_sec, stop: stop.clone() };
     while rest(interval, stop).await {
-        match collector.pass(&options.gc, &pace).await {
+        let passed = collector.pass(&options.gc, &pace).await;
+        count_pass(&store.figures, &passed);
+        match passed {
             Ok(report) if report.xorbs_removed + report.packs_deleted + report.uploads_expired > 0 => {
                 info!(
                     xorbs = report.xorbs_removed,
@@ -110,6 +118,7 @@ async fn scrub_all(store: &Arc<LocalStore>, options: &UpkeepOptions, stop: &Canc
         let pause = match scrubbed {
             Ok(report) => {
                 log_damages(&report);
+                count_scrub(&store.figures, &report);
                 cursor = report.cursor.unwrap_or_default();
                 if report.cursor.is_some() { Duration::ZERO } else { interval }
             }
@@ -127,6 +136,26 @@ async fn scrub_all(store: &Arc<LocalStore>, options: &UpkeepOptions, stop: &Canc
             return;
         }
     }
+}
+
+fn count_pass(figures: &StoreFigures, passed: &Result<GcReport, GcError>) {
+    match passed {
+        Ok(report) => {
+            figures.gc_passes.add(1);
+            figures.gc_xorbs.add(report.xorbs_removed);
+            figures.gc_packs.add(report.packs_deleted);
+            figures.gc_bytes_moved.add(report.bytes_moved);
+        }
+        Err(GcError::Stopped(_)) => {}
+        Err(_) => figures.gc_failures.add(1),
+    }
+}
+
+fn count_scrub(figures: &StoreFigures, report: &ScrubReport) {
+    figures.scrub_bytes.add(report.bytes);
+    figures.scrub_damages.add(report.damages.len() as u64);
+    figures.scrub_pack.set(report.cursor.map_or(0, |cursor| cursor.pack));
+    figures.scrubs.add(u64::from(report.cursor.is_none()));
 }
 
 fn log_damages(report: &ScrubReport) {

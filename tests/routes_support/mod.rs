@@ -22,6 +22,7 @@ use xetgate::bucket::{
 };
 use xetgate::cli::doors::{Behind, doors};
 use xetgate::config::Config;
+use xetgate::serve::access::Watch;
 use xetgate::serve::routes::Route;
 use xetgate::store::ambient::Ambient;
 
@@ -113,7 +114,7 @@ impl House {
             buckets: Arc::clone(&buckets),
             accounts: Arc::clone(&accounts),
             signer: signer.clone(),
-            ambient,
+            watch: Watch::plain(ambient),
         };
         let doors = doors(&Config::default(), behind);
         let routes = doors.s3.routes.into_iter().chain(doors.hub.routes).collect();

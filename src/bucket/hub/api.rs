@@ -11,18 +11,20 @@ use super::client::{self, ITEMS_MAX};
 use super::error::HubError;
 use super::wire::{BatchOp, NewBucket};
 use super::{keys, listing};
-use crate::bucket::local::errors::{meta_error, meta_failed, read_error};
+use crate::bucket::local::errors::{engine_error, meta_error, meta_failed, read_error};
 use crate::bucket::local::payload::{Taken, take};
 use crate::bucket::local::uploads;
 use crate::bucket::{
     AttributeChanges, Attributes, BatchChange, Bucket, BucketApi, BucketChange, BucketError, BucketId,
-    BucketName, BucketSettings, BucketStats, ByteRange, CopySource, DeleteBucket, ETag, FileHash, ListPage,
-    ListQuery, ListUploads, Namespace, NewUpload, Object, ObjectCopy, ObjectDelete, ObjectKey, ObjectRead,
-    ObjectWrite, Part, PartPage, Payload, ReadCondition, Tags, Timestamp, TreeEntry, TreePage, TreeQuery,
-    Upload, UploadCompletion, UploadPage, UploadRef, Visibility, WriteCondition,
+    BucketName, BucketSettings, BucketStats, ByteRange, Checksum, ChecksumAlgorithm, ChecksumType,
+    CopySource, DeleteBucket, ETag, FileHash, ListPage, ListQuery, ListUploads, Namespace, NewUpload, Object,
+    ObjectCopy, ObjectDelete, ObjectKey, ObjectRead, ObjectWrite, Part, PartPage, Payload, ReadCondition,
+    Tags, Timestamp, TreeEntry, TreePage, TreeQuery, Upload, UploadCompletion, UploadPage, UploadRef,
+    Visibility, WriteCondition,
 };
 use crate::engine::{EngineError, Layout};
 use crate::store::meta::MetaError;
+use crate::store::rows::FileRecord;
 
 #[async_trait]
 impl BucketApi for HubBuckets {
@@ -213,7 +215,7 @@ impl BucketApi for HubBuckets {
             upload: None,
         };
         let sent = SentFile { record: &file.record, proof: &file.proof.terms, xorbs: &file.xorbs };
-        self.register(&chunks, &sent).await?;
+        self.register(id, &chunks, &sent).await?;
         let line = add_line(&key, &object);
         self.make_visible(id, &key, &condition, &object, line).await?;
         Ok(object)
@@ -223,11 +225,9 @@ impl BucketApi for HubBuckets {
         let ObjectCopy { source, key, changes, checksum, condition } = copy;
         keys::check(&key)?;
         let found = self.copy_source(&source).await?;
-        if checksum.is_some_and(|asked| found.checksums.iter().all(|kept| kept.algorithm != asked)) {
-            // It would have to be read from the Hub in whole.
-            return Err(BucketError::OtherChecksum);
-        }
+        let checksums = self.copied_checksums(&source.bucket, &found, checksum).await?;
         let object = Object {
+            checksums,
             modified_at: self.shared.ambient.clock.now(),
             attributes: changes.apply(&found.attributes),
             upload: None,
@@ -356,6 +356,24 @@ pub(super) fn add_line(key: &ObjectKey, object: &Object) -> BatchOp {
 }
 
 impl HubBuckets {
+    /// The checksums of a copy: the source's, unless it has none of the algorithm asked for. That one is then taken over
+    /// the bytes, which are read from the Hub for it.
+    async fn copied_checksums(
+        &self,
+        bucket: &BucketId,
+        source: &Object,
+        asked: Option<ChecksumAlgorithm>,
+    ) -> Result<Vec<Checksum>, BucketError> {
+        let is_there = |algorithm| source.checksums.iter().any(|checksum| checksum.algorithm == algorithm);
+        let Some(algorithm) = asked.filter(|algorithm| !is_there(*algorithm)) else {
+            return Ok(source.checksums.clone());
+        };
+        let record = FileRecord { hash: source.file, size: source.size, terms: Vec::new() };
+        let digested = self.engine(&self.chunks(bucket)).digest(record, 0..source.size, &[algorithm]).await;
+        let value = digested.map_err(engine_error)?.checksum(algorithm).unwrap_or_default().to_vec();
+        Ok(vec![Checksum { algorithm, value, over: ChecksumType::FullObject }])
+    }
+
     /// The source of a copy, if it is as the copy wants it.
     pub(super) async fn copy_source(&self, source: &CopySource) -> Result<Object, BucketError> {
         let object = self.must_object(&source.bucket, &source.key).await?;

@@ -27,7 +27,7 @@ use crate::bucket::{
     Attributes, BucketError, BucketId, ETag, FileHash, ListQuery, Object, ObjectKey, Visibility,
     WriteCondition,
 };
-use crate::cas::remote::{Known, NewRemoteFile, RemoteChunks, RemoteShared};
+use crate::cas::remote::{Known, NewRemoteFile, RemoteChunks, RemoteError, RemoteShared};
 use crate::engine::{Engine, EngineError};
 use crate::store::ambient::{Ambient, Timestamp};
 use crate::store::meta::{MetaError, MetaStore, NewFile, ObjectChange};
@@ -259,11 +259,16 @@ impl HubBuckets {
     /// Registers a file that was sent whole.
     pub(super) async fn register(
         &self,
+        id: &BucketId,
         chunks: &RemoteChunks,
         file: &SentFile<'_>,
     ) -> Result<(), BucketError> {
         let SentFile { record, proof, xorbs } = *file;
         let registered = chunks.register(&NewRemoteFile { record, proof, xorbs }).await;
+        if let Err(RemoteError::Missing(_)) = &registered {
+            // To a bucket that was deleted meanwhile the CAS answers as to a wrong address.
+            self.client.bucket(id).await.map_err(|error| error.of_bucket(id, None))?;
+        }
         registered.map_err(|error| engine_error(EngineError::Cas(error.into())))
     }
 

@@ -16,8 +16,8 @@ use crate::bucket::local::multipart::{
 };
 use crate::bucket::local::payload::{Taken, take};
 use crate::bucket::{
-    BoxError, BucketError, BucketId, ByteRange, CopySource, DeclaredDigests, NewUpload, Object, Part,
-    Payload, Upload, UploadCompletion, UploadId, UploadRef,
+    BoxError, BucketError, BucketId, ByteRange, CopySource, DeclaredChecksum, DeclaredDigests, DeclaredValue,
+    NewUpload, Object, Part, Payload, Upload, UploadCompletion, UploadId, UploadRef,
 };
 use crate::engine::{Engine, Layout};
 use crate::store::hold::Hold;
@@ -104,10 +104,14 @@ impl HubBuckets {
         range: Option<ByteRange>,
     ) -> Result<Part, BucketError> {
         let rows = self.rows_of(id).await?;
-        self.must_upload(rows, upload).await?;
+        let wanted = self.must_upload(rows, upload).await?.checksum;
         let object = self.copy_source(source).await?;
         let range = match range {
             None => 0..object.size,
+            // Not shortened to the source, as a read's would be: the client counts on the part's size.
+            Some(ByteRange::Bounded(_, last)) if last >= object.size => {
+                return Err(BucketError::RangeNotSatisfiable { size: object.size });
+            }
             Some(asked) => {
                 asked.resolve(object.size).ok_or(BucketError::RangeNotSatisfiable { size: object.size })?
             }
@@ -118,7 +122,9 @@ impl HubBuckets {
         let length = Some(range.end - range.start);
         let body = self.chunks(&source.bucket).open_file(object.file, object.size, range);
         let body = Box::pin(body.map_err(BoxError::from).boxed());
-        let payload = Payload { body, length, digests: DeclaredDigests::default() };
+        let computed = |(algorithm, _)| DeclaredChecksum { algorithm, value: DeclaredValue::Computed };
+        let digests = DeclaredDigests { checksum: wanted.map(computed), ..DeclaredDigests::default() };
+        let payload = Payload { body, length, digests };
         self.store_part(id, upload, number, payload).await
     }
 
@@ -174,7 +180,7 @@ impl HubBuckets {
         let proof = if is_one_part { joined.proof_of_only() } else { file.proof.terms };
         let used = |xorb: &&StoredXorb| file.record.terms.iter().any(|term| term.xorb == xorb.hash);
         let xorbs: Vec<_> = joined.sent().chain(&file.xorbs).filter(used).cloned().collect();
-        self.register(&chunks, &SentFile { record: &file.record, proof: &proof, xorbs: &xorbs }).await?;
+        self.register(id, &chunks, &SentFile { record: &file.record, proof: &proof, xorbs: &xorbs }).await?;
         let line = add_line(&upload.key, &object);
         self.make_visible(id, &upload.key, &condition, &object, line).await?;
         // The object is there: what is left of the upload only takes space.

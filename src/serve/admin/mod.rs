@@ -26,6 +26,7 @@ use serde_json::json;
 
 use crate::auth::{AccessKeyId, Account, AccountKind, Accounts, AuthError, Caller, NewKey};
 use crate::serve::routes::{Routed, Row, find};
+use crate::serve::visit::Visit;
 use crate::store::names::Namespace;
 
 mod shapes;
@@ -44,7 +45,7 @@ pub fn router(accounts: Arc<Accounts>) -> Routed {
 }
 
 /// What answers a route.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 enum To {
     ListAccounts,
     CreateAccount,
@@ -54,6 +55,22 @@ enum To {
     CreateKey,
     RotateKey,
     RevokeKey,
+}
+
+impl To {
+    /// Its name in metrics and the audit log: paths are as those of the Hub's API, methods apart.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::ListAccounts => "ListAccounts",
+            Self::CreateAccount => "CreateAccount",
+            Self::SetMembers => "SetMembers",
+            Self::RemoveAccount => "RemoveAccount",
+            Self::ListKeys => "ListKeys",
+            Self::CreateKey => "CreateKey",
+            Self::RotateKey => "RotateKey",
+            Self::RevokeKey => "RevokeKey",
+        }
+    }
 }
 
 static TABLE: LazyLock<Vec<Row<To>>> = LazyLock::new(|| {
@@ -113,11 +130,15 @@ async fn handle(State(accounts): State<Arc<Accounts>>, request: Request) -> Resp
 }
 
 /// Refuses everybody but bearers of an admin token.
-fn admit(accounts: &Accounts, headers: &HeaderMap) -> Result<(), Refusal> {
+fn admit(accounts: &Accounts, headers: &HeaderMap, visit: &Visit) -> Result<(), Refusal> {
     let token = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.split_once(' '));
     let bearer = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-    let caller = bearer.and_then(|(_, token)| accounts.directory().bearer(token.trim())).map(Caller::Known);
-    match caller {
+    let credential = bearer.and_then(|(_, token)| accounts.directory().bearer(token.trim()));
+    if let Some(credential) = &credential {
+        let slow_down = |_| Refusal(StatusCode::TOO_MANY_REQUESTS, "please slow down".to_owned());
+        visit.comes_from(credential).map_err(slow_down)?;
+    }
+    match credential.map(Caller::Known) {
         None => Err(Refusal(StatusCode::UNAUTHORIZED, "an admin token is needed".to_owned())),
         Some(caller) if caller.is_admin() => Ok(()),
         Some(_) => Err(Refusal(StatusCode::FORBIDDEN, "this is not an admin token".to_owned())),
@@ -145,10 +166,12 @@ struct Members {
 }
 
 async fn answer(accounts: &Accounts, request: Request) -> Result<Response, Refusal> {
-    admit(accounts, request.headers())?;
+    let visit = Visit::of(request.extensions());
+    admit(accounts, request.headers(), &visit)?;
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let segments: Vec<_> = path.trim_start_matches('/').split('/').collect();
     let (row, varying, _) = find(&TABLE, &method, &segments).ok_or_else(Refusal::not_found)?;
+    visit.is_for(row.to.name());
     // Routes that name something have one name.
     let name = varying.first().copied().unwrap_or_default();
     let done = || StatusCode::NO_CONTENT.into_response();

@@ -11,16 +11,19 @@ use super::paths;
 use super::route::Call;
 use crate::auth::{Action, Caller};
 use crate::bucket::{Bucket, BucketError, BucketId, Namespace};
+use crate::serve::visit::Visit;
 
 /// Who calls, by the token shown.
-pub(super) fn caller(door: &HubDoor, headers: &HeaderMap) -> HubResult<Caller> {
+pub(super) fn caller(door: &HubDoor, headers: &HeaderMap, visit: &Visit) -> HubResult<Caller> {
     let Some(shown) = headers.get(header::AUTHORIZATION) else {
         return Ok(Caller::Anonymous);
     };
     let text = shown.to_str().map_err(|_| HubError::bad_token())?;
     let (scheme, token) = text.split_once(' ').ok_or_else(HubError::bad_token)?;
     let bearer = scheme.eq_ignore_ascii_case("bearer").then(|| door.directory.bearer(token.trim()));
-    bearer.flatten().map(Caller::Known).ok_or_else(HubError::bad_token)
+    let credential = bearer.flatten().ok_or_else(HubError::bad_token)?;
+    visit.comes_from(&credential).map_err(HubError::slow_down)?;
+    Ok(Caller::Known(credential))
 }
 
 impl Call<'_> {

@@ -8,6 +8,8 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use crate::bucket::BucketError;
+use crate::serve::RequestId;
+use crate::serve::guard::Busy;
 
 const ERROR_CODE: HeaderName = HeaderName::from_static("x-error-code");
 const ERROR_MESSAGE: HeaderName = HeaderName::from_static("x-error-message");
@@ -79,6 +81,11 @@ impl HubError {
         Self { url: Some(url), ..Self::new(StatusCode::CONFLICT, None, message) }
     }
 
+    /// 429: there is too much to do for this caller. Clients wait and ask again.
+    pub(super) fn slow_down(_: Busy) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, None, "Too many requests: please slow down")
+    }
+
     /// 413.
     pub(super) fn too_large(bytes_max: usize) -> Self {
         let message = format!("The body is larger than {bytes_max} bytes");
@@ -129,11 +136,19 @@ impl IntoResponse for HubError {
         if let Ok(message) = HeaderValue::from_str(&message) {
             headers.insert(ERROR_MESSAGE, message);
         }
+        if self.status == StatusCode::TOO_MANY_REQUESTS {
+            headers.insert(axum::http::header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
         if let Some(size) = self.size {
             headers.insert(axum::http::header::CONTENT_RANGE, size_header(size));
         }
         response
     }
+}
+
+/// What is answered when there is too much to do for any request to be looked at.
+pub(super) fn busy(_: &str, _: &RequestId) -> Response {
+    HubError::slow_down(Busy).into_response()
 }
 
 /// `Content-Range` of an answer without bytes. Source: RFC 9110, section 14.4.

@@ -12,6 +12,7 @@ use axum::Router;
 use crate::auth::Directory;
 use crate::auth::cas_token::CasSigner;
 use crate::bucket::{BucketApi, Visibility};
+use crate::serve::access::Observed;
 use crate::serve::routes::Routed;
 
 mod access;
@@ -29,6 +30,9 @@ mod tests;
 mod tokens;
 mod tree;
 mod whoami;
+
+/// The Hub's listener. Its clients print the id with an error.
+pub const OBSERVED: Observed = Observed { door: "hub", id_header: "x-request-id", busy: error::busy };
 
 /// What the door opens to.
 pub struct HubDoor {

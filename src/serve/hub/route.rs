@@ -14,6 +14,7 @@ use crate::auth::Caller;
 use crate::auth::cas_token::CasScope;
 use crate::serve::origin::Origin;
 use crate::serve::routes::{Row, find};
+use crate::serve::visit::Visit;
 
 /// A request, taken apart as far as every handler needs it.
 pub(super) struct Call<'a> {
@@ -44,6 +45,28 @@ pub(super) enum To {
     Batch,
     Token(CasScope),
     Resolve,
+}
+
+impl To {
+    /// Its name in metrics and the audit log.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::WhoAmI => "WhoAmI",
+            Self::Harnesses => "Harnesses",
+            Self::Move => "MoveBucket",
+            Self::List => "ListBuckets",
+            Self::Create => "CreateBucket",
+            Self::Info => "BucketInfo",
+            Self::Delete | Self::DeleteNameless => "DeleteBucket",
+            Self::Settings => "Settings",
+            Self::Tree => "Tree",
+            Self::PathsInfo => "PathsInfo",
+            Self::Batch => "Batch",
+            Self::Token(CasScope::Read) => "ReadToken",
+            Self::Token(CasScope::Write) => "WriteToken",
+            Self::Resolve => "Resolve",
+        }
+    }
 }
 
 /// All routes.
@@ -85,7 +108,13 @@ async fn answer(door: &HubDoor, request: Request) -> HubResult {
     // What is unknown is told before who calls is asked.
     let found = find(&TABLE, request.method(), &segments);
     let (row, varying, rest) = found.ok_or_else(HubError::no_such_route)?;
-    let caller = access::caller(door, request.headers())?;
+    let visit = Visit::of(request.extensions());
+    visit.is_for(row.to.name());
+    let caller = access::caller(door, request.headers(), &visit)?;
+    if let [namespace, name] = *varying {
+        let key = rest.join("/");
+        visit.is_about(&format!("{namespace}/{name}"), &key);
+    }
     let (head, body) = request.into_parts();
     let call = Call { door, caller, origin, head };
     match *varying {

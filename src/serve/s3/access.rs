@@ -10,6 +10,7 @@ use super::gate::{Call, Refused};
 use super::{S3Door, absent, acl, refuse};
 use crate::auth::Action;
 use crate::bucket::Visibility;
+use crate::serve::visit::Visit;
 
 /// Asks the credential.
 pub(super) struct Access(pub(super) Arc<S3Door>);
@@ -127,6 +128,9 @@ impl S3Access for Access {
         let Some(action) = action(operation) else {
             return Err(unknown(operation));
         };
+        if let Some(known) = OPERATIONS.iter().find(|known| **known == operation) {
+            Visit::of(context.extensions_mut()).is_for(known);
+        }
         let name = context.s3_path().get_bucket_name().map(ToOwned::to_owned);
         let acl = context.headers().get("x-amz-acl").and_then(|acl| acl.to_str().ok()).map(ToOwned::to_owned);
         let visitor = context.extensions_mut().get::<Call>().map(|call| Arc::clone(&call.caller));

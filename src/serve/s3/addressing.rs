@@ -40,6 +40,14 @@ pub(super) struct Located {
 }
 
 impl Located {
+    /// The bucket and the key, decoded as far as they can be; empty where there is none.
+    pub(super) fn named(&self) -> (String, String) {
+        let path = self.path.trim_start_matches('/');
+        let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
+        let decoded = |text: &str| decode_url(text).unwrap_or_else(|| text.to_owned());
+        (decoded(bucket), decoded(key))
+    }
+
     /// The bucket's name, if the request is for one.
     pub(super) fn bucket(&self) -> Option<String> {
         let bucket = self.path.trim_start_matches('/').split('/').next()?;

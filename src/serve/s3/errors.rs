@@ -9,9 +9,18 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use s3s::{S3Error, S3ErrorCode, s3_error};
 
 use crate::bucket::{BoxError, BucketError, ChecksumAlgorithm};
+use crate::serve::guard::Busy;
 
 use super::chunked::FramingError;
 use crate::serve::stall::STALLED;
+
+/// Source: S3 API reference, "Error responses".
+pub(super) const SLOW_DOWN: &str = "Please reduce your request rate.";
+
+/// There is too much to do for this caller.
+pub(super) fn slow_down(_: Busy) -> S3Error {
+    S3Error::with_message(S3ErrorCode::SlowDown, SLOW_DOWN)
+}
 
 /// An error whose code s3s does not know.
 pub(super) fn custom(code: &str, status: StatusCode, message: impl Into<Cow<'static, str>>) -> S3Error {

@@ -6,7 +6,7 @@ use axum::body::Body as AxumBody;
 use axum::extract::{Request, State};
 use axum::http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, ORIGIN, SERVER};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use futures::TryStreamExt as _;
 use http_body::{Body as _, Frame};
 use http_body_util::{BodyExt as _, StreamBody};
@@ -16,10 +16,12 @@ use tracing::Instrument as _;
 
 use super::chunked::CheckedChunks;
 use super::encoding::decode_url;
+use super::errors::SLOW_DOWN;
 use super::lane::PlainRead;
 use super::sigv4::SigningKeys;
-use super::{S3Door, cors, form, gate, preauth};
+use super::{FORM, PREFLIGHT, S3Door, cors, form, gate, preauth};
 use crate::serve::RequestId;
+use crate::serve::visit::Visit;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
 const BUCKET_REGION: HeaderName = HeaderName::from_static("x-amz-bucket-region");
@@ -38,6 +40,17 @@ pub(super) struct OverrideStatus(pub(super) StatusCode);
 /// The `ETag` in the answer's XML has no quotes, as `GetObjectAttributes` alone wants it; s3s always writes them.
 #[derive(Clone, Copy)]
 pub(super) struct BareETag;
+
+/// The code of the error that an answer is.
+#[derive(Clone)]
+struct ErrorCode(String);
+
+impl ErrorCode {
+    fn of(xml: &str) -> Self {
+        let code = xml.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>"));
+        Self(code.map_or_else(|| "-".to_owned(), |(code, _)| code.to_owned()))
+    }
+}
 
 impl Front {
     /// Puts the rooms together.
@@ -63,12 +76,15 @@ impl Front {
     }
 
     async fn answer(&self, request: Request) -> HttpResponse {
+        let visit = Visit::of(request.extensions());
         if request.method() == Method::OPTIONS {
+            visit.is_for(PREFLIGHT);
             let buckets = self.door.may_mean(request.headers(), request.uri()).await;
             let answer = cors::preflight(&self.door, &buckets, request.headers()).await;
             return answer.unwrap_or_else(error_response);
         }
         if form::is_form(&request) {
+            visit.is_for(FORM);
             return form::post(&self.door, request).await.unwrap_or_else(error_response);
         }
         match self.authenticate.call(into_s3s(request)).await {
@@ -95,6 +111,7 @@ pub(super) async fn handle(State(front): State<Arc<Front>>, request: Request) ->
         return response;
     }
     let (method, uri) = (request.method().clone(), request.uri().clone());
+    let visit = Visit::of(request.extensions());
     let (close, expects) = (must_close(&request), request.headers().contains_key(EXPECT));
     let span = tracing::info_span!("s3", request_id = %id, %method, path = uri.path());
     async {
@@ -104,6 +121,9 @@ pub(super) async fn handle(State(front): State<Arc<Front>>, request: Request) ->
             Err(error) => error_response(error),
         };
         let mut response = dress(response, &id, &method, &uri).await;
+        if let Some(ErrorCode(code)) = response.extensions_mut().remove() {
+            visit.ends_with(&code);
+        }
         if let Some(headers) = origin.filter(|_| method != Method::OPTIONS) {
             let buckets = front.door.may_mean(&headers, &uri).await;
             response.headers_mut().extend(cors::headers(&front.door, &buckets, &method, &headers).await);
@@ -148,6 +168,19 @@ fn into_s3s(mut request: Request) -> s3s::HttpRequest {
     })
 }
 
+/// What is answered when there is too much to do for any request to be looked at.
+pub(super) fn busy(path: &str, id: &RequestId) -> Response {
+    let (path, id) = (escape(path), id.as_str());
+    let xml = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>SlowDown</Code><Message>{SLOW_DOWN}</Message>\
+         <Resource>{path}</Resource><RequestId>{id}</RequestId></Error>"
+    );
+    let mut response =
+        (StatusCode::SERVICE_UNAVAILABLE, [(CONTENT_TYPE, "application/xml")], xml).into_response();
+    show_id(response.headers_mut(), id);
+    response
+}
+
 /// Writes an error as s3s does.
 fn error_response(error: S3Error) -> HttpResponse {
     error.to_http_response().unwrap_or_else(|_| {
@@ -165,11 +198,14 @@ async fn dress(response: HttpResponse, id: &str, method: &Method, uri: &Uri) -> 
     }
     let failed = parts.status.is_client_error() || parts.status.is_server_error();
     if parts.status == StatusCode::NOT_MODIFIED || (failed && method == Method::HEAD) {
+        parts.extensions.insert(ErrorCode::of(&text(body).await));
         body = Body::empty();
         parts.headers.remove(CONTENT_LENGTH);
         parts.headers.remove(CONTENT_TYPE);
     } else if failed {
-        body = complete_error(body, id, uri, &parts.headers).await;
+        let xml = text(body).await;
+        parts.extensions.insert(ErrorCode::of(&xml));
+        body = complete_error(xml, id, uri, &parts.headers);
     } else if parts.extensions.remove::<BareETag>().is_some() {
         let xml = text(body).await.replace("<ETag>\"", "<ETag>").replace("\"</ETag>", "</ETag>");
         parts.headers.remove(CONTENT_LENGTH);
@@ -188,8 +224,7 @@ fn show_id(headers: &mut HeaderMap, id: &str) {
 }
 
 /// Adds to an error's XML what s3s leaves out: a message if there is none, `Region`, `Resource`, `RequestId`.
-async fn complete_error(body: Body, id: &str, uri: &Uri, headers: &HeaderMap) -> Body {
-    let xml = text(body).await;
+fn complete_error(xml: String, id: &str, uri: &Uri, headers: &HeaderMap) -> Body {
     let Some((head, _)) = xml.rsplit_once("</Error>") else {
         return Body::from(xml);
     };

@@ -19,12 +19,13 @@ use s3s::{Body, S3Error, S3Request, S3Response, S3Result, StdError, TrailingHead
 
 use crate::auth::Caller;
 use crate::bucket::{BucketName, DeclaredDigests, Namespace};
+use crate::serve::visit::Visit;
 
 use super::access::Access;
 use super::addressing::Located;
 use super::asked::Asked;
 use super::encoding::{decode_url, query_pairs};
-use super::errors::{access_denied, from_stream};
+use super::errors::{access_denied, from_stream, slow_down};
 use super::ops::Operations;
 use super::{S3Door, checksums, refuse};
 
@@ -178,16 +179,30 @@ impl S3Door {
 impl Gate {
     /// Makes the request that the second service reads.
     async fn admit(&self, request: S3Request<Body>) -> S3Result<Request<Body>> {
-        let S3Request { input: mut body, method, uri, mut headers, trailing_headers, credentials, .. } =
-            request;
+        let S3Request {
+            input: mut body,
+            method,
+            uri,
+            mut headers,
+            trailing_headers,
+            credentials,
+            extensions,
+            ..
+        } = request;
+        let visit = Visit::of(&extensions);
         let caller = match credentials {
             None => Caller::Anonymous,
             Some(shown) => {
                 Caller::Known(self.door.directory.credential(&shown.access_key).ok_or_else(unknown_key)?)
             }
         };
+        if let Some(credential) = caller.credential() {
+            visit.comes_from(credential).map_err(slow_down)?;
+        }
         headers.remove(AUTHORIZATION);
         let located = self.door.addressing.locate(&headers, &uri)?;
+        let (bucket, key) = located.named();
+        visit.is_about(&bucket, &key);
         let uri = take_signed_query(&located.path, uri.query(), &mut headers)?;
         let door = self.door.of(&caller);
         let caller = door.visitor(caller, &located, creates_bucket(&method, &uri)).await?;
@@ -204,6 +219,7 @@ impl Gate {
         *request.method_mut() = method;
         *request.uri_mut() = uri;
         *request.headers_mut() = headers;
+        request.extensions_mut().insert(visit);
         request.extensions_mut().insert(Call { caller: Arc::new(caller), asked });
         request.extensions_mut().insert(Refused(Arc::new(Mutex::new(refused))));
         Ok(request)

@@ -20,6 +20,7 @@ use tracing::error_span;
 
 use crate::auth::Action;
 use crate::bucket::{BucketError, BucketId, BucketName, Object, ObjectKey};
+use crate::serve::visit::Visit;
 
 use super::asked::Asked;
 use super::conditions::http_date;
@@ -71,6 +72,9 @@ impl PlainRead {
             return None;
         }
         let key = ObjectKey::new(&decode_url(key)?).ok()?;
+        let operation = if is_head { "HeadObject" } else { "GetObject" };
+        let target = (bucket.name.as_str(), key.as_str());
+        Visit::of(request.extensions()).is(operation, &caller, target).ok()?;
         let asked = if chooses { Asked::take(&mut headers.clone()).ok()? } else { Asked::default() };
         let wanted = Wanted::plain(&asked, headers.contains_key(CHECKSUM_MODE));
         Some(Self { is_head, bucket, key, asked, wanted })

@@ -20,6 +20,7 @@ use s3s::{S3Error, S3ErrorCode, S3Result};
 
 use crate::auth::{Caller, Directory};
 use crate::bucket::{BucketApi, BucketId, BucketName, ObjectKey};
+use crate::serve::access::Observed;
 use crate::serve::routes::Routed;
 use crate::store::ambient::Ambient;
 
@@ -60,6 +61,9 @@ mod versions;
 
 pub use addressing::Addressing;
 use gate::Visitor;
+
+/// The S3 listener. Source: Amazon S3 API reference, "Common response headers".
+pub const OBSERVED: Observed = Observed { door: "s3", id_header: "x-amz-request-id", busy: front::busy };
 
 /// What browsers ask before they let a page ask.
 const PREFLIGHT: &str = "Preflight";

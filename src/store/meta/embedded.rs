@@ -24,6 +24,7 @@ use super::{
     listing, settings, tree, xorbs,
 };
 use crate::store::ambient::Timestamp;
+use crate::store::figures::MetaFigures;
 use crate::store::names::{BucketId, BucketName, Namespace, ObjectKey, UploadId};
 use crate::store::pack::PackId;
 use crate::store::rows::{
@@ -174,6 +175,10 @@ impl EmbeddedMeta {
 
 #[async_trait]
 impl MetaStore for EmbeddedMeta {
+    fn figures(&self) -> Option<&MetaFigures> {
+        Some(&self.engine.figures)
+    }
+
     async fn create_bucket(
         &self,
         id: &BucketId,

@@ -22,6 +22,7 @@ use super::MetaError;
 use super::recent::{Recent, Shared};
 use super::steady::{SteadyBackend, Writes};
 use crate::store::disk::is_full;
+use crate::store::figures::MetaFigures;
 
 /// Memory for cached pages.
 const CACHE_BYTES: usize = 64 << 20;
@@ -69,6 +70,7 @@ pub(super) struct Engine {
     writes: Arc<Writes>,
     state: RwLock<State>,
     recent: Shared,
+    pub(super) figures: MetaFigures,
 }
 
 impl Engine {
@@ -77,7 +79,8 @@ impl Engine {
         let writes = Arc::default();
         let database = Ok(open_database(&open, &writes)?);
         let state = State { generation: Generation(0), database };
-        Ok(Self { open, writes, state: RwLock::new(state), recent: Shared::default() })
+        let (recent, figures) = (Shared::default(), MetaFigures::default());
+        Ok(Self { open, writes, state: RwLock::new(state), recent, figures })
     }
 
     fn state(&self) -> RwLockReadGuard<'_, State> {

@@ -20,6 +20,7 @@ use super::rows::{
 };
 use super::settings::{BucketChange, BucketSettings, Tags};
 use crate::store::ambient::Timestamp;
+use crate::store::figures::MetaFigures;
 use crate::store::pack::PackId;
 use crate::xet::hash::{FileHash, XorbHash};
 
@@ -446,4 +447,9 @@ pub trait MetaStore: AccountStore + MetaRegistry {
 
     /// All rows as they are at this moment.
     async fn view(&self) -> Result<Box<dyn MetaView>, MetaError>;
+
+    /// What it has counted of its work, if it does.
+    fn figures(&self) -> Option<&MetaFigures> {
+        None
+    }
 }

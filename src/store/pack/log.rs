@@ -19,11 +19,13 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use bytes::Bytes;
 use tracing::{error, warn};
 
 use super::{PackId, PackStore, PackWriter};
+use crate::store::figures::PackFigures;
 use crate::store::meta::PackRow;
 
 /// A pack is not appended to beyond this; small enough that rewriting one is quick, large enough that a terabyte is
@@ -45,6 +47,8 @@ pub struct PackLog {
     state: Mutex<State>,
     next_id: AtomicU64,
     pack_bytes_max: u64,
+    /// What it has counted of its work.
+    pub figures: PackFigures,
 }
 
 impl PackLog {
@@ -74,7 +78,8 @@ impl PackLog {
             }
         }
         let state = Mutex::new(State { pool, held: HashMap::new() });
-        Ok(Self { store, state, next_id: AtomicU64::new(last_id + 1), pack_bytes_max })
+        let (next_id, figures) = (AtomicU64::new(last_id + 1), PackFigures::default());
+        Ok(Self { store, state, next_id, pack_bytes_max, figures })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -226,7 +231,9 @@ impl PackLease {
     /// it has rows.
     pub fn commit(mut self) -> io::Result<PackHold> {
         if let Some(writer) = &mut self.writer {
+            let begun = Instant::now();
             let synced = writer.sync();
+            self.log.figures.sync_micros.add_time(begun.elapsed());
             if let Err(error) = synced {
                 // The kernel may have dropped the pages and report success next time: never trust this file again.
                 self.writer = None;

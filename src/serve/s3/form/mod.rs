@@ -17,10 +17,11 @@ use s3s::{Body, HttpResponse, S3Error, S3Result, dto, s3_error};
 use crate::auth::{Action, Caller};
 use crate::bucket::limits::PART_BYTES_MAX;
 use crate::bucket::{BucketError, BucketId, Object, ObjectWrite, Payload, Tags};
+use crate::serve::visit::Visit;
 
 use super::asked::Asked;
 use super::encoding::encode_url;
-use super::errors::{access_denied, invalid_argument, malformed_xml};
+use super::errors::{access_denied, invalid_argument, malformed_xml, slow_down};
 use super::{S3Door, acl, attributes, checksums, object_key, refuse, tagging};
 
 mod bounded;
@@ -41,6 +42,7 @@ pub(super) fn is_form(request: &Request) -> bool {
 
 /// Stores the file of a form.
 pub(super) async fn post(door: &S3Door, request: Request) -> S3Result<HttpResponse> {
+    let visit = Visit::of(request.extensions());
     let (parts, body) = request.into_parts();
     let located = door.addressing.locate(&parts.headers, &parts.uri)?;
     let name = located.bucket().ok_or_else(|| s3_error!(MethodNotAllowed, "A form is sent to a bucket."))?;
@@ -48,6 +50,10 @@ pub(super) async fn post(door: &S3Door, request: Request) -> S3Result<HttpRespon
     let (mut fields, file) = fields::read(content_type.unwrap_or_default(), body).await?;
 
     let caller = signature::caller(door, &fields)?;
+    visit.is_about(&name, fields.get("key").unwrap_or_default());
+    if let Some(credential) = caller.credential() {
+        visit.comes_from(credential).map_err(slow_down)?;
+    }
     let door = door.of(&caller);
     let bucket_name = super::bucket_name(&name)?;
     let namespace = door.home_of(&caller, located.namespace.as_ref(), Some(&bucket_name)).await?;

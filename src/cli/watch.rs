@@ -1,0 +1,46 @@
+//! What is kept of requests, as the configuration says.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::serve::access::Watch;
+use crate::serve::audit::AuditLog;
+use crate::serve::guard::{Guard, Limit, Limits};
+use crate::serve::metrics::Metrics;
+use crate::store::ambient::Ambient;
+use crate::store::local::LocalStore;
+
+/// The audit log cannot be kept.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot open the audit log {path}: {error}")]
+pub(super) struct AuditError {
+    path: PathBuf,
+    error: io::Error,
+}
+
+/// Opens what is kept. `store` is the store whose figures are shown, if there is one here.
+pub(super) fn watch(
+    config: &Config,
+    ambient: &Ambient,
+    store: Option<Arc<LocalStore>>,
+) -> Result<Watch, AuditError> {
+    let audit =
+        config.audit.file.clone().map(|path| {
+            AuditLog::open(path.clone()).map(Arc::new).map_err(|error| AuditError { path, error })
+        });
+    let given = &config.limits;
+    let limits = Limits {
+        all: Limit { requests_per_sec: given.requests_per_sec, concurrent: given.concurrent },
+        key: Limit { requests_per_sec: given.key_requests_per_sec, concurrent: given.key_concurrent },
+        failures_per_sec: given.failed_logins_per_sec,
+    };
+    Ok(Watch {
+        ambient: ambient.clone(),
+        metrics: Arc::new(Metrics::new(store)),
+        guard: Arc::new(Guard::new(limits)),
+        audit: audit.transpose()?,
+        trusted_proxies: Arc::new(config.server.trusted_proxies.clone()),
+    })
+}

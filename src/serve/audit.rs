@@ -1,0 +1,99 @@
+//! The audit log: a JSON line for each request, in a file of its own.
+//!
+//! The log on standard error is for whoever keeps the gateway running, this one for whoever must know who did what. No
+//! line is dropped: when the file cannot keep up, requests wait for it. A file that was renamed (by logrotate, say) is
+//! let go of on SIGHUP, and one of the configured name is begun.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufWriter, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+
+use serde::Serialize;
+
+/// Lines that may wait for the file, at some 400 bytes each.
+const WAITING_MAX: usize = 4096;
+
+/// What is said of a request.
+#[derive(Debug, Serialize)]
+pub(super) struct Entry<'a> {
+    /// When it ended, RFC 3339.
+    pub(super) time: String,
+    /// Its id, as in its answer and in the log.
+    pub(super) id: &'a str,
+    pub(super) door: &'a str,
+    /// The client's address.
+    pub(super) address: Option<String>,
+    pub(super) account: Option<&'a str>,
+    pub(super) access_key_id: Option<&'a str>,
+    pub(super) operation: &'a str,
+    pub(super) method: &'a str,
+    pub(super) path: &'a str,
+    pub(super) bucket: Option<&'a str>,
+    pub(super) key: Option<&'a str>,
+    pub(super) status: u16,
+    /// The error's code.
+    pub(super) code: Option<&'a str>,
+    pub(super) received_bytes: u64,
+    pub(super) sent_bytes: u64,
+    pub(super) micros: u64,
+}
+
+/// The file, written by a thread that ends with this.
+pub struct AuditLog {
+    lines: mpsc::SyncSender<Vec<u8>>,
+    reopen: Arc<AtomicBool>,
+}
+
+fn open(path: &Path) -> io::Result<BufWriter<File>> {
+    let options = OpenOptions::new().create(true).append(true).mode(0o600).clone();
+    Ok(BufWriter::new(options.open(path)?))
+}
+
+impl AuditLog {
+    /// Opens the file, or makes it, for its owner only.
+    pub fn open(path: PathBuf) -> io::Result<Self> {
+        let file = open(&path)?;
+        let (lines, waiting) = mpsc::sync_channel(WAITING_MAX);
+        let reopen = Arc::new(AtomicBool::new(false));
+        let asked = Arc::clone(&reopen);
+        std::thread::Builder::new()
+            .name("audit".to_owned())
+            .spawn(move || write_all(file, &path, &waiting, &asked))?;
+        Ok(Self { lines, reopen })
+    }
+
+    /// Lets go of the file and opens the one of its name, before the next line.
+    pub fn reopen(&self) {
+        self.reopen.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn write(&self, entry: &Entry<'_>) {
+        if let Ok(mut line) = serde_json::to_vec(entry) {
+            line.push(b'\n');
+            // The thread is there as long as this is.
+            let _ = self.lines.send(line);
+        }
+    }
+}
+
+/// Writes lines until nobody is left to send one.
+fn write_all(mut file: BufWriter<File>, path: &Path, waiting: &mpsc::Receiver<Vec<u8>>, reopen: &AtomicBool) {
+    while let Ok(first) = waiting.recv() {
+        if reopen.swap(false, Ordering::Relaxed) {
+            match open(path) {
+                Ok(opened) => file = opened,
+                Err(error) => {
+                    tracing::error!(%error, path = %path.display(), "the audit log stays with its old file");
+                }
+            }
+        }
+        let written =
+            std::iter::once(first).chain(waiting.try_iter()).try_for_each(|line| file.write_all(&line));
+        if let Err(error) = written.and_then(|()| file.flush()) {
+            tracing::error!(%error, path = %path.display(), "the audit log cannot be written");
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! [`Guard`]: how much callers may ask at a time and a second, and how slowly credentials can be guessed.
+//!
+//! A limit of 0 is none, and costs nothing. A caller over a limit is told to slow down (S3: 503 `SlowDown`; the Hub:
+//! 429), which published clients do by themselves. Answers to wrong credentials are held back, more the more there were
+//! from one address, so that guessing is slow whatever the number of connections, and nobody else waits.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use lru::LruCache;
+
+use crate::auth::AccessKeyId;
+
+/// Addresses whose failures are remembered, at some 100 bytes each; of more, the oldest are forgotten.
+const ADDRESSES_MAX: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
+
+/// So many failures in a row are answered at once: a client with an old credential is no attacker.
+const FAILURES_FREE: u32 = 50;
+
+/// The longest that an answer is held back.
+const DELAY_MAX: Duration = Duration::from_secs(10);
+
+/// How much may be asked; 0 is no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Limit {
+    /// Requests a second, of which those of one second may come at once.
+    pub requests_per_sec: u32,
+    /// Requests at a time.
+    pub concurrent: u32,
+}
+
+/// All limits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// For all callers together.
+    pub all: Limit,
+    /// For each access key.
+    pub key: Limit,
+    /// Wrong credentials answered a second, for each address; 0 for no limit.
+    pub failures_per_sec: u32,
+}
+
+/// There is too much to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Busy;
+
+/// What one caller, or all, have going.
+#[derive(Debug, Default)]
+struct Meter {
+    /// When the next request would come if they came evenly; `None` before the first.
+    due: Option<Instant>,
+    running: u32,
+}
+
+impl Limit {
+    fn is_none(self) -> bool {
+        self == Self::default()
+    }
+
+    fn take(self, meter: &mut Meter, now: Instant) -> Result<(), Busy> {
+        if self.concurrent > 0 && meter.running >= self.concurrent {
+            return Err(Busy);
+        }
+        if self.requests_per_sec > 0 {
+            let step = Duration::from_secs(1) / self.requests_per_sec;
+            let due = meter.due.map_or(now, |due| due.max(now)) + step;
+            if due > now + Duration::from_secs(1) {
+                return Err(Busy);
+            }
+            meter.due = Some(due);
+        }
+        meter.running += 1;
+        Ok(())
+    }
+}
+
+/// Holds callers to their limits.
+pub struct Guard {
+    limits: Limits,
+    all: Mutex<Meter>,
+    keys: Mutex<HashMap<AccessKeyId, Meter>>,
+    failures: Mutex<LruCache<IpAddr, Instant>>,
+}
+
+/// Counts as running until it is dropped.
+pub struct Permit {
+    /// The guard, if there is a limit to hold to.
+    of: Option<(Arc<Guard>, Option<AccessKeyId>)>,
+}
+
+fn lock<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
+    what.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Guard {
+    /// A guard of these limits.
+    pub fn new(limits: Limits) -> Self {
+        let failures = Mutex::new(LruCache::new(ADDRESSES_MAX));
+        Self { limits, all: Mutex::default(), keys: Mutex::default(), failures }
+    }
+
+    /// Lets a request in, whoever makes it.
+    pub(super) fn let_in(self: &Arc<Self>) -> Result<Permit, Busy> {
+        if self.limits.all.is_none() {
+            return Ok(Permit { of: None });
+        }
+        self.limits.all.take(&mut lock(&self.all), Instant::now())?;
+        Ok(Permit { of: Some((Arc::clone(self), None)) })
+    }
+
+    /// Lets a known caller go on.
+    pub(super) fn admit(self: &Arc<Self>, key: &AccessKeyId) -> Result<Permit, Busy> {
+        if self.limits.key.is_none() {
+            return Ok(Permit { of: None });
+        }
+        let mut keys = lock(&self.keys);
+        let meter = keys.entry(key.clone()).or_default();
+        self.limits.key.take(meter, Instant::now())?;
+        Ok(Permit { of: Some((Arc::clone(self), Some(key.clone()))) })
+    }
+
+    /// How long to hold back the answer to a wrong credential from this address.
+    pub(super) fn delay(&self, from: IpAddr, now: Instant) -> Duration {
+        if self.limits.failures_per_sec == 0 {
+            return Duration::ZERO;
+        }
+        let step = Duration::from_secs(1) / self.limits.failures_per_sec;
+        let mut failures = lock(&self.failures);
+        let due = failures.get(&from).map_or(now, |due| (*due).max(now)) + step;
+        failures.put(from, due);
+        due.saturating_duration_since(now + step * FAILURES_FREE).min(DELAY_MAX)
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        match &self.of {
+            None => {}
+            Some((guard, None)) => lock(&guard.all).running -= 1,
+            Some((guard, Some(key))) => {
+                if let Some(meter) = lock(&guard.keys).get_mut(key) {
+                    meter.running -= 1;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(id: &str) -> AccessKeyId {
+        AccessKeyId::new(id).unwrap()
+    }
+
+    fn guard(limits: Limits) -> Arc<Guard> {
+        Arc::new(Guard::new(limits))
+    }
+
+    #[test]
+    fn each_key_has_so_many_at_a_time_and_all_together_too() {
+        let at_a_time = |concurrent| Limit { concurrent, ..Limit::default() };
+        let limits = Limits { all: at_a_time(3), key: at_a_time(1), ..Limits::default() };
+        let guard = guard(limits);
+        let first = guard.admit(&key("A")).unwrap();
+        assert!(guard.admit(&key("A")).is_err());
+        assert!(guard.admit(&key("B")).is_ok());
+        drop(first);
+        assert!(guard.admit(&key("A")).is_ok());
+        let three: Vec<_> = (0..3).map(|_| guard.let_in().unwrap()).collect();
+        assert!(guard.let_in().is_err());
+        drop(three);
+        assert!(guard.let_in().is_ok());
+    }
+
+    #[test]
+    fn a_second_has_so_many_requests() {
+        let limit = Limit { requests_per_sec: 10, concurrent: 0 };
+        let (mut meter, begin) = (Meter::default(), Instant::now());
+        let taken = (0..100).filter(|_| limit.take(&mut meter, begin).is_ok()).count();
+        assert_eq!(taken, 10);
+        let later = begin + Duration::from_millis(500);
+        let taken = (0..100).filter(|_| limit.take(&mut meter, later).is_ok()).count();
+        assert_eq!(taken, 5);
+    }
+
+    #[test]
+    fn guesses_from_one_address_come_slower_and_slower_and_others_do_not_wait() {
+        let guard = guard(Limits { failures_per_sec: 10, ..Limits::default() });
+        let (bad, good) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
+        let now = Instant::now();
+        let delays: Vec<_> = (0..200).map(|_| guard.delay(bad, now)).collect();
+        assert!(delays[..50].iter().all(Duration::is_zero));
+        assert_eq!(delays[59], Duration::from_secs(1));
+        assert_eq!(delays[199], DELAY_MAX);
+        assert!(guard.delay(good, now).is_zero());
+        assert!(guard.delay(bad, now + Duration::from_mins(1)).is_zero(), "it is forgiven");
+    }
+
+    #[test]
+    fn without_limits_nothing_is_counted() {
+        let guard = guard(Limits::default());
+        let all: Vec<_> =
+            (0..1000).map(|_| (guard.let_in().unwrap(), guard.admit(&key("A")).unwrap())).collect();
+        assert_eq!((all.len(), lock(&guard.keys).len()), (1000, 0));
+    }
+}

@@ -1,0 +1,309 @@
+//! [`Metrics`]: what the gateway counts, for Prometheus.
+//!
+//! Requests are counted here, by the listener's layer; what a store counts of itself ([`StoreFigures`] and its kin) is
+//! read when it is asked for. Source: `OpenMetrics` 1.0, which Prometheus reads.
+
+use std::sync::Arc;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _, NoLabelSet};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::store::figures::{MetaFigures, PackFigures, Spread, StoreFigures};
+use crate::store::local::LocalStore;
+
+/// Bounds of request times in seconds: from a small read to a large upload.
+const SECONDS: [f64; 14] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Door {
+    door: &'static str,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Answered {
+    door: &'static str,
+    operation: &'static str,
+    status: u16,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Asked {
+    door: &'static str,
+    operation: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Failed {
+    door: &'static str,
+    code: String,
+}
+
+/// What is said of a request that has ended.
+pub(super) struct Ended<'a> {
+    pub(super) door: &'static str,
+    pub(super) operation: &'static str,
+    pub(super) status: u16,
+    /// Of an error.
+    pub(super) code: Option<&'a str>,
+    pub(super) received_bytes: u64,
+    pub(super) sent_bytes: u64,
+    pub(super) secs: f64,
+}
+
+/// All metrics.
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<Answered, Counter>,
+    seconds: Family<Asked, Histogram, fn() -> Histogram>,
+    received: Family<Door, Counter>,
+    sent: Family<Door, Counter>,
+    running: Family<Door, Gauge>,
+    errors: Family<Failed, Counter>,
+    slowed: Family<Door, Counter>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new(None)
+    }
+}
+
+impl Metrics {
+    /// The metrics of a gateway, and of its store if it has one.
+    pub fn new(store: Option<Arc<LocalStore>>) -> Self {
+        let mut registry = Registry::with_prefix("xetgate");
+        let mut metrics = Self {
+            registry: Registry::default(),
+            requests: Family::default(),
+            seconds: Family::new_with_constructor(|| Histogram::new(SECONDS)),
+            received: Family::default(),
+            sent: Family::default(),
+            running: Family::default(),
+            errors: Family::default(),
+            slowed: Family::default(),
+        };
+        registry.register("requests", "Requests that have ended", metrics.requests.clone());
+        registry.register_with_unit(
+            "request_duration",
+            "From a request's head to the last byte of its answer",
+            Unit::Seconds,
+            metrics.seconds.clone(),
+        );
+        registry.register_with_unit(
+            "received",
+            "Bytes of bodies received",
+            Unit::Bytes,
+            metrics.received.clone(),
+        );
+        registry.register_with_unit("sent", "Bytes of bodies sent", Unit::Bytes, metrics.sent.clone());
+        registry.register("requests_in_flight", "Requests under way", metrics.running.clone());
+        registry.register("errors", "Answers that are errors, by their code", metrics.errors.clone());
+        registry.register("slowed_down", "Requests refused over a limit", metrics.slowed.clone());
+        let build = Family::<[(&str, &str); 1], Gauge>::default();
+        build.get_or_create(&[("version", env!("CARGO_PKG_VERSION"))]).set(1);
+        registry.register("build", "Which build this is", build);
+        if let Some(store) = store {
+            registry.register_collector(Box::new(StoreMetrics(store)));
+        }
+        metrics.registry = registry;
+        metrics
+    }
+
+    /// A request has begun.
+    pub(super) fn begins(&self, door: &'static str) {
+        self.running.get_or_create(&Door { door }).inc();
+    }
+
+    /// A request was refused over a limit.
+    pub(super) fn slows(&self, door: &'static str) {
+        self.slowed.get_or_create(&Door { door }).inc();
+    }
+
+    /// A request has ended.
+    pub(super) fn ends(&self, ended: &Ended<'_>) {
+        let Ended { door, operation, status, .. } = *ended;
+        self.running.get_or_create(&Door { door }).dec();
+        self.requests.get_or_create(&Answered { door, operation, status }).inc();
+        self.seconds.get_or_create(&Asked { door, operation }).observe(ended.secs);
+        if ended.received_bytes > 0 {
+            self.received.get_or_create(&Door { door }).inc_by(ended.received_bytes);
+        }
+        if ended.sent_bytes > 0 {
+            self.sent.get_or_create(&Door { door }).inc_by(ended.sent_bytes);
+        }
+        if status >= 400 {
+            let code = ended.code.map_or_else(|| status.to_string(), ToOwned::to_owned);
+            self.errors.get_or_create(&Failed { door, code }).inc();
+        }
+    }
+
+    /// The metrics as text.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
+        text
+    }
+}
+
+/// Reads a store's own counters.
+struct StoreMetrics(Arc<LocalStore>);
+
+impl std::fmt::Debug for StoreMetrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("StoreMetrics")
+    }
+}
+
+/// What a store holds at the moment.
+#[derive(Default)]
+struct Holdings {
+    objects: u64,
+    logical_bytes: u64,
+    packs: u64,
+    pack_bytes: u64,
+    live_bytes: u64,
+}
+
+impl StoreMetrics {
+    /// Read in one snapshot, from rows that are kept summed up: buckets and packs are few.
+    fn holdings(&self) -> Option<Holdings> {
+        // No runtime is needed: the embedded store answers at once.
+        futures::executor::block_on(async {
+            let (meta, mut holdings) = (&self.0.meta, Holdings::default());
+            for bucket in meta.view().await.ok()?.buckets().await.ok()? {
+                let stats = meta.bucket_stats(bucket.uid).await.ok()?;
+                holdings.objects += stats.objects;
+                holdings.logical_bytes += stats.bytes;
+            }
+            for pack in meta.packs().await.ok()? {
+                holdings.packs += 1;
+                holdings.pack_bytes += pack.committed_end;
+                holdings.live_bytes += pack.live_bytes;
+            }
+            Some(holdings)
+        })
+    }
+}
+
+/// Shows counters and gauges.
+struct Shown<'e, 'd>(&'e mut DescriptorEncoder<'d>);
+
+impl Shown<'_, '_> {
+    fn count(&mut self, name: &str, help: &str, value: u64) -> std::fmt::Result {
+        let counter = ConstCounter::new(value);
+        counter.encode(self.0.encode_descriptor(name, help, None, counter.metric_type())?)
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: u64) -> std::fmt::Result {
+        let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+        gauge.encode(self.0.encode_descriptor(name, help, None, gauge.metric_type())?)
+    }
+
+    /// `scale` turns what was counted into what is shown.
+    #[expect(clippy::cast_precision_loss, reason = "a metric is a float")]
+    fn spread(&mut self, name: &str, help: &str, spread: &Spread, scale: f64) -> std::fmt::Result {
+        let (sum, within) = spread.read();
+        let histogram = Histogram::new([]);
+        let kind = histogram.metric_type();
+        let mut encoder = self.0.encode_descriptor(name, help, None, kind)?;
+        let buckets: Vec<_> = within
+            .into_iter()
+            .map(|(bound, count)| (bound.map_or(f64::MAX, |bound| bound as f64 * scale), count))
+            .collect();
+        let count = buckets.iter().map(|(_, count)| count).sum();
+        encoder.encode_histogram::<NoLabelSet>(sum as f64 * scale, count, &buckets, None)
+    }
+}
+
+impl Collector for StoreMetrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
+        let mut show = Shown(&mut encoder);
+        if let Some(held) = self.holdings() {
+            show.gauge("objects", "Objects", held.objects)?;
+            show.gauge("logical_bytes", "Bytes of all objects, as clients see them", held.logical_bytes)?;
+            show.gauge("stored_bytes", "Bytes in packs that something uses", held.live_bytes)?;
+            let saved = held.logical_bytes.saturating_sub(held.live_bytes);
+            show.gauge("saved_bytes", "What deduplication and compression save", saved)?;
+            show.gauge("packs", "Packs", held.packs)?;
+            show.gauge("pack_bytes", "Bytes of all packs", held.pack_bytes)?;
+        }
+        show.gauge("index_bytes", "Bytes of the chunk index", self.0.index.bytes())?;
+        if let Some(MetaFigures { group, commit_micros }) = self.0.meta.figures() {
+            show.spread("commit_group_size", "Requests in one transaction of the metadata", group, 1.0)?;
+            show.spread("commit_seconds", "Time of a transaction, its sync included", commit_micros, 1e-6)?;
+        }
+        let PackFigures { group, sync_micros } = &self.0.packs.figures;
+        show.spread("pack_group_size", "Small frames that shared a sync", group, 1.0)?;
+        show.spread("pack_sync_seconds", "Time of a sync of a pack", sync_micros, 1e-6)?;
+        counts(&self.0.figures, &mut show)
+    }
+}
+
+fn counts(figures: &StoreFigures, show: &mut Shown<'_, '_>) -> std::fmt::Result {
+    let all = [
+        ("new_raw_bytes", "Uncompressed bytes of new chunks", &figures.new_raw_bytes),
+        ("new_stored_bytes", "What new chunks were compressed to", &figures.new_stored_bytes),
+        ("chunks_found", "Chunks that uploads looked for and found", &figures.chunks_found),
+        ("chunks_missed", "Chunks that uploads looked for and did not find", &figures.chunks_missed),
+        ("row_cache_hits", "Rows of xorbs found in memory", &figures.rows_hit),
+        ("row_cache_misses", "Rows of xorbs read from the metadata", &figures.rows_missed),
+        ("gc_passes", "Passes of garbage collection", &figures.gc_passes),
+        ("gc_failures", "Passes that failed", &figures.gc_failures),
+        ("gc_xorbs_removed", "Xorbs that nothing used", &figures.gc_xorbs),
+        ("gc_packs_deleted", "Packs deleted", &figures.gc_packs),
+        ("gc_moved_bytes", "Bytes copied out of packs", &figures.gc_bytes_moved),
+        ("scrubs", "Scrubs that came to their end", &figures.scrubs),
+        ("scrub_read_bytes", "Bytes read and hashed by scrub", &figures.scrub_bytes),
+        ("scrub_damages", "Damaged frames found by scrub", &figures.scrub_damages),
+    ];
+    all.iter().try_for_each(|(name, help, count)| show.count(name, help, count.get()))?;
+    show.gauge("scrub_pack", "The pack that scrub goes on at; 0 between scrubs", figures.scrub_pack.get())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_and_the_store_are_told_in_the_words_of_prometheus() {
+        let store = Arc::new(LocalStore::in_memory().unwrap());
+        store.figures.new_raw_bytes.add(7);
+        store.packs.figures.sync_micros.add(1000);
+        let metrics = Metrics::new(Some(store));
+        metrics.begins("s3");
+        metrics.begins("s3");
+        let ended = Ended {
+            door: "s3",
+            operation: "GetObject",
+            status: 404,
+            code: Some("NoSuchKey"),
+            received_bytes: 0,
+            sent_bytes: 5,
+            secs: 0.003,
+        };
+        metrics.ends(&ended);
+        let text = metrics.text();
+        for line in [
+            r#"xetgate_requests_total{door="s3",operation="GetObject",status="404"} 1"#,
+            r#"xetgate_requests_in_flight{door="s3"} 1"#,
+            r#"xetgate_errors_total{door="s3",code="NoSuchKey"} 1"#,
+            r#"xetgate_sent_bytes_total{door="s3"} 5"#,
+            r#"xetgate_request_duration_seconds_bucket{le="0.0025",door="s3",operation="GetObject"} 0"#,
+            r#"xetgate_request_duration_seconds_bucket{le="0.005",door="s3",operation="GetObject"} 1"#,
+            "xetgate_new_raw_bytes_total 7",
+            "xetgate_objects 0",
+            r#"xetgate_pack_sync_seconds_bucket{le="0.001024"} 1"#,
+            "xetgate_pack_sync_seconds_count 1",
+            "# EOF",
+        ] {
+            assert!(text.lines().any(|shown| shown == line), "{line} is not in\n{text}");
+        }
+    }
+}
