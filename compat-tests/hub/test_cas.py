@@ -63,3 +63,18 @@ def test_a_client_that_remembers_a_deleted_file_uploads_it_again(place):
     # The address is the same, and so is what the client remembers.
     user.ok("buckets", "cp", str(place.folder / "a"), f"{ROOT}/a")
     assert place.s3.get_object(Bucket="models", Key="a")["Body"].read() == (place.folder / "a").read_bytes()
+
+
+def test_a_client_that_remembers_uploads_to_a_bucket_made_anew(place):
+    user = place.client()
+    cas.write_noise(place.folder / "a", 3)
+    user.ok("buckets", "cp", str(place.folder / "a"), f"{ROOT}/a")
+    user.ok("buckets", "delete", "ada/models", "--yes")
+    user.ok("buckets", "create", "models")
+    assert place.s3.list_objects_v2(Bucket="models")["KeyCount"] == 0
+    # The address is the same, and so is what the client remembers; the xorb is kept for it.
+    grown = place.grown(lambda: user.ok("buckets", "cp", str(place.folder / "a"), f"{ROOT}/a"))
+    assert grown < MIB
+    assert place.s3.get_object(Bucket="models", Key="a")["Body"].read() == (place.folder / "a").read_bytes()
+    user.ok("buckets", "cp", f"{ROOT}/a", "down")
+    assert filecmp.cmp(user.folder / "down", place.folder / "a", shallow=False)

@@ -90,7 +90,9 @@ def test_a_bucket_outside_of_us_east_1_tells_where_it_is(tmp_path):
         assert s3.get_bucket_location(Bucket="there")["LocationConstraint"] == "eu-west-1"
         assert refusal(s3.create_bucket, Bucket="there") == (409, "BucketAlreadyOwnedByYou")
     finally:
-        running.kill()
+        for process in (running, running.hub):
+            if process:
+                process.kill()
 
 
 @replays("test_list_buckets_bad_auth", "test_list_buckets_invalid_auth")

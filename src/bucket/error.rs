@@ -66,6 +66,9 @@ pub enum BucketError {
         /// The object's size.
         size: u64,
     },
+    /// The bucket's public access block keeps it private.
+    #[error("the public access block of bucket {0} keeps it private")]
+    PublicAccessBlocked(BucketId),
     /// The store behind these buckets does not let this caller do that.
     #[error("access denied: {0}")]
     AccessDenied(String),
@@ -133,6 +136,7 @@ pub enum BucketError {
 impl From<RemoteError> for BucketError {
     fn from(error: RemoteError) -> Self {
         match error {
+            RemoteError::NoSuchBucket(id) => Self::NoSuchBucket(id),
             RemoteError::Denied(_) => Self::AccessDenied(error.to_string()),
             RemoteError::Busy => Self::Busy(error.into()),
             // What was refused was made here, perhaps from what is no longer so: made anew, it may be taken.

@@ -46,7 +46,7 @@ pub struct Bucket {
 }
 
 /// How much is in a bucket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct BucketStats {
     /// The sizes of its objects together.
     pub bytes: u64,

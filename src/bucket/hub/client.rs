@@ -334,7 +334,7 @@ impl AccessSource for BucketAccess {
         self.client.xet_access(&self.bucket, reach).await.map_err(|error| match error {
             HubError::Unauthorized(_) | HubError::Forbidden(_) => RemoteError::Denied(error.to_string()),
             HubError::NoSuchBucket(_) | HubError::NoSuchEntry(_) => {
-                RemoteError::Missing(format!("bucket {}", self.bucket))
+                RemoteError::NoSuchBucket(self.bucket.clone())
             }
             HubError::Busy(_) => RemoteError::Busy,
             HubError::BadAnswer { .. } => RemoteError::Wrong(error.to_string()),

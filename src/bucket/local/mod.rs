@@ -177,6 +177,14 @@ impl BucketApi for LocalBuckets {
     }
 
     async fn set_visibility(&self, id: &BucketId, visibility: Visibility) -> Result<(), BucketError> {
+        if visibility == Visibility::Public {
+            let bucket = self.must_bucket(id).await?;
+            let settings = self.meta.bucket_settings(bucket.uid).await.map_err(meta_failed)?;
+            let block = settings.public_access_block.unwrap_or_default();
+            if block.block_public_acls || block.ignore_public_acls {
+                return Err(BucketError::PublicAccessBlocked(id.clone()));
+            }
+        }
         let set = self.meta.set_visibility(id, visibility).await;
         set.map_err(|error| bucket_error(error, id))
     }

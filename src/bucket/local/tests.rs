@@ -20,6 +20,7 @@ mod batch;
 mod checksums;
 mod damage;
 mod faults;
+mod holdings;
 mod index_damage;
 mod model;
 mod power;

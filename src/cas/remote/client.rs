@@ -82,10 +82,10 @@ impl CasClient {
         }
     }
 
-    /// The shard that tells of a chunk, if the CAS knows it.
+    /// The shard that tells of a chunk, if the CAS knows it. Who asks is about to upload, and has the token for that.
     pub(super) async fn dedup(&self, chunk: &ChunkHash) -> Result<Option<Bytes>, RemoteError> {
         let path = format!("/v1/chunks/default/{chunk}");
-        let answer = self.call(Reach::Read, SHARD_BYTES_MAX, Method::GET, &path, |request| request).await?;
+        let answer = self.call(Reach::Write, SHARD_BYTES_MAX, Method::GET, &path, |request| request).await?;
         match answer.status {
             StatusCode::OK => Ok(Some(answer.body)),
             StatusCode::NOT_FOUND => Ok(None),
@@ -180,6 +180,25 @@ impl CasClient {
 
     /// Registers what a shard says.
     pub(super) async fn put_shard(&self, shard: &Bytes) -> Result<(), RemoteError> {
+        match self.put_shard_once(shard).await {
+            Err(RemoteError::Missing(_)) => {
+                self.forget_access(Reach::Write).await?;
+                self.lacks_shards_v2.store(false, Ordering::Relaxed);
+                self.put_shard_once(shard).await
+            }
+            done => done,
+        }
+    }
+
+    /// What is missing may be the bucket: one that was deleted and made anew is another to its CAS, which the token
+    /// that is kept does not open.
+    async fn forget_access(&self, reach: Reach) -> Result<(), RemoteError> {
+        let access = self.access.get(reach).await?;
+        self.access.forget(reach, &access).await;
+        Ok(())
+    }
+
+    async fn put_shard_once(&self, shard: &Bytes) -> Result<(), RemoteError> {
         let post = |request: RequestBuilder| request.body(shard.clone());
         if !self.lacks_shards_v2.load(Ordering::Relaxed) {
             let path = "/v2/shards";
@@ -203,6 +222,16 @@ impl CasClient {
         file: &FileHash,
         range: std::ops::Range<u64>,
     ) -> Result<Layout, RemoteError> {
+        match self.layout_once(file, range.clone()).await {
+            Err(RemoteError::Missing(_)) => {
+                self.forget_access(Reach::Read).await?;
+                self.layout_once(file, range).await
+            }
+            done => done,
+        }
+    }
+
+    async fn layout_once(&self, file: &FileHash, range: std::ops::Range<u64>) -> Result<Layout, RemoteError> {
         let header = format!("bytes={}-{}", range.start, range.end.saturating_sub(1));
         let ask = |request: RequestBuilder| request.header("range", header.clone());
         if !self.lacks_layouts_v2.load(Ordering::Relaxed) {

@@ -1,6 +1,7 @@
 //! What can go wrong with a CAS far away.
 
 use crate::cas::http::HttpError;
+use crate::store::names::BucketId;
 
 /// An error of a CAS far away, in words that say whether it helps to try again.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -8,6 +9,9 @@ pub enum RemoteError {
     /// The token is unknown, or may not do that.
     #[error("the CAS does not allow it: {0}")]
     Denied(String),
+    /// The bucket whose CAS it is is not there any more, or not for this caller.
+    #[error("bucket {0} does not exist")]
+    NoSuchBucket(BucketId),
     /// The file or xorb is not there.
     #[error("the CAS does not have {0}")]
     Missing(String),

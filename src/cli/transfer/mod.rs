@@ -104,9 +104,8 @@ impl Transfers {
 
     /// What a failed store means for people.
     fn failure(&self, session: &Session, error: EngineError) -> Failure {
-        let missing = format!("bucket {}", self.bucket);
         match &error {
-            EngineError::Cas(CasError::Remote(RemoteError::Missing(what))) if *what == missing => session
+            EngineError::Cas(CasError::Remote(RemoteError::NoSuchBucket(_))) => session
                 .connection
                 .failure(crate::bucket::hub::HubError::NoSuchBucket(String::new()), Some(&self.bucket)),
             _ => Failure::Told(super::remote::connection::chained(error)),

@@ -101,6 +101,7 @@ impl From<BucketError> for HubError {
             BucketError::NoSuchKey(_) => Self::no_such_entry(),
             BucketError::BucketExists(_) => Self::new(StatusCode::CONFLICT, None, message),
             BucketError::TooMany { .. } => Self::bad_request(message),
+            BucketError::PublicAccessBlocked(_) => Self::forbidden(message),
             BucketError::RangeNotSatisfiable { size } => {
                 Self { size: Some(size), ..Self::new(StatusCode::RANGE_NOT_SATISFIABLE, None, message) }
             }

@@ -154,7 +154,7 @@ impl From<BucketError> for S3Error {
                 log(&error);
                 s3_error!(ServiceUnavailable, "The storage cannot be used right now. Please try again.")
             }
-            BucketError::AccessDenied(_) => {
+            BucketError::PublicAccessBlocked(_) | BucketError::AccessDenied(_) => {
                 tracing::info!(%error, "the store behind the buckets denies access");
                 access_denied()
             }

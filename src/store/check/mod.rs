@@ -13,9 +13,11 @@ use super::local::LocalStore;
 use super::meta::{MetaError, MetaView};
 use super::pace::{Pace, Stopped};
 use super::report;
+use super::rows::BucketStats;
 
 mod files;
 mod folders;
+mod holdings;
 mod packs;
 mod xorbs;
 
@@ -88,6 +90,22 @@ pub enum Finding {
         /// What its row says, if there is one.
         recorded: Option<u64>,
     },
+    /// What a bucket is said to hold is wrong.
+    #[error(
+        "bucket {bucket} holds {} objects of {} bytes, its row says {} of {}",
+        counted.objects, counted.bytes, recorded.objects, recorded.bytes
+    )]
+    Stats {
+        /// The bucket.
+        bucket: String,
+        /// What it holds.
+        counted: BucketStats,
+        /// What its row says.
+        recorded: BucketStats,
+    },
+    /// Files that are counted in buckets that have no object of them.
+    #[error("{0} files are counted in buckets that have no object of them")]
+    StaleHoldings(u64),
     /// Rows of folders that hold nothing.
     #[error("{0} folders that hold nothing have rows")]
     EmptyFolders(u64),
@@ -198,6 +216,7 @@ pub async fn check(store: &Arc<LocalStore>, pace: &Pace) -> Result<CheckReport, 
         files::check_uses(&*view, turn, &mut report).await?;
     }
     folders::check(&*view, counts.folders, &mut report).await?;
+    holdings::check(&*view, counts.bucket_files, &mut report).await?;
     for turn in Turns::of(counts.xorbs) {
         pace.spend(0).await?;
         xorbs::check(&*view, turn, &mut report).await?;

@@ -11,10 +11,10 @@ use super::lean::{decode_file, decode_object, decode_xorb};
 use super::tables::{self, decode};
 use super::view::{Counts, MetaView, XorbEntry};
 use super::xorbs::{at_place, behind};
-use super::{MetaError, PackRow, RegistrationName, registry};
+use super::{MetaError, PackRow, RegistrationName, holdings, registry};
 use crate::store::names::{ObjectKey, UploadId};
 use crate::store::pack::PackId;
-use crate::store::rows::{Bucket, BucketUid, FileRecord, Object, Part, Upload, XorbRow};
+use crate::store::rows::{Bucket, BucketStats, BucketUid, FileRecord, Object, Part, Upload, XorbRow};
 use crate::xet::hash::{FileHash, XorbHash};
 
 /// Rows of one moment. While it lives, the database cannot use the pages again that are freed meanwhile.
@@ -48,6 +48,7 @@ impl MetaView for Snapshot {
                 files: snapshot.open_table(tables::FILES)?.len()?,
                 xorbs: snapshot.open_table(tables::XORBS)?.len()?,
                 folders: snapshot.open_table(FOLDERS)?.len()?,
+                bucket_files: snapshot.open_table(tables::BUCKET_FILES)?.len()?,
             })
         })
     }
@@ -134,6 +135,10 @@ impl MetaView for Snapshot {
             let page = registry::registrations(snapshot, after)?.take(limit);
             page.map(|entry| Ok(entry?.0)).collect()
         })
+    }
+
+    async fn bucket_stats(&self, bucket: BucketUid) -> Result<BucketStats, MetaError> {
+        self.read(|snapshot| holdings::stats(snapshot, bucket))
     }
 
     async fn objects_of_file(&self, bucket: BucketUid, file: &FileHash) -> Result<u64, MetaError> {

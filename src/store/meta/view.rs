@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use super::{MetaError, PackRow, RegistrationName};
 use crate::store::names::{ObjectKey, UploadId};
 use crate::store::pack::PackId;
-use crate::store::rows::{Bucket, BucketUid, FileRecord, Object, Part, Upload, XorbRow};
+use crate::store::rows::{Bucket, BucketStats, BucketUid, FileRecord, Object, Part, Upload, XorbRow};
 use crate::xet::hash::{FileHash, XorbHash};
 
 /// How many rows there are.
@@ -21,6 +21,8 @@ pub struct Counts {
     pub xorbs: u64,
     /// Folders.
     pub folders: u64,
+    /// Pairs of a bucket and a file that it has objects of.
+    pub bucket_files: u64,
 }
 
 /// A xorb with all that is known of it.
@@ -77,6 +79,9 @@ pub trait MetaView: Send + Sync {
         after: Option<RegistrationName>,
         limit: usize,
     ) -> Result<Vec<RegistrationName>, MetaError>;
+
+    /// What the bucket holds, as it is counted.
+    async fn bucket_stats(&self, bucket: BucketUid) -> Result<BucketStats, MetaError>;
 
     /// How many objects of the bucket use the file, as it is counted.
     async fn objects_of_file(&self, bucket: BucketUid, file: &FileHash) -> Result<u64, MetaError>;

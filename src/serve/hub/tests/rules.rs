@@ -1,6 +1,7 @@
 //! Who may do what, and how it is answered.
 
 use super::*;
+use crate::bucket::{BucketChange, PublicAccessBlock};
 
 #[tokio::test]
 async fn a_private_bucket_is_hidden_and_a_public_one_is_read_by_all() {
@@ -237,4 +238,19 @@ async fn a_key_that_leads_out_of_a_folder_is_not_listed_but_can_be_read_and_dele
     let delete = r#"{"type":"deleteFile","path":"../out"}"#;
     assert_eq!(house.call(ADA, "POST", "/api/buckets/ada/b/batch", delete).await.status, 200);
     assert_eq!(house.get(ADA, "/buckets/ada/b/resolve/..%2Fout").await.refusal(), (404, "EntryNotFound"));
+}
+
+#[tokio::test]
+async fn a_public_access_block_keeps_a_bucket_private() {
+    let house = House::with_files(&["k"]).await;
+    let block = PublicAccessBlock { block_public_acls: true, ..PublicAccessBlock::default() };
+    let set = |block| BucketChange::PublicAccessBlock(block);
+    house.buckets.change_bucket(&ada("b"), set(Some(block))).await.unwrap();
+    let settings = "/api/buckets/ada/b/settings";
+    assert_eq!(house.call(ADA, "PUT", settings, r#"{"private":false}"#).await.status, 403);
+    assert_eq!(house.get(NOBODY, "/buckets/ada/b/resolve/k").await.status, 401);
+    assert_eq!(house.call(ADA, "PUT", settings, r#"{"private":true}"#).await.status, 200);
+    house.buckets.change_bucket(&ada("b"), set(None)).await.unwrap();
+    assert_eq!(house.call(ADA, "PUT", settings, r#"{"private":false}"#).await.status, 200);
+    assert_eq!(house.get(NOBODY, "/buckets/ada/b/resolve/k").await.body, "content of k");
 }
