@@ -21,14 +21,16 @@ mod accounts;
 mod environment;
 mod error;
 mod hub_mode;
+mod show;
 mod upkeep;
 mod watch;
 
 pub use accounts::{AccountConfig, CredentialConfig};
 pub use error::ConfigError;
 pub use hub_mode::{CacheConfig, HubGiven, HubModeConfig, hub_given};
+pub use show::{Shown, show};
 pub use upkeep::{GcConfig, ScrubConfig, UploadsConfig};
-pub use watch::{AuditConfig, LimitsConfig, MetricsConfig};
+pub use watch::{AuditConfig, BackupConfig, LimitsConfig, MetricsConfig, TlsConfig};
 
 use environment::Environment;
 
@@ -50,6 +52,8 @@ pub struct Config {
     pub cache: CacheConfig,
     /// What holds for every listener.
     pub server: ServerConfig,
+    /// TLS.
+    pub tls: TlsConfig,
     /// Multipart uploads.
     pub uploads: UploadsConfig,
     /// Garbage collection.
@@ -64,6 +68,8 @@ pub struct Config {
     pub metrics: MetricsConfig,
     /// The audit log.
     pub audit: AuditConfig,
+    /// Backups.
+    pub backup: BackupConfig,
     /// Accounts declared here; with none, there is the root account.
     pub accounts: Vec<AccountConfig>,
 }
@@ -206,6 +212,7 @@ impl Default for Config {
             hub_mode: HubModeConfig::default(),
             cache: CacheConfig::default(),
             server: ServerConfig::default(),
+            tls: TlsConfig::default(),
             uploads: UploadsConfig::default(),
             gc: GcConfig::default(),
             scrub: ScrubConfig::default(),
@@ -213,6 +220,7 @@ impl Default for Config {
             log: LogConfig::default(),
             metrics: MetricsConfig::default(),
             audit: AuditConfig::default(),
+            backup: BackupConfig::default(),
             accounts: Vec::new(),
         }
     }
@@ -249,7 +257,28 @@ impl Config {
         if let Some(domain) = self.s3.domains.iter().find(|domain| !is_domain(domain)) {
             return Err(ConfigError::Domain { domain: domain.clone() });
         }
+        if self.tls.cert_file.is_some() != self.tls.key_file.is_some() {
+            return Err(ConfigError::Together { keys: "`tls.cert_file` and `tls.key_file`" });
+        }
+        if let Some((first, second)) = self.same_address() {
+            return Err(ConfigError::SameAddress { first, second });
+        }
         Ok(self)
+    }
+
+    /// Two listeners that would have one address.
+    fn same_address(&self) -> Option<(&'static str, &'static str)> {
+        let all = [
+            ("s3.listen", Some(self.s3.listen)),
+            ("hub.listen", Some(self.hub.listen).filter(|_| self.mode == Mode::Standalone)),
+            ("metrics.listen", self.metrics.listen),
+        ];
+        let fixed = all.iter().filter_map(|(key, listen)| Some((*key, listen.filter(|at| at.port() != 0)?)));
+        let fixed: Vec<_> = fixed.collect();
+        fixed.iter().enumerate().find_map(|(at, (first, listen))| {
+            let same = fixed[at + 1..].iter().find(|(_, other)| other == listen);
+            same.map(|(second, _)| (*first, *second))
+        })
     }
 }
 
@@ -261,15 +290,41 @@ fn is_domain(text: &str) -> bool {
     text.split('.').all(label) && !text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
 }
 
-/// The root credential as the environment gives it.
-pub fn root_given(vars: &[(String, String)]) -> RootGiven {
+/// Whether a key's value must not be shown.
+fn is_secret(key: &str) -> bool {
+    key.ends_with("secret_access_key") || key.ends_with("token")
+}
+
+/// What a variable says, or the file that the variable of this name and `_FILE` names; white space around what a file
+/// says is dropped.
+fn given(vars: &[(String, String)], name: &'static str) -> Result<Option<String>, ConfigError> {
     let var = |name: &str| vars.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
-    RootGiven {
-        user: var(root::USER_VAR),
-        access_key_id: var(root::ACCESS_KEY_ID_VAR),
-        secret_access_key: var(root::SECRET_ACCESS_KEY_VAR),
-        token: var(root::TOKEN_VAR),
+    match (var(name), var(&format!("{name}_FILE"))) {
+        (Some(_), Some(_)) => Err(ConfigError::Both { name }),
+        (Some(value), None) => Ok(Some(value)),
+        (None, Some(path)) => {
+            let path = PathBuf::from(path);
+            let read = std::fs::read_to_string(&path);
+            let text = read.map_err(|error| ConfigError::ReadSecret { name, path, error })?;
+            Ok(Some(text.trim().to_owned()))
+        }
+        (None, None) => Ok(None),
     }
+}
+
+/// The root credential as the environment gives it.
+pub fn root_given(vars: &[(String, String)]) -> Result<RootGiven, ConfigError> {
+    Ok(RootGiven {
+        user: given(vars, root::USER_VAR)?,
+        access_key_id: given(vars, root::ACCESS_KEY_ID_VAR)?,
+        secret_access_key: given(vars, root::SECRET_ACCESS_KEY_VAR)?,
+        token: given(vars, root::TOKEN_VAR)?,
+    })
+}
+
+/// The master key as the environment gives it: 64 hexadecimal digits.
+pub fn master_key_given(vars: &[(String, String)]) -> Result<Option<String>, ConfigError> {
+    given(vars, "XETGATE_MASTER_KEY")
 }
 
 /// The user's own data folder: `$XDG_DATA_HOME/xetgate`, or `~/.local/share/xetgate`. (A relative `XDG_DATA_HOME` is

@@ -44,13 +44,22 @@ pub enum TelemetryError {
     SetUpAlready,
 }
 
+fn env_filter(filter: &str) -> Result<EnvFilter, TelemetryError> {
+    // s3s logs requests whole, signatures included: only whoever names it gets that.
+    let directives = if filter.contains("s3s") { filter.to_owned() } else { format!("{filter},s3s=off") };
+    EnvFilter::try_new(directives)
+        .map_err(|error| TelemetryError::Filter { filter: filter.to_owned(), error })
+}
+
+/// Whether a filter is one.
+pub fn check_filter(filter: &str) -> Result<(), TelemetryError> {
+    env_filter(filter).map(drop)
+}
+
 /// Sends this process's log lines to standard error, those that `filter` lets pass (`tracing` directives, such as
 /// `info,xetgate::engine=debug`).
 pub fn init(format: LogFormat, filter: &str) -> Result<LogEnd, TelemetryError> {
-    // s3s logs requests whole, signatures included: only whoever names it gets that.
-    let directives = if filter.contains("s3s") { filter.to_owned() } else { format!("{filter},s3s=off") };
-    let filter = EnvFilter::try_new(directives)
-        .map_err(|error| TelemetryError::Filter { filter: filter.to_owned(), error })?;
+    let filter = env_filter(filter)?;
     let out = Lines::to(Box::new(std::io::stderr())).map_err(TelemetryError::Thread)?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(out.clone());
     let begun = match format {

@@ -110,6 +110,8 @@ impl Shell {
             .output()
             .unwrap();
         let (out, err) = (String::from_utf8(done.stdout).unwrap(), String::from_utf8(done.stderr).unwrap());
+        let is_taken = |line: &str| line.is_empty() || line.starts_with("$ ") || line.starts_with("# ");
+        assert!(!out.lines().any(is_taken), "a transcript cannot tell this from its own lines: {out}");
         let mut shown = out.clone();
         if !out.is_empty() && !out.ends_with('\n') {
             shown.push_str("%\n");

@@ -1,9 +1,10 @@
 //! The published S3 clients against the binary: runs `compat-tests` with pytest.
 //!
 //! Python packages are pinned in `compat-tests/requirements.txt` and installed into a virtual environment below
-//! `target/`, one for each content of that file, so that later runs need no network; s3fs has an environment of its
-//! own in the same way. Nothing is skipped in silence: without Python, or when pytest finds no test, this fails and
-//! says what to do. Clients that are no Python packages are tried when `XETGATE_EXTENDED` is set, as `.ci/run` does.
+//! `target/`, one for each content of that file, so that later runs need no network; s3fs and boto3[crt] have
+//! environments of their own in the same way. Nothing is skipped in silence: without Python, or when pytest finds no
+//! test, this fails and says what to do. Clients that are no Python packages are tried when `XETGATE_EXTENDED` is set,
+//! as `.ci/run` does.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -54,13 +55,16 @@ static TURN: Mutex<()> = Mutex::new(());
 fn pytest(what: &[&str], vars: &[(&str, &str)]) {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let s3fs = python(root, "compat-tests/clients/requirements-s3fs.txt");
+    let apart = ["crt", "s3fs"].map(|name| {
+        let requirements = format!("compat-tests/clients/requirements-{name}.txt");
+        (format!("XETGATE_{}_PYTHON", name.to_uppercase()), python(root, &requirements))
+    });
     let status = Command::new(python(root, "compat-tests/requirements.txt"))
         .args(["-m", "pytest", "-q"])
         .args(what)
         .current_dir(root)
         .env("XETGATE_BIN", env!("CARGO_BIN_EXE_xetgate"))
-        .env("XETGATE_S3FS_PYTHON", s3fs)
+        .envs(apart)
         .envs(vars.iter().copied())
         .status()
         .unwrap();

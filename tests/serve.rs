@@ -3,40 +3,15 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::process::Command;
 
-/// Longer than anything here takes; a test that needs it has failed.
-const PATIENCE: Duration = Duration::from_mins(1);
+mod support;
 
-const NOWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
-
-/// `xetgate serve` in an environment of its own, on a free port.
-fn command(home: &Path, args: &[&str], vars: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xetgate"));
-    command.env_clear().env("HOME", home).envs(vars.iter().copied());
-    command.env("XETGATE__S3__LISTEN", "127.0.0.1:0").env("XETGATE__HUB__LISTEN", "127.0.0.1:0");
-    command.arg("serve").args(args);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
-/// Waits for the end, but not for ever.
-fn wait(child: &mut Child) -> ExitStatus {
-    let begun = Instant::now();
-    loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            return status;
-        }
-        assert!(begun.elapsed() < PATIENCE, "the process does not end");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
+use support::{Gateway, PATIENCE, command, wait};
 
 /// Starts what must fail at once; gives its line on standard error.
 fn refusal(home: &Path, args: &[&str], vars: &[(&str, &str)]) -> String {
@@ -49,70 +24,6 @@ fn refusal(home: &Path, args: &[&str], vars: &[(&str, &str)]) -> String {
     assert_eq!(out, "");
     assert_eq!(err.lines().count(), 1, "{err}");
     err.strip_prefix("xetgate: ").unwrap_or_else(|| panic!("{err}")).trim_end().to_owned()
-}
-
-/// A gateway that runs until this is dropped.
-struct Gateway {
-    child: Child,
-    address: SocketAddr,
-    hub: SocketAddr,
-    banner: String,
-    lines: mpsc::Receiver<String>,
-}
-
-impl Gateway {
-    fn start(home: &Path, args: &[&str], vars: &[(&str, &str)]) -> Self {
-        let mut child = command(home, args, vars).spawn().unwrap();
-        let stderr = child.stderr.take().unwrap();
-        let (sender, lines) = mpsc::channel();
-        std::thread::spawn(move || {
-            BufReader::new(stderr).lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
-        });
-        let mut gateway = Self { child, address: NOWHERE, hub: NOWHERE, banner: String::new(), lines };
-        let line = gateway.line_with("listening");
-        let mut ports = line.split("127.0.0.1:").skip(1);
-        let mut next = || {
-            let rest = ports.next().expect("the line tells both addresses");
-            let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
-            format!("127.0.0.1:{port}").parse().unwrap()
-        };
-        (gateway.address, gateway.hub) = (next(), next());
-        gateway
-    }
-
-    /// The next line of the log that contains `part`.
-    fn line_with(&self, part: &str) -> String {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let line = self.lines.recv_timeout(left).unwrap_or_else(|_| panic!("no line with {part:?}"));
-            if line.contains(part) {
-                return line;
-            }
-        }
-    }
-
-    fn signal(&self, name: &str) {
-        // The shell's own `kill`: a machine may have no other.
-        let sent =
-            Command::new("sh").args(["-c", &format!("kill -{name} {}", self.child.id())]).status().unwrap();
-        assert!(sent.success());
-    }
-
-    /// Sends a signal and gives the exit code; the banner is then complete.
-    fn stop(&mut self, signal: &str) -> Option<i32> {
-        self.signal(signal);
-        let code = wait(&mut self.child).code();
-        self.child.stdout.take().unwrap().read_to_string(&mut self.banner).unwrap();
-        code
-    }
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 fn mode(path: &Path) -> u32 {

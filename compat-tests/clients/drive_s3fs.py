@@ -1,11 +1,9 @@
 """s3fs, driven line by line (support/offers/driven.py)."""
 
 import base64
-import json
 import os
-import sys
-import traceback
 
+import lines
 import s3fs
 
 FS = s3fs.S3FileSystem(endpoint_url=os.environ["ENDPOINT"])
@@ -56,13 +54,7 @@ def delete(bucket, key):
     FS.rm_file(f"{bucket}/{key}")
 
 
-CALLS = (make_bucket, list_buckets, upload, download, names, read_range, copy, upload_with_metadata, metadata)
-BY_NAME = {call.__name__: call for call in (*CALLS, presign_get, delete)}
-
-for line in sys.stdin:
-    asked = json.loads(line)
-    try:
-        answer = {"got": BY_NAME[asked["call"]](**asked["with"])}
-    except Exception:
-        answer = {"failed": traceback.format_exc()}
-    print(json.dumps(answer), flush=True)
+lines.serve(
+    make_bucket, list_buckets, upload, download, names, read_range, copy, upload_with_metadata, metadata, presign_get,
+    delete,
+)  # fmt: skip

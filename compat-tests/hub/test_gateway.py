@@ -193,20 +193,19 @@ def test_a_bucket_that_was_made_anew_by_others_is_that_bucket(row):
 
 
 def test_a_slow_answer_holds_nobody_else(row):
-    row.place.s3.put_object(Bucket=BUCKET, Key="slow", Body=noise(8 * MIB, 7))
+    row.place.s3.put_object(Bucket=BUCKET, Key="slow", Body=noise(4 * MIB, 7))
     row.s3.put_object(Bucket=BUCKET, Key="quick", Body=b"quick")
     row.s3.get_object(Bucket=BUCKET, Key="quick")["Body"].read()
 
     def rest(exchange, piece):
-        time.sleep(0.05 if exchange.is_xorb_download else 0)
+        time.sleep(0.2 if exchange.is_xorb_download else 0)
         return piece
 
     row.recorder.piece = rest
     with concurrent.futures.ThreadPoolExecutor() as pool:
         slow = pool.submit(lambda: row.s3.get_object(Bucket=BUCKET, Key="slow")["Body"].read())
-        begun = time.monotonic()
         for n in range(5):
             row.s3.put_object(Bucket=BUCKET, Key=f"beside-{n}", Body=b"beside")
             assert row.s3.get_object(Bucket=BUCKET, Key="quick")["Body"].read() == b"quick"
-        assert not slow.done() and time.monotonic() - begun < 4
-        assert slow.result(60) == noise(8 * MIB, 7)
+        assert not slow.done()
+        assert slow.result(90) == noise(4 * MIB, 7)

@@ -237,3 +237,19 @@ def test_the_order_of_errors_is_signature_bucket_arguments(http, xetgate, bucket
     # A Hub cannot be asked for the buckets of a name, so a stranger's is looked for nowhere.
     denied = (404, "NoSuchBucket") if server.in_front_of_a_hub() else (403, "AccessDenied")
     assert refusal(nobody.list_objects_v2, Bucket=bucket) == denied
+
+
+@replays("test_object_lock_get_obj_lock_invalid_bucket", "test_object_lock_get_obj_retention_invalid_bucket",
+         "test_object_lock_get_legal_hold_invalid_bucket", "test_object_lock_put_obj_retention_invalid_bucket",
+         "test_object_lock_put_legal_hold_invalid_bucket")  # fmt: skip
+def test_a_bucket_without_object_lock_says_so(s3, bucket):
+    foo = {"Bucket": bucket, "Key": "foo"}
+    s3.put_object(**foo, Body=b"bar")
+    unknown = refusal(s3.get_object_lock_configuration, Bucket=bucket)
+    assert unknown == (404, "ObjectLockConfigurationNotFoundError")
+    until = {"Mode": "GOVERNANCE", "RetainUntilDate": datetime.datetime(2035, 1, 1, tzinfo=datetime.UTC)}
+    none = (400, "InvalidRequest")
+    assert refusal(s3.put_object_retention, **foo, Retention=until) == none
+    assert refusal(s3.get_object_retention, **foo) == none
+    assert refusal(s3.put_object_legal_hold, **foo, LegalHold={"Status": "ON"}) == none
+    assert refusal(s3.get_object_legal_hold, **foo) == none

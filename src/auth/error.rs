@@ -10,6 +10,9 @@ use crate::store::names::Namespace;
 /// An error about credentials.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthError {
+    /// A master key was given that is none.
+    #[error("XETGATE_MASTER_KEY does not hold 64 hexadecimal digits")]
+    GivenMasterKey,
     /// The text cannot be an access key id.
     #[error("access key id {0:?} must have 1 to 128 letters, digits, '_' and '-'")]
     AccessKeyId(String),

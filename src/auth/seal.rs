@@ -34,6 +34,13 @@ impl MasterKey {
         Self(XChaCha20Poly1305::new(bytes.into()))
     }
 
+    /// A key given from outside as 64 hexadecimal digits.
+    pub fn of_text(text: &str) -> Result<Self, AuthError> {
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(text.trim(), &mut bytes).map_err(|_| AuthError::GivenMasterKey)?;
+        Ok(Self::new(&bytes))
+    }
+
     /// The key kept in `data_dir`, made if there is none. Blocks on files.
     pub fn load_or_create(data_dir: &Path, ambient: &Ambient) -> Result<Self, AuthError> {
         let path = data_dir.join(FILE_NAME);
@@ -150,6 +157,15 @@ mod tests {
         }
         let again = key.seal(&credential(), Timestamp(5), &Ambient::system()).unwrap();
         assert_ne!(again.sealed, sealed.sealed);
+    }
+
+    #[test]
+    fn a_master_key_may_come_from_outside() {
+        let sealed =
+            MasterKey::new(&[0xAB; 32]).seal(&credential(), Timestamp(5), &Ambient::system()).unwrap();
+        assert!(MasterKey::of_text(&format!("{}\n", "ab".repeat(32))).unwrap().unseal(sealed).is_ok());
+        let refused = MasterKey::of_text("ab-not-for-eyes").err().unwrap().to_string();
+        assert!(!refused.contains("not-for-eyes"), "{refused}");
     }
 
     #[test]

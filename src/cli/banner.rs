@@ -15,6 +15,8 @@ pub(super) struct Banner<'a> {
     pub(super) data_dir: &'a Path,
     pub(super) s3: SocketAddr,
     pub(super) hub: SocketAddr,
+    /// Whether they speak TLS.
+    pub(super) tls: bool,
     pub(super) region: &'a str,
     pub(super) root: Option<&'a Root>,
     /// Whether a person is looking.
@@ -25,10 +27,15 @@ impl Banner<'_> {
     /// The text, several lines.
     pub(super) fn text(&self) -> String {
         let (version, data_dir) = (env!("CARGO_PKG_VERSION"), self.data_dir.display());
-        let (endpoint, hub, region) = (endpoint(self.s3), endpoint(self.hub), self.region);
+        let (endpoint, hub, region) =
+            (endpoint(self.s3, self.tls), endpoint(self.hub, self.tls), self.region);
         let mut text = format!(
             "xetgate {version}\n  data folder   {data_dir}\n  S3 endpoint   {endpoint}\n  Hub endpoint  {hub}\n"
         );
+        let stays_here = self.s3.ip().is_loopback() && self.hub.ip().is_loopback();
+        if !self.tls && !stays_here {
+            text.push_str("  WARNING       reachable from outside without TLS: see [tls], or put a TLS proxy in front\n");
+        }
         let (account, keys, token) = match self.root {
             None => (
                 "as declared in the configuration".to_owned(),
@@ -94,13 +101,13 @@ fn origin(source: &RootSource) -> String {
 }
 
 /// A URL that reaches a listener from this machine.
-pub(super) fn endpoint(listen: SocketAddr) -> String {
+pub(super) fn endpoint(listen: SocketAddr, tls: bool) -> String {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
         ip => ip,
     };
-    format!("http://{}", SocketAddr::new(ip, listen.port()))
+    format!("{}://{}", if tls { "https" } else { "http" }, SocketAddr::new(ip, listen.port()))
 }
 
 #[cfg(test)]
@@ -123,7 +130,7 @@ mod tests {
         let root = Root { credential, source };
         let (s3, hub) = (SocketAddr::from(([0, 0, 0, 0], 9000)), SocketAddr::from(([127, 0, 0, 1], 9001)));
         let data_dir = Path::new("/d");
-        Banner { data_dir, s3, hub, region: "us-east-1", root: Some(&root), terminal }.text()
+        Banner { data_dir, s3, hub, tls: false, region: "us-east-1", root: Some(&root), terminal }.text()
     }
 
     fn kept() -> RootSource {
@@ -138,6 +145,7 @@ mod tests {
             \x20 data folder   /d\n\
             \x20 S3 endpoint   http://127.0.0.1:9000\n\
             \x20 Hub endpoint  http://127.0.0.1:9001\n\
+            \x20 WARNING       reachable from outside without TLS: see [tls], or put a TLS proxy in front\n\
             \x20 account       root (credential in /it's/root-credential.toml)\n\n\
             Paste, to try it:\n\n\
             \x20 AWS_ACCESS_KEY_ID=AKROOT AWS_SECRET_ACCESS_KEY=made-secret \

@@ -8,8 +8,13 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use crate::auth::{cas_token, root, seal};
+
 /// Name of the lock file.
 const LOCK_NAME: &str = "lock";
+
+/// Files of the data folder that belong to a backup beside the store itself.
+pub(super) const BESIDE_STORE: [&str; 3] = [root::FILE_NAME, seal::FILE_NAME, cas_token::FILE_NAME];
 
 /// Why the data folder cannot be had.
 #[derive(Debug, thiserror::Error)]

@@ -7,7 +7,7 @@ use crate::auth::cas_token::CasSigner;
 use crate::bucket::LocalBuckets;
 use crate::config::{AddressingStyle, Config};
 use crate::serve::access::{Watch, observed};
-use crate::serve::admin;
+use crate::serve::admin::{self, AdminDoor, Backups};
 use crate::serve::cas::{self, CasDoor};
 use crate::serve::hub::{self, HubDoor};
 use crate::serve::ops::{self, OpsDoor};
@@ -21,6 +21,8 @@ pub struct Behind {
     pub buckets: Arc<LocalBuckets>,
     /// The accounts.
     pub accounts: Arc<Accounts>,
+    /// Where backups go, if they are kept.
+    pub backups: Option<Backups>,
     /// Signs the tokens of the CAS door.
     pub signer: CasSigner,
     /// Time and randomness, limits, and what is kept of requests.
@@ -39,7 +41,7 @@ pub struct Doors {
 
 /// Puts the doors of a gateway that stores by itself in their places.
 pub fn doors(config: &Config, behind: Behind) -> Doors {
-    let Behind { buckets, accounts, signer, watch } = behind;
+    let Behind { buckets, accounts, backups, signer, watch } = behind;
     let ambient = &watch.ambient;
     let directory = accounts.directory();
     let s3 = s3::router(S3Door {
@@ -64,7 +66,7 @@ pub fn doors(config: &Config, behind: Behind) -> Doors {
         visibility: config.hub.new_buckets,
     });
     let hub = hub
-        .nest("/admin", admin::router(accounts))
+        .nest("/admin", admin::router(AdminDoor { accounts: Arc::clone(&accounts), backups }))
         .nest("/cas", cas::router(cas))
         .merge(cas::telemetry_router())
         .merge(ops)

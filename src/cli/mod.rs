@@ -13,6 +13,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 mod admin;
 mod banner;
 mod buckets;
+mod config;
 mod data_folder;
 pub mod doors;
 mod failure;
@@ -49,6 +50,8 @@ enum Command {
     Store(store::StoreArgs),
     /// Look after accounts and credentials of a running gateway.
     Admin(admin::AdminArgs),
+    /// Check the configuration, or show where each value comes from.
+    Config(config::ConfigArgs),
     /// Ask a running gateway whether it can serve: exit code 0 if so.
     Health(health::HealthArgs),
     /// Say what this build is: version, commit, target, modes.
@@ -121,6 +124,7 @@ pub fn main() -> ExitCode {
         Ok(Command::Serve(args)) => serve::run(&args, &vars).map_err(|error| error.to_string()),
         Ok(Command::Store(args)) => store::run(&args, &vars).map_err(|error| error.to_string()),
         Ok(Command::Admin(args)) => admin::run(&args, &vars).map_err(|error| error.to_string()),
+        Ok(Command::Config(args)) => config::run(&args, &vars).map_err(|error| error.to_string()),
         Ok(Command::Health(args)) => health::run(&args, &vars).map_err(|error| error.to_string()),
         Ok(Command::Version) => print(health::version().as_bytes()),
         Ok(Command::Bucket(command)) => {

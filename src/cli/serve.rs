@@ -11,11 +11,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::banner::Banner;
-use super::data_folder::DataFolder;
+use super::data_folder::{BESIDE_STORE, DataFolder};
 use super::doors::{Behind, addressing, doors};
 use super::hub_mode::{self, HubModeError};
 use super::place::{PlaceArgs, PlaceError, take_folder};
-use super::watch::{AuditError, watch};
+use super::watch::{AuditError, tls, watch};
 use crate::auth::cas_token::CasSigner;
 use crate::auth::root::{self, Root, RootSource};
 use crate::auth::seal::MasterKey;
@@ -24,10 +24,12 @@ use crate::bucket::hub::{HubClient, upkeep as hub_upkeep};
 use crate::bucket::{BucketError, LocalBuckets};
 use crate::config::{self, Config, ConfigError, Mode};
 use crate::serve::access::observed;
+use crate::serve::admin::Backups;
 use crate::serve::audit::AuditLog;
 use crate::serve::listener::{Limits, ListenError, Listener};
 use crate::serve::ops::{self, OpsDoor};
 use crate::serve::s3::{self, OwnDoors, S3Door};
+use crate::serve::tls::{Tls, TlsError};
 use crate::store::ambient::Ambient;
 use crate::store::upkeep;
 use crate::telemetry::{self, LogFormat, TelemetryError};
@@ -74,6 +76,8 @@ pub(super) enum ServeError {
     Store { path: PathBuf, error: BucketError },
     #[error(transparent)]
     Audit(#[from] AuditError),
+    #[error("TLS: {0}")]
+    Tls(#[from] TlsError),
     #[error("hub mode: {0}")]
     HubMode(#[from] HubModeError),
     #[error("cannot start: {0}")]
@@ -107,7 +111,7 @@ pub(super) fn run(args: &ServeArgs, vars: &[(String, String)]) -> Result<(), Ser
     let hub = config::hub_given(vars);
     let client = (config.mode == Mode::Hub).then(|| hub_mode::client(&config, &hub)).transpose()?;
 
-    let mut given = config::root_given(vars);
+    let mut given = config::root_given(vars)?;
     let wants_root = config.accounts.is_empty() || !given.is_empty();
     if let Some(client) = client.as_ref().filter(|_| wants_root) {
         given = hub_mode::complete_root(&runtime, client, &hub, given)?;
@@ -121,8 +125,12 @@ pub(super) fn run(args: &ServeArgs, vars: &[(String, String)]) -> Result<(), Ser
         return run_hub_mode(&place, runtime, told, directory, &credentials);
     }
     let signer = CasSigner::load_or_create(folder.path(), &ambient)?;
-    let master_key = MasterKey::load_or_create(folder.path(), &ambient)?;
+    let master_key = match config::master_key_given(vars)? {
+        Some(text) => MasterKey::of_text(&text)?,
+        None => MasterKey::load_or_create(folder.path(), &ambient)?,
+    };
 
+    let tls = tls(&config, &runtime)?;
     let s3 = bind(&runtime, config.s3.listen, limits(&config, config.s3.max_connections), "--listen")?;
     let hub = bind(&runtime, config.hub.listen, limits(&config, config.hub.max_connections), "--hub-listen")?;
     let metrics = bind_metrics(&runtime, &config)?;
@@ -135,11 +143,18 @@ pub(super) fn run(args: &ServeArgs, vars: &[(String, String)]) -> Result<(), Ser
     announce(&config, &folder, (s3.address(), hub.address()), root.as_ref());
     let watch = watch(&config, &ambient, Some(Arc::clone(buckets.store())))?;
     let audit = watch.audit.clone();
-    let behind = Behind { buckets: Arc::new(buckets), accounts: Arc::new(accounts), signer, watch };
+    let backups = config.backup.folder.clone().map(|to| Backups {
+        store: Arc::clone(buckets.store()),
+        data_dir: folder.path().to_owned(),
+        folder: to,
+        beside: &BESIDE_STORE,
+    });
+    let behind = Behind { buckets: Arc::new(buckets), accounts: Arc::new(accounts), backups, signer, watch };
     let doors = doors(&config, behind);
+    let (s3, hub) = (s3.with_tls(tls.clone()), hub.with_tls(tls.clone()));
     let mut listeners = vec![(s3, doors.s3.router), (hub, doors.hub.router)];
     listeners.extend(metrics.map(|listener| (listener, doors.metrics.router)));
-    runtime.block_on(serve(listeners, told, || reload(audit.as_deref())));
+    runtime.block_on(serve(listeners, told, || reload(audit.as_deref(), tls.as_deref())));
     upkeep.cancel();
     runtime.shutdown_timeout(BLOCKING_GRACE);
     Ok(())
@@ -162,7 +177,9 @@ fn run_hub_mode(
     credentials: &[Credential],
 ) -> Result<(), ServeError> {
     let HubModePlace { config, folder, client, ambient } = place;
+    let tls = tls(config, &runtime)?;
     let s3 = bind(&runtime, config.s3.listen, limits(config, config.s3.max_connections), "--listen")?;
+    let s3 = s3.with_tls(tls.clone());
     let behind = hub_mode::open(config, folder, client, credentials.iter(), ambient)?;
     let upkeep = CancellationToken::new();
     runtime.spawn(hub_upkeep::run(behind.shared, config.uploads_expire(), upkeep.clone()));
@@ -188,7 +205,7 @@ fn run_hub_mode(
         "listening, in front of a hub"
     );
     let listeners = std::iter::once((s3, router)).chain(metrics).collect();
-    runtime.block_on(serve(listeners, told, || reload(audit.as_deref())));
+    runtime.block_on(serve(listeners, told, || reload(audit.as_deref(), tls.as_deref())));
     upkeep.cancel();
     runtime.shutdown_timeout(BLOCKING_GRACE);
     Ok(())
@@ -210,7 +227,10 @@ fn bind_metrics(runtime: &Runtime, config: &Config) -> Result<Option<Listener>, 
 }
 
 /// What SIGHUP asks for.
-fn reload(audit: Option<&AuditLog>) {
+fn reload(audit: Option<&AuditLog>, tls: Option<&Tls>) {
+    if let Some(tls) = tls {
+        tls.reload();
+    }
     if let Some(audit) = audit {
         audit.reopen();
     }
@@ -281,7 +301,8 @@ fn announce(config: &Config, folder: &DataFolder, (s3, hub): (SocketAddr, Socket
     if config.log.format == LogFormat::Text {
         let mut stdout = io::stdout().lock();
         let terminal = stdout.is_terminal();
-        let banner = Banner { data_dir: folder.path(), s3, hub, region: &config.s3.region, root, terminal };
+        let (region, tls) = (&config.s3.region, config.tls.cert_file.is_some());
+        let banner = Banner { data_dir: folder.path(), s3, hub, tls, region, root, terminal };
         // Nobody has to be looking.
         let _ = stdout.write_all(banner.text().as_bytes()).and_then(|()| stdout.flush());
     }
@@ -292,6 +313,11 @@ fn announce(config: &Config, folder: &DataFolder, (s3, hub): (SocketAddr, Socket
         data_dir = %folder.path().display(),
         "listening"
     );
+    if config.tls.cert_file.is_none() && !(s3.ip().is_loopback() && hub.ip().is_loopback()) {
+        tracing::warn!(
+            "a listener without TLS can be reached from outside: anyone on the way reads what passes"
+        );
+    }
     if let Some(RootSource::Kept { path, exposed: true }) = root.map(|root| &root.source) {
         tracing::warn!(path = %path.display(), "others may read the root credential: chmod 600 it");
     }

@@ -2,14 +2,17 @@
 //! itself, as configured.)
 
 use std::io::{self, Write as _};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 
+use super::data_folder::{BESIDE_STORE, DataFolder};
 use super::place::{PlaceArgs, PlaceError, take_folder};
 use crate::config::ConfigError;
 use crate::store::ambient::Ambient;
+use crate::store::backup::backup;
 use crate::store::check::check;
 use crate::store::gc::{Collector, GcOptions};
 use crate::store::local::{LocalStore, OpenError};
@@ -44,6 +47,8 @@ enum StoreCommand {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Copy the store to a new folder. (While a gateway runs: xetgate admin backup.)
+    Backup { to: PathBuf },
     /// Make the chunk index anew from the packs.
     RebuildIndex,
 }
@@ -79,12 +84,17 @@ pub(super) fn run(args: &StoreArgs, vars: &[(String, String)]) -> Result<(), Sto
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(StoreError::Runtime)?;
     let store = Arc::new(LocalStore::open(folder.path(), &Ambient::system())?);
-    runtime.block_on(work(args, store, config.uploads_expire()))
+    runtime.block_on(work(args, &folder, store, config.uploads_expire()))
 }
 
-async fn work(args: &StoreArgs, store: Arc<LocalStore>, uploads_expire: Duration) -> Result<(), StoreError> {
+async fn work(
+    args: &StoreArgs,
+    folder: &DataFolder,
+    store: Arc<LocalStore>,
+    uploads_expire: Duration,
+) -> Result<(), StoreError> {
     let pace = Pace::default();
-    match args.command {
+    match &args.command {
         StoreCommand::Stats => {
             let stats = stats(&store).await.map_err(failed("count"))?;
             show(args.json, &stats, stats.table())
@@ -96,10 +106,18 @@ async fn work(args: &StoreArgs, store: Arc<LocalStore>, uploads_expire: Duration
         }
         StoreCommand::Scrub => scrub_all(args.json, &store, &pace).await,
         StoreCommand::Gc { dry_run } => {
-            let options =
-                GcOptions { dry_run, expire_uploads_after: Some(uploads_expire), ..GcOptions::default() };
+            let options = GcOptions {
+                dry_run: *dry_run,
+                expire_uploads_after: Some(uploads_expire),
+                ..GcOptions::default()
+            };
             let collector = Collector::new(store, Ambient::system().clock);
             let report = collector.pass(&options, &pace).await.map_err(failed("collect garbage"))?;
+            show(args.json, &report, report.table())
+        }
+        StoreCommand::Backup { to } => {
+            let copied = backup(&store, folder.path(), to, &BESIDE_STORE, &pace).await;
+            let report = copied.map_err(failed("back the store up"))?;
             show(args.json, &report, report.table())
         }
         StoreCommand::RebuildIndex => {

@@ -4,11 +4,14 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tokio::runtime::Runtime;
+
 use crate::config::Config;
 use crate::serve::access::Watch;
 use crate::serve::audit::AuditLog;
 use crate::serve::guard::{Guard, Limit, Limits};
 use crate::serve::metrics::Metrics;
+use crate::serve::tls::{Tls, TlsError};
 use crate::store::ambient::Ambient;
 use crate::store::local::LocalStore;
 
@@ -18,6 +21,16 @@ use crate::store::local::LocalStore;
 pub(super) struct AuditError {
     path: PathBuf,
     error: io::Error,
+}
+
+/// The certificate, if there is one; it is read again when its files change, from now on.
+pub(super) fn tls(config: &Config, runtime: &Runtime) -> Result<Option<Arc<Tls>>, TlsError> {
+    let (Some(cert), Some(key)) = (&config.tls.cert_file, &config.tls.key_file) else {
+        return Ok(None);
+    };
+    let tls = Arc::new(Tls::load(cert.clone(), key.clone())?);
+    runtime.spawn(Arc::clone(&tls).watch());
+    Ok(Some(tls))
 }
 
 /// Opens what is kept. `store` is the store whose figures are shown, if there is one here.

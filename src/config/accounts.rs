@@ -35,8 +35,10 @@ pub struct CredentialConfig {
     pub secret_access_key: Option<String>,
     /// ... or in a file of its own; white space around it is dropped.
     pub secret_access_key_file: Option<PathBuf>,
-    /// The Hub face.
+    /// The Hub face, in place, ...
     pub token: Option<String>,
+    /// ... or in a file of its own; white space around it is dropped.
+    pub token_file: Option<PathBuf>,
     /// How far it reaches.
     pub permission: Permission,
     /// The only buckets it reaches.
@@ -102,7 +104,7 @@ impl CredentialConfig {
             account: account.clone(),
             access_key_id: AccessKeyId::new(&self.access_key_id).map_err(text)?,
             secret_access_key: self.secret(folder)?,
-            token: self.token.as_deref().map(|token| named("token", Secret::new(token))).transpose()?,
+            token: self.token(folder)?,
             permission: self.permission,
             buckets: buckets.transpose()?,
             created_at: None,
@@ -113,15 +115,25 @@ impl CredentialConfig {
     fn secret(&self, folder: &Path) -> Result<Secret, String> {
         match (&self.secret_access_key, &self.secret_access_key_file) {
             (Some(secret), None) => named("secret_access_key", Secret::new(secret)),
-            (None, Some(file)) => {
-                let path = folder.join(file);
-                let read = std::fs::read_to_string(&path);
-                let secret = read.map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-                named(&path.display().to_string(), Secret::new(secret.trim()))
-            }
+            (None, Some(file)) => secret_in(&folder.join(file)),
             _ => Err("give either secret_access_key or secret_access_key_file".to_owned()),
         }
     }
+
+    fn token(&self, folder: &Path) -> Result<Option<Secret>, String> {
+        match (&self.token, &self.token_file) {
+            (None, None) => Ok(None),
+            (Some(token), None) => named("token", Secret::new(token)).map(Some),
+            (None, Some(file)) => secret_in(&folder.join(file)).map(Some),
+            _ => Err("give either token or token_file".to_owned()),
+        }
+    }
+}
+
+fn secret_in(path: &Path) -> Result<Secret, String> {
+    let read = std::fs::read_to_string(path);
+    let secret = read.map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    named(&path.display().to_string(), Secret::new(secret.trim()))
 }
 
 fn text(error: impl std::fmt::Display) -> String {

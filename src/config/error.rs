@@ -53,6 +53,36 @@ pub enum ConfigError {
         /// The key.
         key: &'static str,
     },
+    /// A file that a variable names cannot be read.
+    #[error("cannot read {path}, which {name}_FILE names: {error}")]
+    ReadSecret {
+        /// The variable, without `_FILE`.
+        name: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// A secret in place and in a file.
+    #[error("give either {name} or {name}_FILE")]
+    Both {
+        /// The variable of the secret in place.
+        name: &'static str,
+    },
+    /// Two keys of which one is missing.
+    #[error("{keys} must be given together")]
+    Together {
+        /// Both.
+        keys: &'static str,
+    },
+    /// Two listeners on one address.
+    #[error("`{first}` and `{second}` must not be one address")]
+    SameAddress {
+        /// The first's key.
+        first: &'static str,
+        /// The second's.
+        second: &'static str,
+    },
     /// A domain that cannot be in a `Host` header.
     #[error("`s3.domains`: {domain:?} is not a domain (no scheme, no port, no path)")]
     Domain {
@@ -115,9 +145,11 @@ impl ConfigError {
             kind => {
                 let key = join(None);
                 // What was found there may be a secret that lost its quotes.
-                let is_secret = key.ends_with("secret_access_key") || key.ends_with("token");
-                let reason =
-                    if is_secret { "must be a string".to_owned() } else { one_line(&kind.to_string()) };
+                let reason = if super::is_secret(&key) {
+                    "must be a string".to_owned()
+                } else {
+                    one_line(&kind.to_string())
+                };
                 Self::Value { place: place(&key), key, reason }
             }
         }

@@ -48,6 +48,7 @@ fn the_shipped_file_names_every_key() {
         secret_access_key: None,
         secret_access_key_file: None,
         token: None,
+        token_file: None,
         permission: Permission::Read,
         buckets: None,
     };
@@ -74,7 +75,7 @@ fn the_shipped_file_names_every_key() {
 fn the_shipped_examples_are_valid() {
     let text: String = SHIPPED
         .lines()
-        .filter(|line| !line.contains("secret_access_key_file"))
+        .filter(|line| !line.contains("secret_access_key_file") && !line.contains("token_file"))
         .map(|line| match line.strip_prefix("# ") {
             Some(example)
                 if example.starts_with('[') || (example.contains(" = ") && !example.contains("  ")) =>
@@ -109,7 +110,7 @@ fn the_environment_lies_over_the_file() {
 #[test]
 fn every_refusal_is_one_line_that_names_key_and_place() {
     type Vars<'a> = &'a [(&'a str, &'a str)];
-    let table: [(&str, Vars<'_>, &str); 11] = [
+    let table: [(&str, Vars<'_>, &str); 13] = [
         ("datadir = 1", &[], "unknown key `datadir` in DIR/x.toml (known here: data_dir, "),
         ("[s3]\nlisen = 1", &[], "unknown key `s3.lisen` in DIR/x.toml (known here: listen, "),
         ("[s4]\nlisten = 1", &[], "unknown key `s4` in DIR/x.toml"),
@@ -131,6 +132,8 @@ fn every_refusal_is_one_line_that_names_key_and_place() {
         ),
         ("mode = \"cluster\"", &[], "`mode` in DIR/x.toml: mode \"cluster\" does not exist, only"),
         ("[s3]\nlisten = \"here\"", &[], "`s3.listen` in DIR/x.toml: invalid socket address"),
+        ("[tls]\ncert_file = \"x\"", &[], "`tls.cert_file` and `tls.key_file` must be given together"),
+        ("[hub]\nlisten = \"127.0.0.1:9000\"", &[], "`s3.listen` and `hub.listen` must not be one address"),
         ("[s3]\nmax_connections = 0", &[], "`s3.max_connections` must not be 0"),
         (
             "a = \"secret\nb",

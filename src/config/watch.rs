@@ -13,6 +13,24 @@ pub struct MetricsConfig {
     pub listen: Option<SocketAddr>,
 }
 
+/// TLS of the S3 and the Hub's listener.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TlsConfig {
+    /// The chain of certificates, PEM; `None` for no TLS.
+    pub cert_file: Option<PathBuf>,
+    /// The key of the first, PEM.
+    pub key_file: Option<PathBuf>,
+}
+
+/// Backups.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BackupConfig {
+    /// The folder that they are made in; `None` for no backups while the gateway runs.
+    pub folder: Option<PathBuf>,
+}
+
 /// The audit log.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

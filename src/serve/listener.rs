@@ -1,4 +1,5 @@
-//! A listener: takes connections, speaks HTTP/1 on them, and stops without cutting off what runs.
+//! A listener: takes connections, speaks HTTP/1 on them, or HTTP/2 where TLS has agreed on it, and stops without cutting
+//! off what runs.
 //!
 //! Everything is bounded: connections by a semaphore that is taken before one is accepted (so that more wait in the
 //! kernel's queue), heads and idle time by a timer, bodies by [`super::stall`], and the end by a grace time. An error
@@ -7,23 +8,29 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ConnectInfo;
+use axum::http::header::HOST;
+use axum::http::uri::PathAndQuery;
+use axum::http::{HeaderValue, Version};
+use axum::response::Response;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::server::conn::{http1, http2};
+use hyper::service::Service;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tower::ServiceExt as _;
 
 use super::stall::{StallBody, StallGuard};
+use super::tls::Tls;
 
 /// Shortest and longest wait after a failed accept.
 const BACKOFF: std::ops::RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(1);
@@ -56,12 +63,23 @@ pub struct Limits {
     pub shutdown_grace: Duration,
 }
 
+/// The request came over TLS. A request extension.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OverTls;
+
+/// Streams of one HTTP/2 connection at a time: as many requests as a client of HTTP/1 has connections.
+const STREAMS_MAX: u32 = 128;
+
+/// Largest head of an HTTP/2 request, in bytes: as much as hyper takes of HTTP/1.
+const HEAD_BYTES_MAX: u32 = 64 << 10;
+
 /// A bound listener; nothing is accepted until it runs.
 #[derive(Debug)]
 pub struct Listener {
     socket: TcpListener,
     address: SocketAddr,
     limits: Limits,
+    tls: Option<Arc<Tls>>,
 }
 
 impl Listener {
@@ -70,7 +88,13 @@ impl Listener {
         let failed = |error| ListenError { address, error };
         let socket = TcpListener::bind(address).await.map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
-        Ok(Self { socket, address, limits })
+        Ok(Self { socket, address, limits, tls: None })
+    }
+
+    /// Speaks TLS, if a certificate is given.
+    #[must_use]
+    pub fn with_tls(self, tls: Option<Arc<Tls>>) -> Self {
+        Self { tls, ..self }
     }
 
     /// Where it listens.
@@ -147,26 +171,108 @@ impl Listener {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, %remote, "cannot set TCP_NODELAY");
         }
-        let stall_timeout = self.limits.stall_timeout;
-        let router = router.clone();
-        let service = service_fn(move |request: hyper::Request<Incoming>| {
-            let mut request = request.map(|body| StallBody::wrap(body, stall_timeout));
-            request.extensions_mut().insert(ConnectInfo(remote));
-            let answer = router.clone().oneshot(request);
-            async move { Ok::<_, Infallible>(answer.await.unwrap_or_else(|never| match never {})) }
-        });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(self.limits.header_timeout)
-            .serve_connection(TokioIo::new(StallGuard::new(stream, stall_timeout)), service);
-        let connection = graceful.watch(connection);
+        let (limits, router) = (self.limits, router.clone());
+        let stream = StallGuard::new(stream, limits.stall_timeout);
+        let Some(tls) = &self.tls else {
+            let connection =
+                graceful.watch(http1(stream, limits, Handing { router, remote, limits, tls: false }));
+            connections.spawn(async move {
+                let _permit = permit;
+                log_end(connection.await, remote);
+            });
+            return;
+        };
+        let (shaking, watcher) = (tls.acceptor().accept(stream), graceful.watcher());
         connections.spawn(async move {
             let _permit = permit;
-            if let Err(error) = connection.await {
-                // Clients break off all the time; what became of the request is in its own line.
-                tracing::debug!(%error, %remote, "connection ended early");
+            let stream = match tokio::time::timeout(limits.header_timeout, shaking).await {
+                Ok(Ok(stream)) => stream,
+                Ok(Err(error)) => return tracing::debug!(%error, %remote, "no TLS with this client"),
+                Err(_) => return tracing::debug!(%remote, "the client takes too long to agree on TLS"),
+            };
+            let speaks_2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            let handing = Handing { router, remote, limits, tls: true };
+            if speaks_2 {
+                log_end(watcher.watch(http2(stream, limits, handing)).await, remote);
+            } else {
+                log_end(watcher.watch(http1(stream, limits, handing)).await, remote);
             }
         });
+    }
+}
+
+/// Hands requests of one connection to the router.
+#[derive(Clone)]
+struct Handing {
+    router: Router,
+    remote: SocketAddr,
+    limits: Limits,
+    tls: bool,
+}
+
+impl Service<hyper::Request<Incoming>> for Handing {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn call(&self, request: hyper::Request<Incoming>) -> Self::Future {
+        let mut request = request.map(|body| StallBody::wrap(body, self.limits.stall_timeout));
+        request.extensions_mut().insert(ConnectInfo(self.remote));
+        if self.tls {
+            request.extensions_mut().insert(OverTls);
+        }
+        if request.version() == Version::HTTP_2 {
+            as_of_http1(&mut request);
+        }
+        Box::pin(self.router.clone().oneshot(request))
+    }
+}
+
+/// Puts the host where HTTP/1 has it: doors look for it there, and signatures are made of it. Source: RFC 9113, section
+/// 8.3.1.
+fn as_of_http1<B>(request: &mut hyper::Request<B>) {
+    let uri = request.uri();
+    let host = uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
+    let target = uri.path_and_query().map_or("/", PathAndQuery::as_str).parse();
+    if let Some(host) = host {
+        request.headers_mut().entry(HOST).or_insert(host);
+    }
+    if let Ok(target) = target {
+        *request.uri_mut() = target;
+    }
+}
+
+fn http1<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    limits: Limits,
+    handing: Handing,
+) -> http1::Connection<TokioIo<S>, Handing> {
+    http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .serve_connection(TokioIo::new(stream), handing)
+}
+
+fn http2<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    limits: Limits,
+    handing: Handing,
+) -> http2::Connection<TokioIo<S>, Handing, TokioExecutor> {
+    http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(HEAD_BYTES_MAX)
+        .adaptive_window(true)
+        // A client that is gone is noticed, and an idle one that answers may stay, as long as connections are not scarce.
+        .keep_alive_interval(limits.header_timeout)
+        .keep_alive_timeout(limits.header_timeout)
+        .serve_connection(TokioIo::new(stream), handing)
+}
+
+fn log_end(ended: Result<(), hyper::Error>, remote: SocketAddr) {
+    if let Err(error) = ended {
+        // Clients break off all the time; what became of the request is in its own line.
+        tracing::debug!(%error, %remote, "connection ended early");
     }
 }
 

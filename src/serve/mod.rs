@@ -18,6 +18,7 @@ pub mod origin;
 pub mod routes;
 pub mod s3;
 mod stall;
+pub mod tls;
 mod visit;
 
 pub use access::RequestId;

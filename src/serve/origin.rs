@@ -12,6 +12,8 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 
+use super::listener::OverTls;
+
 /// Longest host that is believed: a DNS name and a port.
 const HOST_BYTES_MAX: usize = 253 + 6;
 
@@ -37,7 +39,8 @@ pub fn with_origin(router: Router, trusted_proxies: Vec<IpAddr>) -> Router {
 async fn attach(State(trusted): State<Arc<Vec<IpAddr>>>, mut request: Request, next: Next) -> Response {
     let remote = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
     let is_trusted = remote.is_some_and(|remote| trusted.contains(&remote.to_canonical()));
-    match origin(request.headers(), is_trusted) {
+    let over_tls = request.extensions().get::<OverTls>().is_some();
+    match origin(request.headers(), is_trusted, over_tls) {
         Some(origin) => {
             request.extensions_mut().insert(origin);
             guarded(next.run(request).await)
@@ -59,10 +62,11 @@ fn guarded(mut response: Response) -> Response {
     response
 }
 
-fn origin(headers: &HeaderMap, is_trusted: bool) -> Option<Origin> {
+fn origin(headers: &HeaderMap, is_trusted: bool, over_tls: bool) -> Option<Origin> {
     let forwarded = |name| headers.get(name).filter(|_| is_trusted);
     let scheme = match forwarded(FORWARDED_PROTO).map(HeaderValue::as_bytes) {
         Some(b"https") => "https",
+        None if over_tls => "https",
         _ => "http",
     };
     let host = forwarded(FORWARDED_HOST).or_else(|| headers.get(header::HOST))?.to_str().ok()?;
@@ -77,7 +81,7 @@ mod tests {
 
     fn of(headers: &[(HeaderName, &'static str)], is_trusted: bool) -> Option<String> {
         let headers = headers.iter().map(|(name, value)| (name.clone(), value.parse().unwrap()));
-        origin(&headers.collect(), is_trusted).map(|origin| origin.as_str().to_owned())
+        origin(&headers.collect(), is_trusted, false).map(|origin| origin.as_str().to_owned())
     }
 
     #[tokio::test]

@@ -37,8 +37,12 @@ impl Patience {
     }
 }
 
+/// What the error of a body says that has stood still. The doors know it by its text, since libraries between them and
+/// the listener keep nothing else.
+pub(super) const STALLED: &str = "the client has let the connection stand still for too long";
+
 fn stalled() -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, "the client has let the connection stand still for too long")
+    io::Error::new(io::ErrorKind::TimedOut, STALLED)
 }
 
 /// A connection on which writing must make progress.

@@ -5,11 +5,12 @@
 //! upload or a request is: what those rely on they say with a [`hold`], made of [`pins`], [`readers`] and packs.
 //!
 //! Upkeep: [`gc`] gives space back, [`check`] compares rows with what they point at, [`scrub`] reads every byte,
-//! [`stats`] counts, [`rebuild`] makes the chunk index anew; each as fast as its [`pace`] allows. [`upkeep`] does the
+//! [`stats`] counts, [`rebuild`] makes the chunk index anew, [`backup`] copies; each as fast as its [`pace`] allows. [`upkeep`] does the
 //! first and the third again and again.
 
 pub mod accounts;
 pub mod ambient;
+pub mod backup;
 pub mod check;
 mod damage;
 pub mod disk;

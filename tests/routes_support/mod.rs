@@ -113,6 +113,7 @@ impl House {
         let behind = Behind {
             buckets: Arc::clone(&buckets),
             accounts: Arc::clone(&accounts),
+            backups: None,
             signer: signer.clone(),
             watch: Watch::plain(ambient),
         };

@@ -83,17 +83,31 @@ class _Driven:
         self._ask("delete", bucket=bucket, key=key)
 
 
-class S3fs(_Driven):
-    """It asks for another botocore than boto3 does, hence an environment of its own."""
+class _PythonApart(_Driven):
+    """A Python of its own, which cannot be, or must not be, in the environment of the others."""
 
+    variable: str
+    requirements: str
+    script: str
+
+    def command(self):
+        python = os.environ.get(self.variable)
+        assert python, f"{self.variable} is not set: the Python that has compat-tests/clients/{self.requirements}"
+        return [python, str(FOLDER / self.script)]
+
+
+class Boto3Crt(_PythonApart):
+    name = "boto3[crt]"
+    EXTENDED = False
+    LARGE = (20 * MIB, 3)
+    variable, requirements, script = "XETGATE_CRT_PYTHON", "requirements-crt.txt", "drive_crt.py"
+
+
+class S3fs(_PythonApart):
     name = "s3fs"
     EXTENDED = False
     LARGE = (110 * MIB, 3)
-
-    def command(self):
-        python = os.environ.get("XETGATE_S3FS_PYTHON")
-        assert python, "XETGATE_S3FS_PYTHON is not set: the Python that has compat-tests/clients/requirements-s3fs.txt"
-        return [python, str(FOLDER / "drive_s3fs.py")]
+    variable, requirements, script = "XETGATE_S3FS_PYTHON", "requirements-s3fs.txt", "drive_s3fs.py"
 
 
 class JsSdk(_Driven):
@@ -108,4 +122,4 @@ class JsSdk(_Driven):
         return [node, str(FOLDER / "js/drive.mjs")]
 
 
-ALL = (S3fs, JsSdk)
+ALL = (Boto3Crt, S3fs, JsSdk)

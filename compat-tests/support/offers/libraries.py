@@ -4,13 +4,10 @@ import datetime
 import os
 import urllib.parse
 
-import botocore.session
 import polars
 import pyarrow.fs
-from botocore.credentials import Credentials
 from minio import Minio
 from minio.commonconfig import CopySource
-from s3transfer import crt
 
 from support import clients
 from support.inputs import MIB
@@ -29,45 +26,6 @@ class Boto3(clients.Boto3):
 
     def metadata(self, bucket, key):
         return self.s3.head_object(Bucket=bucket, Key=key)["Metadata"]
-
-
-class Boto3Crt:
-    """boto3's transfers by the common runtime, a client in C of its own.
-
-    boto3 hands it transfers to AWS only: it tells it of no endpoint, and always uses TLS. It is set up here as aws-cli
-    v2 does it, which passes the endpoint on.
-    """
-
-    name = "boto3[crt]"
-    EXTENDED = False
-    LARGE = (20 * MIB, 3)
-
-    def __init__(self, endpoint, who, home):
-        keys = Credentials(who.access_key, who.secret_key)
-        known = crt.BotocoreCRTCredentialsWrapper(keys).to_crt_credentials_provider()
-        self.client = crt.create_s3_crt_client(REGION, known, use_ssl=False)
-        asked = {"region_name": REGION, "endpoint_url": endpoint}
-        self.serializer = crt.BotocoreCRTRequestSerializer(botocore.session.Session(), asked)
-
-    def _transfers(self):
-        # Leaving it waits until a download has its name.
-        return crt.CRTTransferManager(self.client, self.serializer)
-
-    def upload(self, path, bucket, key):
-        with self._transfers() as transfers:
-            transfers.upload(str(path), bucket, key).result()
-
-    def download(self, bucket, key, path):
-        with self._transfers() as transfers:
-            transfers.download(bucket, key, str(path)).result()
-
-    def upload_with_metadata(self, path, bucket, key, metadata):
-        with self._transfers() as transfers:
-            transfers.upload(str(path), bucket, key, {"Metadata": metadata}).result()
-
-    def delete(self, bucket, key):
-        with self._transfers() as transfers:
-            transfers.delete(bucket, key).result()
 
 
 class MinioPy:
@@ -201,4 +159,4 @@ class Polars:
         return cell["data"][0]
 
 
-ALL = (Boto3, Boto3Crt, MinioPy, PyArrow, Polars)
+ALL = (Boto3, MinioPy, PyArrow, Polars)

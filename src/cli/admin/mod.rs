@@ -45,6 +45,8 @@ enum What {
     /// Organisations.
     #[command(subcommand)]
     Orgs(OrgCommand),
+    /// Have the gateway copy its store, as it is at one moment, to a folder of this name in [backup] folder.
+    Backup { name: String },
     /// Credentials: each is an S3 key pair and a Hub token.
     #[command(subcommand)]
     Keys(KeyCommand),
@@ -134,7 +136,8 @@ pub(super) enum AdminError {
 /// Runs one command.
 pub(super) fn run(args: &AdminArgs, vars: &[(String, String)]) -> Result<(), AdminError> {
     let config = args.place.configuration(vars)?;
-    let endpoint = args.endpoint.clone().unwrap_or_else(|| super::banner::endpoint(config.hub.listen));
+    let tls = config.tls.cert_file.is_some();
+    let endpoint = args.endpoint.clone().unwrap_or_else(|| super::banner::endpoint(config.hub.listen, tls));
     let token = if let Some(token) = &args.token {
         token.clone()
     } else {
@@ -142,7 +145,8 @@ pub(super) fn run(args: &AdminArgs, vars: &[(String, String)]) -> Result<(), Adm
         root_token(&data_dir, vars)?
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let client = Client::new(endpoint.trim_end_matches('/').to_owned(), token);
+    let endpoint = endpoint.trim_end_matches('/').to_owned();
+    let client = Client::new(endpoint, token, args.endpoint.is_none())?;
     let answer = runtime.map_err(AdminError::Runtime)?.block_on(ask(&client, &args.what))?;
     let text = if args.json { format!("{answer:#}\n") } else { table::text(&answer) };
     std::io::stdout().lock().write_all(text.as_bytes()).map_err(AdminError::Print)
@@ -150,7 +154,7 @@ pub(super) fn run(args: &AdminArgs, vars: &[(String, String)]) -> Result<(), Adm
 
 /// The root token as the environment gives it, or as the data folder keeps it.
 fn root_token(data_dir: &Path, vars: &[(String, String)]) -> Result<String, AdminError> {
-    if let Some(token) = config::root_given(vars).token {
+    if let Some(token) = config::root_given(vars)?.token {
         return Ok(token);
     }
     let token = root::kept_token(data_dir).map_err(AdminError::NoToken)?.ok_or(AdminError::NoRoot)?;
@@ -176,6 +180,7 @@ async fn ask(client: &Client, what: &What) -> Result<Value, AdminError> {
         What::Users(UserCommand::Remove { name }) | What::Orgs(OrgCommand::Remove { name }) => {
             client.delete(&format!("/admin/accounts/{name}")).await
         }
+        What::Backup { name } => client.post_patiently("/admin/backups", &json!({ "name": name })).await,
         What::Keys(command) => keys(client, command).await,
     }
 }

@@ -10,9 +10,11 @@
 //! | `POST /admin/keys` `{account, permission?, buckets?, expires_at?}` | makes one and shows its secrets, this once |
 //! | `POST /admin/keys/{id}/rotate` | gives it new secrets and shows them, this once |
 //! | `DELETE /admin/keys/{id}` | ends it |
+//! | `POST /admin/backups` `{name}` | copies the store to a folder of this name where backups are kept; answers when it is there |
 //!
 //! Errors are `{"error": "..."}`.
 
+use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
 use axum::extract::{Request, State};
@@ -27,7 +29,10 @@ use serde_json::json;
 use crate::auth::{AccessKeyId, Account, AccountKind, Accounts, AuthError, Caller, NewKey};
 use crate::serve::routes::{Routed, Row, find};
 use crate::serve::visit::Visit;
+use crate::store::backup::{BackupReport, backup};
+use crate::store::local::LocalStore;
 use crate::store::names::Namespace;
+use crate::store::pace::Pace;
 
 mod shapes;
 #[cfg(test)]
@@ -38,9 +43,29 @@ use shapes::{AskedAccount, AskedKey, account_json, key_json, with_secrets};
 /// Largest body: an organisation of ten thousand members.
 const BODY_BYTES_MAX: usize = 1 << 20;
 
+/// What the door opens to.
+pub struct AdminDoor {
+    /// The accounts.
+    pub accounts: Arc<Accounts>,
+    /// Where backups go; none are made without.
+    pub backups: Option<Backups>,
+}
+
+/// What is backed up, and where to.
+pub struct Backups {
+    /// The store.
+    pub store: Arc<LocalStore>,
+    /// Its data folder.
+    pub data_dir: PathBuf,
+    /// The folder that each backup is a folder in. A caller names but that: an admin token must not write anywhere else.
+    pub folder: PathBuf,
+    /// Files beside the store that belong to a backup, if they are there.
+    pub beside: &'static [&'static str],
+}
+
 /// What lies below `/admin`, which the caller nests it at.
-pub fn router(accounts: Arc<Accounts>) -> Routed {
-    let router = Router::new().fallback(handle).with_state(accounts);
+pub fn router(door: AdminDoor) -> Routed {
+    let router = Router::new().fallback(handle).with_state(Arc::new(door));
     Routed::new(router, TABLE.iter().map(|row| (row.method.as_str(), row.pattern)))
 }
 
@@ -55,6 +80,7 @@ enum To {
     CreateKey,
     RotateKey,
     RevokeKey,
+    Backup,
 }
 
 impl To {
@@ -69,6 +95,7 @@ impl To {
             Self::CreateKey => "CreateKey",
             Self::RotateKey => "RotateKey",
             Self::RevokeKey => "RevokeKey",
+            Self::Backup => "Backup",
         }
     }
 }
@@ -83,6 +110,7 @@ static TABLE: LazyLock<Vec<Row<To>>> = LazyLock::new(|| {
         (Method::POST, "/keys", To::CreateKey),
         (Method::POST, "/keys/{id}/rotate", To::RotateKey),
         (Method::DELETE, "/keys/{id}", To::RevokeKey),
+        (Method::POST, "/backups", To::Backup),
     ];
     rows.into_iter().map(|(method, pattern, to)| Row { method, pattern, to }).collect()
 });
@@ -125,8 +153,8 @@ impl IntoResponse for Refusal {
     }
 }
 
-async fn handle(State(accounts): State<Arc<Accounts>>, request: Request) -> Response {
-    answer(&accounts, request).await.unwrap_or_else(Refusal::into_response)
+async fn handle(State(door): State<Arc<AdminDoor>>, request: Request) -> Response {
+    answer(&door, request).await.unwrap_or_else(Refusal::into_response)
 }
 
 /// Refuses everybody but bearers of an admin token.
@@ -165,7 +193,8 @@ struct Members {
     members: Vec<Namespace>,
 }
 
-async fn answer(accounts: &Accounts, request: Request) -> Result<Response, Refusal> {
+async fn answer(door: &AdminDoor, request: Request) -> Result<Response, Refusal> {
+    let accounts = &*door.accounts;
     let visit = Visit::of(request.extensions());
     admit(accounts, request.headers(), &visit)?;
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
@@ -204,11 +233,42 @@ async fn answer(accounts: &Accounts, request: Request) -> Result<Response, Refus
             Ok((StatusCode::CREATED, Json(with_secrets(&key))).into_response())
         }
         To::RotateKey => Ok(Json(with_secrets(&accounts.rotate_key(&key_id(name)?).await?)).into_response()),
+        To::Backup => {
+            let Asked { name } = body(request).await?;
+            Ok((StatusCode::CREATED, Json(back_up(door, &name).await?)).into_response())
+        }
         To::RevokeKey => {
             accounts.revoke_key(&key_id(name)?).await?;
             Ok(done())
         }
     }
+}
+
+/// What is asked for by `POST /admin/backups`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    name: String,
+}
+
+/// Makes a backup of this name.
+async fn back_up(door: &AdminDoor, name: &str) -> Result<BackupReport, Refusal> {
+    let refused = |status, text: &str| Refusal(status, text.to_owned());
+    let backups = door.backups.as_ref().ok_or_else(|| {
+        refused(StatusCode::CONFLICT, "no backups are kept here: the configuration names no [backup] folder")
+    })?;
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    if name.is_empty() || name.len() > 64 || !name.bytes().all(is_plain) {
+        return Err(refused(
+            StatusCode::BAD_REQUEST,
+            "a backup's name has 1 to 64 letters, digits, '-' and '_'",
+        ));
+    }
+    let Backups { store, data_dir, folder, beside } = backups;
+    backup(store, data_dir, &folder.join(name), beside, &Pace::default()).await.map_err(|error| {
+        tracing::error!(%error, name, "no backup could be made");
+        Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+    })
 }
 
 /// Names from JSON have not passed their constructor.

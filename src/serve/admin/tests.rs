@@ -28,7 +28,7 @@ async fn door() -> Router {
     let directory = Arc::new(Directory::new(credentials).unwrap());
     let store = Arc::new(EmbeddedMeta::in_memory().unwrap());
     let accounts = Accounts::open(store, directory, MasterKey::new(&[1; 32]), Ambient::system()).await;
-    router(Arc::new(accounts.unwrap())).router
+    router(AdminDoor { accounts: Arc::new(accounts.unwrap()), backups: None }).router
 }
 
 async fn call(door: &Router, token: &str, method: &str, path: &str, body: &str) -> (u16, Value) {
@@ -101,5 +101,28 @@ async fn what_cannot_be_is_refused_with_a_reason() {
         let (got, answer) = admin(method, path, body).await;
         assert_eq!(got, status, "{method} {path} {body}: {answer}");
         assert!(!answer["error"].as_str().unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn backups_are_made_only_where_they_are_kept() {
+    let door = door().await;
+    let (status, answer) = call(&door, "hf_ADMIN", "POST", "/backups", r#"{"name":"one"}"#).await;
+    assert_eq!(status, 409);
+    assert!(answer["error"].as_str().unwrap().contains("[backup] folder"));
+    let folder = tempfile::tempdir().unwrap();
+    let backups = Backups {
+        store: Arc::new(LocalStore::in_memory().unwrap()),
+        data_dir: folder.path().to_owned(),
+        folder: folder.path().to_owned(),
+        beside: &[],
+    };
+    let directory = Arc::new(Directory::new([credential("ADMIN", Permission::Admin)]).unwrap());
+    let store = Arc::new(EmbeddedMeta::in_memory().unwrap());
+    let accounts = Accounts::open(store, directory, MasterKey::new(&[1; 32]), Ambient::system()).await;
+    let door = router(AdminDoor { accounts: Arc::new(accounts.unwrap()), backups: Some(backups) }).router;
+    for bad in ["", "..", "../x", "/tmp/x", "a/b", "a.b", &"x".repeat(65)] {
+        let body = json!({ "name": bad }).to_string();
+        assert_eq!(call(&door, "hf_ADMIN", "POST", "/backups", &body).await.0, 400, "{bad}");
     }
 }

@@ -12,6 +12,7 @@ use crate::bucket::{BoxError, BucketError, ChecksumAlgorithm};
 use crate::serve::guard::Busy;
 
 use super::chunked::FramingError;
+use crate::serve::stall::STALLED;
 
 /// Source: S3 API reference, "Error responses".
 pub(super) const SLOW_DOWN: &str = "Please reduce your request rate.";
@@ -236,6 +237,13 @@ pub(super) fn from_stream(error: &BoxError) -> S3Error {
     if says("length limit exceeded") {
         return s3_error!(MaxMessageLengthExceeded, "Your request was too big.");
     }
+    if says(STALLED) {
+        return s3_error!(
+            RequestTimeout,
+            "Your socket connection to the server was not read from or written to within the timeout period. Idle \
+             connections will be closed."
+        );
+    }
     // Whatever is left is a connection that broke or a body of another length than declared.
     s3_error!(
         IncompleteBody,
@@ -308,6 +316,7 @@ mod tests {
             ("AwsChunkedStreamError: SignatureMismatch", "SignatureDoesNotMatch"),
             ("UploadStreamError: Sha256Mismatch", "XAmzContentSHA256Mismatch"),
             ("UploadStreamError: Incomplete", "IncompleteBody"),
+            (STALLED, "RequestTimeout"),
             ("AwsChunkedStreamError: FormatError", "InvalidRequest"),
             (
                 "AwsChunkedStreamError: TooManyTrailerHeaders: count 2 exceeds limit 1",

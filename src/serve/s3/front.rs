@@ -67,6 +67,7 @@ impl Front {
     }
 
     fn check(&self, request: &Request) -> Result<(), S3Error> {
+        preauth::check_size(request.uri(), request.headers())?;
         // Preflights are never signed.
         if request.method() == Method::OPTIONS {
             return Ok(());

@@ -29,8 +29,11 @@ use super::errors::{access_denied, from_stream, slow_down};
 use super::ops::Operations;
 use super::{S3Door, checksums, refuse};
 
-/// Largest XML body. 1,000 keys of 1,024 bytes fit, and 10,000 parts with `ETag` and checksum.
-const XML_BODY_BYTES_MAX: usize = 2 << 20;
+/// Largest XML body: every configuration of a bucket fits many times over.
+const XML_BODY_BYTES_MAX: usize = 1 << 20;
+
+/// Largest XML body of a list: 1,000 keys of 1,024 bytes fit, and 10,000 parts with `ETag` and checksum.
+const XML_LIST_BYTES_MAX: usize = 2 << 20;
 
 /// Who calls, and where the bucket lies that they name.
 pub(super) struct Visitor {
@@ -88,7 +91,7 @@ pub(super) fn authenticating_service(door: &Arc<S3Door>) -> S3Service {
 
 fn config() -> Arc<StaticConfigProvider> {
     let mut config = S3Config::default();
-    config.xml_max_body_size = XML_BODY_BYTES_MAX;
+    config.xml_max_body_size = XML_LIST_BYTES_MAX;
     Arc::new(StaticConfigProvider::new(Arc::new(config)))
 }
 
@@ -206,8 +209,7 @@ impl Gate {
         // AWS tells of what is asked for only after it has told that there is no such bucket, or no permission.
         let mut refused = refuse::check_headers(&headers, &caller.home).err();
         if carries_xml(&method, &uri) {
-            let of_object = query_pairs(uri.query()).iter().any(|(name, _)| name == "uploadId");
-            let xml = read_xml(&headers, trailing_headers.clone(), body, of_object).await;
+            let xml = read_xml(&headers, trailing_headers.clone(), body, XmlBody::of(&uri)).await;
             let xml = xml.map_err(|error| refused.get_or_insert(error));
             body = Body::from(xml.unwrap_or_default());
         }
@@ -266,6 +268,33 @@ fn carries_xml(method: &Method, uri: &Uri) -> bool {
     *method == Method::POST || (*method == Method::PUT && (bucket_only(uri.path()) || about()))
 }
 
+/// What an XML body is, as far as it is read here.
+#[derive(Debug, PartialEq, Eq)]
+enum XmlBody {
+    /// The parts of an upload. The checksum that comes with it is not the body's but the object's.
+    Parts,
+    /// The keys of a `DeleteObjects`.
+    Keys,
+    /// Anything else.
+    Other,
+}
+
+impl XmlBody {
+    fn of(uri: &Uri) -> Self {
+        let pairs = query_pairs(uri.query());
+        let asks = |what: &str| pairs.iter().any(|(name, _)| name == what);
+        match () {
+            () if asks("uploadId") => Self::Parts,
+            () if asks("delete") => Self::Keys,
+            () => Self::Other,
+        }
+    }
+
+    fn bytes_max(&self) -> usize {
+        if *self == Self::Other { XML_BODY_BYTES_MAX } else { XML_LIST_BYTES_MAX }
+    }
+}
+
 /// Whether a request is for a bucket that is yet to be made.
 fn creates_bucket(method: &Method, uri: &Uri) -> bool {
     let plain = || query_pairs(uri.query()).iter().all(|(name, _)| name == "x-id");
@@ -279,20 +308,20 @@ fn bucket_only(path: &str) -> bool {
 }
 
 /// Reads an XML body and checks the digests that come with it. s3s would read it too, but answers 500 to a body that
-/// is not what was signed. The checksum that comes with a completion is not the body's but the object's.
+/// is not what was signed.
 async fn read_xml(
     headers: &HeaderMap,
     trailers: Option<TrailingHeaders>,
     body: Body,
-    of_object: bool,
+    what: XmlBody,
 ) -> S3Result<Bytes> {
-    let declared = if of_object {
+    let declared = if what == XmlBody::Parts {
         DeclaredDigests { md5: checksums::content_md5(headers)?, ..DeclaredDigests::default() }
     } else {
         checksums::declared(headers, trailers, None)?
     };
     let collected =
-        Limited::new(body, XML_BODY_BYTES_MAX).collect().await.map_err(|error| from_stream(&error))?;
+        Limited::new(body, what.bytes_max()).collect().await.map_err(|error| from_stream(&error))?;
     let body = collected.to_bytes();
     checksums::check_in_memory(declared, &body)?;
     Ok(body)
@@ -312,6 +341,15 @@ mod tests {
         assert_eq!(headers["x-amz-meta-a"], "b c");
         assert_eq!(headers["x-amz-acl"], "public-read");
         assert_eq!(headers.len(), 2);
+    }
+
+    #[test]
+    fn lists_may_be_longer_than_other_xml() {
+        let of = |uri: &'static str| XmlBody::of(&Uri::from_static(uri));
+        assert_eq!(of("/b/k?uploadId=1"), XmlBody::Parts);
+        assert_eq!(of("/b?delete"), XmlBody::Keys);
+        assert_eq!(of("/b?cors"), XmlBody::Other);
+        assert!(of("/b?delete").bytes_max() > of("/b?cors").bytes_max());
     }
 
     #[test]

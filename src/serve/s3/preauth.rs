@@ -24,6 +24,22 @@ const PRESIGNED_PARAMETERS: [&str; 6] = [
     "X-Amz-Signature",
 ];
 
+/// Longest target and headers together. AWS takes 8 KB of headers; a key can fill 3 KiB of the target, percent-encoded.
+const HEAD_BYTES_MAX: usize = 8 << 10;
+
+/// Refuses a head that is longer than any that is meant.
+pub(super) fn check_size(uri: &Uri, headers: &HeaderMap) -> S3Result<()> {
+    let of_uri = uri.path().len() + uri.query().map_or(0, str::len);
+    let of_headers: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if of_uri + of_headers <= HEAD_BYTES_MAX {
+        return Ok(());
+    }
+    Err(s3_error!(
+        RequestHeaderSectionTooLarge,
+        "The request header and query parameters used to make the request exceed the maximum allowed size."
+    ))
+}
+
 type Pairs = [(String, String)];
 
 fn value<'a>(pairs: &'a Pairs, name: &str) -> Option<&'a str> {

@@ -5,8 +5,9 @@
 //!
 //! After an I/O error the writer thread opens the database again (see [`super::engine`]); meanwhile all are refused.
 
+use std::fs::File;
 use std::ops::Bound;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use async_trait::async_trait;
@@ -43,12 +44,15 @@ const QUEUE_MAX: usize = 4096;
 pub struct EmbeddedMeta {
     engine: Arc<Engine>,
     requests: mpsc::SyncSender<Request>,
+    /// Where it is; `None` in memory.
+    file: Option<PathBuf>,
 }
 
 impl EmbeddedMeta {
     /// Opens the file, or makes it.
     pub fn open(path: &Path) -> Result<Self, MetaError> {
-        Self::open_with_backend(file_backend(path))
+        let opened = Self::open_with_backend(file_backend(path))?;
+        Ok(Self { file: Some(path.to_owned()), ..opened })
     }
 
     /// The store's identity; `fresh` becomes it if it has none yet.
@@ -77,7 +81,7 @@ impl EmbeddedMeta {
             .name("meta-writer".to_owned())
             .spawn(move || write_in_groups(&writer, &queue))
             .map_err(|error| MetaError::Unavailable(error.to_string()))?;
-        Ok(Self { engine, requests })
+        Ok(Self { engine, requests, file: None })
     }
 
     /// Makes all tables, and checks the format.
@@ -175,6 +179,18 @@ impl EmbeddedMeta {
 
 #[async_trait]
 impl MetaStore for EmbeddedMeta {
+    async fn copy_to(&self, to: PathBuf) -> Result<(), MetaError> {
+        let from = self.file.clone();
+        let from = from.ok_or_else(|| MetaError::Unavailable("it is in memory".to_owned()))?;
+        // On the writer's thread: between two commits the file is as the last one left it, for what this transaction may
+        // have written lies in pages that no commit names. The copy opens as the file itself does after a power cut.
+        let copied = self.write(move |_| {
+            let copied = std::fs::copy(&from, &to).and_then(|_| File::open(&to)?.sync_all());
+            Ok(copied.map_err(|error| error.to_string()))
+        });
+        copied.await?.map_err(MetaError::Unavailable)
+    }
+
     fn figures(&self) -> Option<&MetaFigures> {
         Some(&self.engine.figures)
     }

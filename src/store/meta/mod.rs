@@ -12,6 +12,8 @@
 //! * a pack's live bytes are those of the frames of the rows in it;
 //! * a folder has a row exactly as long as an object lies in it or further down.
 
+use std::path::PathBuf;
+
 use async_trait::async_trait;
 
 use super::names::{BucketId, BucketName, Namespace, ObjectKey, UploadId};
@@ -447,6 +449,11 @@ pub trait MetaStore: AccountStore + MetaRegistry {
 
     /// All rows as they are at this moment.
     async fn view(&self) -> Result<Box<dyn MetaView>, MetaError>;
+
+    /// Copies all of it, as of one commit, to a new file. Writes wait meanwhile, reads do not.
+    async fn copy_to(&self, _file: PathBuf) -> Result<(), MetaError> {
+        Err(MetaError::Unavailable("it is in no file that could be copied".to_owned()))
+    }
 
     /// What it has counted of its work, if it does.
     fn figures(&self) -> Option<&MetaFigures> {

@@ -53,6 +53,15 @@ impl Fields {
         self.file_name.rsplit(['/', '\\']).next().unwrap_or_default()
     }
 
+    /// Puts the file's name in the key where it asks for it. Before the policy is looked at: it is held to the key that
+    /// the object will have.
+    fn complete_key(&mut self) {
+        if let Some(key) = self.values.get("key") {
+            let key = key.replace("${filename}", self.file_name());
+            self.set("key", &key);
+        }
+    }
+
     /// The fields that are headers in a PUT; user metadata is not among them.
     pub(super) fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
         let fields = self.values.iter().map(|(name, value)| (name.as_str(), value.as_str()));
@@ -87,6 +96,7 @@ pub(super) async fn read(content_type: &str, body: Body) -> S3Result<(Fields, mu
         let name = field.name().unwrap_or_default().to_ascii_lowercase();
         if name == "file" {
             field.file_name().unwrap_or_default().clone_into(&mut fields.file_name);
+            fields.complete_key();
             return Ok((fields, field));
         }
         let mut value = Vec::new();

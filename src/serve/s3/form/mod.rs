@@ -97,7 +97,7 @@ impl Form {
                  fields.",
             )
         })?;
-        let key = key.replace("${filename}", fields.file_name());
+        let key = key.to_owned();
         let mut headers = HeaderMap::new();
         for (name, value) in fields.headers() {
             let name =
