@@ -86,6 +86,9 @@ def test_names_of_fields_and_conditions_are_of_any_case(form, stored):
 def test_a_policy_may_escape_a_dollar(form, stored):
     form.conditions[1] = ["starts-with", "$key", r"\$foo"]
     form.fields["key"] = r"\$foo.txt"
+    if server.in_front_of_a_hub():
+        assert form.send().status_code == 400, "no Hub holds a key with a backslash"
+        return
     assert form.send().status_code == 204
     assert stored() == {r"\$foo.txt": b"bar"}
 
