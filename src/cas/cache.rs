@@ -14,7 +14,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, IoSlice, Read as _, Write as _};
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
@@ -208,21 +208,7 @@ impl ChunkCache {
     }
 
     fn write(&self, key: RunKey, end: u32, chunks: &[CachedChunk]) -> io::Result<u64> {
-        let mut bytes = Vec::with_capacity(
-            8 + ROW_BYTES * chunks.len() + 32 + chunks.iter().map(|chunk| chunk.bytes.len()).sum::<usize>(),
-        );
-        bytes.extend_from_slice(&MAGIC);
-        bytes.extend_from_slice(&(chunks.len() as u32).to_le_bytes());
-        for chunk in chunks {
-            bytes.extend_from_slice(chunk.hash.as_bytes());
-            bytes.extend_from_slice(&(chunk.bytes.len() as u32).to_le_bytes());
-            bytes.extend_from_slice(&chunk.record_end.to_le_bytes());
-        }
-        let sum = blake3::hash(&bytes);
-        bytes.extend_from_slice(sum.as_bytes());
-        for chunk in chunks {
-            bytes.extend_from_slice(&chunk.bytes);
-        }
+        let head = head_of(chunks);
         let path = self.path(&key, end);
         let number = self.written.fetch_add(1, Ordering::Relaxed);
         let unfinished = path.with_extension(format!("new-{}-{number}", std::process::id()));
@@ -230,7 +216,7 @@ impl ChunkCache {
             fs::create_dir_all(shelf)?;
         }
         let written = File::create(&unfinished)
-            .and_then(|mut file| file.write_all(&bytes))
+            .and_then(|mut file| write_run(&mut file, &head, chunks))
             .and_then(|()| fs::rename(&unfinished, &path));
         if written.is_err() {
             let _ = fs::remove_file(&unfinished);
@@ -238,7 +224,7 @@ impl ChunkCache {
         if (number + 1).is_multiple_of(LOOK_AGAIN_AFTER) {
             self.look();
         }
-        written.map(|()| bytes.len() as u64)
+        written.map(|()| head.len() as u64 + chunks.iter().map(|chunk| chunk.bytes.len() as u64).sum::<u64>())
     }
 
     /// Removes the least recently used until what is left is within the limit.
@@ -276,6 +262,37 @@ impl ChunkCache {
         let name = format!("{xorb}.{start}-{end}");
         self.folder.join(&name[..2]).join(name)
     }
+}
+
+/// What lies before the chunks of a run.
+fn head_of(chunks: &[CachedChunk]) -> Vec<u8> {
+    let mut head = Vec::with_capacity(8 + ROW_BYTES * chunks.len() + 32);
+    head.extend_from_slice(&MAGIC);
+    head.extend_from_slice(&(chunks.len() as u32).to_le_bytes());
+    for chunk in chunks {
+        head.extend_from_slice(chunk.hash.as_bytes());
+        head.extend_from_slice(&(chunk.bytes.len() as u32).to_le_bytes());
+        head.extend_from_slice(&chunk.record_end.to_le_bytes());
+    }
+    let sum = blake3::hash(&head);
+    head.extend_from_slice(sum.as_bytes());
+    head
+}
+
+/// Writes a run from where its chunks lie: gathering them first would copy them once more.
+fn write_run(file: &mut File, head: &[u8], chunks: &[CachedChunk]) -> io::Result<()> {
+    let mut parts: Vec<IoSlice<'_>> =
+        std::iter::once(head).chain(chunks.iter().map(|chunk| &chunk.bytes[..])).map(IoSlice::new).collect();
+    let mut parts = &mut parts[..];
+    while !parts.is_empty() {
+        match file.write_vectored(parts) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => IoSlice::advance_slices(&mut parts, written),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 fn parse_name(name: &str) -> Option<(RunKey, u32)> {

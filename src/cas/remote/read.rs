@@ -2,7 +2,8 @@
 //! decoded as they arrive, some terms ahead of the reader.
 //!
 //! A connection that breaks is taken up again behind the last whole record; a signed URL that has run out (403) is
-//! replaced by a fresh layout's. Chunks go into the cache on the way, and are taken from there when they are in it.
+//! replaced by a fresh layout's. Chunks go into the cache on the way, and are taken from there when they are in it; the
+//! client does not wait for that, but its last bytes do, so that what was read whole can be read again from the cache.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use bytes::{Buf as _, Bytes, BytesMut};
 use futures::stream;
 use reqwest::StatusCode;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::layout::{Fetch, Layout, LayoutTerm};
@@ -32,7 +33,8 @@ pub(super) const SEGMENT_BYTES: u64 = 256 << 20;
 /// Terms fetched ahead of the one that is being given out.
 const TERMS_AHEAD: usize = 4;
 
-/// Chunks of a term that wait to be taken; with [`TERMS_AHEAD`] it bounds a download's memory to some 10 MiB.
+/// Chunks of a term that wait to be taken; with [`TERMS_AHEAD`] and [`RUNS_AHEAD`] it bounds a download's memory to some
+/// 12 MiB.
 const CHUNKS_AHEAD: usize = 16;
 
 /// Pieces that wait for the client.
@@ -40,6 +42,9 @@ const PIECES_AHEAD: usize = 4;
 
 /// Uncompressed bytes of a run that is cached as one file.
 const RUN_BYTES: usize = 1 << 20;
+
+/// Runs of a download that are on their way into the cache at once.
+const RUNS_AHEAD: u32 = 4;
 
 /// How often a term is taken up again without having come any further.
 const TRIES_MAX: u32 = 4;
@@ -85,6 +90,8 @@ struct Segment {
     remote: Arc<Remote>,
     key: (FileHash, Range<u64>),
     layout: Mutex<Arc<Layout>>,
+    /// Turns to write into the cache.
+    caching: Arc<Semaphore>,
 }
 
 impl Reader {
@@ -93,6 +100,7 @@ impl Reader {
         // The last piece of a whole file waits until the file has proved to be the right one.
         let mut held: Option<Bytes> = None;
         let mut xorbs = Vec::new();
+        let caching = Arc::new(Semaphore::new(RUNS_AHEAD as usize));
         let mut at = self.range.start;
         while at < self.range.end {
             let end = self.range.end.min(at + SEGMENT_BYTES);
@@ -101,7 +109,13 @@ impl Reader {
                 xorbs.extend(layout.fetches.iter().map(|fetch| fetch.xorb));
             }
             let (mut skip, mut left) = (layout.skip, end - at);
-            let mut terms = Terms::new(&self.remote, (self.file, at..end), layout);
+            let segment = Segment {
+                remote: Arc::clone(&self.remote),
+                key: (self.file, at..end),
+                layout: Mutex::new(Arc::clone(&layout)),
+                caching: Arc::clone(&caching),
+            };
+            let mut terms = Terms::new(segment, &layout);
             while let Some(chunk) = terms.next().await {
                 let Chunk { hash, bytes } = chunk?;
                 // A chunk on a seam of segments was seen whole at the end of the one before.
@@ -127,6 +141,8 @@ impl Reader {
             }
             at = end;
         }
+        // What is still on its way into the cache has come to its place when all turns are free.
+        let _ = caching.acquire_many(RUNS_AHEAD).await;
         if self.is_whole && tree.finish().map(FileHash::from_root) != Some(self.file) {
             if let Some(cache) = &self.remote.shared.cache {
                 for xorb in &xorbs {
@@ -150,10 +166,9 @@ struct Terms {
 }
 
 impl Terms {
-    fn new(remote: &Arc<Remote>, key: (FileHash, Range<u64>), layout: Arc<Layout>) -> Self {
+    fn new(segment: Segment, layout: &Layout) -> Self {
         let waiting =
             layout.terms.iter().map(|term| (term.clone(), layout.fetches[term.fetch].xorb)).collect();
-        let segment = Segment { remote: Arc::clone(remote), key, layout: Mutex::new(layout) };
         Self { segment: Arc::new(segment), waiting, running: VecDeque::new() }
     }
 
@@ -249,14 +264,14 @@ impl TermReader {
                 }
                 Err(Broken::Cut(error)) => error,
             };
-            self.run.flush(&self.segment.remote).await;
+            self.run.flush(&self.segment).await;
             tries = if self.next > before { 1 } else { tries + 1 };
             if tries >= TRIES_MAX {
                 return Err(broken);
             }
             tokio::time::sleep(REST * tries).await;
         }
-        self.run.flush(&self.segment.remote).await;
+        self.run.flush(&self.segment).await;
         if self.left > 0 {
             return Err(RemoteError::Wrong(format!("a term of xorb {} is too short", self.xorb)));
         }
@@ -309,7 +324,7 @@ impl TermReader {
                 .run
                 .push(index, CachedChunk { hash, bytes: bytes.clone(), record_end: place.offset as u32 })
             {
-                self.run.flush(&remote).await;
+                self.run.flush(&self.segment).await;
             }
             if index >= self.next {
                 self.give(Chunk { hash, bytes }).await?;
@@ -384,12 +399,17 @@ impl CacheRun {
         self.bytes >= RUN_BYTES
     }
 
-    async fn flush(&mut self, remote: &Remote) {
+    /// Sends the run on its way into the cache, as soon as it is its turn.
+    async fn flush(&mut self, segment: &Segment) {
         let chunks = std::mem::take(&mut self.chunks);
         self.bytes = 0;
-        if let Some(cache) = &remote.shared.cache {
-            cache.put(self.xorb, self.start, chunks).await;
-        }
+        let Some(cache) = segment.remote.shared.cache.clone() else { return };
+        let Ok(turn) = Arc::clone(&segment.caching).acquire_owned().await else { return };
+        let (xorb, start) = (self.xorb, self.start);
+        tokio::spawn(async move {
+            cache.put(xorb, start, chunks).await;
+            drop(turn);
+        });
     }
 }
 
