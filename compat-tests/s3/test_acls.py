@@ -4,20 +4,13 @@ import concurrent.futures
 
 import pytest
 import requests
-from botocore.exceptions import ClientError
 
 from support import clients, sigv4
+from support.refusals import refusal
 from support.replays import replays
 from support.server import ROOT
 
 EVERYONE = "http://acs.amazonaws.com/groups/global/AllUsers"
-
-
-def refusal(call, **arguments) -> tuple[int, str]:
-    with pytest.raises(ClientError) as refused:
-        call(**arguments)
-    error = refused.value.response
-    return error["ResponseMetadata"]["HTTPStatusCode"], error["Error"]["Code"]
 
 
 @pytest.fixture

@@ -8,17 +8,10 @@ import pytest
 import requests
 from botocore import UNSIGNED
 from botocore.config import Config
-from botocore.exceptions import ClientError
 
 from support import clients, server, sigv4
+from support.refusals import refusal
 from support.replays import replays
-
-
-def refusal(call, **arguments) -> tuple[int, str]:
-    with pytest.raises(ClientError) as refused:
-        call(**arguments)
-    error = refused.value.response
-    return error["ResponseMetadata"]["HTTPStatusCode"], error["Error"]["Code"]
 
 
 @replays("test_bucket_create_delete", "test_bucket_head", "test_bucket_head_notexist", "test_bucket_delete_notexist",
