@@ -79,5 +79,6 @@ fn published_clients_work_against_the_binary() {
 
 #[test]
 fn published_clients_work_against_a_gateway_in_front_of_a_hub() {
-    pytest(&["compat-tests/test_clients.py", "compat-tests/s3"], &[("XETGATE_MODE", "hub")]);
+    let what = ["compat-tests/test_clients.py", "compat-tests/clients/test_features.py", "compat-tests/s3"];
+    pytest(&what, &[("XETGATE_MODE", "hub")]);
 }
