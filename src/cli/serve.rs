@@ -15,7 +15,7 @@ use super::data_folder::{BESIDE_STORE, DataFolder};
 use super::doors::{Behind, addressing, doors};
 use super::hub_mode::{self, HubModeError};
 use super::place::{PlaceArgs, PlaceError, take_folder};
-use super::watch::{AuditError, tls, watch};
+use super::watch::{WatchError, tls, watch};
 use crate::auth::cas_token::CasSigner;
 use crate::auth::root::{self, Root, RootSource};
 use crate::auth::seal::MasterKey;
@@ -30,6 +30,7 @@ use crate::serve::listener::{Limits, ListenError, Listener};
 use crate::serve::ops::{self, OpsDoor};
 use crate::serve::s3::{self, OwnDoors, S3Door};
 use crate::serve::tls::{Tls, TlsError};
+use crate::serve::traces::Traces;
 use crate::store::ambient::Ambient;
 use crate::store::upkeep;
 use crate::telemetry::{self, LogFormat, TelemetryError};
@@ -75,7 +76,7 @@ pub(super) enum ServeError {
     #[error("cannot open the store in {path}: {}", chain(.error))]
     Store { path: PathBuf, error: BucketError },
     #[error(transparent)]
-    Audit(#[from] AuditError),
+    Watch(#[from] WatchError),
     #[error("TLS: {0}")]
     Tls(#[from] TlsError),
     #[error("hub mode: {0}")]
@@ -141,8 +142,8 @@ pub(super) fn run(args: &ServeArgs, vars: &[(String, String)]) -> Result<(), Ser
     let accounts = runtime.block_on(accounts)?;
     let upkeep = start_upkeep(&runtime, &config, &folder, &buckets, &ambient);
     announce(&config, &folder, (s3.address(), hub.address()), root.as_ref());
-    let watch = watch(&config, &ambient, Some(Arc::clone(buckets.store())))?;
-    let audit = watch.audit.clone();
+    let watch = watch(&config, &runtime, &ambient, Some(Arc::clone(buckets.store())))?;
+    let (audit, traces) = (watch.audit.clone(), watch.traces.clone());
     let backups = config.backup.folder.clone().map(|to| Backups {
         store: Arc::clone(buckets.store()),
         data_dir: folder.path().to_owned(),
@@ -155,8 +156,7 @@ pub(super) fn run(args: &ServeArgs, vars: &[(String, String)]) -> Result<(), Ser
     let mut listeners = vec![(s3, doors.s3.router), (hub, doors.hub.router)];
     listeners.extend(metrics.map(|listener| (listener, doors.metrics.router)));
     runtime.block_on(serve(listeners, told, || reload(audit.as_deref(), tls.as_deref())));
-    upkeep.cancel();
-    runtime.shutdown_timeout(BLOCKING_GRACE);
+    end(runtime, &upkeep, traces.as_deref());
     Ok(())
 }
 
@@ -183,7 +183,7 @@ fn run_hub_mode(
     let behind = hub_mode::open(config, folder, client, credentials.iter(), ambient)?;
     let upkeep = CancellationToken::new();
     runtime.spawn(hub_upkeep::run(behind.shared, config.uploads_expire(), upkeep.clone()));
-    let watch = watch(config, ambient, None)?;
+    let watch = watch(config, &runtime, ambient, None)?;
     let ops =
         OpsDoor { buckets: Arc::clone(&behind.public), metrics: Arc::clone(&watch.metrics), directory: None };
     let metrics = bind_metrics(&runtime, config)?.map(|listener| (listener, ops::router(ops).router));
@@ -195,7 +195,7 @@ fn run_hub_mode(
         addressing: addressing(config),
         own: OwnDoors::default(),
     };
-    let audit = watch.audit.clone();
+    let (audit, traces) = (watch.audit.clone(), watch.traces.clone());
     let router = observed(s3::router(door.with_own(behind.own)).router, s3::OBSERVED, watch);
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -206,8 +206,7 @@ fn run_hub_mode(
     );
     let listeners = std::iter::once((s3, router)).chain(metrics).collect();
     runtime.block_on(serve(listeners, told, || reload(audit.as_deref(), tls.as_deref())));
-    upkeep.cancel();
-    runtime.shutdown_timeout(BLOCKING_GRACE);
+    end(runtime, &upkeep, traces.as_deref());
     Ok(())
 }
 
@@ -224,6 +223,15 @@ fn bind(
 fn bind_metrics(runtime: &Runtime, config: &Config) -> Result<Option<Listener>, ServeError> {
     let bind = |listen| bind(runtime, listen, limits(config, METRICS_CONNECTIONS_MAX), "metrics.listen");
     config.metrics.listen.map(bind).transpose()
+}
+
+/// Ends what runs beside serving, once nothing is served any more.
+fn end(runtime: Runtime, upkeep: &CancellationToken, traces: Option<&Traces>) {
+    upkeep.cancel();
+    if let Some(traces) = traces {
+        traces.end();
+    }
+    runtime.shutdown_timeout(BLOCKING_GRACE);
 }
 
 /// What SIGHUP asks for.
