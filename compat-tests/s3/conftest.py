@@ -7,7 +7,7 @@ import pytest
 from botocore import UNSIGNED
 from botocore.config import Config
 
-from support import server
+from support import clients, server
 
 KEYS = {
     "ada": server.Credentials("AKADAS3TESTS00000001", "ada/secret+of=the0s3tests0000000000001"),
@@ -17,16 +17,19 @@ KEYS = {
 
 @pytest.fixture(scope="session")
 def two_accounts(tmp_path_factory):
-    """Answers the server, where ada and bob are at home."""
+    """Answers the server, where ada and bob are at home; if it stands in front of a Hub, so they are there."""
     base = tmp_path_factory.mktemp("two-accounts")
     text = ""
     for name, keys in KEYS.items():
         text += f'[[accounts]]\nname = "{name}"\n[[accounts.credentials]]\npermission = "admin"\n'
-        text += f'access_key_id = "{keys.access_key}"\nsecret_access_key = "{keys.secret_key}"\n'
+        text += f'access_key_id = "{keys.access_key}"\nsecret_access_key = "{keys.secret_key}"\ntoken = "hf_s3tests_of_{name}"\n'
     (base / "xetgate.toml").write_text(text)
-    running = server.Server(base / "data", base / "log", "--config", str(base / "xetgate.toml")).start()
+    config = ("--config", str(base / "xetgate.toml"))
+    running = server.Server(base / "data", base / "log", *config, behind=config).start()
     yield running
     running.stop()
+    if running.hub:
+        running.hub.stop()
 
 
 @dataclasses.dataclass
@@ -54,8 +57,20 @@ def account(request, two_accounts) -> Account:
     return Account(request.param, s3, two_accounts.endpoint)
 
 
-@pytest.fixture(scope="session")
-def anyone(xetgate):
+def stranger(endpoint: str):
     """boto3 without a credential."""
     config = Config(signature_version=UNSIGNED)
-    return boto3.client("s3", endpoint_url=xetgate.endpoint, region_name=server.REGION, config=config)
+    return boto3.client("s3", endpoint_url=endpoint, region_name=server.REGION, config=config)
+
+
+@pytest.fixture(scope="session")
+def anyone(xetgate):
+    """A stranger at the session's server."""
+    return stranger(xetgate.endpoint)
+
+
+@pytest.fixture(scope="session")
+def ada_bob_and_nobody(two_accounts) -> tuple:
+    """boto3 with ada's keys, with bob's, and a stranger, at one server."""
+    known = [clients.boto3_client(two_accounts.endpoint, keys) for keys in KEYS.values()]
+    return *known, stranger(two_accounts.endpoint)

@@ -4,20 +4,13 @@ import concurrent.futures
 
 import pytest
 import requests
-from botocore.exceptions import ClientError
 
 from support import clients, sigv4
+from support.refusals import refusal
 from support.replays import replays
 from support.server import ROOT
 
 EVERYONE = "http://acs.amazonaws.com/groups/global/AllUsers"
-
-
-def refusal(call, **arguments) -> tuple[int, str]:
-    with pytest.raises(ClientError) as refused:
-        call(**arguments)
-    error = refused.value.response
-    return error["ResponseMetadata"]["HTTPStatusCode"], error["Error"]["Code"]
 
 
 @pytest.fixture
@@ -172,6 +165,23 @@ def test_owner_and_stranger_read_what_is_public_until_it_is_gone(s3, anyone, pub
     s3.delete_bucket(Bucket=public)
     for client in (s3, anyone):
         assert refusal(client.get_object, **foo) == (404, "NoSuchBucket")
+
+
+def test_the_other_account_reads_what_is_public_and_is_told_of_nothing_else(ada_bob_and_nobody, new_name):
+    ada, bob, nobody = ada_bob_and_nobody
+    foo = {"Bucket": new_name(), "Key": "foo"}
+    ada.create_bucket(Bucket=foo["Bucket"])
+    ada.put_object(**foo, Body=b"of ada")
+    assert refusal(bob.get_object, **foo) == (404, "NoSuchBucket")
+    assert refusal(nobody.get_object, **foo) == (403, "AccessDenied")
+    ada.put_bucket_acl(Bucket=foo["Bucket"], ACL="public-read")
+    assert [reader.get_object(**foo)["Body"].read() for reader in (bob, nobody)] == [b"of ada"] * 2
+    assert refusal(bob.put_object, **foo, Body=b"of bob") == (403, "AccessDenied")
+    # One's own comes first, and to strangers the oldest.
+    bob.create_bucket(Bucket=foo["Bucket"], ACL="public-read")
+    bob.put_object(**foo, Body=b"of bob")
+    assert [reader.get_object(**foo)["Body"].read() for reader in (bob, nobody)] == [b"of bob", b"of ada"]
+    assert refusal(nobody.get_object, Bucket=new_name(), Key="foo") == (404, "NoSuchBucket")
 
 
 # --- presigned URLs of public buckets --------------------------------------------------------------------------------

@@ -5,21 +5,14 @@ import functools
 import zlib
 
 import pytest
-from botocore.exceptions import ClientError
 
 from support import sigv4
 from support.inputs import MIB
+from support.refusals import refusal
 from support.replays import replays
 
 ALGORITHMS = ["CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256"]
 BODY = b"A" * 1024
-
-
-def refusal(call, **arguments) -> tuple[int, str]:
-    with pytest.raises(ClientError) as refused:
-        call(**arguments)
-    error = refused.value.response
-    return error["ResponseMetadata"]["HTTPStatusCode"], error["Error"]["Code"]
 
 
 @functools.cache

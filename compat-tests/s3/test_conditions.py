@@ -6,15 +6,8 @@ import threading
 import pytest
 from botocore.exceptions import ClientError
 
+from support.refusals import refusal
 from support.replays import replays
-
-
-def refusal(call, **arguments) -> tuple[int, str]:
-    with pytest.raises(ClientError) as refused:
-        call(**arguments)
-    error = refused.value.response
-    return error["ResponseMetadata"]["HTTPStatusCode"], error["Error"]["Code"]
-
 
 FAILED = (412, "PreconditionFailed")
 GONE = (404, "NoSuchKey")

@@ -1,17 +1,10 @@
 """CopyObject: content, metadata and its directives, onto itself, between buckets."""
 
 import pytest
-from botocore.exceptions import ClientError
 
 from support.inputs import MIB
+from support.refusals import refusal
 from support.replays import replays
-
-
-def refusal(call, *positional, **arguments) -> tuple[int, str]:
-    with pytest.raises(ClientError) as refused:
-        call(*positional, **arguments)
-    error = refused.value.response
-    return error["ResponseMetadata"]["HTTPStatusCode"], error["Error"]["Code"]
 
 
 @pytest.fixture

@@ -3,17 +3,10 @@
 import hashlib
 
 import pytest
-from botocore.exceptions import ClientError
 
 from support.inputs import MIB
+from support.refusals import refusal
 from support.replays import replays
-
-
-def refusal(call, **arguments) -> tuple[int, str]:
-    with pytest.raises(ClientError) as refused:
-        call(**arguments)
-    error = refused.value.response
-    return error["ResponseMetadata"]["HTTPStatusCode"], error["Error"]["Code"]
 
 
 def content(size: int, seed: int = 0) -> bytes:

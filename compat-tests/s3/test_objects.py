@@ -10,14 +10,8 @@ import requests
 from botocore.exceptions import ClientError
 
 from support.inputs import KIB, MIB
+from support.refusals import refusal
 from support.replays import replays
-
-
-def refusal(call, **arguments) -> tuple[int, str]:
-    with pytest.raises(ClientError) as refused:
-        call(**arguments)
-    error = refused.value.response
-    return error["ResponseMetadata"]["HTTPStatusCode"], error["Error"]["Code"]
 
 
 @pytest.fixture

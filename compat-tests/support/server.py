@@ -85,22 +85,22 @@ def run_to_exit(port: int, data_dir: pathlib.Path, *more: str, timeout_secs: flo
 class Server:
     """A server process bound to one data folder and one port for its whole life, across restarts.
 
-    `more` goes at the end of its command line.
+    `more` goes at the end of its command line, `behind` at the end of its Hub's, if it is to have one.
     """
 
-    def __init__(self, data_dir: pathlib.Path, log_path: pathlib.Path, *more: str):
+    def __init__(self, data_dir: pathlib.Path, log_path: pathlib.Path, *more: str, behind: tuple[str, ...] = ()):
         self.data_dir = data_dir
         self.log_path = log_path
         self.more = more
         self.port = free_port()
         self.hub_port = free_port()
         self.process: subprocess.Popen | None = None
-        self.hub = self._hub() if in_front_of_a_hub() else None
+        self.hub = self._hub(behind) if in_front_of_a_hub() else None
 
-    def _hub(self) -> "Server":
+    def _hub(self, more: tuple[str, ...]) -> "Server":
         beside = self.data_dir.with_name(self.data_dir.name + "-hub")
         hub = Server.__new__(Server)
-        hub.data_dir, hub.log_path, hub.more = beside, self.log_path.with_name(self.log_path.name + "-hub"), ()
+        hub.data_dir, hub.log_path, hub.more = beside, self.log_path.with_name(self.log_path.name + "-hub"), more
         hub.port, hub.hub_port, hub.process, hub.hub = free_port(), free_port(), None, None
         return hub
 

@@ -29,11 +29,13 @@ mod error;
 pub mod hub;
 pub mod limits;
 mod local;
+mod range;
 
 pub use changes::AttributeChanges;
 pub use conditions::{ReadCondition, Unmet};
 pub use error::BucketError;
 pub use local::{LocalBuckets, LocalXet, OutlinedFile, ShardRefusal, XetError};
+pub use range::ByteRange;
 
 /// A body on its way out. An error means that the bytes cannot be had intact; whoever sends them must cut off.
 pub type BodyOut = Pin<Box<dyn Stream<Item = Result<Bytes, BucketError>> + Send>>;
@@ -87,29 +89,6 @@ pub struct ObjectWrite {
     pub condition: WriteCondition,
     /// The content.
     pub payload: Payload,
-}
-
-/// Which bytes of an object are asked for; resolved against its size when read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ByteRange {
-    /// From the first to the last, both included.
-    Bounded(u64, u64),
-    /// From here to the end.
-    From(u64),
-    /// The last so many.
-    Suffix(u64),
-}
-
-impl ByteRange {
-    /// The bytes meant in an object of `size` bytes, end excluded; `None` if there are none.
-    pub fn resolve(self, size: u64) -> Option<std::ops::Range<u64>> {
-        let range = match self {
-            Self::Bounded(first, last) => first..size.min(last.saturating_add(1)),
-            Self::From(first) => first..size,
-            Self::Suffix(count) => size.saturating_sub(count)..size,
-        };
-        (range.start < range.end).then_some(range)
-    }
 }
 
 /// An object opened for reading.

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use tokio::runtime::Runtime;
 
 use super::data_folder::DataFolder;
-use crate::auth::Credential;
 use crate::auth::root::RootGiven;
-use crate::bucket::BucketApi;
+use crate::auth::{AccessKeyId, Credential, Directory, Secret};
 use crate::bucket::hub::{DEFAULT_ENDPOINT, HubBuckets, HubClient, HubError, HubShared};
+use crate::bucket::{BucketApi, Namespace};
 use crate::cas::cache::ChunkCache;
 use crate::cas::http::{BearerToken, HttpClient, HttpError, RetryPolicy};
 use crate::cas::remote::RemoteShared;
@@ -74,11 +74,11 @@ pub(super) struct HubBehind {
 }
 
 /// Opens what is kept here and makes a client for each credential. Blocks.
-pub(super) fn open<'a>(
+pub(super) fn open(
     config: &Config,
     folder: &DataFolder,
     client: &HubClient,
-    credentials: impl Iterator<Item = &'a Credential>,
+    directory: &Directory,
     ambient: &Ambient,
 ) -> Result<HubBehind, HubModeError> {
     let meta = Arc::new(EmbeddedMeta::open(&folder.path().join("hub-meta.redb"))?);
@@ -92,18 +92,49 @@ pub(super) fn open<'a>(
     };
     let remote = RemoteShared::new(client.http().clone(), cache, Arc::clone(&ambient.clock));
     let shared = HubShared::new(meta, folder.path().join("hub-uploads"), remote, ambient.clone());
-    let mut own: HashMap<String, Arc<dyn BucketApi>> = HashMap::new();
-    for credential in credentials {
-        let id = credential.access_key_id.as_str().to_owned();
-        let token = match &credential.token {
-            None => None,
-            Some(token) => {
-                let wrong = || HubModeError::Token(format!("the token of access key {id}"));
-                Some(BearerToken::new(token.expose()).ok_or_else(wrong)?)
-            }
+    let clients = clients(client, directory)?;
+    let namespaces = directory.accounts().into_iter().map(|account| account.name);
+    let namespaces: Vec<_> = namespaces.collect();
+    let own = clients.iter().map(|(id, client)| {
+        let places = namespaces.iter().map(|name| (name.clone(), client.clone())).collect();
+        let buckets = HubBuckets::new(client.clone(), shared.clone()).looking_in(places);
+        (id.as_str().to_owned(), Arc::new(buckets) as Arc<dyn BucketApi>)
+    });
+    let own = own.collect();
+    // Strangers are told whether a bucket is there, as on AWS, so somebody at home there asks. They read it as strangers.
+    let places = namespaces.iter().map(|name| {
+        let host = host(directory, name).and_then(|credential| clients.get(&credential.access_key_id));
+        (name.clone(), host.unwrap_or(client).clone())
+    });
+    let public = HubBuckets::new(client.clone(), shared.clone()).looking_in(places.collect());
+    Ok(HubBehind { public: Arc::new(public), own, shared })
+}
+
+/// A client for each access key.
+fn clients(
+    client: &HubClient,
+    directory: &Directory,
+) -> Result<HashMap<AccessKeyId, HubClient>, HubModeError> {
+    let mut clients = HashMap::new();
+    for credential in directory.credentials() {
+        let id = &credential.access_key_id;
+        let bearer = |token: &Secret| {
+            let wrong = || HubModeError::Token(format!("the token of access key {id}"));
+            BearerToken::new(token.expose()).ok_or_else(wrong)
         };
-        own.insert(id, Arc::new(HubBuckets::new(client.with_token(token), shared.clone())));
+        let token = credential.token.as_ref().map(bearer).transpose()?;
+        clients.insert(id.clone(), client.with_token(token));
     }
-    let public = Arc::new(HubBuckets::new(client.clone(), shared.clone()));
-    Ok(HubBehind { public, own, shared })
+    Ok(clients)
+}
+
+/// A credential by whose token the Hub tells what is in a namespace: one of its own account, or else a member's.
+fn host(directory: &Directory, namespace: &Namespace) -> Option<Arc<Credential>> {
+    let account = directory.account(namespace)?;
+    let credentials = directory.credentials();
+    let of = |name: &Namespace| {
+        let mut own = credentials.iter().filter(|credential| credential.account == *name);
+        own.find(|credential| credential.token.is_some()).cloned()
+    };
+    std::iter::once(&account.name).chain(&account.members).find_map(of)
 }

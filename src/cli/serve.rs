@@ -19,7 +19,7 @@ use super::watch::{WatchError, tls, watch};
 use crate::auth::cas_token::CasSigner;
 use crate::auth::root::{self, Root, RootSource};
 use crate::auth::seal::MasterKey;
-use crate::auth::{Accounts, AuthError, Credential, Directory};
+use crate::auth::{Accounts, AuthError, Directory};
 use crate::bucket::hub::{HubClient, upkeep as hub_upkeep};
 use crate::bucket::{BucketError, LocalBuckets};
 use crate::config::{self, Config, ConfigError, Mode};
@@ -119,11 +119,10 @@ pub(super) fn run(args: &ServeArgs, vars: &[(String, String)]) -> Result<(), Ser
     }
     let root = wants_root.then(|| root::load_or_create(folder.path(), &given, &ambient)).transpose()?;
     let credentials = declared.1.into_iter().chain(root.iter().map(|root| root.credential.clone()));
-    let credentials: Vec<_> = credentials.collect();
-    let directory = Directory::declared(declared.0, credentials.iter().cloned(), Arc::clone(&ambient.clock))?;
+    let directory = Directory::declared(declared.0, credentials, Arc::clone(&ambient.clock))?;
     if let Some(client) = &client {
         let place = HubModePlace { config: &config, folder: &folder, client, ambient };
-        return run_hub_mode(&place, runtime, told, directory, &credentials);
+        return run_hub_mode(&place, runtime, told, directory);
     }
     let signer = CasSigner::load_or_create(folder.path(), &ambient)?;
     let master_key = match config::master_key_given(vars)? {
@@ -174,13 +173,12 @@ fn run_hub_mode(
     runtime: Runtime,
     told: Told,
     directory: Directory,
-    credentials: &[Credential],
 ) -> Result<(), ServeError> {
     let HubModePlace { config, folder, client, ambient } = place;
     let tls = tls(config, &runtime)?;
     let s3 = bind(&runtime, config.s3.listen, limits(config, config.s3.max_connections), "--listen")?;
     let s3 = s3.with_tls(tls.clone());
-    let behind = hub_mode::open(config, folder, client, credentials.iter(), ambient)?;
+    let behind = hub_mode::open(config, folder, client, &directory, ambient)?;
     let upkeep = CancellationToken::new();
     runtime.spawn(hub_upkeep::run(behind.shared, config.uploads_expire(), upkeep.clone()));
     let watch = watch(config, &runtime, ambient, None)?;

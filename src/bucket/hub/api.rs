@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures::StreamExt as _;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::buckets::{HubBuckets, SentFile};
 use super::client::{self, ITEMS_MAX};
@@ -25,6 +25,9 @@ use crate::bucket::{
 use crate::engine::{EngineError, Layout};
 use crate::store::meta::MetaError;
 use crate::store::rows::FileRecord;
+
+/// Namespaces that are asked at once for a bucket that is named without one: they are few, and the Hub is one.
+const LOOKS_MAX: usize = 8;
 
 #[async_trait]
 impl BucketApi for HubBuckets {
@@ -60,9 +63,23 @@ impl BucketApi for HubBuckets {
     }
 
     async fn buckets_named(&self, name: &BucketName) -> Result<Vec<Bucket>, BucketError> {
-        // A Hub cannot be asked for all buckets of a name, and who has none of their own must name the namespace.
-        tracing::debug!(%name, "a bucket was asked for that is not the caller's");
-        Ok(Vec::new())
+        let ids = self.places.clone().into_iter().map(|(namespace, client)| {
+            let id = BucketId { namespace, name: name.clone() };
+            async move {
+                match client.bucket(&id).await.map_err(|error| error.of_bucket(&id, None)) {
+                    Ok(info) => Ok(Some((id, info))),
+                    Err(BucketError::NoSuchBucket(_) | BucketError::AccessDenied(_)) => Ok(None),
+                    Err(error) => Err(error),
+                }
+            }
+        });
+        let answers: Vec<_> = stream::iter(ids).buffered(LOOKS_MAX).try_collect().await?;
+        let mut found = Vec::new();
+        for (id, info) in answers.into_iter().flatten() {
+            found.push(self.local_bucket(id, info.visibility(), info.created_at).await?);
+        }
+        found.sort_by_key(|bucket| bucket.created_at);
+        Ok(found)
     }
 
     async fn bucket_settings(&self, id: &BucketId) -> Result<BucketSettings, BucketError> {

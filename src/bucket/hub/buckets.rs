@@ -24,7 +24,7 @@ use super::parts::PartFolder;
 use super::wire::{BatchOp, FileEntry};
 use crate::bucket::local::errors::{engine_error, meta_failed};
 use crate::bucket::{
-    Attributes, BucketError, BucketId, ETag, FileHash, ListQuery, Object, ObjectKey, Visibility,
+    Attributes, BucketError, BucketId, ETag, FileHash, ListQuery, Namespace, Object, ObjectKey, Visibility,
     WriteCondition,
 };
 use crate::cas::remote::{Known, NewRemoteFile, RemoteChunks, RemoteError, RemoteShared};
@@ -96,6 +96,8 @@ pub struct HubBuckets {
     pub(super) client: HubClient,
     pub(super) shared: HubShared,
     pub(super) pages: Pages,
+    /// Where buckets are looked for that are named without a namespace, and who asks there.
+    pub(super) places: Vec<(Namespace, HubClient)>,
     known: Arc<Known>,
     chunks: Mutex<LruCache<BucketId, RemoteChunks>>,
 }
@@ -111,7 +113,15 @@ impl HubBuckets {
     /// The buckets that `client` speaks for.
     pub fn new(client: HubClient, shared: HubShared) -> Self {
         let chunks = Mutex::new(LruCache::new(BUCKETS_MAX));
-        Self { client, shared, pages: Pages::default(), known: Arc::default(), chunks }
+        let (pages, places) = (Pages::default(), Vec::new());
+        Self { client, shared, pages, places, known: Arc::default(), chunks }
+    }
+
+    /// The same, and buckets that are named without a namespace are looked for in these, each by its client: a Hub
+    /// cannot be asked for all buckets of a name. What is found is not yet opened: that takes the own token.
+    #[must_use]
+    pub fn looking_in(self, places: Vec<(Namespace, HubClient)>) -> Self {
+        Self { places, ..self }
     }
 
     /// The chunks of a bucket.

@@ -35,27 +35,9 @@ pub(super) fn ranges(headers: &HeaderMap, ranges_max: usize) -> Result<Option<Ve
         if ranges.len() == ranges_max {
             return Err(CasRefusal::Bad(format!("more than {ranges_max} ranges")));
         }
-        ranges.push(range(text).ok_or_else(bad)?);
+        ranges.push(ByteRange::parse(text).ok_or_else(bad)?);
     }
     Ok(Some(ranges))
-}
-
-fn range(text: &str) -> Option<ByteRange> {
-    let (first, last) = text.trim().split_once('-')?;
-    match (first, last) {
-        ("", count) => Some(ByteRange::Suffix(number(count)?)),
-        (first, "") => Some(ByteRange::From(number(first)?)),
-        (first, last) => {
-            let (first, last) = (number(first)?, number(last)?);
-            (first <= last).then_some(ByteRange::Bounded(first, last))
-        }
-    }
-}
-
-fn number(text: &str) -> Option<u64> {
-    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    // A number too large for 64 bits is behind every end.
-    is_number.then(|| text.parse().unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

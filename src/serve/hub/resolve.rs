@@ -36,7 +36,7 @@ pub(super) async fn resolve(call: &Call<'_>, namespace: &str, name: &str, path: 
         headers.insert(CONTENT_LENGTH, object.size.into());
         return Ok((headers, Body::empty()).into_response());
     }
-    let range = call.head.headers.get(RANGE).and_then(|range| parse_range(range.to_str().ok()?));
+    let range = call.head.headers.get(RANGE).and_then(|range| ByteRange::parse_header(range.to_str().ok()?));
     let read = call.door.buckets.read(&bucket.id, &key, range).await?;
     let mut headers = headers(call, &bucket, &read.object);
     headers.insert(CONTENT_LENGTH, (read.range.end - read.range.start).into());
@@ -86,32 +86,4 @@ fn headers(call: &Call<'_>, bucket: &Bucket, object: &Object) -> HeaderMap {
         insert(&mut headers, LAST_MODIFIED, &text);
     }
     headers
-}
-
-/// One range of bytes; several, or what cannot be read, is as if nothing was asked. Source: RFC 9110, section 14.2.
-fn parse_range(text: &str) -> Option<ByteRange> {
-    let (first, last) = text.strip_prefix("bytes=")?.trim().split_once('-')?;
-    match (first.trim(), last.trim()) {
-        ("", count) => Some(ByteRange::Suffix(count.parse().ok()?)),
-        (first, "") => Some(ByteRange::From(first.parse().ok()?)),
-        (first, last) => {
-            let (first, last) = (first.parse().ok()?, last.parse().ok()?);
-            (first <= last).then_some(ByteRange::Bounded(first, last))
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_range_is_read_and_the_rest_is_ignored() {
-        assert_eq!(parse_range("bytes=0-9"), Some(ByteRange::Bounded(0, 9)));
-        assert_eq!(parse_range("bytes=5-"), Some(ByteRange::From(5)));
-        assert_eq!(parse_range("bytes=-5"), Some(ByteRange::Suffix(5)));
-        for ignored in ["bytes=0-1,3-4", "bytes=9-0", "bytes=-", "bytes=a-b", "items=0-9", "bytes=-1-2", ""] {
-            assert_eq!(parse_range(ignored), None, "{ignored}");
-        }
-    }
 }

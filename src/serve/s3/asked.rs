@@ -15,7 +15,7 @@ use crate::bucket::{Attributes, BucketName, ByteRange, ObjectKey, ReadCondition,
 
 use super::encoding::decode_url;
 use super::errors::invalid_argument;
-use super::{attributes, conditions, object_key, ranges, refuse};
+use super::{attributes, conditions, object_key, refuse};
 
 const COPY_SOURCE: HeaderName = HeaderName::from_static("x-amz-copy-source");
 
@@ -52,7 +52,7 @@ pub(super) struct Asked {
 impl Asked {
     /// Takes the headers out and reads them.
     pub(super) fn take(headers: &mut HeaderMap) -> S3Result<Self> {
-        let range = text(headers, &RANGE_HEADER).as_deref().and_then(ranges::parse);
+        let range = text(headers, &RANGE_HEADER).as_deref().and_then(ByteRange::parse_header);
         let names = [IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE];
         let conditions = take_conditions(headers, &names)?;
         let source_conditions = take_conditions(headers, &SOURCE_CONDITIONS)?;

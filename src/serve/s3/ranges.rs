@@ -1,4 +1,4 @@
-//! The ranges of `Range`, `x-amz-copy-source-range` and `partNumber`.
+//! The ranges of `x-amz-copy-source-range` and `partNumber`.
 
 use std::ops::Range;
 
@@ -8,28 +8,9 @@ use crate::bucket::{ByteRange, Object};
 
 use super::errors::invalid_argument;
 
-/// Reads a `Range` header. `None` if it is malformed or asks for several ranges: S3 then sends the whole object.
-pub(super) fn parse(text: &str) -> Option<ByteRange> {
-    let (first, last) = text.trim().strip_prefix("bytes=")?.split_once('-')?;
-    match (first.trim(), last.trim()) {
-        ("", count) => Some(ByteRange::Suffix(number(count)?)),
-        (first, "") => Some(ByteRange::From(number(first)?)),
-        (first, last) => {
-            let (first, last) = (number(first)?, number(last)?);
-            (first <= last).then_some(ByteRange::Bounded(first, last))
-        }
-    }
-}
-
-fn number(text: &str) -> Option<u64> {
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    // A number too large for 64 bits is behind every end.
-    digits.then(|| text.parse().unwrap_or(u64::MAX))
-}
-
 /// Reads `x-amz-copy-source-range`, which knows only `bytes=first-last`.
 pub(super) fn parse_copy_range(text: &str) -> S3Result<ByteRange> {
-    match parse(text) {
+    match ByteRange::parse_header(text) {
         Some(range @ ByteRange::Bounded(..)) => Ok(range),
         _ => Err(invalid_argument(
             "The x-amz-copy-source-range value must be of the form bytes=first-last where first and last are the \
@@ -64,23 +45,6 @@ pub(super) fn content_range(range: &Range<u64>, size: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_three_forms_of_a_range() {
-        assert_eq!(parse("bytes=0-4"), Some(ByteRange::Bounded(0, 4)));
-        assert_eq!(parse("bytes=5-"), Some(ByteRange::From(5)));
-        assert_eq!(parse("bytes=-7"), Some(ByteRange::Suffix(7)));
-        assert_eq!(parse("bytes=0-99999999999999999999"), Some(ByteRange::Bounded(0, u64::MAX)));
-    }
-
-    #[test]
-    fn a_malformed_range_is_as_if_not_there() {
-        for bad in
-            ["", "bytes", "bytes=", "bytes=-", "bytes=4-2", "bytes=a-b", "bytes=0-1,3-4", "0-4", "bytes=+1-2"]
-        {
-            assert_eq!(parse(bad), None, "{bad:?}");
-        }
-    }
 
     #[test]
     fn a_copy_range_has_a_first_and_a_last_byte() {
