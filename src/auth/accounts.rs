@@ -186,6 +186,7 @@ fn account_error(error: MetaError, name: &Namespace) -> AuthError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::TokenUse;
     use crate::store::meta::EmbeddedMeta;
 
     fn name(name: &str) -> Namespace {
@@ -198,7 +199,7 @@ mod tests {
 
     async fn open(store: &Arc<EmbeddedMeta>, key: u8) -> Result<Accounts, AuthError> {
         let clock = Ambient::system().clock;
-        let directory = Directory::declared([user(name("declared"))], [], clock).unwrap();
+        let directory = Directory::declared([user(name("declared"))], [], TokenUse::Shown, clock).unwrap();
         let key = MasterKey::new(&[key; 32]);
         Accounts::open(Arc::clone(store) as _, Arc::new(directory), key, Ambient::system()).await
     }

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::{AccessKeyId, Account, AccountKind, Action, AuthError, Caller, Credential};
+use super::{AccessKeyId, Account, AccountKind, Action, AuthError, Caller, Credential, TokenUse};
 use crate::store::ambient::{Ambient, Clock};
 use crate::store::names::{BucketId, Namespace};
 use crate::store::rows::Visibility;
@@ -24,6 +24,7 @@ struct State {
     by_access_key_id: BTreeMap<AccessKeyId, Arc<Credential>>,
     /// By a digest, so that how long a look-up takes says nothing about tokens.
     by_token: HashMap<[u8; 32], Arc<Credential>>,
+    tokens: TokenUse,
 }
 
 fn token_digest(token: &str) -> [u8; 32] {
@@ -37,7 +38,7 @@ impl State {
         if self.by_access_key_id.contains_key(&credential.access_key_id) {
             return Err(AuthError::DuplicateAccessKeyId(credential.access_key_id.clone()));
         }
-        if let Some(token) = &credential.token {
+        if let (Some(token), TokenUse::Shown) = (&credential.token, self.tokens) {
             let digest = token_digest(token.expose());
             if self.by_token.contains_key(&digest) {
                 return Err(AuthError::DuplicateToken(credential.access_key_id.clone()));
@@ -64,17 +65,18 @@ impl std::fmt::Debug for Directory {
 impl Directory {
     /// A directory of these credentials and their accounts, all of them users'.
     pub fn new(credentials: impl IntoIterator<Item = Credential>) -> Result<Self, AuthError> {
-        Self::declared([], credentials, Ambient::system().clock)
+        Self::declared([], credentials, TokenUse::Shown, Ambient::system().clock)
     }
 
-    /// A directory of what was declared. Two credentials with one access key id or one token are refused, because
-    /// neither a signature nor a token would tell them apart.
+    /// A directory of what was declared. Two credentials with one access key id are refused, because a signature would
+    /// not tell them apart; two with one token, if that is shown here.
     pub fn declared(
         accounts: impl IntoIterator<Item = Account>,
         credentials: impl IntoIterator<Item = Credential>,
+        tokens: TokenUse,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, AuthError> {
-        let mut declared = State::default();
+        let mut declared = State { tokens, ..State::default() };
         for account in accounts {
             if declared.accounts.insert(account.name.clone(), account.clone()).is_some() {
                 return Err(AuthError::AccountExists(account.name));
@@ -211,7 +213,7 @@ mod tests {
         use Visibility::{Private, Public};
 
         let clock = Ambient::system().clock;
-        let directory = Directory::declared([org(&["ada"])], [], clock).unwrap();
+        let directory = Directory::declared([org(&["ada"])], [], TokenUse::Shown, clock).unwrap();
         let known = |account, permission| Caller::Known(Arc::new(credential(account, "AK", permission)));
         let listed = |names: &[&str]| {
             let names = names.iter().map(|name| BucketName::new(name).unwrap()).collect();
@@ -248,8 +250,13 @@ mod tests {
         let error = Directory::new([one.clone(), one.clone()]).unwrap_err();
         assert_eq!(error.to_string(), "access key id AKADA is given twice");
         let same_token = Credential { access_key_id: AccessKeyId::new("AK2").unwrap(), ..one.clone() };
-        let error = Directory::new([one.clone(), same_token]).unwrap_err();
+        let both = [one.clone(), same_token];
+        let error = Directory::new(both.clone()).unwrap_err();
         assert_eq!(error.to_string(), "the token of access key id AK2 is another's too");
+        // Where tokens are shown to somebody else, they tell nobody apart.
+        let directory = Directory::declared([], both, TokenUse::Passed, Ambient::system().clock).unwrap();
+        assert!(directory.credential("AKADA").is_some() && directory.credential("AK2").is_some());
+        assert_eq!(directory.bearer("hf_token_of_AKADA"), None);
 
         let directory = Directory::new([one.clone()]).unwrap();
         assert_eq!(directory.credential("AKADA").as_deref(), Some(&one));
@@ -262,7 +269,7 @@ mod tests {
         let clock = Arc::new(ManualClock::at(Timestamp(1_000)));
         let one =
             Credential { expires_at: Some(Timestamp(2_000)), ..credential("ada", "AK", Permission::Read) };
-        let directory = Directory::declared([], [one], Arc::clone(&clock) as _).unwrap();
+        let directory = Directory::declared([], [one], TokenUse::Shown, Arc::clone(&clock) as _).unwrap();
         assert!(directory.credential("AK").is_some() && directory.bearer("hf_token_of_AK").is_some());
         clock.advance_ms(1_000);
         assert!(directory.credential("AK").is_none() && directory.bearer("hf_token_of_AK").is_none());

@@ -130,6 +130,16 @@ pub struct Credential {
     pub expires_at: Option<Timestamp>,
 }
 
+/// What the tokens of credentials are for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum TokenUse {
+    /// Callers show them here, so each is one credential's.
+    #[default]
+    Shown,
+    /// They are passed on to a Hub that knows them, and nobody shows them here; several credentials may have one.
+    Passed,
+}
+
 /// Who calls.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Caller {

@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
-use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 
@@ -53,7 +52,7 @@ pub(super) fn run(args: &ConfigArgs, vars: &[(String, String)]) -> Result<(), Ch
         What::Check => {
             let credentials = config.credentials(file)?;
             let clock = Ambient::system().clock;
-            Directory::declared(config.declared_accounts()?, credentials, Arc::clone(&clock))?;
+            Directory::declared(config.declared_accounts()?, credentials, config.token_use(), clock)?;
             telemetry::check_filter(&config.log.filter)?;
             config::root_given(vars)?;
             if let (Some(cert), Some(key)) = (&config.tls.cert_file, &config.tls.key_file) {

@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 
 use super::data_folder::DataFolder;
 use crate::auth::root::RootGiven;
-use crate::auth::{AccessKeyId, Credential, Directory, Secret};
+use crate::auth::{Credential, Directory, Secret};
 use crate::bucket::hub::{DEFAULT_ENDPOINT, HubBuckets, HubClient, HubError, HubShared};
 use crate::bucket::{BucketApi, Namespace};
 use crate::cas::cache::ChunkCache;
@@ -92,40 +92,42 @@ pub(super) fn open(
     };
     let remote = RemoteShared::new(client.http().clone(), cache, Arc::clone(&ambient.clock));
     let shared = HubShared::new(meta, folder.path().join("hub-uploads"), remote, ambient.clone());
-    let clients = clients(client, directory)?;
-    let namespaces = directory.accounts().into_iter().map(|account| account.name);
-    let namespaces: Vec<_> = namespaces.collect();
-    let own = clients.iter().map(|(id, client)| {
-        let places = namespaces.iter().map(|name| (name.clone(), client.clone())).collect();
-        let buckets = HubBuckets::new(client.clone(), shared.clone()).looking_in(places);
-        (id.as_str().to_owned(), Arc::new(buckets) as Arc<dyn BucketApi>)
-    });
-    let own = own.collect();
+    let namespaces: Vec<_> = directory.accounts().into_iter().map(|account| account.name).collect();
+    let credentials = directory.credentials();
+    let mut own = HashMap::<String, Arc<dyn BucketApi>>::new();
+    // Credentials that share a token share what is known of the Hub.
+    let mut by_token = HashMap::<Option<&str>, Arc<dyn BucketApi>>::new();
+    for credential in &credentials {
+        let token = credential.token.as_ref().map(Secret::expose);
+        let buckets = if let Some(buckets) = by_token.get(&token) {
+            Arc::clone(buckets)
+        } else {
+            let client = client_of(client, credential)?;
+            let places = namespaces.iter().map(|name| (name.clone(), client.clone())).collect();
+            Arc::new(HubBuckets::new(client, shared.clone()).looking_in(places))
+        };
+        by_token.insert(token, Arc::clone(&buckets));
+        own.insert(credential.access_key_id.as_str().to_owned(), buckets);
+    }
     // Strangers are told whether a bucket is there, as on AWS, so somebody at home there asks. They read it as strangers.
-    let places = namespaces.iter().map(|name| {
-        let host = host(directory, name).and_then(|credential| clients.get(&credential.access_key_id));
-        (name.clone(), host.unwrap_or(client).clone())
-    });
-    let public = HubBuckets::new(client.clone(), shared.clone()).looking_in(places.collect());
+    let place = |name: &Namespace| {
+        let host = host(directory, name).map(|credential| client_of(client, &credential)).transpose()?;
+        Ok((name.clone(), host.unwrap_or_else(|| client.clone())))
+    };
+    let places = namespaces.iter().map(place).collect::<Result<_, HubModeError>>()?;
+    let public = HubBuckets::new(client.clone(), shared.clone()).looking_in(places);
     Ok(HubBehind { public: Arc::new(public), own, shared })
 }
 
-/// A client for each access key.
-fn clients(
-    client: &HubClient,
-    directory: &Directory,
-) -> Result<HashMap<AccessKeyId, HubClient>, HubModeError> {
-    let mut clients = HashMap::new();
-    for credential in directory.credentials() {
-        let id = &credential.access_key_id;
-        let bearer = |token: &Secret| {
-            let wrong = || HubModeError::Token(format!("the token of access key {id}"));
-            BearerToken::new(token.expose()).ok_or_else(wrong)
-        };
-        let token = credential.token.as_ref().map(bearer).transpose()?;
-        clients.insert(id.clone(), client.with_token(token));
-    }
-    Ok(clients)
+/// Speaks to the Hub with a credential's token.
+fn client_of(client: &HubClient, credential: &Credential) -> Result<HubClient, HubModeError> {
+    let id = &credential.access_key_id;
+    let bearer = |token: &Secret| {
+        let wrong = || HubModeError::Token(format!("the token of access key {id}"));
+        BearerToken::new(token.expose()).ok_or_else(wrong)
+    };
+    let token = credential.token.as_ref().map(bearer).transpose()?;
+    Ok(client.with_token(token))
 }
 
 /// A credential by whose token the Hub tells what is in a namespace: one of its own account, or else a member's.

@@ -119,7 +119,8 @@ pub(super) fn run(args: &ServeArgs, vars: &[(String, String)]) -> Result<(), Ser
     }
     let root = wants_root.then(|| root::load_or_create(folder.path(), &given, &ambient)).transpose()?;
     let credentials = declared.1.into_iter().chain(root.iter().map(|root| root.credential.clone()));
-    let directory = Directory::declared(declared.0, credentials, Arc::clone(&ambient.clock))?;
+    let directory =
+        Directory::declared(declared.0, credentials, config.token_use(), Arc::clone(&ambient.clock))?;
     if let Some(client) = &client {
         let place = HubModePlace { config: &config, folder: &folder, client, ambient };
         return run_hub_mode(&place, runtime, told, directory);

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Config, ConfigError};
-use crate::auth::{AccessKeyId, Account, AccountKind, Credential, Permission, Secret};
+use super::{Config, ConfigError, Mode};
+use crate::auth::{AccessKeyId, Account, AccountKind, Credential, Permission, Secret, TokenUse};
 use crate::store::names::{BucketName, Namespace};
 
 /// A declared account.
@@ -52,6 +52,14 @@ impl std::fmt::Debug for CredentialConfig {
 }
 
 impl Config {
+    /// What the tokens of credentials are for: in hub mode, for the Hub.
+    pub fn token_use(&self) -> TokenUse {
+        match self.mode {
+            Mode::Hub => TokenUse::Passed,
+            Mode::Standalone => TokenUse::Shown,
+        }
+    }
+
     /// The declared accounts.
     pub fn declared_accounts(&self) -> Result<Vec<Account>, ConfigError> {
         let account = |declared: &AccountConfig| {

@@ -15,7 +15,7 @@ use http_body_util::BodyExt as _;
 use tower::ServiceExt as _;
 use xetgate::auth::cas_token::{CasScope, CasSigner};
 use xetgate::auth::seal::MasterKey;
-use xetgate::auth::{AccessKeyId, Accounts, Credential, Directory, Permission, Secret};
+use xetgate::auth::{AccessKeyId, Accounts, Credential, Directory, Permission, Secret, TokenUse};
 use xetgate::bucket::{
     Attributes, BucketApi as _, BucketId, BucketName, DeclaredDigests, LocalBuckets, Namespace, ObjectKey,
     ObjectWrite, Payload, Visibility, WriteCondition,
@@ -104,7 +104,8 @@ impl House {
             credential("ada", "AKADMIN", Permission::Admin),
             credential("bob", "AKOTHER", Permission::Write),
         ];
-        let directory = Directory::declared([], credentials, Arc::clone(&ambient.clock)).unwrap();
+        let directory =
+            Directory::declared([], credentials, TokenUse::Shown, Arc::clone(&ambient.clock)).unwrap();
         let meta = Arc::clone(&buckets.store().meta);
         let accounts =
             Accounts::open(meta, Arc::new(directory), MasterKey::new(&[3; 32]), ambient.clone()).await;

@@ -16,7 +16,7 @@ use tower::ServiceExt as _;
 
 use super::{HubDoor, router};
 use crate::auth::cas_token::CasSigner;
-use crate::auth::{AccessKeyId, Account, AccountKind, Credential, Directory, Permission, Secret};
+use crate::auth::{AccessKeyId, Account, AccountKind, Credential, Directory, Permission, Secret, TokenUse};
 use crate::bucket::{
     Attributes, BucketApi, BucketId, BucketName, DeclaredDigests, LocalBuckets, Namespace, ObjectKey,
     ObjectWrite, Payload, Visibility, WriteCondition,
@@ -87,7 +87,8 @@ impl House {
             credential("ada", READER, Permission::Read),
             credential("bob", BOB, Permission::Admin),
         ];
-        let directory = Directory::declared([team], credentials, Arc::clone(&clock) as _).unwrap();
+        let directory =
+            Directory::declared([team], credentials, TokenUse::Shown, Arc::clone(&clock) as _).unwrap();
         let door = HubDoor {
             buckets: Arc::clone(&buckets) as _,
             directory: Arc::new(directory),
