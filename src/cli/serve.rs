@@ -27,6 +27,7 @@ use crate::serve::access::observed;
 use crate::serve::admin::Backups;
 use crate::serve::audit::AuditLog;
 use crate::serve::listener::{Limits, ListenError, Listener};
+use crate::serve::metrics::Metrics;
 use crate::serve::ops::{self, OpsDoor};
 use crate::serve::s3::{self, OwnDoors, S3Door};
 use crate::serve::tls::{Tls, TlsError};
@@ -142,7 +143,8 @@ pub(super) fn run(args: &ServeArgs, vars: &[(String, String)]) -> Result<(), Ser
     let accounts = runtime.block_on(accounts)?;
     let upkeep = start_upkeep(&runtime, &config, &folder, &buckets, &ambient);
     announce(&config, &folder, (s3.address(), hub.address()), root.as_ref());
-    let watch = watch(&config, &runtime, &ambient, Some(Arc::clone(buckets.store())))?;
+    let metrics_of_store = Metrics::of_store(Arc::clone(buckets.store()));
+    let watch = watch(&config, &runtime, &ambient, metrics_of_store)?;
     let (audit, traces) = (watch.audit.clone(), watch.traces.clone());
     let backups = config.backup.folder.clone().map(|to| Backups {
         store: Arc::clone(buckets.store()),
@@ -182,7 +184,7 @@ fn run_hub_mode(
     let behind = hub_mode::open(config, folder, client, &directory, ambient)?;
     let upkeep = CancellationToken::new();
     runtime.spawn(hub_upkeep::run(behind.shared, config.uploads_expire(), upkeep.clone()));
-    let watch = watch(config, &runtime, ambient, None)?;
+    let watch = watch(config, &runtime, ambient, Metrics::of_cache(behind.cache))?;
     let ops =
         OpsDoor { buckets: Arc::clone(&behind.public), metrics: Arc::clone(&watch.metrics), directory: None };
     let metrics = bind_metrics(&runtime, config)?.map(|listener| (listener, ops::router(ops).router));

@@ -14,7 +14,6 @@ use crate::serve::metrics::Metrics;
 use crate::serve::tls::{Tls, TlsError};
 use crate::serve::traces::{Traces, TracesError};
 use crate::store::ambient::Ambient;
-use crate::store::local::LocalStore;
 
 /// Something cannot be kept of requests.
 #[derive(Debug, thiserror::Error)]
@@ -35,12 +34,12 @@ pub(super) fn tls(config: &Config, runtime: &Runtime) -> Result<Option<Arc<Tls>>
     Ok(Some(tls))
 }
 
-/// Opens what is kept. `store` is the store whose figures are shown, if there is one here.
+/// Opens what is kept; the metrics are those of what is served.
 pub(super) fn watch(
     config: &Config,
     runtime: &Runtime,
     ambient: &Ambient,
-    store: Option<Arc<LocalStore>>,
+    metrics: Metrics,
 ) -> Result<Watch, WatchError> {
     let audit = config.audit.file.clone().map(|path| {
         AuditLog::open(path.clone()).map(Arc::new).map_err(|error| WatchError::Audit { path, error })
@@ -58,7 +57,7 @@ pub(super) fn watch(
     };
     Ok(Watch {
         ambient: ambient.clone(),
-        metrics: Arc::new(Metrics::new(store)),
+        metrics: Arc::new(metrics),
         guard: Arc::new(Guard::new(limits)),
         audit: audit.transpose()?,
         traces: traces.transpose()?,
