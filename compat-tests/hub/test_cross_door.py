@@ -93,3 +93,18 @@ def test_a_byte_equal_upload_by_s3_stores_nothing_new(ada, ada_s3, bk, hub_serve
     assert stored_bytes(hub_server) - before < 100_000
     assert xet_hash(ada_s3, bk, "by-hf") == xet_hash(ada_s3, bk, "by-s3")
 
+
+
+def test_a_copy_by_hf_that_keeps_the_path_keeps_what_s3_said_of_its_source(ada, ada_s3, bk):
+    ada_s3.put_object(Bucket=bk, Key="dir/a.png", Body=DATA[:1000], ContentType="image/png", Metadata={"color": "blue"})
+
+    def said(key: str) -> tuple:
+        head = ada_s3.head_object(Bucket=bk, Key=key)
+        return head["ETag"], head["ContentType"], head["Metadata"].get("color")
+
+    for copy in ("copies/a.png", "copies/dir/a.png", "other.png"):
+        ada.ok("buckets", "cp", f"hf://buckets/ada/{bk}/dir/a.png", f"hf://buckets/ada/{bk}/{copy}")
+    assert said("copies/dir/a.png") == said("dir/a.png")
+    # `dir/` is not at the end of these, so only the content is known.
+    for copy in ("copies/a.png", "other.png"):
+        assert said(copy) == (f'"{xet_hash(ada_s3, bk, "dir/a.png")}"', "binary/octet-stream", None)

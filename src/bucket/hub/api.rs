@@ -163,12 +163,12 @@ impl BucketApi for HubBuckets {
     ) -> Result<Vec<Option<Object>>, BucketError> {
         let paths: Vec<_> = keys.iter().map(|key| key.as_str().to_owned()).collect();
         let found = self.client.paths_info(id, &paths).await.map_err(|error| error.of_bucket(id, None))?;
-        let mut found: HashMap<_, _> = found.into_iter().map(|entry| (entry.path.clone(), entry)).collect();
+        let found: HashMap<_, _> = found.into_iter().map(|entry| (entry.path.clone(), entry)).collect();
         let rows = self.rows_of(id).await?;
         let mut objects = Vec::with_capacity(keys.len());
         for key in keys {
-            objects.push(match found.remove(key.as_str()) {
-                Some(entry) => Some(self.dress(rows, key, entry).await?),
+            objects.push(match found.get(key.as_str()) {
+                Some(entry) => Some(self.dress(rows, key, entry.clone()).await?),
                 None => None,
             });
         }

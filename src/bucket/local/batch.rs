@@ -2,13 +2,21 @@
 //!
 //! A hash alone gives nobody content: it must be in the bucket that is changed, or in the bucket that is copied from,
 //! or have been announced to the former by a client that proved to hold it.
+//!
+//! A copy names content and bucket, but not the object that it copies. If that is found at the copy's own path in the
+//! source, or at the end of it, the copy keeps what is said of it, as a copy by S3 does; otherwise it is content alone.
 
 use super::super::limits::BATCH_CHANGES_MAX;
-use super::super::{Attributes, BatchChange, BucketError, BucketId, ETag, FileHash, Object, WriteCondition};
+use super::super::{
+    Attributes, BatchChange, BucketError, BucketId, ETag, FileHash, Object, ObjectKey, Tags, WriteCondition,
+};
 use super::LocalBuckets;
 use super::errors::{bucket_error, change_error, meta_failed};
 use crate::store::meta::{KeyChange, NewFile, ObjectChange};
 use crate::store::rows::{Bucket, FileRecord};
+
+/// Most keys at which the source of a copy is looked for: a row each, and folders are seldom deeper.
+const NAMESAKES_MAX: usize = 8;
 
 impl LocalBuckets {
     pub(super) async fn change_by_hash(
@@ -42,12 +50,16 @@ impl LocalBuckets {
             BatchChange::Delete { key } => (key, ObjectChange::Delete),
             BatchChange::Add { key, file, attributes } => {
                 let size = self.size_in(bucket, &file).await?;
-                (key, self.put_by_hash(file, size, attributes))
+                (key, put(self.content_alone(file, size, attributes)))
             }
             BatchChange::Copy { key, file, source, attributes } => {
                 let source = self.must_bucket(&source).await?;
                 let size = self.size_in(&source, &file).await?;
-                (key, self.put_by_hash(file, size, attributes))
+                let object = match self.namesake(&source, &key, &file).await? {
+                    Some(namesake) => self.copy_of(namesake, attributes),
+                    None => self.content_alone(file, size, attributes),
+                };
+                (key, put(object))
             }
         };
         Ok(KeyChange { key, condition: WriteCondition::default(), change })
@@ -62,8 +74,32 @@ impl LocalBuckets {
         size.ok_or(BucketError::NoSuchFile(*file))
     }
 
-    fn put_by_hash(&self, file: FileHash, size: u64, attributes: Attributes) -> ObjectChange {
-        let object = Object {
+    /// An object of this content in a bucket that is copied from, at the key of the copy or at the end of it: copies of
+    /// folders keep the paths below them.
+    async fn namesake(
+        &self,
+        source: &Bucket,
+        key: &ObjectKey,
+        file: &FileHash,
+    ) -> Result<Option<Object>, BucketError> {
+        let ends = std::iter::successors(Some(key.as_str()), |end| Some(end.split_once('/')?.1));
+        let ends: Vec<_> = ends.filter_map(|end| ObjectKey::new(end).ok()).take(NAMESAKES_MAX).collect();
+        let found = self.meta.objects(source.uid, &ends).await.map_err(meta_failed)?;
+        Ok(found.into_iter().flatten().find(|object| object.file == *file))
+    }
+
+    /// A copy that says what its source does, but for what is said of it. Tags are the source's owner's business.
+    fn copy_of(&self, source: Object, said: Attributes) -> Object {
+        let mut attributes =
+            Attributes { tags: Tags::new(), website_redirect_location: None, ..source.attributes };
+        attributes.user_metadata.extend(said.user_metadata);
+        attributes.content_type = said.content_type.or(attributes.content_type);
+        Object { attributes, modified_at: self.ambient.clock.now(), upload: None, ..source }
+    }
+
+    /// An object of which nothing but its content is known.
+    fn content_alone(&self, file: FileHash, size: u64, attributes: Attributes) -> Object {
+        Object {
             file,
             size,
             etag: ETag::Xet(file),
@@ -72,11 +108,15 @@ impl LocalBuckets {
             checksums: Vec::new(),
             parts: Vec::new(),
             upload: None,
-        };
-        let empty = || {
-            let record = FileRecord { hash: file, size: 0, terms: Vec::new() };
-            Box::new(NewFile { record, xorbs: Vec::new() })
-        };
-        ObjectChange::Put(Box::new(object), (file == FileHash::EMPTY).then(empty))
+        }
     }
+}
+
+/// Puts an object whose content is there. The empty file always is.
+fn put(object: Object) -> ObjectChange {
+    let empty = (object.file == FileHash::EMPTY).then(|| {
+        let record = FileRecord { hash: FileHash::EMPTY, size: 0, terms: Vec::new() };
+        Box::new(NewFile { record, xorbs: Vec::new() })
+    });
+    ObjectChange::Put(Box::new(object), empty)
 }

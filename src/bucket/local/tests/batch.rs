@@ -48,6 +48,47 @@ async fn content_is_put_by_hash_where_the_bucket_or_the_source_has_it() {
 }
 
 #[tokio::test]
+async fn a_copy_keeps_what_is_said_of_its_namesake() {
+    let buckets = buckets().await;
+    buckets.create_bucket(&id(OTHER), Visibility::Private).await.unwrap();
+    let (data, other) = (noise(1, 1000), noise(2, 1000));
+    let pairs = |name: &str, value: &str| [(name.to_owned(), value.to_owned())].into();
+    let said = Attributes {
+        content_type: Some("text/plain".to_owned()),
+        user_metadata: pairs("color", "blue"),
+        tags: pairs("whose", "the owner's"),
+        ..Attributes::default()
+    };
+    let written = ObjectWrite { attributes: said.clone(), ..write("d/k", payload(&data)) };
+    let written = buckets.write(&bucket_id(), written).await.unwrap();
+    put(&buckets, "else", &other).await;
+    let renewed = Attributes { user_metadata: pairs("mtime", "5.000"), ..Attributes::default() };
+    let copy = |name: &str| BatchChange::Copy {
+        key: key(name),
+        file: written.file,
+        source: bucket_id(),
+        attributes: renewed.clone(),
+    };
+    let names = ["d/k", "deep/er/d/k", "renamed", "else"];
+    let results = buckets.batch(&id(OTHER), names.map(copy).into()).await.unwrap();
+    assert!(results.iter().all(Result::is_ok));
+    for name in ["d/k", "deep/er/d/k"] {
+        let copied = buckets.object(&id(OTHER), &key(name)).await.unwrap();
+        assert_eq!((copied.etag, copied.file), (written.etag, written.file), "{name}");
+        let mut user_metadata = said.user_metadata.clone();
+        user_metadata.extend(renewed.user_metadata.clone());
+        let kept = Attributes { user_metadata, tags: Tags::new(), ..said.clone() };
+        assert_eq!(copied.attributes, kept, "{name}");
+    }
+    // Of what lies elsewhere only the content is known, and what has the name may have another content.
+    for name in ["renamed", "else"] {
+        let copied = buckets.object(&id(OTHER), &key(name)).await.unwrap();
+        assert_eq!((copied.etag, copied.file), (ETag::Xet(written.file), written.file), "{name}");
+        assert_eq!(copied.attributes, renewed, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn the_empty_file_needs_no_upload() {
     let buckets = buckets().await;
     let results = buckets.batch(&bucket_id(), vec![add("empty", FileHash::EMPTY)]).await.unwrap();

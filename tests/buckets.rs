@@ -1,0 +1,143 @@
+//! What every [`BucketApi`] promises, asked of each that there is: buckets on this machine, and buckets on a Hub, with
+//! a gateway that stores by itself, on a socket of this process, as the Hub.
+//!
+//! The promises are in `conformance`, which knows the contract and nothing else. A promise that one of them cannot keep
+//! is in `docs/hub-mode.md`, and not here.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod conformance;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use xetgate::auth::cas_token::CasSigner;
+use xetgate::auth::seal::MasterKey;
+use xetgate::auth::{
+    AccessKeyId, Account, AccountKind, Accounts, Credential, Directory, Permission, Secret, TokenUse,
+};
+use xetgate::bucket::hub::{HubBuckets, HubClient, HubShared};
+use xetgate::bucket::{BucketApi, LocalBuckets, Namespace};
+use xetgate::cas::http::{BearerToken, HttpClient, RetryPolicy};
+use xetgate::cas::remote::RemoteShared;
+use xetgate::cli::doors::{Behind, doors};
+use xetgate::config::Config;
+use xetgate::serve::access::Watch;
+use xetgate::store::ambient::Ambient;
+use xetgate::store::meta::EmbeddedMeta;
+
+use conformance::{ADA, TEAM};
+
+const TOKEN: &str = "hf_token_of_ada";
+
+fn namespace(name: &str) -> Namespace {
+    Namespace::new(name).unwrap()
+}
+
+/// Buckets, and what must live as long as they are used.
+struct Subject {
+    buckets: Arc<dyn BucketApi>,
+    _folder: Option<tempfile::TempDir>,
+}
+
+fn in_memory() -> Arc<LocalBuckets> {
+    Arc::new(LocalBuckets::in_memory(Ambient::system()).unwrap())
+}
+
+fn on_this_machine() -> Subject {
+    Subject { buckets: in_memory(), _folder: None }
+}
+
+/// A gateway that stores by itself, where ada has a token and is a member of team; answers its Hub's address.
+async fn hub() -> String {
+    let ambient = Ambient::system();
+    let credential = Credential {
+        account: namespace(ADA),
+        access_key_id: AccessKeyId::new("AKADA").unwrap(),
+        secret_access_key: Secret::new("secret-of-ada").unwrap(),
+        token: Some(Secret::new(TOKEN).unwrap()),
+        permission: Permission::Write,
+        buckets: None,
+        created_at: None,
+        expires_at: None,
+    };
+    let team = Account { name: namespace(TEAM), kind: AccountKind::Org, members: vec![namespace(ADA)] };
+    let clock = Arc::clone(&ambient.clock);
+    let directory = Directory::declared([team], [credential], TokenUse::Shown, Arc::clone(&clock)).unwrap();
+    let buckets = in_memory();
+    let meta = Arc::clone(&buckets.store().meta);
+    let accounts = Accounts::open(meta, Arc::new(directory), MasterKey::new(&[3; 32]), ambient.clone()).await;
+    let behind = Behind {
+        buckets,
+        accounts: Arc::new(accounts.unwrap()),
+        backups: None,
+        signer: CasSigner::new(&[5; 32], clock),
+        watch: Watch::plain(ambient),
+    };
+    let router = doors(&Config::default(), behind).hub.router;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    address
+}
+
+async fn on_a_hub() -> Subject {
+    let (ambient, folder) = (Ambient::system(), tempfile::tempdir().unwrap());
+    let retry = RetryPolicy { attempts: 2, first_rest: Duration::from_millis(1), awaits_local: true };
+    let http = HttpClient::new(retry).unwrap();
+    let client = HubClient::new(http.clone(), &hub().await, BearerToken::new(TOKEN)).unwrap();
+    let remote = RemoteShared::new(http, None, Arc::clone(&ambient.clock));
+    let meta = Arc::new(EmbeddedMeta::in_memory().unwrap());
+    let shared = HubShared::new(meta, folder.path().join("uploads"), remote, ambient);
+    let places = [ADA, TEAM].map(|name| (namespace(name), client.clone())).to_vec();
+    let buckets = HubBuckets::new(client, shared).looking_in(places);
+    Subject { buckets: Arc::new(buckets), _folder: Some(folder) }
+}
+
+/// Runs each promise on each kind of buckets.
+macro_rules! promises {
+    ($($group:ident { $($promise:ident,)* })*) => {
+        mod local_buckets {
+            $($(#[tokio::test]
+            async fn $promise() {
+                super::conformance::$group::$promise(&*super::on_this_machine().buckets).await;
+            })*)*
+        }
+
+        mod hub_buckets {
+            $($(#[tokio::test]
+            async fn $promise() {
+                super::conformance::$group::$promise(&*super::on_a_hub().await.buckets).await;
+            })*)*
+        }
+    };
+}
+
+promises! {
+    buckets {
+        a_bucket_is_made_once_and_known_until_it_is_deleted,
+        buckets_are_listed_by_namespace_and_found_by_name,
+        a_moved_bucket_keeps_what_is_in_it,
+        settings_are_kept_each_on_its_own,
+    }
+    objects {
+        what_is_written_is_read_whole_and_in_ranges,
+        what_is_said_of_an_object_is_kept,
+        conditions_hold_for_writes_and_deletes,
+        a_failed_write_leaves_the_old_object,
+        declared_digests_must_hold,
+        copies_take_what_their_source_says_of_itself,
+        deletes_are_answered_one_by_one,
+    }
+    listings {
+        listings_are_in_byte_order_whatever_the_pages,
+        trees_have_files_and_folders,
+        batches_name_content_by_its_hash,
+    }
+    uploads {
+        parts_become_the_file_that_one_write_gives,
+        uploads_and_parts_are_listed_until_they_end,
+        wrong_parts_make_no_object,
+        parts_are_copied_from_ranges,
+    }
+}
