@@ -107,3 +107,16 @@ def test_plain_http_on_a_tls_port_is_cut_off(secure):
     with socket.create_connection(("127.0.0.1", secure.running.port), timeout=20) as plain:
         plain.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert b"HTTP/1" not in plain.recv(1000)
+
+
+def test_a_form_that_came_by_tls_is_told_an_address_with_tls(secure):
+    s3 = secure.s3()
+    s3.create_bucket(Bucket="bucket")
+    fields = {"success_action_status": "201"}
+    form = s3.generate_presigned_post("bucket", "key", Fields=fields, Conditions=[fields])
+    files = {"file": ("name", b"from a form")}
+    context = ssl.create_default_context(cafile=str(secure.trusted))
+    answer = httpx.post(form["url"], data=form["fields"], files=files, verify=context)
+    assert answer.status_code == 201, answer.text
+    assert answer.headers["location"] == f"{secure.s3_url}/bucket/key"
+    assert f"<Location>{secure.s3_url}/bucket/key</Location>" in answer.text

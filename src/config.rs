@@ -30,7 +30,7 @@ pub use error::ConfigError;
 pub use hub_mode::{CacheConfig, HubGiven, HubModeConfig, hub_given};
 pub use show::{Shown, show};
 pub use upkeep::{GcConfig, ScrubConfig, UploadsConfig};
-pub use watch::{AuditConfig, BackupConfig, LimitsConfig, MetricsConfig, TlsConfig};
+pub use watch::{AuditConfig, BackupConfig, LimitsConfig, MetricsConfig, TlsConfig, TracesConfig};
 
 use environment::Environment;
 
@@ -66,6 +66,8 @@ pub struct Config {
     pub log: LogConfig,
     /// Metrics.
     pub metrics: MetricsConfig,
+    /// Traces.
+    pub traces: TracesConfig,
     /// The audit log.
     pub audit: AuditConfig,
     /// Backups.
@@ -219,6 +221,7 @@ impl Default for Config {
             limits: LimitsConfig::default(),
             log: LogConfig::default(),
             metrics: MetricsConfig::default(),
+            traces: TracesConfig::default(),
             audit: AuditConfig::default(),
             backup: BackupConfig::default(),
             accounts: Vec::new(),
@@ -257,6 +260,7 @@ impl Config {
         if let Some(domain) = self.s3.domains.iter().find(|domain| !is_domain(domain)) {
             return Err(ConfigError::Domain { domain: domain.clone() });
         }
+        self.traces.check()?;
         if self.tls.cert_file.is_some() != self.tls.key_file.is_some() {
             return Err(ConfigError::Together { keys: "`tls.cert_file` and `tls.key_file`" });
         }

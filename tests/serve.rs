@@ -230,3 +230,68 @@ fn a_root_credential_that_others_may_read_is_warned_of() {
     let gateway = Gateway::start(home.path(), &[], &[]);
     gateway.line_with("others may read the root credential");
 }
+
+/// A collector of traces that takes one batch; gives what it was sent.
+fn collector() -> (String, std::thread::JoinHandle<Vec<u8>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let receiving = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut sent = Vec::new();
+        let head_bytes = loop {
+            let mut piece = [0; 4096];
+            let count = stream.read(&mut piece).unwrap();
+            sent.extend_from_slice(&piece[..count]);
+            if let Some(at) = sent.windows(4).position(|four| four == b"\r\n\r\n") {
+                break at + 4;
+            }
+        };
+        let head = String::from_utf8(sent[..head_bytes].to_vec()).unwrap().to_lowercase();
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+        let mut rest = vec![0; head_bytes + length.parse::<usize>().unwrap() - sent.len()];
+        stream.read_exact(&mut rest).unwrap();
+        sent.extend(rest);
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").unwrap();
+        sent
+    });
+    (endpoint, receiving)
+}
+
+#[test]
+fn traces_reach_the_collector_before_the_process_ends() {
+    let home = tempfile::tempdir().unwrap();
+    let (endpoint, receiving) = collector();
+    let vars = [
+        ("XETGATE__TRACES__OTLP_ENDPOINT", endpoint.as_str()),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "x-collector-key=for-the-collector"),
+    ];
+    let mut gateway = Gateway::start(home.path(), &[], &vars);
+    let mut stream = TcpStream::connect(gateway.address).unwrap();
+    stream.write_all(b"GET /no-such-bucket HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    stream.read_to_end(&mut Vec::new()).unwrap();
+    assert_eq!(gateway.stop("TERM"), Some(0));
+    let sent = receiving.join().unwrap();
+    let sent = String::from_utf8_lossy(&sent);
+    assert!(sent.starts_with("POST /v1/traces HTTP/1.1\r\n"), "{sent}");
+    for part in ["x-collector-key: for-the-collector", "service.name", "NoSuchBucket", "http.request.method"]
+    {
+        assert!(sent.contains(part), "{part}: {sent}");
+    }
+}
+
+#[test]
+fn a_collector_that_is_not_there_is_told_of_once_and_harms_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let endpoint = format!("http://{gone}");
+    let vars = [("XETGATE__TRACES__OTLP_ENDPOINT", endpoint.as_str())];
+    let mut gateway = Gateway::start(home.path(), &[], &vars);
+    let mut stream = TcpStream::connect(gateway.address).unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.contains("AccessDenied"), "{answer}");
+    assert_eq!(gateway.stop("TERM"), Some(0));
+    assert!(gateway.line_with("traces cannot be sent to the collector").contains("WARN"));
+}

@@ -26,6 +26,7 @@ use lru::LruCache;
 use tracing::debug;
 
 use crate::store::ambient::Clock;
+use crate::store::figures::Count;
 use crate::xet::hash::{ChunkHash, XorbHash};
 use crate::xet::limits::{CHUNK_BYTES_MAX, XORB_CHUNKS_MAX};
 
@@ -65,6 +66,17 @@ struct Runs {
     bytes: u64,
 }
 
+/// What a cache has done since it was opened.
+#[derive(Debug, Default)]
+pub struct CacheFigures {
+    /// Times that it was asked for chunks and had the first of them.
+    pub hits: Count,
+    /// Times that it had not.
+    pub misses: Count,
+    /// Bytes of the chunks that it gave.
+    pub hit_bytes: Count,
+}
+
 /// The cache. Its calls never fail: what cannot be read or written is not there.
 pub struct ChunkCache {
     folder: PathBuf,
@@ -72,6 +84,8 @@ pub struct ChunkCache {
     clock: Arc<dyn Clock>,
     runs: Mutex<Runs>,
     written: AtomicU64,
+    /// What it has done.
+    pub figures: CacheFigures,
 }
 
 impl ChunkCache {
@@ -85,6 +99,7 @@ impl ChunkCache {
             clock,
             runs: Mutex::new(runs),
             written: AtomicU64::new(0),
+            figures: CacheFigures::default(),
         };
         cache.look();
         cache.make_room();
@@ -127,6 +142,18 @@ impl ChunkCache {
         xorb: XorbHash,
         wanted: Range<u32>,
     ) -> Option<Vec<CachedChunk>> {
+        let found = self.find_and_read(xorb, wanted).await;
+        match &found {
+            Some(chunks) => {
+                self.figures.hits.add(1);
+                self.figures.hit_bytes.add(chunks.iter().map(|chunk| chunk.bytes.len() as u64).sum());
+            }
+            None => self.figures.misses.add(1),
+        }
+        found
+    }
+
+    async fn find_and_read(self: &Arc<Self>, xorb: XorbHash, wanted: Range<u32>) -> Option<Vec<CachedChunk>> {
         let (start, run) = self.lock().find(&xorb, wanted.start)?;
         let cache = Arc::clone(self);
         let work = move || {
@@ -378,6 +405,8 @@ mod tests {
             assert_eq!(cache.get(xorb(1), 8..9).await, None);
             assert_eq!(cache.get(xorb(1), 4..9).await, None);
             assert_eq!(cache.get(xorb(2), 5..8).await, None);
+            let CacheFigures { hits, misses, hit_bytes } = &cache.figures;
+            assert_eq!((hits.get(), misses.get(), hit_bytes.get()), (3, 3, 60 + 20 + 30));
         }
     }
 

@@ -71,6 +71,8 @@ pub(super) struct HubBehind {
     pub(super) own: HashMap<String, Arc<dyn BucketApi>>,
     /// What they share.
     pub(super) shared: HubShared,
+    /// The cache of chunks, if there is one.
+    pub(super) cache: Option<Arc<ChunkCache>>,
 }
 
 /// Opens what is kept here and makes a client for each credential. Blocks.
@@ -90,7 +92,7 @@ pub(super) fn open(
             Some(Arc::new(cache.map_err(HubModeError::Cache)?))
         }
     };
-    let remote = RemoteShared::new(client.http().clone(), cache, Arc::clone(&ambient.clock));
+    let remote = RemoteShared::new(client.http().clone(), cache.clone(), Arc::clone(&ambient.clock));
     let shared = HubShared::new(meta, folder.path().join("hub-uploads"), remote, ambient.clone());
     let namespaces: Vec<_> = directory.accounts().into_iter().map(|account| account.name).collect();
     let credentials = directory.credentials();
@@ -116,7 +118,7 @@ pub(super) fn open(
     };
     let places = namespaces.iter().map(place).collect::<Result<_, HubModeError>>()?;
     let public = HubBuckets::new(client.clone(), shared.clone()).looking_in(places);
-    Ok(HubBehind { public: Arc::new(public), own, shared })
+    Ok(HubBehind { public: Arc::new(public), own, shared, cache })
 }
 
 /// Speaks to the Hub with a credential's token.

@@ -15,7 +15,7 @@ use super::data_folder::{BESIDE_STORE, DataFolder};
 use super::doors::{Behind, addressing, doors};
 use super::hub_mode::{self, HubModeError};
 use super::place::{PlaceArgs, PlaceError, take_folder};
-use super::watch::{AuditError, tls, watch};
+use super::watch::{WatchError, tls, watch};
 use crate::auth::cas_token::CasSigner;
 use crate::auth::root::{self, Root, RootSource};
 use crate::auth::seal::MasterKey;
@@ -27,9 +27,11 @@ use crate::serve::access::observed;
 use crate::serve::admin::Backups;
 use crate::serve::audit::AuditLog;
 use crate::serve::listener::{Limits, ListenError, Listener};
+use crate::serve::metrics::Metrics;
 use crate::serve::ops::{self, OpsDoor};
 use crate::serve::s3::{self, OwnDoors, S3Door};
 use crate::serve::tls::{Tls, TlsError};
+use crate::serve::traces::Traces;
 use crate::store::ambient::Ambient;
 use crate::store::upkeep;
 use crate::telemetry::{self, LogFormat, TelemetryError};
@@ -75,7 +77,7 @@ pub(super) enum ServeError {
     #[error("cannot open the store in {path}: {}", chain(.error))]
     Store { path: PathBuf, error: BucketError },
     #[error(transparent)]
-    Audit(#[from] AuditError),
+    Watch(#[from] WatchError),
     #[error("TLS: {0}")]
     Tls(#[from] TlsError),
     #[error("hub mode: {0}")]
@@ -141,8 +143,9 @@ pub(super) fn run(args: &ServeArgs, vars: &[(String, String)]) -> Result<(), Ser
     let accounts = runtime.block_on(accounts)?;
     let upkeep = start_upkeep(&runtime, &config, &folder, &buckets, &ambient);
     announce(&config, &folder, (s3.address(), hub.address()), root.as_ref());
-    let watch = watch(&config, &ambient, Some(Arc::clone(buckets.store())))?;
-    let audit = watch.audit.clone();
+    let metrics_of_store = Metrics::of_store(Arc::clone(buckets.store()));
+    let watch = watch(&config, &runtime, &ambient, metrics_of_store)?;
+    let (audit, traces) = (watch.audit.clone(), watch.traces.clone());
     let backups = config.backup.folder.clone().map(|to| Backups {
         store: Arc::clone(buckets.store()),
         data_dir: folder.path().to_owned(),
@@ -155,8 +158,7 @@ pub(super) fn run(args: &ServeArgs, vars: &[(String, String)]) -> Result<(), Ser
     let mut listeners = vec![(s3, doors.s3.router), (hub, doors.hub.router)];
     listeners.extend(metrics.map(|listener| (listener, doors.metrics.router)));
     runtime.block_on(serve(listeners, told, || reload(audit.as_deref(), tls.as_deref())));
-    upkeep.cancel();
-    runtime.shutdown_timeout(BLOCKING_GRACE);
+    end(runtime, &upkeep, traces.as_deref());
     Ok(())
 }
 
@@ -182,7 +184,7 @@ fn run_hub_mode(
     let behind = hub_mode::open(config, folder, client, &directory, ambient)?;
     let upkeep = CancellationToken::new();
     runtime.spawn(hub_upkeep::run(behind.shared, config.uploads_expire(), upkeep.clone()));
-    let watch = watch(config, ambient, None)?;
+    let watch = watch(config, &runtime, ambient, Metrics::of_cache(behind.cache))?;
     let ops =
         OpsDoor { buckets: Arc::clone(&behind.public), metrics: Arc::clone(&watch.metrics), directory: None };
     let metrics = bind_metrics(&runtime, config)?.map(|listener| (listener, ops::router(ops).router));
@@ -194,7 +196,7 @@ fn run_hub_mode(
         addressing: addressing(config),
         own: OwnDoors::default(),
     };
-    let audit = watch.audit.clone();
+    let (audit, traces) = (watch.audit.clone(), watch.traces.clone());
     let router = observed(s3::router(door.with_own(behind.own)).router, s3::OBSERVED, watch);
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -205,8 +207,7 @@ fn run_hub_mode(
     );
     let listeners = std::iter::once((s3, router)).chain(metrics).collect();
     runtime.block_on(serve(listeners, told, || reload(audit.as_deref(), tls.as_deref())));
-    upkeep.cancel();
-    runtime.shutdown_timeout(BLOCKING_GRACE);
+    end(runtime, &upkeep, traces.as_deref());
     Ok(())
 }
 
@@ -223,6 +224,15 @@ fn bind(
 fn bind_metrics(runtime: &Runtime, config: &Config) -> Result<Option<Listener>, ServeError> {
     let bind = |listen| bind(runtime, listen, limits(config, METRICS_CONNECTIONS_MAX), "metrics.listen");
     config.metrics.listen.map(bind).transpose()
+}
+
+/// Ends what runs beside serving, once nothing is served any more.
+fn end(runtime: Runtime, upkeep: &CancellationToken, traces: Option<&Traces>) {
+    upkeep.cancel();
+    if let Some(traces) = traces {
+        traces.end();
+    }
+    runtime.shutdown_timeout(BLOCKING_GRACE);
 }
 
 /// What SIGHUP asks for.

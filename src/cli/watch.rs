@@ -12,15 +12,16 @@ use crate::serve::audit::AuditLog;
 use crate::serve::guard::{Guard, Limit, Limits};
 use crate::serve::metrics::Metrics;
 use crate::serve::tls::{Tls, TlsError};
+use crate::serve::traces::{Traces, TracesError};
 use crate::store::ambient::Ambient;
-use crate::store::local::LocalStore;
 
-/// The audit log cannot be kept.
+/// Something cannot be kept of requests.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot open the audit log {path}: {error}")]
-pub(super) struct AuditError {
-    path: PathBuf,
-    error: io::Error,
+pub(super) enum WatchError {
+    #[error("cannot open the audit log {path}: {error}")]
+    Audit { path: PathBuf, error: io::Error },
+    #[error("cannot send traces: {0}")]
+    Traces(#[from] TracesError),
 }
 
 /// The certificate, if there is one; it is read again when its files change, from now on.
@@ -33,16 +34,21 @@ pub(super) fn tls(config: &Config, runtime: &Runtime) -> Result<Option<Arc<Tls>>
     Ok(Some(tls))
 }
 
-/// Opens what is kept. `store` is the store whose figures are shown, if there is one here.
+/// Opens what is kept; the metrics are those of what is served.
 pub(super) fn watch(
     config: &Config,
+    runtime: &Runtime,
     ambient: &Ambient,
-    store: Option<Arc<LocalStore>>,
-) -> Result<Watch, AuditError> {
-    let audit =
-        config.audit.file.clone().map(|path| {
-            AuditLog::open(path.clone()).map(Arc::new).map_err(|error| AuditError { path, error })
-        });
+    metrics: Metrics,
+) -> Result<Watch, WatchError> {
+    let audit = config.audit.file.clone().map(|path| {
+        AuditLog::open(path.clone()).map(Arc::new).map_err(|error| WatchError::Audit { path, error })
+    });
+    let given = &config.traces;
+    let traces = given.otlp_endpoint.as_ref().map(|endpoint| {
+        let (entropy, runtime) = (Arc::clone(&ambient.entropy), runtime.handle().clone());
+        Traces::to(endpoint, given.sample_ratio, entropy, runtime).map(Arc::new)
+    });
     let given = &config.limits;
     let limits = Limits {
         all: Limit { requests_per_sec: given.requests_per_sec, concurrent: given.concurrent },
@@ -51,9 +57,10 @@ pub(super) fn watch(
     };
     Ok(Watch {
         ambient: ambient.clone(),
-        metrics: Arc::new(Metrics::new(store)),
+        metrics: Arc::new(metrics),
         guard: Arc::new(Guard::new(limits)),
         audit: audit.transpose()?,
+        traces: traces.transpose()?,
         trusted_proxies: Arc::new(config.server.trusted_proxies.clone()),
     })
 }

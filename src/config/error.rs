@@ -53,6 +53,14 @@ pub enum ConfigError {
         /// The key.
         key: &'static str,
     },
+    /// A value that means nothing.
+    #[error("`{key}` {reason}")]
+    Wrong {
+        /// The key.
+        key: &'static str,
+        /// What it must be.
+        reason: &'static str,
+    },
     /// A file that a variable names cannot be read.
     #[error("cannot read {path}, which {name}_FILE names: {error}")]
     ReadSecret {

@@ -60,6 +60,7 @@ fn the_shipped_file_names_every_key() {
     };
     let mut full = Config { accounts: vec![account], ..Config::default() };
     full.metrics.listen = Some(full.hub.listen);
+    full.traces.otlp_endpoint = Some(String::new());
     let mut names = Vec::new();
     keys(&Value::serialize(&full).unwrap(), &mut names);
     assert!(names.len() > 15, "{names:?}");
@@ -110,7 +111,7 @@ fn the_environment_lies_over_the_file() {
 #[test]
 fn every_refusal_is_one_line_that_names_key_and_place() {
     type Vars<'a> = &'a [(&'a str, &'a str)];
-    let table: [(&str, Vars<'_>, &str); 13] = [
+    let table: [(&str, Vars<'_>, &str); 16] = [
         ("datadir = 1", &[], "unknown key `datadir` in DIR/x.toml (known here: data_dir, "),
         ("[s3]\nlisen = 1", &[], "unknown key `s3.lisen` in DIR/x.toml (known here: listen, "),
         ("[s4]\nlisten = 1", &[], "unknown key `s4` in DIR/x.toml"),
@@ -135,6 +136,17 @@ fn every_refusal_is_one_line_that_names_key_and_place() {
         ("[tls]\ncert_file = \"x\"", &[], "`tls.cert_file` and `tls.key_file` must be given together"),
         ("[hub]\nlisten = \"127.0.0.1:9000\"", &[], "`s3.listen` and `hub.listen` must not be one address"),
         ("[s3]\nmax_connections = 0", &[], "`s3.max_connections` must not be 0"),
+        (
+            "[traces]\notlp_endpoint = \"localhost:4317\"",
+            &[],
+            "`traces.otlp_endpoint` must be an address such",
+        ),
+        (
+            "[traces]\notlp_endpoint = \"http://ada:hidden@c\"",
+            &[],
+            "`traces.otlp_endpoint` must be an address",
+        ),
+        ("", &[("XETGATE__TRACES__SAMPLE_RATIO", "1.5")], "`traces.sample_ratio` must be from 0 to 1"),
         (
             "a = \"secret\nb",
             &[],

@@ -1,4 +1,4 @@
-//! A request's id, its one line in the log, and what else is kept of it: metrics, the audit log, limits.
+//! A request's id, its one line in the log, and what else is kept of it: metrics, the audit log, traces, limits.
 //!
 //! The line is written when the last byte of the answer has left, or the client has; so it says how much was sent
 //! and how long it took, whatever became of the request. It holds the path but never the query: presigned URLs carry
@@ -19,12 +19,14 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
+use opentelemetry::Context as SpanContext;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::audit::{AuditLog, Entry};
 use super::guard::{Guard, Limits, Permit};
 use super::metrics::{Ended, Metrics};
+use super::traces::{self, Traces};
 use super::visit::Visit;
 use crate::store::ambient::{Ambient, Entropy};
 use crate::store::figures::Count;
@@ -54,6 +56,8 @@ pub struct Watch {
     pub guard: Arc<Guard>,
     /// Keeps who did what, if it is to be kept.
     pub audit: Option<Arc<AuditLog>>,
+    /// Sends spans to a collector, if there is one.
+    pub traces: Option<Arc<Traces>>,
     /// Proxies that say truly whom they speak for.
     pub trusted_proxies: Arc<Vec<IpAddr>>,
 }
@@ -62,7 +66,8 @@ impl Watch {
     /// Without limits, and nobody reads what is counted.
     pub fn plain(ambient: Ambient) -> Self {
         let guard = Arc::new(Guard::new(Limits::default()));
-        Self { ambient, metrics: Arc::default(), guard, audit: None, trusted_proxies: Arc::default() }
+        let (metrics, trusted_proxies) = (Arc::default(), Arc::default());
+        Self { ambient, metrics, guard, audit: None, traces: None, trusted_proxies }
     }
 }
 
@@ -113,8 +118,8 @@ pub fn observed(router: Router, listener: Observed, watch: Watch) -> Router {
 
 async fn observe(State(place): State<Arc<Place>>, mut request: Request, next: Next) -> Response {
     let id = place.ids.next();
-    let Watch { guard, audit, metrics, .. } = &place.watch;
-    let visit = Visit::new(Arc::clone(guard), audit.is_some());
+    let Watch { guard, audit, traces, metrics, .. } = &place.watch;
+    let visit = Visit::new(Arc::clone(guard), audit.is_some() || traces.is_some());
     let received = Arc::<Count>::default();
     metrics.begins(place.listener.door);
     let mut line = Line {
@@ -124,6 +129,7 @@ async fn observe(State(place): State<Arc<Place>>, mut request: Request, next: Ne
         path: request.uri().path().to_owned(),
         id: id.clone(),
         remote: client(&request, &place.watch.trusted_proxies),
+        parent: traces.as_ref().map(|_| Traces::parent(request.headers())),
         begun: Instant::now(),
         status: None,
         sent_bytes: 0,
@@ -264,6 +270,8 @@ struct Line {
     path: String,
     id: RequestId,
     remote: Option<SocketAddr>,
+    /// The span that the request belongs to, if there are traces.
+    parent: Option<SpanContext>,
     begun: Instant,
     status: Option<StatusCode>,
     sent_bytes: u64,
@@ -303,10 +311,39 @@ impl Drop for Line {
         if let Some(audit) = &self.place.watch.audit {
             audit.write(&self.entry(status, micros));
         }
+        if let (Some(traces), Some(parent)) = (&self.place.watch.traces, &self.parent) {
+            traces.ends(parent, &self.span(status, elapsed));
+        }
     }
 }
 
 impl Line {
+    /// What the trace says.
+    fn span(&self, status: u16, took: Duration) -> traces::Ended<'_> {
+        let caller = self.visit.caller();
+        traces::Ended {
+            id: self.id.as_str(),
+            door: self.place.listener.door,
+            operation: self.visit.operation(),
+            method: self.method.as_str(),
+            bucket: self.visit.target().map(|(bucket, _)| bucket),
+            account: caller.map(|caller| caller.account.as_str()),
+            access_key_id: caller.map(|caller| caller.access_key_id.as_str()),
+            address: self.address(),
+            status,
+            code: self.visit.code(),
+            received_bytes: self.received.get(),
+            sent_bytes: self.sent_bytes,
+            at: SystemTime::from(self.place.watch.ambient.clock.now()),
+            took,
+        }
+    }
+
+    /// Where the request comes from.
+    fn address(&self) -> Option<String> {
+        self.remote.map(|remote| remote.ip().to_canonical().to_string())
+    }
+
     /// What the audit log says.
     fn entry(&self, status: u16, micros: u64) -> Entry<'_> {
         let now = OffsetDateTime::from(SystemTime::from(self.place.watch.ambient.clock.now()));
@@ -316,7 +353,7 @@ impl Line {
             time: now.format(&Rfc3339).unwrap_or_default(),
             id: self.id.as_str(),
             door: self.place.listener.door,
-            address: self.remote.map(|remote| remote.ip().to_canonical().to_string()),
+            address: self.address(),
             account: caller.map(|caller| caller.account.as_str()),
             access_key_id: caller.map(|caller| caller.access_key_id.as_str()),
             operation: self.visit.operation(),

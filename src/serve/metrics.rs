@@ -13,6 +13,7 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::cas::cache::{CacheFigures, ChunkCache};
 use crate::store::figures::{MetaFigures, PackFigures, Spread, StoreFigures};
 use crate::store::local::LocalStore;
 
@@ -70,13 +71,22 @@ pub struct Metrics {
 
 impl Default for Metrics {
     fn default() -> Self {
-        Self::new(None)
+        Self::with(None)
     }
 }
 
 impl Metrics {
-    /// The metrics of a gateway, and of its store if it has one.
-    pub fn new(store: Option<Arc<LocalStore>>) -> Self {
+    /// The metrics of a gateway and its store.
+    pub fn of_store(store: Arc<LocalStore>) -> Self {
+        Self::with(Some(Box::new(StoreMetrics(store))))
+    }
+
+    /// The metrics of a gateway in front of a Hub, and of its cache if it has one.
+    pub fn of_cache(cache: Option<Arc<ChunkCache>>) -> Self {
+        Self::with(cache.map(|cache| Box::new(CacheMetrics(cache)) as Box<dyn Collector>))
+    }
+
+    fn with(beside: Option<Box<dyn Collector>>) -> Self {
         let mut registry = Registry::with_prefix("xetgate");
         let mut metrics = Self {
             registry: Registry::default(),
@@ -108,8 +118,8 @@ impl Metrics {
         let build = Family::<[(&str, &str); 1], Gauge>::default();
         build.get_or_create(&[("version", env!("CARGO_PKG_VERSION"))]).set(1);
         registry.register("build", "Which build this is", build);
-        if let Some(store) = store {
-            registry.register_collector(Box::new(StoreMetrics(store)));
+        if let Some(beside) = beside {
+            registry.register_collector(beside);
         }
         metrics.registry = registry;
         metrics
@@ -246,6 +256,26 @@ impl Collector for StoreMetrics {
     }
 }
 
+/// Reads a cache's own counters.
+struct CacheMetrics(Arc<ChunkCache>);
+
+impl std::fmt::Debug for CacheMetrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("CacheMetrics")
+    }
+}
+
+impl Collector for CacheMetrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
+        let mut show = Shown(&mut encoder);
+        let CacheFigures { hits, misses, hit_bytes } = &self.0.figures;
+        show.count("chunk_cache_hits", "Runs of chunks that were in the cache", hits.get())?;
+        show.count("chunk_cache_misses", "Runs of chunks that the Hub was asked for", misses.get())?;
+        show.count("chunk_cache_hit_bytes", "Bytes of chunks from the cache", hit_bytes.get())?;
+        show.gauge("chunk_cache_bytes", "Bytes of the cache", self.0.bytes())
+    }
+}
+
 fn counts(figures: &StoreFigures, show: &mut Shown<'_, '_>) -> std::fmt::Result {
     let all = [
         ("new_raw_bytes", "Uncompressed bytes of new chunks", &figures.new_raw_bytes),
@@ -276,7 +306,7 @@ mod tests {
         let store = Arc::new(LocalStore::in_memory().unwrap());
         store.figures.new_raw_bytes.add(7);
         store.packs.figures.sync_micros.add(1000);
-        let metrics = Metrics::new(Some(store));
+        let metrics = Metrics::of_store(store);
         metrics.begins("s3");
         metrics.begins("s3");
         let ended = Ended {
@@ -305,5 +335,25 @@ mod tests {
         ] {
             assert!(text.lines().any(|shown| shown == line), "{line} is not in\n{text}");
         }
+    }
+
+    #[test]
+    fn a_gateway_in_front_of_a_hub_tells_of_its_cache() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = crate::store::ambient::Ambient::system().clock;
+        let cache = Arc::new(ChunkCache::open(folder.path(), 1 << 20, clock).unwrap());
+        cache.figures.hits.add(3);
+        cache.figures.misses.add(2);
+        cache.figures.hit_bytes.add(7);
+        let text = Metrics::of_cache(Some(cache)).text();
+        for line in [
+            "xetgate_chunk_cache_hits_total 3",
+            "xetgate_chunk_cache_misses_total 2",
+            "xetgate_chunk_cache_hit_bytes_total 7",
+            "xetgate_chunk_cache_bytes 0",
+        ] {
+            assert!(text.lines().any(|shown| shown == line), "{line} is not in\n{text}");
+        }
+        assert!(!Metrics::of_cache(None).text().contains("chunk_cache"));
     }
 }

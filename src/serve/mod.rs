@@ -19,6 +19,7 @@ pub mod routes;
 pub mod s3;
 mod stall;
 pub mod tls;
+pub mod traces;
 mod visit;
 
 pub use access::RequestId;

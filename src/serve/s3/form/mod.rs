@@ -9,6 +9,7 @@ use std::collections::HashMap;
 
 use axum::extract::Request;
 use axum::http::header::{CONTENT_TYPE, ETAG, LOCATION};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use futures::StreamExt as _;
 use s3s::xml::{Deserialize as _, Deserializer};
@@ -17,6 +18,7 @@ use s3s::{Body, HttpResponse, S3Error, S3Result, dto, s3_error};
 use crate::auth::{Action, Caller};
 use crate::bucket::limits::PART_BYTES_MAX;
 use crate::bucket::{BucketError, BucketId, Object, ObjectWrite, Payload, Tags};
+use crate::serve::listener::OverTls;
 use crate::serve::visit::Visit;
 
 use super::asked::Asked;
@@ -77,7 +79,7 @@ pub(super) async fn post(door: &S3Door, request: Request) -> S3Result<HttpRespon
     let write = form.into_write(Bounded::new(file, (min, max.min(PART_BYTES_MAX))))?;
     let key = write.key.clone();
     let object = door.buckets.write(&id, write).await.map_err(write_error)?;
-    Ok(answer(&parts.headers, &fields, &name, key.as_str(), &object))
+    Ok(answer(&parts, &fields, &name, key.as_str(), &object))
 }
 
 /// What a form says of its object.
@@ -146,11 +148,12 @@ fn write_error(error: BucketError) -> S3Error {
 }
 
 /// Tells the browser what became of its file, as the form wants it.
-fn answer(headers: &HeaderMap, fields: &Fields, bucket: &str, key: &str, object: &Object) -> HttpResponse {
+fn answer(asked: &Parts, fields: &Fields, bucket: &str, key: &str, object: &Object) -> HttpResponse {
     let etag = format!("\"{}\"", object.etag);
     let redirect = fields.get("success_action_redirect").or(fields.get("redirect"));
-    let host = headers.get("host").and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let own = format!("http://{host}/{bucket}/{}", encode_url(key));
+    let host = asked.headers.get("host").and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let scheme = if asked.extensions.get::<OverTls>().is_some() { "https" } else { "http" };
+    let own = format!("{scheme}://{host}/{bucket}/{}", encode_url(key));
     let (status, location) = match (redirect.filter(|url| is_url(url)), fields.get("success_action_status")) {
         (Some(url), _) => {
             let joint = if url.contains('?') { '&' } else { '?' };
