@@ -64,14 +64,16 @@ async fn hub() -> String {
     let team = Account { name: namespace(TEAM), kind: AccountKind::Org, members: vec![namespace(ADA)] };
     let clock = Arc::clone(&ambient.clock);
     let directory = Directory::declared([team], [credential], TokenUse::Shown, Arc::clone(&clock)).unwrap();
+    let directory = Arc::new(directory);
     let buckets = in_memory();
     let meta = Arc::clone(&buckets.store().meta);
-    let accounts = Accounts::open(meta, Arc::new(directory), MasterKey::new(&[3; 32]), ambient.clone()).await;
+    let key = MasterKey::new(&[3; 32]);
+    let accounts = Accounts::open(meta, Arc::clone(&directory), key, ambient.clone()).await;
     let behind = Behind {
         buckets,
         accounts: Arc::new(accounts.unwrap()),
         backups: None,
-        signer: CasSigner::new(&[5; 32], clock),
+        signer: CasSigner::new(&[5; 32], directory, clock),
         watch: Watch::plain(ambient),
     };
     let router = doors(&Config::default(), behind).hub.router;

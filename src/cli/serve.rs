@@ -126,7 +126,8 @@ pub(super) fn run(args: &ServeArgs, vars: &[(String, String)]) -> Result<(), Ser
         let place = HubModePlace { config: &config, folder: &folder, client, ambient };
         return run_hub_mode(&place, runtime, told, directory);
     }
-    let signer = CasSigner::load_or_create(folder.path(), &ambient)?;
+    let directory = Arc::new(directory);
+    let signer = CasSigner::load_or_create(folder.path(), Arc::clone(&directory), &ambient)?;
     let master_key = match config::master_key_given(vars)? {
         Some(text) => MasterKey::of_text(&text)?,
         None => MasterKey::load_or_create(folder.path(), &ambient)?,
@@ -138,8 +139,7 @@ pub(super) fn run(args: &ServeArgs, vars: &[(String, String)]) -> Result<(), Ser
     let metrics = bind_metrics(&runtime, &config)?;
     let buckets = open_store(&runtime, &folder, &ambient)?;
     let accounts = Arc::clone(&buckets.store().meta);
-    let directory = Arc::new(directory);
-    let accounts = Accounts::open(accounts, Arc::clone(&directory), master_key, ambient.clone());
+    let accounts = Accounts::open(accounts, directory, master_key, ambient.clone());
     let accounts = runtime.block_on(accounts)?;
     let upkeep = start_upkeep(&runtime, &config, &folder, &buckets, &ambient);
     announce(&config, &folder, (s3.address(), hub.address()), root.as_ref());

@@ -15,7 +15,7 @@ use http_body_util::BodyExt as _;
 use tower::ServiceExt as _;
 use xetgate::auth::cas_token::{CasScope, CasSigner};
 use xetgate::auth::seal::MasterKey;
-use xetgate::auth::{AccessKeyId, Accounts, Credential, Directory, Permission, Secret, TokenUse};
+use xetgate::auth::{AccessKeyId, Accounts, Caller, Credential, Directory, Permission, Secret, TokenUse};
 use xetgate::bucket::{
     Attributes, BucketApi as _, BucketId, BucketName, DeclaredDigests, LocalBuckets, Namespace, ObjectKey,
     ObjectWrite, Payload, Visibility, WriteCondition,
@@ -106,11 +106,12 @@ impl House {
         ];
         let directory =
             Directory::declared([], credentials, TokenUse::Shown, Arc::clone(&ambient.clock)).unwrap();
+        let directory = Arc::new(directory);
         let meta = Arc::clone(&buckets.store().meta);
-        let accounts =
-            Accounts::open(meta, Arc::new(directory), MasterKey::new(&[3; 32]), ambient.clone()).await;
+        let key = MasterKey::new(&[3; 32]);
+        let accounts = Accounts::open(meta, Arc::clone(&directory), key, ambient.clone()).await;
         let accounts = Arc::new(accounts.unwrap());
-        let signer = CasSigner::new(&[5; 32], Arc::clone(&ambient.clock));
+        let signer = CasSigner::new(&[5; 32], directory, Arc::clone(&ambient.clock));
         let behind = Behind {
             buckets: Arc::clone(&buckets),
             accounts: Arc::clone(&accounts),
@@ -218,7 +219,9 @@ impl House {
         if self.buckets.bucket(&other).await.is_err() && caller == "other account" {
             self.buckets.create_bucket(&other, Visibility::Private).await.unwrap();
         }
-        let issue = |uid, scope| Some(self.signer.issue(uid, scope).text);
+        let key = key_of(caller).and_then(|(id, _)| self.accounts.directory().credential(id));
+        let key = key.map_or(Caller::Anonymous, Caller::Known);
+        let issue = |uid, scope| Some(self.signer.issue(uid, scope, &key).text);
         match caller {
             "nobody" => None,
             "other account" => issue(self.buckets.bucket(&other).await.ok()?.uid, CasScope::Read),

@@ -20,6 +20,8 @@ pub(super) enum CasRefusal {
     Bad(String),
     /// There is no such thing.
     NotFound(String),
+    /// The caller has too much going; clients wait and ask again.
+    Busy,
     /// The buckets say no.
     Xet(XetError),
 }
@@ -37,6 +39,7 @@ impl CasRefusal {
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::Bad(_) => StatusCode::BAD_REQUEST,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::Busy => StatusCode::TOO_MANY_REQUESTS,
             Self::Xet(error) => status(error),
         }
     }
@@ -47,6 +50,7 @@ impl CasRefusal {
             Self::Unauthorized(text) | Self::Forbidden(text) | Self::Bad(text) | Self::NotFound(text) => {
                 text.clone()
             }
+            Self::Busy => "too many requests: please slow down".to_owned(),
             Self::Xet(XetError::Body(_)) => "the body broke off".to_owned(),
             Self::Xet(XetError::Bucket(BucketError::StorageFull(_))) => "there is no space left".to_owned(),
             Self::Xet(XetError::Bucket(_)) => "storage failed".to_owned(),

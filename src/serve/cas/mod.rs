@@ -1,7 +1,7 @@
 //! The CAS door: the Xet CAS API over [`LocalXet`], for clients that cut, hash and deduplicate themselves.
 //!
 //! Whoever asks shows a token of [`CasSigner`], which the Hub's door gave out for one bucket; only the addresses of xorb
-//! ranges, signed themselves, are fetched without. What is not here is answered 404 whatever the method, for clients
+//! ranges, signed themselves, are fetched without. Both count to the limits of the access key that asked for them. What is not here is answered 404 whatever the method, for clients
 //! take any other answer to an offer that they make (xorb grants, say) for an answer.
 //!
 //! [`reconstructions`] says how files are put together, [`ranges`] gives the bytes, [`xorbs`], [`shards`] and [`chunks`]
@@ -11,14 +11,17 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::FromRequestParts;
-use axum::http::StatusCode;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
+use axum::http::{Extensions, StatusCode};
 use tokio::sync::Semaphore;
 
+use crate::auth::Caller;
 use crate::auth::cas_token::{CasGrant, CasScope, CasSigner};
 use crate::bucket::LocalXet;
+use crate::serve::guard::Busy;
 use crate::serve::routes::{Collecting, GET, HEAD, POST, Routed};
+use crate::serve::visit::Visit;
 use crate::store::ambient::Ambient;
 use crate::store::rows::BucketUid;
 
@@ -82,11 +85,20 @@ pub fn telemetry_router() -> Routed {
     Collecting::new().on(POST, "/v1/telemetry", async || StatusCode::OK).routed(|router: Router| router)
 }
 
-/// The bucket that a caller may read.
-struct Reader(BucketUid);
+/// A caller who may read a bucket.
+struct Reader {
+    bucket: BucketUid,
+    caller: Caller,
+}
 
 /// The bucket that a caller may write to.
 struct Writer(BucketUid);
+
+/// Holds whoever was given a token or an address to their limits.
+fn is_let_in(caller: &Caller, extensions: &Extensions) -> Result<(), CasRefusal> {
+    let Some(credential) = caller.credential() else { return Ok(()) };
+    Visit::of(extensions).comes_from(credential).map_err(|Busy| CasRefusal::Busy)
+}
 
 /// What the caller's token says.
 fn grant(parts: &Parts, door: &Door) -> Result<CasGrant, CasRefusal> {
@@ -95,14 +107,18 @@ fn grant(parts: &Parts, door: &Door) -> Result<CasGrant, CasRefusal> {
     let token =
         header.and_then(|text| text.split_once(' ')).filter(|(kind, _)| kind.eq_ignore_ascii_case("bearer"));
     let (_, token) = token.ok_or_else(|| refused("a token is needed".to_owned()))?;
-    door.signer.grant(token.trim()).map_err(|error| refused(format!("the token is no good: {error}")))
+    let grant =
+        door.signer.grant(token.trim()).map_err(|error| refused(format!("the token is no good: {error}")))?;
+    is_let_in(&grant.caller, &parts.extensions)?;
+    Ok(grant)
 }
 
 impl FromRequestParts<Arc<Door>> for Reader {
     type Rejection = CasRefusal;
 
     async fn from_request_parts(parts: &mut Parts, door: &Arc<Door>) -> Result<Self, CasRefusal> {
-        Ok(Self(grant(parts, door)?.bucket))
+        let CasGrant { bucket, caller, .. } = grant(parts, door)?;
+        Ok(Self { bucket, caller })
     }
 }
 

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{Extensions, HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
 
 use super::errors::{CasRefusal, log};
-use super::{Door, names};
+use super::{Door, is_let_in, names};
+use crate::auth::cas_token::RangesGrant;
 use crate::bucket::{LocalXet, XetError};
 use crate::xet::hash::XorbHash;
 
@@ -28,12 +29,14 @@ pub(super) async fn fetch(
     State(door): State<Arc<Door>>,
     Path(xorb): Path<String>,
     RawQuery(query): RawQuery,
+    extensions: Extensions,
     headers: HeaderMap,
 ) -> Result<Response, CasRefusal> {
     let xorb: XorbHash = names::hash(&xorb)?;
     let granted = door.signer.granted_ranges(&xorb, query.as_deref().unwrap_or_default());
-    let granted =
+    let RangesGrant { caller, ranges: granted } =
         granted.map_err(|error| CasRefusal::Forbidden(format!("the address is no good: {error}")))?;
+    is_let_in(&caller, &extensions)?;
     let size = door.xet.xorb_bytes(&xorb).await.map_err(gone)?;
     let asked = match names::ranges(&headers, RANGES_MAX)? {
         None => granted,

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::errors::{CasRefusal, json};
 use super::{Door, Reader, names};
+use crate::auth::Caller;
 use crate::bucket::FileHash;
 use crate::engine::{Outline, XorbRange};
 use crate::serve::origin::Origin;
@@ -114,20 +115,21 @@ struct Batch {
 /// Signs addresses that begin as the request's own did.
 struct Addresses<'d> {
     door: &'d Door,
+    caller: &'d Caller,
     base: String,
 }
 
 impl<'d> Addresses<'d> {
     /// `own` is the request's path below the door's own.
-    fn new(door: &'d Door, origin: &Origin, original: &Uri, own: &Uri) -> Self {
+    fn new(door: &'d Door, caller: &'d Caller, origin: &Origin, original: &Uri, own: &Uri) -> Self {
         let mount = original.path().strip_suffix(own.path()).unwrap_or_default();
-        Self { door, base: format!("{}{mount}/v1/ranges/", origin.as_str()) }
+        Self { door, caller, base: format!("{}{mount}/v1/ranges/", origin.as_str()) }
     }
 
     fn sign(&self, xorb: &XorbHash, ranges: &[XorbRange]) -> String {
         let bytes: Vec<_> =
             ranges.iter().map(|range| range.bytes.start.into()..range.bytes.end.into()).collect();
-        format!("{}{xorb}?{}", self.base, self.door.signer.sign_ranges(xorb, &bytes))
+        format!("{}{xorb}?{}", self.base, self.door.signer.sign_ranges(xorb, &bytes, self.caller))
     }
 
     fn version_1(&self, xorb: &XorbHash, ranges: Vec<XorbRange>) -> Vec<FetchJson> {
@@ -172,8 +174,8 @@ pub(super) async fn version_1(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, CasRefusal> {
-    let outline = outline(&door, reader.0, &file, &headers).await?;
-    let addresses = Addresses::new(&door, &origin, &original, &uri);
+    let outline = outline(&door, reader.bucket, &file, &headers).await?;
+    let addresses = Addresses::new(&door, &reader.caller, &origin, &original, &uri);
     let fetches = outline.xorbs.into_iter();
     let fetches = fetches.map(|(xorb, ranges)| (xorb.to_string(), addresses.version_1(&xorb, ranges)));
     let answer = Version1 {
@@ -194,8 +196,8 @@ pub(super) async fn version_2(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, CasRefusal> {
-    let outline = outline(&door, reader.0, &file, &headers).await?;
-    let addresses = Addresses::new(&door, &origin, &original, &uri);
+    let outline = outline(&door, reader.bucket, &file, &headers).await?;
+    let addresses = Addresses::new(&door, &reader.caller, &origin, &original, &uri);
     let xorbs = outline.xorbs.iter();
     let xorbs = xorbs.map(|(xorb, ranges)| (xorb.to_string(), addresses.version_2(xorb, ranges)));
     let answer = Version2 {
@@ -224,7 +226,7 @@ pub(super) async fn batch_of_query(
             _ => return Err(CasRefusal::Bad("the query knows only file_id".to_owned())),
         }
     }
-    batch(&door, reader.0, files, &Addresses::new(&door, &origin, &original, &uri)).await
+    batch(&door, reader.bucket, files, &Addresses::new(&door, &reader.caller, &origin, &original, &uri)).await
 }
 
 /// A file in the body of a batch.
@@ -253,7 +255,7 @@ pub(super) async fn batch_of_body(
         prefix.map_or(Ok(()), |prefix| names::check_prefix(&prefix))?;
         files.push(names::hash(&hash)?);
     }
-    batch(&door, reader.0, files, &Addresses::new(&door, &origin, &original, &uri)).await
+    batch(&door, reader.bucket, files, &Addresses::new(&door, &reader.caller, &origin, &original, &uri)).await
 }
 
 async fn batch(
@@ -283,6 +285,6 @@ pub(super) async fn file_size(
     reader: Reader,
     Path(file): Path<String>,
 ) -> Result<Response, CasRefusal> {
-    let bytes = door.xet.file_size(reader.0, &names::hash(&file)?).await?;
+    let bytes = door.xet.file_size(reader.bucket, &names::hash(&file)?).await?;
     Ok(([(CONTENT_LENGTH, bytes)], Body::empty()).into_response())
 }

@@ -89,10 +89,11 @@ impl House {
         ];
         let directory =
             Directory::declared([team], credentials, TokenUse::Shown, Arc::clone(&clock) as _).unwrap();
+        let directory = Arc::new(directory);
         let door = HubDoor {
             buckets: Arc::clone(&buckets) as _,
-            directory: Arc::new(directory),
-            signer: CasSigner::new(&[1; 32], clock),
+            signer: CasSigner::new(&[1; 32], Arc::clone(&directory), clock),
+            directory,
             visibility: Visibility::Public,
         };
         Self { door: with_origin(router(door).router, Vec::new()), buckets }

@@ -24,7 +24,7 @@ pub(super) async fn token(call: &Call<'_>, namespace: &str, name: &str, scope: C
         CasScope::Write => Action::WriteBucket,
     };
     let bucket = call.bucket(namespace, name, action).await?;
-    let token = call.door.signer.issue(bucket.uid, scope);
+    let token = call.door.signer.issue(bucket.uid, scope, &call.caller);
     let (cas_url, exp) = (format!("{}/cas", call.origin.as_str()), token.expires_at_secs);
     let body = Json(json!({ "casUrl": cas_url, "exp": exp, "accessToken": token.text }));
     let headers = [(CAS_URL, cas_url), (ACCESS_TOKEN, token.text), (EXPIRATION, exp.to_string())];

@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::auth::cas_token::TOKEN_LIFETIME;
+use crate::serve::guard::{Guard, Limit, Limits};
+use crate::serve::visit::Visit;
 use crate::xet::limits::{SHARD_BYTES_MAX, XORB_BYTES_MAX};
 
 async fn xorb_is_refused(house: &House, hash: XorbHash, bytes: Vec<u8>) -> String {
@@ -31,8 +33,9 @@ async fn without_a_good_token_nobody_comes_in() {
     let house = house().await;
     let xorb = xorb(1, &[10_000]);
     let file = house.file(&xorb).await;
-    let foreign = CasSigner::new(&[8; 32], Arc::clone(&house.clock) as _);
-    let foreign = foreign.issue(house.mine.uid, CasScope::Write).text;
+    let directory = Arc::new(Directory::new([credential()]).unwrap());
+    let foreign = CasSigner::new(&[8; 32], directory, Arc::clone(&house.clock) as _);
+    let foreign = foreign.issue(house.mine.uid, CasScope::Write, &house.caller).text;
     let expired = house.token(&house.mine, CasScope::Write);
     house.clock.advance_ms(TOKEN_LIFETIME.as_millis() as u64);
     let routes = [
@@ -53,6 +56,33 @@ async fn without_a_good_token_nobody_comes_in() {
             assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{method} {path}");
         }
     }
+}
+
+#[tokio::test]
+async fn tokens_and_addresses_count_to_the_limits_of_the_key_that_asked_for_them() {
+    let house = house().await;
+    let file = house.file(&xorb(1, &[10_000])).await;
+    let answer = house.get(&format!("/v1/reconstructions/{file}")).await.json();
+    let fetches = answer["fetch_info"].as_object().unwrap().values().next().unwrap();
+    let address = fetches[0]["url"].as_str().unwrap().strip_prefix("http://hub:1").unwrap().to_owned();
+    let token = house.token(&house.mine, CasScope::Read);
+    let strangers = house.signer.issue(house.mine.uid, CasScope::Read, &Caller::Anonymous).text;
+
+    let key = Limit { requests_per_sec: 2, concurrent: 0 };
+    let guard = Arc::new(Guard::new(Limits { key, ..Limits::default() }));
+    let ask = async |path: &str, token: &str| {
+        let request = Request::builder().uri(path).header("host", "hub:1");
+        let request = request.header("authorization", format!("Bearer {token}"));
+        let mut request = request.body(Body::empty()).unwrap();
+        request.extensions_mut().insert(Visit::new(Arc::clone(&guard), false));
+        house.send(request).await.status
+    };
+    let path = format!("/cas/v1/reconstructions/{file}");
+    assert_eq!(ask(&path, &token).await, StatusCode::OK);
+    assert_eq!(ask(&address, "").await, StatusCode::PARTIAL_CONTENT);
+    assert_eq!(ask(&path, &token).await, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(ask(&address, "").await, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(ask(&path, &strangers).await, StatusCode::OK, "nobody's key is not over its limit");
 }
 
 #[tokio::test]

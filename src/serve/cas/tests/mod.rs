@@ -12,6 +12,7 @@ use tower::ServiceExt as _;
 
 use super::{CasDoor, Routed, router};
 use crate::auth::cas_token::{CasScope, CasSigner};
+use crate::auth::{AccessKeyId, Caller, Credential, Directory, Permission, Secret};
 use crate::bucket::{
     Attributes, BatchChange, Bucket, BucketApi as _, BucketId, BucketName, FileHash, LocalBuckets, Namespace,
     ObjectKey, Visibility,
@@ -34,6 +35,7 @@ const GRACE: Duration = Duration::from_hours(21 * 24);
 struct House {
     buckets: LocalBuckets,
     signer: CasSigner,
+    caller: Caller,
     clock: Arc<ManualClock>,
     router: axum::Router,
     mine: Bucket,
@@ -52,6 +54,19 @@ impl Answer {
     }
 }
 
+fn credential() -> Credential {
+    Credential {
+        account: Namespace::new("ada").unwrap(),
+        access_key_id: AccessKeyId::new("AKADA").unwrap(),
+        secret_access_key: Secret::new("not-for-eyes").unwrap(),
+        token: None,
+        permission: Permission::Write,
+        buckets: None,
+        created_at: None,
+        expires_at: None,
+    }
+}
+
 async fn house() -> House {
     let clock = Arc::new(ManualClock::at(Timestamp(1_800_000_000_000)));
     let ambient = Ambient { clock: Arc::clone(&clock) as _, ..Ambient::system() };
@@ -61,17 +76,19 @@ async fn house() -> House {
         buckets.create_bucket(&id, Visibility::Private).await.unwrap()
     };
     let (mine, other) = (create("mine").await, create("other").await);
-    let signer = CasSigner::new(&[7; 32], ambient.clock.clone());
+    let directory = Arc::new(Directory::new([credential()]).unwrap());
+    let caller = Caller::Known(directory.credential("AKADA").unwrap());
+    let signer = CasSigner::new(&[7; 32], directory, ambient.clock.clone());
     let door = CasDoor { xet: buckets.xet(GRACE), signer: signer.clone(), ambient };
     let router =
         Routed::new(axum::Router::new(), []).nest("/cas", router(door)).merge(super::telemetry_router());
     let router = with_origin(router.router, Vec::new());
-    House { buckets, signer, clock, router, mine, other }
+    House { buckets, signer, caller, clock, router, mine, other }
 }
 
 impl House {
     fn token(&self, bucket: &Bucket, scope: CasScope) -> String {
-        self.signer.issue(bucket.uid, scope).text
+        self.signer.issue(bucket.uid, scope, &self.caller).text
     }
 
     async fn send(&self, request: Request<Body>) -> Answer {

@@ -148,7 +148,7 @@ async fn an_address_expires_and_one_of_a_xorb_that_is_gone_says_to_ask_again() {
     let gone = xorb(9, &[9_000]).hash;
     let url = format!(
         "http://hub:1/cas/v1/ranges/{gone}?{}",
-        house.signer.sign_ranges(&gone, std::slice::from_ref(&(0..10)))
+        house.signer.sign_ranges(&gone, std::slice::from_ref(&(0..10)), &house.caller)
     );
     assert_eq!(house.fetch(&url, None).await.status, StatusCode::FORBIDDEN);
 }
