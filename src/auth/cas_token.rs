@@ -345,7 +345,7 @@ mod tests {
         let bob = credential("AKBOB", "not-for-eyes");
         for (now, is_good) in [
             (vec![credential("AKADA", "not-for-eyes"), bob.clone()], true),
-            (vec![credential("AKADA", "rotated"), bob.clone()], false),
+            (vec![credential("AKADA", "rotated-since"), bob.clone()], false),
             (vec![bob], false),
         ] {
             let signer = CasSigner::new(&[7; 32], directory(&now), Arc::clone(&clock) as _);

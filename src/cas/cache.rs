@@ -14,7 +14,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
-use std::io::{self, IoSlice, Read as _, Write as _};
+use std::io::{self, IoSlice, Read as _};
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
@@ -23,6 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use lru::LruCache;
+use rustix::io::{Errno, ReadWriteFlags};
 use tracing::debug;
 
 use crate::store::ambient::Clock;
@@ -243,7 +244,7 @@ impl ChunkCache {
             fs::create_dir_all(shelf)?;
         }
         let written = File::create(&unfinished)
-            .and_then(|mut file| write_run(&mut file, &head, chunks))
+            .and_then(|file| write_run(&file, &head, chunks))
             .and_then(|()| fs::rename(&unfinished, &path));
         if written.is_err() {
             let _ = fs::remove_file(&unfinished);
@@ -306,17 +307,28 @@ fn head_of(chunks: &[CachedChunk]) -> Vec<u8> {
     head
 }
 
+/// `RWF_DONTCACHE` (since Linux 6.14): pages go to the disk at once, and are nobody's as soon as they are there. What is
+/// kept here is seldom read soon, and in memory it would take the place of what is; finding room there for all of it also
+/// takes more CPU than all else that a download does.
+const UNCACHED: ReadWriteFlags = ReadWriteFlags::from_bits_retain(0x80);
+
 /// Writes a run from where its chunks lie: gathering them first would copy them once more.
-fn write_run(file: &mut File, head: &[u8], chunks: &[CachedChunk]) -> io::Result<()> {
+fn write_run(file: &File, head: &[u8], chunks: &[CachedChunk]) -> io::Result<()> {
     let mut parts: Vec<IoSlice<'_>> =
         std::iter::once(head).chain(chunks.iter().map(|chunk| &chunk.bytes[..])).map(IoSlice::new).collect();
     let mut parts = &mut parts[..];
+    let (mut at, mut flags) = (0, UNCACHED);
     while !parts.is_empty() {
-        match file.write_vectored(parts) {
+        match rustix::io::pwritev2(file, parts, at, flags) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => IoSlice::advance_slices(&mut parts, written),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+            Ok(written) => {
+                at += written as u64;
+                IoSlice::advance_slices(&mut parts, written);
+            }
+            Err(Errno::INTR) => {}
+            // A kernel, or a file system, that does not know it.
+            Err(Errno::OPNOTSUPP | Errno::INVAL) if flags == UNCACHED => flags = ReadWriteFlags::empty(),
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(())
