@@ -29,7 +29,7 @@ use tracing::debug;
 use crate::store::ambient::Clock;
 use crate::store::figures::Count;
 use crate::xet::hash::{ChunkHash, XorbHash};
-use crate::xet::limits::{CHUNK_BYTES_MAX, XORB_CHUNKS_MAX};
+use crate::xet::limits::XORB_CHUNKS_MAX;
 
 const MAGIC: [u8; 4] = *b"XGC1";
 const ROW_BYTES: usize = 40;
@@ -180,24 +180,26 @@ impl ChunkCache {
             return None;
         }
         self.touch(&file, key, run);
+        let rows = (key.1..).zip(rows[8..].as_chunks::<ROW_BYTES>().0);
+        let mut rows = rows.map(|(index, row)| (index, row_of(row))).peekable();
         let mut at = head.len() as u64;
-        let mut chunks = Vec::new();
-        for (index, row) in (key.1..).zip(rows[8..].as_chunks::<ROW_BYTES>().0) {
-            let number = |at: usize| u32::from_le_bytes([row[at], row[at + 1], row[at + 2], row[at + 3]]);
-            let (len, record_end) = (number(32), number(36));
-            if wanted.contains(&index) {
-                let mut hash = [0; 32];
-                hash.copy_from_slice(&row[..32]);
-                let hash = ChunkHash::from_bytes(hash);
-                let mut bytes = vec![0; (len as usize).min(CHUNK_BYTES_MAX)];
-                file.read_exact_at(&mut bytes, at).ok()?;
-                if ChunkHash::of(&bytes) != hash {
-                    debug!(path = %path.display(), index, "a cached chunk is damaged");
-                    return None;
-                }
-                chunks.push(CachedChunk { hash, bytes: bytes.into(), record_end });
+        while let Some((_, row)) = rows.next_if(|(index, _)| *index < wanted.start) {
+            at += u64::from(row.len);
+        }
+        let rows: Vec<_> = rows.take_while(|(index, _)| *index < wanted.end).collect();
+        let len = rows.iter().map(|(_, row)| u64::from(row.len)).sum::<u64>();
+        // At once: these are on the disk, as a rule, and each read would wait for it.
+        let mut bytes = vec![0; len.min(run.bytes) as usize];
+        file.read_exact_at(&mut bytes, at).ok()?;
+        let mut bytes = Bytes::from(bytes);
+        let mut chunks = Vec::with_capacity(rows.len());
+        for (index, Row { hash, len, record_end }) in rows {
+            let bytes = bytes.split_to(bytes.len().min(len as usize));
+            if ChunkHash::of(&bytes) != hash {
+                debug!(path = %path.display(), index, "a cached chunk is damaged");
+                return None;
             }
-            at += u64::from(len);
+            chunks.push(CachedChunk { hash, bytes, record_end });
         }
         (!chunks.is_empty()).then_some(chunks)
     }
@@ -290,6 +292,20 @@ impl ChunkCache {
         let name = format!("{xorb}.{start}-{end}");
         self.folder.join(&name[..2]).join(name)
     }
+}
+
+/// What the head of a run says of a chunk.
+struct Row {
+    hash: ChunkHash,
+    len: u32,
+    record_end: u32,
+}
+
+fn row_of(row: &[u8; ROW_BYTES]) -> Row {
+    let number = |at: usize| u32::from_le_bytes([row[at], row[at + 1], row[at + 2], row[at + 3]]);
+    let mut hash = [0; 32];
+    hash.copy_from_slice(&row[..32]);
+    Row { hash: ChunkHash::from_bytes(hash), len: number(32), record_end: number(36) }
 }
 
 /// What lies before the chunks of a run.
