@@ -47,11 +47,8 @@ const TOKEN_VERSION: u8 = 2;
 /// Bytes that a token says before the access key id: version, bucket, whether it may write, expiry.
 const TOKEN_HEAD_BYTES: usize = 1 + 8 + 1 + 8;
 
-/// Bytes of a signature.
-const SIGNATURE_BYTES: usize = 32;
-
 /// Most bytes of a token, and two that the decoder wants to have.
-const TOKEN_BYTES_MAX: usize = TOKEN_HEAD_BYTES + ACCESS_KEY_ID_BYTES_MAX + SIGNATURE_BYTES + 2;
+const TOKEN_BYTES_MAX: usize = TOKEN_HEAD_BYTES + ACCESS_KEY_ID_BYTES_MAX + blake3::OUT_LEN + 2;
 
 /// How far a token reaches; writing includes reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -96,8 +93,8 @@ pub struct CasToken {
 /// Why a token or an address does not let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotGranted {
-    /// It was not signed here, or was changed.
-    /// Or its access key is not what it was: told apart, the answers would tell which access keys there are.
+    /// It was not signed here, or was changed, or its access key is not what it was. If these were told apart, the
+    /// answers would tell which access keys there are.
     #[error("it was not issued here, or its access key was revoked, rotated or has expired")]
     Foreign,
     /// Its time is over.
@@ -191,7 +188,7 @@ impl CasSigner {
         let mut bytes = [0; TOKEN_BYTES_MAX];
         let len = BASE64_URL_SAFE_NO_PAD.decode_slice(token, &mut bytes).map_err(|_| NotGranted::Foreign)?;
         let decoded = bytes.get(..len).unwrap_or_default();
-        let (body, signature) = decoded.split_last_chunk::<SIGNATURE_BYTES>().ok_or(NotGranted::Foreign)?;
+        let (body, signature) = decoded.split_last_chunk().ok_or(NotGranted::Foreign)?;
         let (head, id) = body.split_first_chunk::<TOKEN_HEAD_BYTES>().ok_or(NotGranted::Foreign)?;
         let caller = self.caller(std::str::from_utf8(id).map_err(|_| NotGranted::Foreign)?)?;
         if self.token_signature(body, &caller) != Hash::from_bytes(*signature) {
@@ -372,7 +369,7 @@ mod tests {
                 "{at}"
             );
         }
-        let cut = BASE64_URL_SAFE_NO_PAD.encode(&bytes[..TOKEN_HEAD_BYTES + SIGNATURE_BYTES]);
+        let cut = BASE64_URL_SAFE_NO_PAD.encode(&bytes[..TOKEN_HEAD_BYTES + blake3::OUT_LEN]);
         for bad in ["", "hf_token", &token[1..], &cut, &format!("{token}AA"), &token.repeat(100)] {
             assert_eq!(signer.grant(bad), Err(NotGranted::Foreign));
         }

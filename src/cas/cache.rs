@@ -188,13 +188,16 @@ impl ChunkCache {
         }
         let rows: Vec<_> = rows.take_while(|(index, _)| *index < wanted.end).collect();
         let len = rows.iter().map(|(_, row)| u64::from(row.len)).sum::<u64>();
-        // At once: these are on the disk, as a rule, and each read would wait for it.
-        let mut bytes = vec![0; len.min(run.bytes) as usize];
+        if len > run.bytes {
+            return None;
+        }
+        // In one read: the chunks lie on the disk, as a rule, and not in memory.
+        let mut bytes = vec![0; len as usize];
         file.read_exact_at(&mut bytes, at).ok()?;
         let mut bytes = Bytes::from(bytes);
         let mut chunks = Vec::with_capacity(rows.len());
         for (index, Row { hash, len, record_end }) in rows {
-            let bytes = bytes.split_to(bytes.len().min(len as usize));
+            let bytes = bytes.split_to(len as usize);
             if ChunkHash::of(&bytes) != hash {
                 debug!(path = %path.display(), index, "a cached chunk is damaged");
                 return None;

@@ -1,8 +1,10 @@
 //! The CAS door: the Xet CAS API over [`LocalXet`], for clients that cut, hash and deduplicate themselves.
 //!
 //! Whoever asks shows a token of [`CasSigner`], which the Hub's door gave out for one bucket; only the addresses of xorb
-//! ranges, signed themselves, are fetched without. Both count to the limits of the access key that asked for them. What is not here is answered 404 whatever the method, for clients
-//! take any other answer to an offer that they make (xorb grants, say) for an answer.
+//! ranges, signed themselves, are fetched without. Both count to the limits of the access key that asked for them.
+//!
+//! What is not here is answered 404 whatever the method, for clients take any other answer to an offer that they make
+//! (xorb grants, say) for an answer.
 //!
 //! [`reconstructions`] says how files are put together, [`ranges`] gives the bytes, [`xorbs`], [`shards`] and [`chunks`]
 //! are the way in. Source: Xet specification, "CAS HTTP API".

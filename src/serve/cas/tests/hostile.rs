@@ -62,9 +62,7 @@ async fn without_a_good_token_nobody_comes_in() {
 async fn tokens_and_addresses_count_to_the_limits_of_the_key_that_asked_for_them() {
     let house = house().await;
     let file = house.file(&xorb(1, &[10_000])).await;
-    let answer = house.get(&format!("/v1/reconstructions/{file}")).await.json();
-    let fetches = answer["fetch_info"].as_object().unwrap().values().next().unwrap();
-    let address = fetches[0]["url"].as_str().unwrap().strip_prefix("http://hub:1").unwrap().to_owned();
+    let address = house.address(file).await.replace("http://hub:1", "");
     let token = house.token(&house.mine, CasScope::Read);
     let strangers = house.signer.issue(house.mine.uid, CasScope::Read, &Caller::Anonymous).text;
 

@@ -133,6 +133,13 @@ impl House {
         self.send(request.body(Body::empty()).unwrap()).await
     }
 
+    /// The signed address of the first range of a file in `mine`.
+    async fn address(&self, file: FileHash) -> String {
+        let answer = self.get(&format!("/v1/reconstructions/{file}")).await.json();
+        let fetches = answer["fetch_info"].as_object().unwrap().values().next().unwrap();
+        fetches[0]["url"].as_str().unwrap().to_owned()
+    }
+
     async fn upload(&self, xorb: &Xorb) -> Answer {
         self.ask(&self.mine, Method::POST, &format!("/v1/xorbs/default/{}", xorb.hash), xorb.bytes.clone())
             .await

@@ -139,9 +139,7 @@ async fn only_the_bucket_that_holds_a_file_gives_it_out() {
 async fn an_address_expires_and_one_of_a_xorb_that_is_gone_says_to_ask_again() {
     let house = house().await;
     let file = house.file(&xorb(1, &[10_000])).await;
-    let answer = house.get(&format!("/v1/reconstructions/{file}")).await.json();
-    let fetches = answer["fetch_info"].as_object().unwrap().values().next().unwrap();
-    let url = fetches[0]["url"].as_str().unwrap().to_owned();
+    let url = house.address(file).await;
     assert_eq!(house.fetch(&url, None).await.status, StatusCode::PARTIAL_CONTENT);
     house.clock.advance_ms(3_600_000);
     assert_eq!(house.fetch(&url, None).await.status, StatusCode::FORBIDDEN);
