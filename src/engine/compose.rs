@@ -7,9 +7,6 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use tokio::runtime::Handle;
-use tokio::task::spawn_blocking;
-
 use super::builder::FileProof;
 use super::cutter::Cutter;
 use super::ingest::StoredFile;
@@ -18,7 +15,11 @@ use super::{Engine, EngineError};
 use crate::cas::{CasError, ChunkRef, ChunkStore};
 use crate::store::hold::Hold;
 use crate::store::rows::FileRecord;
+use crate::store::turns::{Slices, on_thread};
 use crate::xet::hash::ChunkHash;
+
+/// What a chunk that is taken over unread counts as in a slice of work, in bytes.
+const CHUNK_COST: u64 = 1 << 10;
 
 /// A range of a stored file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,11 +52,10 @@ impl Engine {
             let record = segments.remove(0).record;
             return Ok(StoredFile { record, proof: FileProof::default(), xorbs: Vec::new(), hold });
         }
-        let _turn = self.turn().await?;
-        let cas = Arc::clone(&self.cas);
-        let runtime = Handle::current();
-        let composer = Composer::new(cas, hold);
-        Ok(spawn_blocking(move || runtime.block_on(composer.run(&segments))).await??)
+        let turn = self.turns.open.take().await;
+        let composer = Composer::new(Arc::clone(&self.cas), hold, Slices::of(self.turns.work.clone()));
+        let composed = on_thread(turn, move |wanted| wanted.block_on(composer.run(&segments)));
+        Ok(composed.await?.ok_or(EngineError::GivenUp)??)
     }
 }
 
@@ -80,12 +80,13 @@ struct Composer {
     cas: Arc<dyn ChunkStore>,
     sink: ChunkSink,
     cutter: Cutter,
+    slices: Slices,
 }
 
 impl Composer {
-    fn new(cas: Arc<dyn ChunkStore>, hold: Hold) -> Self {
+    fn new(cas: Arc<dyn ChunkStore>, hold: Hold, slices: Slices) -> Self {
         let sink = ChunkSink::new(Arc::clone(&cas), hold);
-        Self { cas, sink, cutter: Cutter::default() }
+        Self { cas, sink, cutter: Cutter::default(), slices }
     }
 
     async fn run(mut self, segments: &[Segment]) -> Result<StoredFile, CasError> {
@@ -94,7 +95,8 @@ impl Composer {
             let ends_file = Some(at) == last && segment.range.end == segment.record.size;
             self.add(segment, ends_file).await?;
         }
-        let Self { mut sink, cutter, .. } = self;
+        let Self { mut sink, cutter, slices, .. } = self;
+        drop(slices);
         if let Some(chunk) = cutter.finish() {
             sink.push_bytes(&chunk).await?;
         }
@@ -135,8 +137,10 @@ impl Composer {
     async fn add_chunk(&mut self, chunk: &SourceChunk, ends_file: bool) -> Result<(), CasError> {
         let stays = chunk.is_whole() && (chunk.ended_by_cut || ends_file);
         if stays && self.cutter.is_at_boundary() {
+            self.slices.step(CHUNK_COST).await;
             return self.sink.push_stored(chunk.place, &chunk.hash, chunk.raw_bytes).await;
         }
+        self.slices.step(chunk.raw_bytes.into()).await;
         let ChunkRef { xorb, index } = chunk.place;
         for raw in self.cas.read(&xorb, index..index + 1).await? {
             let mut wanted = &raw[chunk.wanted.start as usize..chunk.wanted.end as usize];

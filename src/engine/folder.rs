@@ -7,15 +7,15 @@
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::builder::{FileBuilder, FileProof};
 use super::cutter::Cutter;
 use super::sink::ChunkSink;
-use super::{Engine, EngineError};
+use super::Engine;
 use crate::cas::CasError;
 use crate::store::hold::Hold;
 use crate::store::rows::{FileRecord, StoredXorb};
+use crate::store::turns::Turn;
 use crate::xet::limits::CHUNK_BYTES_MAX;
 
 /// Takes in file after file.
@@ -24,7 +24,7 @@ pub struct FolderIngest {
     sink: ChunkSink,
     cutter: Cutter,
     ended: Vec<FileBuilder>,
-    _permit: OwnedSemaphorePermit,
+    _turn: Turn,
 }
 
 /// Files whose bytes are durable.
@@ -39,11 +39,11 @@ pub struct StoredFolder {
 
 impl Engine {
     /// Begins to take in files.
-    pub async fn ingest_folder(&self) -> Result<FolderIngest, EngineError> {
-        let permit = self.turn().await?;
+    pub async fn ingest_folder(&self) -> FolderIngest {
+        let turn = self.turns.open.take().await;
         let sink = ChunkSink::new(Arc::clone(&self.cas), Hold::default());
         let (runtime, cutter) = (Handle::current(), Cutter::default());
-        Ok(FolderIngest { runtime, sink, cutter, ended: Vec::new(), _permit: permit })
+        FolderIngest { runtime, sink, cutter, ended: Vec::new(), _turn: turn }
     }
 }
 

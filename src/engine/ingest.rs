@@ -1,16 +1,14 @@
 //! Ingest: a stream in, a file record and new xorbs out, in bounded memory.
 //!
-//! The body is pumped to two threads, one that digests and one that cuts, hashes, looks up, compresses and writes.
-//! A body that ends early is small enough for one thread to do both, and one of a chunk or so is worked on where it is:
-//! waking another thread takes longer.
+//! The body is gathered in batches. While one is worked on, by two threads (one digests; the other cuts, hashes, looks
+//! up, compresses and writes), the next is gathered; a client that is slow holds no thread and no turn while it is waited
+//! for, only the batch that it has not filled yet. A body that ends early is small enough for one thread to do both, and
+//! one of a chunk or so is worked on where it is: waking another thread takes longer.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::StreamExt;
-use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio::task::spawn_blocking;
 
 use super::builder::{FileProof, Room};
 use super::cutter::Cutter;
@@ -20,15 +18,13 @@ use super::{BodyIn, Engine, EngineError};
 use crate::cas::{CasError, SMALL_RAW_BYTES_MAX};
 use crate::store::hold::Hold;
 use crate::store::rows::{ChecksumAlgorithm, FileRecord, StoredXorb};
+use crate::store::turns::{Turn, Turns, on_thread};
 
 /// Pieces are handed to the threads in batches of at least this, to wake them rarely.
 const BATCH_BYTES: usize = 512 << 10;
 
 /// A piece counts as at least this: a client may send a byte at a time, and a piece costs more than its bytes.
 const PIECE_BYTES_MIN: usize = 2 << 10;
-
-/// Batches on their way to each of the threads; with one being gathered and one at work, an upload holds 4 of them.
-const BATCHES_QUEUED: usize = 2;
 
 /// The pieces of a body that came together.
 type Batch = Arc<[Bytes]>;
@@ -48,7 +44,8 @@ pub struct Ingested {
     sink: ChunkSink,
     /// The body's digests.
     pub digests: Digests,
-    _permit: OwnedSemaphorePermit,
+    /// None is needed for a body of a chunk or so.
+    turn: Turn,
 }
 
 /// A file whose bytes are durable.
@@ -71,14 +68,13 @@ impl Ingested {
 
     /// Makes it durable.
     pub async fn store(self) -> Result<StoredFile, EngineError> {
-        let Self { sink, _permit: permit, .. } = self;
+        let Self { sink, turn, .. } = self;
         if sink.size() <= SMALL_RAW_BYTES_MAX as u64 {
             return Ok(sink.finish().await?);
         }
-        let runtime = Handle::current();
-        let stored = spawn_blocking(move || runtime.block_on(sink.finish())).await;
-        drop(permit);
-        Ok(stored??)
+        // To its end once it has begun: what it writes is taken back or durable, never half of it.
+        let stored = on_thread(turn, |wanted| wanted.runtime().block_on(sink.finish()));
+        Ok(stored.await??)
     }
 }
 
@@ -91,78 +87,84 @@ impl Engine {
         asked: &[ChecksumAlgorithm],
     ) -> Result<Ingested, EngineError> {
         let sink = ChunkSink::new(Arc::clone(&self.cas), Hold::default());
-        let digester = Digester::new(asked);
-        // A slow client's first bytes come before its turn, so that small bodies never wait for slow ones.
+        let taking = Taking { cutting: Cutting::begin(sink, layout), digester: Digester::new(asked) };
         let first = next_pieces(&mut body).await?;
-        let permit = self.turn().await?;
+        if first.ended && first.bytes() <= SMALL_RAW_BYTES_MAX {
+            let (sink, digests) = taking.take_all(&first.pieces).await?;
+            return Ok(Ingested { sink, digests, turn: Turn::default() });
+        }
+        // Not before there is something to do: bodies that come slowly keep nobody waiting.
+        let turn = self.turns.open.take().await;
         let (sink, digests) = if first.ended {
-            ingest_short(layout, first.pieces, sink, digester).await?
+            taking.take_short(first.pieces, &self.turns.work).await?
         } else {
-            ingest_long(body, layout, first.pieces, sink, digester).await?
+            taking.take_long(first.pieces, body, &self.turns.work).await?
         };
-        Ok(Ingested { sink, digests, _permit: permit })
+        Ok(Ingested { sink, digests, turn })
     }
 }
 
-/// A body that is all there.
-async fn ingest_short(
-    layout: Layout,
-    pieces: Batch,
-    sink: ChunkSink,
+/// A body that is being taken in.
+struct Taking {
+    cutting: Cutting,
     digester: Digester,
-) -> Result<(ChunkSink, Digests), EngineError> {
-    let is_small = pieces.iter().map(Bytes::len).sum::<usize>() <= SMALL_RAW_BYTES_MAX;
-    let work = async move {
-        let mut cutting = Cutting::begin(sink, layout);
-        cutting.feed(&pieces).await?;
-        let sink = cutting.end().await?;
-        Ok::<_, CasError>((sink, digest(digester, &mut std::iter::once(pieces))))
-    };
-    if is_small {
-        return Ok(work.await?);
-    }
-    let runtime = Handle::current();
-    Ok(spawn_blocking(move || runtime.block_on(work)).await??)
 }
 
-/// A body of which more may come.
-async fn ingest_long(
-    mut body: BodyIn,
-    layout: Layout,
-    first: Batch,
-    sink: ChunkSink,
-    digester: Digester,
-) -> Result<(ChunkSink, Digests), EngineError> {
-    let (to_cutter, mut for_cutter) = mpsc::channel::<Batch>(BATCHES_QUEUED);
-    let (to_digester, mut for_digester) = mpsc::channel::<Batch>(BATCHES_QUEUED);
-    let runtime = Handle::current();
-    let cutter = spawn_blocking(move || {
-        let mut cutting = Cutting::begin(sink, layout);
-        while let Some(batch) = for_cutter.blocking_recv() {
-            runtime.block_on(cutting.feed(&batch))?;
-        }
-        runtime.block_on(cutting.end())
-    });
-    let digester =
-        spawn_blocking(move || digest(digester, &mut std::iter::from_fn(|| for_digester.blocking_recv())));
-    let pump = async {
-        let mut batch = Pieces { pieces: first, ended: false };
+impl Taking {
+    /// Takes all there is, on this thread.
+    async fn take_all(mut self, pieces: &Batch) -> Result<(ChunkSink, Digests), CasError> {
+        self.cutting.feed(pieces).await?;
+        let sink = self.cutting.end().await?;
+        update(&mut self.digester, pieces);
+        Ok((sink, self.digester.finish()))
+    }
+
+    /// Takes a body that is all there.
+    async fn take_short(self, pieces: Batch, turns: &Turns) -> Result<(ChunkSink, Digests), EngineError> {
+        let turn = turns.take().await;
+        let taken = on_thread(turn, move |wanted| wanted.block_on(self.take_all(&pieces)));
+        Ok(taken.await?.ok_or(EngineError::GivenUp)??)
+    }
+
+    /// Takes a body of which more may come.
+    async fn take_long(
+        self,
+        first: Batch,
+        mut body: BodyIn,
+        turns: &Turns,
+    ) -> Result<(ChunkSink, Digests), EngineError> {
+        let (mut taking, mut at_hand) = (self, Pieces { pieces: first, ended: false });
         loop {
-            // A thread that is gone has met an error; it is told below.
-            let sent = to_digester.send(Arc::clone(&batch.pieces)).await.is_ok()
-                && to_cutter.send(batch.pieces).await.is_ok();
-            if batch.ended || !sent {
-                return Ok(());
+            let Pieces { pieces, ended } = at_hand;
+            if ended {
+                taking = taking.take_batch(pieces, turns).await?;
+                break;
             }
-            batch = next_pieces(&mut body).await?;
+            // Waits for the work in any case: when an error is answered, the write is over.
+            let (taken, more) = tokio::join!(taking.take_batch(pieces, turns), next_pieces(&mut body));
+            (taking, at_hand) = (taken?, more?);
         }
-    };
-    let pumped: Result<(), EngineError> = pump.await;
-    drop((to_cutter, to_digester));
-    // Wait for both in any case: when an error is answered, the write is over.
-    let (sink, digests) = (cutter.await, digester.await);
-    pumped?;
-    Ok((sink??, digests?))
+        let Self { cutting, digester } = taking;
+        let turn = turns.take().await;
+        let ended = on_thread(turn, move |wanted| wanted.block_on(cutting.end()));
+        Ok((ended.await?.ok_or(EngineError::GivenUp)??, digester.finish()))
+    }
+
+    /// Takes one batch, on two threads.
+    async fn take_batch(self, batch: Batch, turns: &Turns) -> Result<Self, EngineError> {
+        let Self { mut cutting, mut digester } = self;
+        let (turn, pieces) = (Arc::new(turns.take().await), Arc::clone(&batch));
+        let cut = on_thread(Arc::clone(&turn), move |wanted| {
+            let fed = wanted.block_on(cutting.feed(&pieces));
+            fed.map(|fed| fed.map(|()| cutting))
+        });
+        let digest = on_thread(turn, move |_| {
+            update(&mut digester, &batch);
+            digester
+        });
+        let (cut, digester) = tokio::join!(cut, digest);
+        Ok(Self { cutting: cut?.ok_or(EngineError::GivenUp)??, digester: digester? })
+    }
 }
 
 /// Pieces of a body that were gathered, to be worked on at once.
@@ -171,6 +173,13 @@ pub struct Pieces {
     pub pieces: Arc<[Bytes]>,
     /// Whether the body has ended behind them.
     pub ended: bool,
+}
+
+impl Pieces {
+    /// How long they are together.
+    pub fn bytes(&self) -> usize {
+        self.pieces.iter().map(Bytes::len).sum()
+    }
 }
 
 /// Gathers the next half a megabyte of a body.
@@ -230,12 +239,8 @@ impl Cutting {
     }
 }
 
-/// The work of the digesting thread.
-fn digest(mut digester: Digester, batches: &mut dyn Iterator<Item = Batch>) -> Digests {
-    for batch in batches {
-        for piece in batch.iter() {
-            digester.update(piece);
-        }
+fn update(digester: &mut Digester, batch: &Batch) {
+    for piece in batch.iter() {
+        digester.update(piece);
     }
-    digester.finish()
 }

@@ -10,9 +10,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::Stream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
 use crate::cas::{CasError, ChunkStore};
+use crate::store::turns::Turns;
 
 mod builder;
 mod compose;
@@ -39,9 +38,35 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// A body on its way in.
 pub type BodyIn = Pin<Box<dyn Stream<Item = Result<Bytes, BoxError>> + Send>>;
 
-/// Uploads and compositions at work at the same time; further ones wait. Each holds at most two threads of the
-/// blocking pool (of 512), so there are always threads for the reads that they wait for, and at most 16 MiB.
-const UPLOADS_MAX: usize = 128;
+/// Uploads, compositions and checksums over stored bytes under way at once, and how many of them one tenant's may be;
+/// further ones wait. Each holds at most two threads of the blocking pool (of 512), so there are always threads for the
+/// reads that they wait for, and at most 16 MiB. An upload that is a chunk or so needs none.
+const OPEN_MAX: (usize, usize) = (128, 32);
+
+/// The turns in which an engine works; engines that share a machine share them. Clones are the same turns.
+#[derive(Debug, Clone)]
+pub struct EngineTurns {
+    /// What is under way: for its threads and its memory.
+    pub(crate) open: Turns,
+    /// What is worked on at this moment. Never held while a client is waited for.
+    pub(crate) work: Turns,
+}
+
+impl EngineTurns {
+    /// Over chunks on this machine: twice as many pieces of work as cores, for some wait for the disk.
+    pub fn near() -> Self {
+        let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        let work = Turns::new((2 * cores).max(4), cores.max(2));
+        Self { open: Turns::new(OPEN_MAX.0, OPEN_MAX.1), work }
+    }
+
+    /// Over chunks far away, where work is mostly waiting for the other server: `open` at once, of which a tenant's are
+    /// three in four.
+    pub fn far(open: usize) -> Self {
+        let turns = || Turns::new(open, open - open / 4);
+        Self { open: turns(), work: turns() }
+    }
+}
 
 /// An error of the engine.
 #[derive(Debug, thiserror::Error)]
@@ -55,30 +80,31 @@ pub enum EngineError {
     /// A worker thread ended early: a bug, or the runtime is stopping.
     #[error("a worker ended early")]
     Worker(#[from] tokio::task::JoinError),
+    /// Nobody waits for the answer any more, so the work has ended.
+    #[error("the request was given up")]
+    GivenUp,
 }
 
 /// The engine over one chunk store.
 #[derive(Clone)]
 pub struct Engine {
     cas: Arc<dyn ChunkStore>,
-    uploads: Arc<Semaphore>,
+    turns: EngineTurns,
 }
 
 impl Engine {
-    /// An engine over `cas`.
+    /// An engine over `cas`, which is on this machine.
     pub fn new(cas: Arc<dyn ChunkStore>) -> Self {
-        Self::with_turns(cas, Arc::new(Semaphore::new(UPLOADS_MAX)))
+        Self::with_turns(cas, EngineTurns::near())
     }
 
-    /// An engine over `cas` that shares with others the turns in which uploads and compositions are at work.
-    pub fn with_turns(cas: Arc<dyn ChunkStore>, turns: Arc<Semaphore>) -> Self {
-        Self { cas, uploads: turns }
+    /// An engine over `cas` that shares its turns with others.
+    pub fn with_turns(cas: Arc<dyn ChunkStore>, turns: EngineTurns) -> Self {
+        Self { cas, turns }
     }
 
-    /// Waits for its turn to hold threads.
-    async fn turn(&self) -> Result<OwnedSemaphorePermit, EngineError> {
-        // The semaphore is never closed; if it were, nobody could work any more.
-        let turn = Arc::clone(&self.uploads).acquire_owned().await;
-        turn.map_err(|closed| EngineError::Body(closed.into()))
+    /// The turns in which it works.
+    pub fn turns(&self) -> &EngineTurns {
+        &self.turns
     }
 }

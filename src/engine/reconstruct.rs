@@ -7,13 +7,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 
-use tokio::runtime::Handle;
-use tokio::task::spawn_blocking;
-
 use super::digest::{Digester, Digests};
 use super::{Engine, EngineError};
 use crate::cas::{CasError, ChunkStore};
 use crate::store::rows::{ChecksumAlgorithm, FileRecord, Term};
+use crate::store::turns::{Slices, on_thread};
 use crate::xet::hash::XorbHash;
 
 /// Most uncompressed bytes in one read: long enough for a disk, short enough to begin to send soon.
@@ -113,17 +111,18 @@ impl Engine {
         range: Range<u64>,
         asked: &[ChecksumAlgorithm],
     ) -> Result<Digests, EngineError> {
-        let _turn = self.turn().await?;
+        let turn = self.turns.open.take().await;
         let mut bytes = Box::pin(self.reconstruct(record, range));
-        let (runtime, mut digester) = (Handle::current(), Digester::new(asked));
-        // On a thread of its own: MD5 is slow, and must not hold up a thread that serves others.
-        let work = move || -> Result<Digests, EngineError> {
-            while let Some(piece) = runtime.block_on(bytes.try_next())? {
+        let (mut digester, mut slices) = (Digester::new(asked), Slices::of(self.turns.work.clone()));
+        let digesting = async move {
+            while let Some(piece) = bytes.try_next().await? {
+                slices.step(piece.len() as u64).await;
                 digester.update(&piece);
             }
             Ok(digester.finish())
         };
-        spawn_blocking(work).await?
+        // On a thread of its own: MD5 is slow, and must not hold up a thread that serves others.
+        on_thread(turn, move |wanted| wanted.block_on(digesting)).await?.ok_or(EngineError::GivenUp)?
     }
 }
 

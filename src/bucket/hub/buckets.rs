@@ -15,7 +15,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use lru::LruCache;
-use tokio::sync::Semaphore;
 
 use super::client::{BucketAccess, HubClient};
 use super::keys;
@@ -28,7 +27,7 @@ use crate::bucket::{
     WriteCondition,
 };
 use crate::cas::remote::{Known, NewRemoteFile, RemoteChunks, RemoteError, RemoteShared};
-use crate::engine::{Engine, EngineError};
+use crate::engine::{Engine, EngineError, EngineTurns};
 use crate::store::ambient::{Ambient, Timestamp};
 use crate::store::meta::{MetaError, MetaStore, NewFile, ObjectChange};
 use crate::store::rows::{Bucket, BucketUid, FileRecord, StoredXorb};
@@ -50,7 +49,7 @@ pub struct HubShared {
     pub(super) meta: Arc<dyn MetaStore>,
     pub(super) parts: Arc<PartFolder>,
     pub(super) remote: RemoteShared,
-    pub(super) turns: Arc<Semaphore>,
+    pub(super) turns: EngineTurns,
     pub(super) ambient: Ambient,
     locks: Arc<KeyLocks>,
 }
@@ -62,7 +61,7 @@ impl HubShared {
             meta,
             parts: Arc::new(PartFolder::new(parts)),
             remote,
-            turns: Arc::new(Semaphore::new(UPLOADS_MAX)),
+            turns: EngineTurns::far(UPLOADS_MAX),
             ambient,
             locks: Arc::default(),
         }
@@ -136,7 +135,7 @@ impl HubBuckets {
 
     /// The engine over a bucket's chunks.
     pub(super) fn engine(&self, chunks: &RemoteChunks) -> Engine {
-        Engine::with_turns(Arc::new(chunks.clone()), Arc::clone(&self.shared.turns))
+        Engine::with_turns(Arc::new(chunks.clone()), self.shared.turns.clone())
     }
 
     /// Where the rows of a bucket are kept here.

@@ -164,7 +164,7 @@ impl HubBuckets {
         let kept = self.kept_parts(&upload.id, &parts).await?;
         let chunks = self.chunks(id);
         let joined = Arc::new(JoinedChunks::new(chunks.clone(), kept));
-        let engine = Engine::with_turns(Arc::clone(&joined) as _, Arc::clone(&self.shared.turns));
+        let engine = Engine::with_turns(Arc::clone(&joined) as _, self.shared.turns.clone());
         let file = engine.compose(joined.segments(), Hold::default()).await.map_err(engine_error)?;
         let object = Object {
             file: file.record.hash,

@@ -20,7 +20,7 @@ use crate::cas::remote::{NewRemoteFile, RemoteChunks};
 use crate::cli::failure::Failure;
 use crate::cli::session::Session;
 use crate::cli::sync::mtime::Mtime;
-use crate::engine::{Engine, EngineError, FolderIngest};
+use crate::engine::{Engine, EngineError, EngineTurns, FolderIngest};
 
 /// Bytes read from a file at once.
 const BLOCK_BYTES: usize = 1 << 20;
@@ -69,7 +69,9 @@ impl Transfers {
         self.progress.begin("Uploading", count as u64, bytes);
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
         let workers = self.jobs.unwrap_or(cores.clamp(2, WORKERS_MAX)).min(count);
-        let (engine, queue) = (Engine::new(Arc::new(self.chunks.clone())), Queue::new(uploads));
+        let turns = EngineTurns::far(workers.max(1));
+        let engine = Engine::with_turns(Arc::new(self.chunks.clone()), turns);
+        let queue = Queue::new(uploads);
         let (runtime, now) = (Handle::current(), session.clock.now());
         let (hub, bucket, chunks) =
             (session.connection.hub.clone(), self.bucket.clone(), self.chunks.clone());
@@ -176,7 +178,7 @@ impl Worker {
     }
 
     fn new_group(&self) -> Result<Group, UploadError> {
-        let ingest = self.to.runtime.block_on(self.engine.ingest_folder())?;
+        let ingest = self.to.runtime.block_on(self.engine.ingest_folder());
         Ok(Group { ingest, files: Vec::new(), bytes: 0 })
     }
 

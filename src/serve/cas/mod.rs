@@ -16,7 +16,6 @@ use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::http::{Extensions, StatusCode};
-use tokio::sync::Semaphore;
 
 use crate::auth::Caller;
 use crate::auth::cas_token::{CasGrant, CasScope, CasSigner};
@@ -26,6 +25,7 @@ use crate::serve::routes::{Collecting, GET, HEAD, POST, Routed};
 use crate::serve::visit::Visit;
 use crate::store::ambient::Ambient;
 use crate::store::rows::BucketUid;
+use crate::store::turns::Turns;
 
 mod chunks;
 mod errors;
@@ -39,8 +39,9 @@ mod xorbs;
 
 use errors::CasRefusal;
 
-/// Memory for shards on their way in, in KiB; whoever does not fit waits. Four of the longest that may be.
-const SHARD_MEMORY_KIB: usize = 256 << 10;
+/// Memory for shards on their way in, in KiB: four of the longest that may be, of which two may be one tenant's. Taken as
+/// their bytes come.
+const SHARD_MEMORY_KIB: (usize, usize) = (512 << 10, 256 << 10);
 
 /// What the door opens to.
 pub struct CasDoor {
@@ -57,13 +58,13 @@ struct Door {
     xet: LocalXet,
     signer: CasSigner,
     ambient: Ambient,
-    shard_memory: Arc<Semaphore>,
+    shard_memory: Turns,
 }
 
 /// The CAS API, to be mounted at any path; its requests need an [`Origin`](crate::serve::origin::Origin).
 pub fn router(door: CasDoor) -> Routed {
     let CasDoor { xet, signer, ambient } = door;
-    let shard_memory = Arc::new(Semaphore::new(SHARD_MEMORY_KIB));
+    let shard_memory = Turns::new(SHARD_MEMORY_KIB.0, SHARD_MEMORY_KIB.1);
     let door = Arc::new(Door { xet, signer, ambient, shard_memory });
     let nothing = || async { CasRefusal::NotFound("there is nothing here".to_owned()) };
     Collecting::new()

@@ -9,22 +9,31 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::stream;
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
-use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::errors::{self, CasRefusal, log};
 use super::xorbs::declared_bytes;
 use super::{Door, Writer};
 use crate::bucket::XetError;
 use crate::store::rows::BucketUid;
+use crate::store::tenant::Tenant;
+use crate::store::turns::Turn;
 use crate::xet::limits::SHARD_BYTES_MAX;
 
 /// What a shard takes of memory beside itself when it is taken apart, at most: its rows become a little larger.
 const MEMORY_FACTOR: u64 = 2;
+
+/// Memory is taken in steps of this.
+const MEMORY_STEP_KIB: u32 = 256;
+
+/// So long the rest of a shard waits for memory, while what has come of it holds some; then its client is told to come
+/// again later, which published clients do.
+const MEMORY_PATIENCE: Duration = Duration::from_secs(10);
 
 /// So long an answer in frames is held back: what is refused by then is refused with a status.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -33,7 +42,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const HEARTBEAT: Duration = Duration::from_secs(20);
 
 /// A shard that is being registered: whether it brings anything new.
-type Work = JoinHandle<Result<bool, XetError>>;
+type Work = AbortOnDropHandle<Result<bool, XetError>>;
 
 /// `POST /v1/shards`: 1 if a file of it was new, else 0.
 pub(super) async fn version_1(
@@ -69,23 +78,44 @@ async fn begin(
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Work, CasRefusal> {
-    let too_long = || CasRefusal::Bad(format!("a shard has at most {SHARD_BYTES_MAX} bytes"));
-    let bytes = declared_bytes(headers).unwrap_or(SHARD_BYTES_MAX as u64);
-    if bytes > SHARD_BYTES_MAX as u64 {
+    if declared_bytes(headers).is_some_and(|bytes| bytes > SHARD_BYTES_MAX as u64) {
         return Err(too_long());
     }
-    let kib = (bytes * MEMORY_FACTOR).div_ceil(1024) as u32;
-    let memory = Arc::clone(&door.shard_memory).acquire_many_owned(kib).await;
-    let memory = memory.map_err(|error| XetError::Body(error.into()))?;
-    let shard = Limited::new(body, SHARD_BYTES_MAX).collect().await.map_err(|error| {
-        if error.is::<LengthLimitError>() { too_long() } else { XetError::Body(error).into() }
-    })?;
-    let (xet, shard) = (door.xet.clone(), shard.to_bytes());
-    // To its end, even if the client goes away: it will ask again, and find it done.
-    Ok(tokio::spawn(async move {
+    let (memory, shard) = gather(door, body).await?;
+    let (xet, tenant) = (door.xet.clone(), Tenant::current());
+    let work = async move {
         let _memory = memory;
         xet.put_shard(bucket, shard).await
-    }))
+    };
+    // Ends with the answer: what was not yet begun to be registered is given up with the client that wanted it.
+    Ok(AbortOnDropHandle::new(tokio::spawn(tenant.scope(work))))
+}
+
+/// Takes the body in, with memory for what of it has come.
+async fn gather(door: &Door, mut body: Body) -> Result<(Turn, Bytes), CasRefusal> {
+    let (mut memory, mut held_kib) = (Turn::default(), 0);
+    let mut shard = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| XetError::Body(error.into()))?;
+        let Ok(piece) = frame.into_data() else { continue };
+        if shard.len() + piece.len() > SHARD_BYTES_MAX {
+            return Err(too_long());
+        }
+        let kib = ((shard.len() + piece.len()) as u64 * MEMORY_FACTOR).div_ceil(1024) as u32;
+        if kib > held_kib {
+            // In steps: most shards are small, and long ones come in thousands of pieces.
+            let more = (kib - held_kib).next_multiple_of(MEMORY_STEP_KIB);
+            let more_memory = door.shard_memory.take_within(MEMORY_PATIENCE, more).await;
+            memory.join(more_memory.ok_or(CasRefusal::Busy)?);
+            held_kib += more;
+        }
+        shard.extend_from_slice(&piece);
+    }
+    Ok((memory, shard.freeze()))
+}
+
+fn too_long() -> CasRefusal {
+    CasRefusal::Bad(format!("a shard has at most {SHARD_BYTES_MAX} bytes"))
 }
 
 fn line(frame: &Value) -> Bytes {

@@ -8,8 +8,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
-
 use super::super::{BoxError, BucketError, ByteRange, FileHash, Timestamp};
 use super::LocalBuckets;
 use super::errors::{engine_error, meta_failed};
@@ -19,6 +17,7 @@ use crate::store::ambient::Ambient;
 use crate::store::local::LocalStore;
 use crate::store::meta::{MetaError, MetaStore};
 use crate::store::rows::{BucketUid, FileRecord};
+use crate::store::turns::Turns;
 use crate::xet::hash::XorbHash;
 use crate::xet::shard::ShardError;
 use crate::xet::xorb::XorbError;
@@ -29,11 +28,13 @@ mod xorbs;
 
 pub use shards::ShardRefusal;
 
-/// Xorbs on their way in at the same time, each in some 3 MiB; further ones wait.
-const XORBS_MAX: usize = 64;
+/// Xorbs on their way in at the same time, each in some 3 MiB, and how many of them one tenant's may be; further ones
+/// wait. One that has not sent half a megabyte does not count.
+const XORBS_MAX: (usize, usize) = (128, 64);
 
-/// Shards looked at at the same time: each may be work for a whole core.
-const SHARDS_MAX: usize = 2;
+/// Shards looked at at the same time, each on a thread, and how many of them one tenant's may be. How much of the
+/// processors they get is another matter: see [`EngineTurns`](crate::engine::EngineTurns).
+const SHARDS_MAX: (usize, usize) = (16, 4);
 
 /// Why a client that speaks Xet is not served.
 #[derive(Debug, thiserror::Error)]
@@ -133,8 +134,8 @@ pub struct LocalXet {
     engine: Engine,
     ambient: Ambient,
     grace: Duration,
-    xorbs: Arc<Semaphore>,
-    shards: Arc<Semaphore>,
+    xorbs: Turns,
+    shards: Turns,
 }
 
 impl LocalBuckets {
@@ -147,8 +148,8 @@ impl LocalBuckets {
             engine: self.engine.clone(),
             ambient: self.ambient.clone(),
             grace,
-            xorbs: Arc::new(Semaphore::new(XORBS_MAX)),
-            shards: Arc::new(Semaphore::new(SHARDS_MAX)),
+            xorbs: Turns::new(XORBS_MAX.0, XORBS_MAX.1),
+            shards: Turns::new(SHARDS_MAX.0, SHARDS_MAX.1),
         }
     }
 }

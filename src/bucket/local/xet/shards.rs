@@ -9,16 +9,16 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::runtime::Handle;
-use tokio::task::spawn_blocking;
 
 use super::{LocalXet, XetError};
 use crate::bucket::FileHash;
 use crate::bucket::limits::OBJECT_BYTES_MAX;
 use crate::cas::{CasError, ChunkStore as _, LocalChunks};
+use crate::engine::EngineError;
 use crate::store::hold::Hold;
 use crate::store::local::LocalStore;
 use crate::store::rows::{BucketUid, FileRecord, Term};
+use crate::store::turns::{Slices, on_thread};
 use crate::xet::hash::XorbHash;
 use crate::xet::merkle::MerkleTree;
 use crate::xet::shard::{Shard, ShardFile, ShardTerm, ShardXorb};
@@ -30,6 +30,15 @@ const CHUNKS_MAX: u64 = 1 << 27;
 
 /// What the look-up of a term's xorb counts as, in chunks: it may have to be read from the metadata.
 const TERM_CHUNKS: u64 = 64;
+
+/// What a chunk counts as in a slice of work, in bytes: its hash is looked up, compared and hashed again.
+const CHUNK_COST: u64 = 512;
+
+/// Terms that any file may have, and chunks that the further ones must name on the mean. Each term is a row to keep and a
+/// read of its own for every reader. The published client stores chunks anew rather than let the mean over 128 terms fall
+/// below 8 chunks, or 4 at its lowest.
+const TERMS_FREE: u64 = 4096;
+const CHUNKS_PER_TERM: u64 = 2;
 
 /// Why a shard is refused, although it is one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -66,6 +75,16 @@ pub enum ShardRefusal {
         /// What the chunks make.
         got: FileHash,
     },
+    /// A file has far more terms than its content needs.
+    #[error("file {file} has {terms} terms for {chunks} chunks: join neighbours, or store its chunks anew")]
+    TooFragmented {
+        /// The file.
+        file: FileHash,
+        /// How many terms it has.
+        terms: usize,
+        /// How many chunks they name.
+        chunks: u64,
+    },
     /// Its files are longer, or more, than can be looked at.
     #[error("the files of the shard are too long: register them in several shards")]
     TooMuch,
@@ -82,16 +101,16 @@ impl LocalXet {
     /// Takes a shard: registers its files in the bucket, all or none; answers whether any is new there. A file that
     /// is registered is kept as if it had come now, and so are the xorbs that it names.
     pub async fn put_shard(&self, bucket: BucketUid, shard: Bytes) -> Result<bool, XetError> {
-        let closed = |error: tokio::sync::AcquireError| XetError::Body(error.into());
-        let _turn = self.shards.acquire().await.map_err(closed)?;
+        let turn = self.shards.take().await;
         let prover = Prover {
             store: Arc::clone(&self.store),
             chunks: Arc::clone(&self.chunks),
-            runtime: Handle::current(),
+            slices: Slices::of(self.engine.turns().work.clone()),
             hold: Hold::default(),
             last: None,
         };
-        let Proved { records, hold } = spawn_blocking(move || prover.prove(&shard)).await??;
+        let proving = on_thread(turn, move |wanted| wanted.block_on(prover.prove(&shard)));
+        let Proved { records, hold } = proving.await?.ok_or(EngineError::GivenUp)??;
         if records.is_empty() {
             return Ok(false);
         }
@@ -106,36 +125,36 @@ impl LocalXet {
     }
 }
 
-/// Proves shards; its calls block.
+/// Proves shards, on a thread that may block.
 struct Prover {
     store: Arc<LocalStore>,
     chunks: Arc<LocalChunks>,
-    runtime: Handle,
+    slices: Slices,
     hold: Hold,
     /// The xorb looked up last: the next term is often of the same.
     last: Option<(XorbHash, Arc<ChunkTable>)>,
 }
 
 impl Prover {
-    fn prove(mut self, shard: &[u8]) -> Result<Proved, XetError> {
+    async fn prove(mut self, shard: &[u8]) -> Result<Proved, XetError> {
         let shard = Shard::decode(shard)?;
         check_work(&shard)?;
         for xorb in &shard.xorbs {
-            self.prove_xorb(xorb)?;
+            self.prove_xorb(xorb).await?;
         }
         let mut seen = HashSet::new();
         let mut records = Vec::new();
         for file in &shard.files {
             let is_empty = file.terms.is_empty() && file.hash == FileHash::EMPTY;
             if !is_empty && seen.insert(file.hash) {
-                records.push(self.prove_file(file)?);
+                records.push(self.prove_file(file).await?);
             }
         }
         Ok(Proved { records, hold: self.hold })
     }
 
     /// The chunks of a xorb that is here, and from now on stays.
-    fn table(&mut self, xorb: XorbHash) -> Result<Arc<ChunkTable>, XetError> {
+    async fn table(&mut self, xorb: XorbHash) -> Result<Arc<ChunkTable>, XetError> {
         if let Some((last, table)) = &self.last
             && *last == xorb
         {
@@ -144,7 +163,7 @@ impl Prover {
         if !self.hold.pin(&self.store.pins, xorb) {
             return Err(ShardRefusal::MissingXorb(xorb).into());
         }
-        let table = match self.runtime.block_on(self.chunks.table(&xorb)) {
+        let table = match self.chunks.table(&xorb).await {
             Ok(table) => table,
             Err(CasError::MissingXorb(_)) => return Err(ShardRefusal::MissingXorb(xorb).into()),
             Err(error) => return Err(error.into()),
@@ -153,8 +172,9 @@ impl Prover {
         Ok(table)
     }
 
-    fn prove_xorb(&mut self, xorb: &ShardXorb) -> Result<(), XetError> {
-        let table = self.table(xorb.hash)?;
+    async fn prove_xorb(&mut self, xorb: &ShardXorb) -> Result<(), XetError> {
+        self.slices.step(CHUNK_COST * (TERM_CHUNKS + xorb.chunks.len() as u64)).await;
+        let table = self.table(xorb.hash).await?;
         let starts = std::iter::once(0).chain(table.entries().iter().map(|entry| entry.raw_end));
         let here = table.entries().iter().zip(starts);
         let here = here.map(|(entry, start)| (entry.hash, start, entry.raw_end - start));
@@ -162,12 +182,13 @@ impl Prover {
         if here.eq(listed) { Ok(()) } else { Err(ShardRefusal::OtherChunks(xorb.hash).into()) }
     }
 
-    fn prove_file(&mut self, file: &ShardFile) -> Result<FileRecord, XetError> {
+    async fn prove_file(&mut self, file: &ShardFile) -> Result<FileRecord, XetError> {
         let mut tree = MerkleTree::new();
         let mut terms = Vec::with_capacity(file.terms.len());
         let mut size = 0;
         for (index, term) in file.terms.iter().enumerate() {
-            let table = self.table(term.xorb)?;
+            self.slices.step(CHUNK_COST * (TERM_CHUNKS + term.chunks.len() as u64)).await;
+            let table = self.table(term.xorb).await?;
             prove_term(file.hash, index, term, &table)?;
             push_chunks(&mut tree, &table, term);
             size += u64::from(term.raw_bytes);
@@ -187,6 +208,13 @@ impl Prover {
 
 /// Refuses a shard that stands for more work than may be, before any of it is done.
 fn check_work(shard: &Shard) -> Result<(), ShardRefusal> {
+    for file in &shard.files {
+        let chunks = file.terms.iter().map(|term| term.chunks.len() as u64).sum::<u64>();
+        if file.terms.len() as u64 > TERMS_FREE + chunks / CHUNKS_PER_TERM {
+            let (file, terms) = (file.hash, file.terms.len());
+            return Err(ShardRefusal::TooFragmented { file, terms, chunks });
+        }
+    }
     let terms = shard.files.iter().flat_map(|file| &file.terms);
     let chunks = terms.map(|term| TERM_CHUNKS + term.chunks.len() as u64).sum::<u64>();
     let chunks = chunks + TERM_CHUNKS * shard.xorbs.len() as u64;

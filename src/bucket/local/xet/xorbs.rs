@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
-use tokio::task::spawn_blocking;
 
 use super::{LocalXet, XetError};
 use crate::cas::{CasError, ChunkStore as _, IncomingError, IncomingXorb};
 use crate::engine::{BodyIn, Pieces, next_pieces};
 use crate::store::hold::Hold;
+use crate::store::turns::{Slices, Turns, on_thread};
 use crate::xet::hash::XorbHash;
 use crate::xet::xorb::ChunkTable;
 
@@ -23,15 +23,16 @@ const READ_AHEAD: usize = 3;
 impl LocalXet {
     /// Takes a xorb from a client; answers whether it was new. One that is here is kept as if it had come now.
     pub async fn put_xorb(&self, xorb: XorbHash, mut body: BodyIn) -> Result<bool, XetError> {
-        let closed = |error: tokio::sync::AcquireError| XetError::Body(error.into());
-        let _turn = self.xorbs.acquire().await.map_err(closed)?;
+        // Before it is its turn: a client that is slow keeps nobody waiting.
+        let first = next_pieces(&mut body).await?;
+        let turn = self.xorbs.take().await;
         let mut hold = Hold::default();
         // Pinned first: what is seen to be there afterwards stays there.
         let is_here = hold.pin(&self.store.pins, xorb) && self.is_whole(&xorb).await?;
         let incoming = self.chunks.incoming(xorb, is_here);
-        let incoming = take(incoming, &mut body).await?;
-        let (stored, hold) =
-            spawn_blocking(move || incoming.finish(&mut hold).map(|stored| (stored, hold))).await??;
+        let incoming = take(incoming, first, &mut body, &self.engine.turns().work).await?;
+        let finishing = on_thread(turn, move |_| incoming.finish(&mut hold).map(|stored| (stored, hold)));
+        let (stored, hold) = finishing.await??;
         let this = self.clone();
         let keep_until = self.keep_until();
         // To its end, even if the client goes away: the xorb must be held until it has a row.
@@ -59,7 +60,9 @@ impl LocalXet {
             Err(CasError::MissingXorb(_)) => return Ok(false),
             Err(error) => return Err(error.into()),
         };
+        let mut slices = Slices::of(self.engine.turns().work.clone());
         for run in runs(&table, 0..table.record_bytes()) {
+            slices.step(READ_BYTES_MAX.into()).await;
             match self.chunks.read_records(xorb, run.chunks).await {
                 Ok(_) => {}
                 Err(CasError::Damaged { .. } | CasError::MissingXorb(_)) => return Ok(false),
@@ -108,14 +111,23 @@ impl LocalXet {
 }
 
 /// Feeds a body to a xorb on its way in; while the pieces at hand are worked on, the next come.
-async fn take(mut incoming: IncomingXorb, body: &mut BodyIn) -> Result<IncomingXorb, XetError> {
-    let mut at_hand = next_pieces(body).await?;
+async fn take(
+    mut incoming: IncomingXorb,
+    first: Pieces,
+    body: &mut BodyIn,
+    turns: &Turns,
+) -> Result<IncomingXorb, XetError> {
+    let mut at_hand = first;
     loop {
         let Pieces { pieces, ended } = at_hand;
-        let work = spawn_blocking(move || {
-            pieces.iter().try_for_each(|piece| incoming.feed(piece))?;
-            Ok::<_, IncomingError>(incoming)
-        });
+        let work = async {
+            let turn = turns.take().await;
+            on_thread(turn, move |_| {
+                pieces.iter().try_for_each(|piece| incoming.feed(piece))?;
+                Ok::<_, IncomingError>(incoming)
+            })
+            .await
+        };
         if ended {
             return Ok(work.await??);
         }
