@@ -172,6 +172,9 @@ pub struct ServerConfig {
     pub header_timeout_secs: u64,
     /// How long a body may stand still, in either direction, before the connection is given up.
     pub stall_timeout_secs: u64,
+    /// How many bytes a second a body must have on the mean while it is waited for, in either direction; 0 for no such
+    /// limit.
+    pub min_bytes_per_sec: u64,
     /// Proxies whose `X-Forwarded-*` headers are believed.
     pub trusted_proxies: Vec<IpAddr>,
 }
@@ -182,6 +185,7 @@ impl Default for ServerConfig {
             shutdown_grace_secs: 30,
             header_timeout_secs: 30,
             stall_timeout_secs: 60,
+            min_bytes_per_sec: 500,
             trusted_proxies: Vec::new(),
         }
     }

@@ -26,7 +26,7 @@ use crate::config::{self, Config, ConfigError, Mode};
 use crate::serve::access::observed;
 use crate::serve::admin::Backups;
 use crate::serve::audit::AuditLog;
-use crate::serve::listener::{Limits, ListenError, Listener};
+use crate::serve::listener::{Limits, ListenError, Listener, Slowness};
 use crate::serve::metrics::Metrics;
 use crate::serve::ops::{self, OpsDoor};
 use crate::serve::s3::{self, OwnDoors, S3Door};
@@ -278,7 +278,10 @@ fn limits(config: &Config, connections_max: usize) -> Limits {
     Limits {
         connections_max,
         header_timeout: Duration::from_secs(config.server.header_timeout_secs),
-        stall_timeout: Duration::from_secs(config.server.stall_timeout_secs),
+        slowness: Slowness {
+            stall_timeout: Duration::from_secs(config.server.stall_timeout_secs),
+            bytes_per_sec_min: config.server.min_bytes_per_sec,
+        },
         shutdown_grace: Duration::from_secs(config.server.shutdown_grace_secs),
     }
 }

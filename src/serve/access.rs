@@ -146,7 +146,7 @@ async fn observe(State(place): State<Arc<Place>>, mut request: Request, next: Ne
 
     let mut response = if let Ok(permit) = guard.let_in() {
         line.permit = Some(permit);
-        next.run(request).await
+        visit.run(next.run(request)).await
     } else {
         visit.ends_with("SlowDown");
         (place.listener.busy)(&line.path, &id)
@@ -159,6 +159,9 @@ async fn observe(State(place): State<Arc<Place>>, mut request: Request, next: Ne
     if response.status().is_client_error() || response.status().is_server_error() {
         let delay = delay_of_refusal(&line, &response, shows_credential);
         if !delay.is_zero() {
+            // Nothing is done for it any more: others may come in.
+            line.permit = None;
+            visit.ends_early();
             tokio::time::sleep(delay).await;
         }
     }

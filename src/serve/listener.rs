@@ -29,6 +29,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tower::ServiceExt as _;
 
+pub use super::stall::Slowness;
 use super::stall::{StallBody, StallGuard};
 use super::tls::Tls;
 
@@ -57,8 +58,8 @@ pub struct Limits {
     pub connections_max: usize,
     /// How long a request's head may take, and how long a connection may be idle.
     pub header_timeout: Duration,
-    /// How long a body may stand still.
-    pub stall_timeout: Duration,
+    /// How slowly a body may come, or be taken.
+    pub slowness: Slowness,
     /// How long running requests may take to finish at the end.
     pub shutdown_grace: Duration,
 }
@@ -172,7 +173,7 @@ impl Listener {
             tracing::debug!(%error, %remote, "cannot set TCP_NODELAY");
         }
         let (limits, router) = (self.limits, router.clone());
-        let stream = StallGuard::new(stream, limits.stall_timeout);
+        let stream = StallGuard::new(stream, limits.slowness);
         let Some(tls) = &self.tls else {
             let connection =
                 graceful.watch(http1(stream, limits, Handing { router, remote, limits, tls: false }));
@@ -216,7 +217,7 @@ impl Service<hyper::Request<Incoming>> for Handing {
     type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
 
     fn call(&self, request: hyper::Request<Incoming>) -> Self::Future {
-        let mut request = request.map(|body| StallBody::wrap(body, self.limits.stall_timeout));
+        let mut request = request.map(|body| StallBody::wrap(body, self.limits.slowness));
         request.extensions_mut().insert(ConnectInfo(self.remote));
         if self.tls {
             request.extensions_mut().insert(OverTls);

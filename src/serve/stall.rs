@@ -1,7 +1,11 @@
-//! Gives up on bodies that stand still, so that a client which neither sends nor takes cannot hold a connection.
+//! Gives up on bodies that stand still or come too slowly, so that a client which neither sends nor takes cannot hold a
+//! connection.
 //!
 //! Sending is watched where bytes meet the socket ([`StallGuard`]); receiving is watched where the body is asked for
 //! ([`StallBody`]), because only there is it known that somebody waits for the client and not the client for us.
+//!
+//! A client has an account of time: waiting for it spends time, each byte that comes earns some ([`Slowness`]), and there
+//! is never more on it than it may stand still. So a byte now and then does not keep a connection for ever.
 
 use std::io;
 use std::pin::Pin;
@@ -12,34 +16,63 @@ use axum::body::Body;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
+
+/// How slow a client may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slowness {
+    /// How long it may let a body stand still.
+    pub stall_timeout: Duration,
+    /// How many bytes a second must come on the mean while they are waited for; 0 for no such limit.
+    pub bytes_per_sec_min: u64,
+}
+
+impl Slowness {
+    /// How much waiting this many bytes earn.
+    fn earned(self, bytes: usize) -> Duration {
+        if bytes == 0 {
+            return Duration::ZERO;
+        }
+        let millis = (bytes as u64).saturating_mul(1000).checked_div(self.bytes_per_sec_min);
+        millis.map_or(self.stall_timeout, Duration::from_millis)
+    }
+}
 
 /// Runs while something is waited for.
 struct Patience {
-    limit: Duration,
-    waiting: Option<Pin<Box<Sleep>>>,
+    slowness: Slowness,
+    /// How much longer the client may be waited for.
+    left: Duration,
+    waiting: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
 impl Patience {
-    fn new(limit: Duration) -> Self {
-        Self { limit, waiting: None }
+    fn new(slowness: Slowness) -> Self {
+        Self { slowness, left: slowness.stall_timeout, waiting: None }
     }
 
-    /// To be asked after every poll: whether what was waited for has not come for the whole limit.
-    fn is_over<T>(&mut self, polled: &Poll<T>, cx: &mut Context<'_>) -> bool {
-        if polled.is_ready() {
-            self.waiting = None;
-            return false;
+    /// To be asked after every poll, with the bytes that it has brought if it is over: whether the client is too slow.
+    fn is_over(&mut self, brought: Poll<usize>, cx: &mut Context<'_>) -> bool {
+        let left = self.left;
+        match brought {
+            Poll::Ready(bytes) => {
+                let waited = self.waiting.take().map_or(Duration::ZERO, |(since, _)| since.elapsed());
+                let left = left.saturating_sub(waited) + self.slowness.earned(bytes);
+                self.left = left.min(self.slowness.stall_timeout);
+                false
+            }
+            Poll::Pending => {
+                let begin = || (Instant::now(), Box::pin(tokio::time::sleep(left)));
+                let (_, sleep) = self.waiting.get_or_insert_with(begin);
+                sleep.as_mut().poll(cx).is_ready()
+            }
         }
-        let limit = self.limit;
-        let waiting = self.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
-        waiting.as_mut().poll(cx).is_ready()
     }
 }
 
 /// What the error of a body says that has stood still. The doors know it by its text, since libraries between them and
 /// the listener keep nothing else.
-pub(super) const STALLED: &str = "the client has let the connection stand still for too long";
+pub(super) const STALLED: &str = "the client has let the connection stand still for too long, or sends or takes too slowly";
 
 fn stalled() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, STALLED)
@@ -52,12 +85,16 @@ pub(super) struct StallGuard<T> {
 }
 
 impl<T> StallGuard<T> {
-    pub(super) fn new(inner: T, limit: Duration) -> Self {
-        Self { inner, patience: Patience::new(limit) }
+    pub(super) fn new(inner: T, slowness: Slowness) -> Self {
+        Self { inner, patience: Patience::new(slowness) }
     }
 
-    fn watch<R>(&mut self, polled: Poll<io::Result<R>>, cx: &mut Context<'_>) -> Poll<io::Result<R>> {
-        if self.patience.is_over(&polled, cx) { Poll::Ready(Err(stalled())) } else { polled }
+    fn watch(&mut self, polled: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let written = match &polled {
+            Poll::Ready(written) => Poll::Ready(*written.as_ref().unwrap_or(&0)),
+            Poll::Pending => Poll::Pending,
+        };
+        if self.patience.is_over(written, cx) { Poll::Ready(Err(stalled())) } else { polled }
     }
 }
 
@@ -110,11 +147,11 @@ where
     B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<axum::BoxError>,
 {
-    pub(super) fn wrap(inner: B, limit: Duration) -> Body {
+    pub(super) fn wrap(inner: B, slowness: Slowness) -> Body {
         if inner.is_end_stream() {
             return Body::empty();
         }
-        Body::new(Self { inner, patience: Patience::new(limit) })
+        Body::new(Self { inner, patience: Patience::new(slowness) })
     }
 }
 
@@ -131,7 +168,12 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::BoxError>>> {
         let polled = Pin::new(&mut self.inner).poll_frame(cx);
-        if self.patience.is_over(&polled, cx) {
+        let brought = match &polled {
+            Poll::Ready(Some(Ok(frame))) => Poll::Ready(frame.data_ref().map_or(0, Bytes::len)),
+            Poll::Ready(_) => Poll::Ready(0),
+            Poll::Pending => Poll::Pending,
+        };
+        if self.patience.is_over(brought, cx) {
             return Poll::Ready(Some(Err(stalled().into())));
         }
         polled.map_err(Into::into)

@@ -4,12 +4,13 @@
 //! calls, what for), and the layer reads it at the end, for the metrics and the audit log. Where a caller becomes known,
 //! the limits of that caller are asked, so a door has one call to make for both. A request without a visit is a test's.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use axum::http::Extensions;
 
 use super::guard::{Busy, Guard, Permit};
 use crate::auth::Credential;
+use crate::store::tenant::{Tenant, TenantScope};
 
 /// A request's notes. A request extension.
 #[derive(Clone, Default)]
@@ -24,7 +25,8 @@ struct Notes {
     guard: Option<Arc<Guard>>,
     wants_target: bool,
     /// Kept until the last byte of the answer has left.
-    permit: OnceLock<Permit>,
+    permit: Mutex<Option<Permit>>,
+    tenant: TenantScope,
 }
 
 impl Visit {
@@ -59,14 +61,26 @@ impl Visit {
     /// says the same.
     pub(super) fn comes_from(&self, caller: &Arc<Credential>) -> Result<(), Busy> {
         let notes = &self.0;
-        if notes.permit.get().is_some() {
+        let mut permit = notes.permit.lock().unwrap_or_else(PoisonError::into_inner);
+        if permit.is_some() {
             return Ok(());
         }
         let _ = notes.caller.set(Arc::clone(caller));
+        notes.tenant.is(Tenant::Key(caller.access_key_id.as_str().into()));
         if let Some(guard) = &notes.guard {
-            let _ = notes.permit.set(guard.admit(&caller.access_key_id)?);
+            *permit = Some(guard.admit(&caller.access_key_id)?);
         }
         Ok(())
+    }
+
+    /// Does the request's work for its tenant: anonymous, until it is known who calls.
+    pub(super) async fn run<F: Future>(&self, work: F) -> F::Output {
+        self.0.tenant.clone().run(work).await
+    }
+
+    /// The request runs no longer, though its answer is still to come.
+    pub(super) fn ends_early(&self) {
+        *self.0.permit.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Notes all that is known of a request that is let in at once; an error if its caller is over a limit.

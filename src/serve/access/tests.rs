@@ -169,3 +169,34 @@ async fn whoever_comes_when_all_may_do_no_more_is_told_so_and_counted() {
         assert!(text.contains(line), "{line} is not in\n{text}");
     }
 }
+
+#[tokio::test]
+async fn refusals_that_are_held_back_shut_nobody_out() {
+    let all = super::super::guard::Limit { requests_per_sec: 0, concurrent: 2 };
+    let guard = Arc::new(Guard::new(Limits { all, failures_per_sec: 20, ..Limits::default() }));
+    let watch = Watch { guard, ..Watch::plain(Ambient::system()) };
+    let answer = async |request: Request| match request.headers().contains_key(header::AUTHORIZATION) {
+        true => StatusCode::UNAUTHORIZED,
+        false => StatusCode::OK,
+    };
+    let router = observed(Router::new().fallback(answer), PLACE, watch);
+    let ask = |token: Option<&str>| {
+        let mut request = Request::builder().uri("/").extension(ConnectInfo(SocketAddr::from(([192, 0, 2, 1], 1))));
+        if let Some(token) = token {
+            request = request.header(header::AUTHORIZATION, token);
+        }
+        let sent = router.clone().oneshot(request.body(Body::empty()).unwrap());
+        async { sent.await.unwrap().status() }
+    };
+    // So many are answered at once.
+    for _ in 0..50 {
+        assert_eq!(ask(Some("Bearer wrong")).await, StatusCode::UNAUTHORIZED);
+    }
+    let held_back: Vec<_> = (0..20).map(|_| tokio::spawn(ask(Some("Bearer wrong")))).collect();
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    assert!(held_back.iter().any(|refusal| !refusal.is_finished()), "they are held back");
+    assert_eq!(ask(None).await, StatusCode::OK);
+    for refusal in held_back {
+        assert_eq!(refusal.await.unwrap(), StatusCode::UNAUTHORIZED);
+    }
+}

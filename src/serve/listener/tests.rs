@@ -10,9 +10,11 @@ use super::*;
 const LIMITS: Limits = Limits {
     connections_max: 8,
     header_timeout: Duration::from_secs(5),
-    stall_timeout: Duration::from_secs(5),
+    slowness: Slowness { stall_timeout: Duration::from_secs(5), bytes_per_sec_min: 500 },
     shutdown_grace: Duration::from_secs(5),
 };
+
+const IMPATIENT: Slowness = Slowness { stall_timeout: Duration::from_millis(50), bytes_per_sec_min: 500 };
 
 struct Running {
     address: SocketAddr,
@@ -132,10 +134,44 @@ async fn a_body_that_does_not_come_is_given_up() {
         read.map_or("stalled", |_| "read")
     };
     let running =
-        run(Router::new().fallback(read), Limits { stall_timeout: Duration::from_millis(50), ..LIMITS })
+        run(Router::new().fallback(read), Limits { slowness: IMPATIENT, ..LIMITS })
             .await;
     let answer = talk(running.address, "PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf").await;
     assert!(answer.ends_with("stalled"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_body_that_comes_byte_by_byte_is_given_up_and_a_slow_one_is_not() {
+    let read = |body: Body| async move {
+        let read = http_body_util::BodyExt::collect(body).await;
+        read.map_or("too slow", |_| "read")
+    };
+    let slowness = Slowness { stall_timeout: Duration::from_millis(400), bytes_per_sec_min: 500 };
+    let running = run(Router::new().fallback(read), Limits { slowness, ..LIMITS }).await;
+    for (piece, expected) in [("x".to_owned(), "too slow"), ("x".repeat(200), "read")] {
+        let mut stream = TcpStream::connect(running.address).await.unwrap();
+        let length = 12 * piece.len();
+        let head = format!("PUT / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        for _ in 0..12 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            if stream.write_all(piece.as_bytes()).await.is_err() {
+                break;
+            }
+        }
+        let mut answer = Vec::new();
+        // Writing into a connection that was given up resets it; what had come before counts.
+        let mut buffer = [0; 1024];
+        while let Ok(read @ 1..) = stream.read(&mut buffer).await {
+            answer.extend_from_slice(&buffer[..read]);
+        }
+        let answer = String::from_utf8_lossy(&answer);
+        if expected == "read" {
+            assert!(answer.ends_with("read"), "{answer}");
+        } else {
+            assert!(!answer.ends_with("read"), "{answer}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -159,7 +195,7 @@ async fn an_answer_that_is_not_taken_is_given_up() {
             Ok::<_, Infallible>(Bytes::from(vec![0; 65536]))
         }))
     };
-    let limits = Limits { stall_timeout: Duration::from_millis(50), ..LIMITS };
+    let limits = Limits { slowness: IMPATIENT, ..LIMITS };
     let running = run(Router::new().fallback(endless), limits).await;
     let mut stream = TcpStream::connect(running.address).await.unwrap();
     stream.write_all(GET.as_bytes()).await.unwrap();
