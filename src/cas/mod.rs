@@ -12,8 +12,8 @@ use bytes::Bytes;
 use futures::Stream;
 
 use crate::store::hold::Hold;
-use crate::store::rows::{FileRecord, StoredXorb};
-use crate::xet::hash::{ChunkHash, XorbHash};
+use crate::store::rows::StoredXorb;
+use crate::xet::hash::{ChunkHash, FileHash, XorbHash};
 use crate::xet::xorb::ChunkTable;
 
 pub mod cache;
@@ -110,7 +110,7 @@ pub trait ChunkStore: Send + Sync + 'static {
 
     /// The bytes of a range of a file, if this store plans its reads itself; `None` where they are planned by
     /// [`ChunkStore::table`].
-    fn open(&self, _record: &FileRecord, _range: Range<u64>) -> Option<ChunkStream> {
+    fn open(&self, _file: FileHash, _size: u64, _range: Range<u64>) -> Option<ChunkStream> {
         None
     }
 

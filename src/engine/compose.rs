@@ -13,43 +13,58 @@ use super::ingest::StoredFile;
 use super::sink::ChunkSink;
 use super::{Engine, EngineError};
 use crate::cas::{CasError, ChunkRef, ChunkStore};
+use crate::store::file_terms::FileTerms;
 use crate::store::hold::Hold;
-use crate::store::rows::FileRecord;
 use crate::store::turns::{Slices, on_thread};
 use crate::xet::hash::ChunkHash;
 
 /// What a chunk that is taken over unread counts as in a slice of work, in bytes.
 const CHUNK_COST: u64 = 1 << 10;
 
+/// Terms of the files that are joined, together: some 180 MiB. What is fragmented as much as the guard lets it be has so
+/// many in two terabytes.
+pub const JOINED_TERMS_MAX: usize = 4 << 20;
+
+/// Refuses to join what has more terms than a record may have.
+fn check_length(terms: impl IntoIterator<Item = usize>) -> Result<(), EngineError> {
+    let terms = terms.into_iter().try_fold(0_usize, usize::checked_add);
+    if terms.is_none_or(|terms| terms > JOINED_TERMS_MAX) {
+        return Err(EngineError::TooFragmented { max: JOINED_TERMS_MAX });
+    }
+    Ok(())
+}
+
 /// A range of a stored file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Segment {
-    /// The file.
-    pub record: FileRecord,
+    /// The file's terms that hold the range.
+    pub terms: FileTerms,
     /// Which of its bytes, end excluded.
     pub range: Range<u64>,
 }
 
 impl Segment {
     /// All of a file.
-    pub fn whole(record: FileRecord) -> Self {
-        let range = 0..record.size;
-        Self { record, range }
+    pub fn whole(file: impl Into<FileTerms>) -> Self {
+        let terms = file.into();
+        let range = 0..terms.size;
+        Self { terms, range }
     }
 
     fn is_whole(&self) -> bool {
-        self.range == (0..self.record.size)
+        self.range == (0..self.terms.size)
     }
 }
 
 impl Engine {
     /// Joins segments, in order, into one file. `hold` keeps what the segments' records name; it must be older than
     /// they are. A whole file alone stays what it is, and needs no proof.
-    pub async fn compose(&self, mut segments: Vec<Segment>, hold: Hold) -> Result<StoredFile, EngineError> {
-        if let [only] = segments.as_mut_slice()
+    pub async fn compose(&self, segments: Vec<Segment>, hold: Hold) -> Result<StoredFile, EngineError> {
+        check_length(segments.iter().map(|segment| segment.terms.len()))?;
+        if let [only] = segments.as_slice()
             && only.is_whole()
+            && let Some(record) = only.terms.clone().into_record()
         {
-            let record = segments.remove(0).record;
             return Ok(StoredFile { record, proof: FileProof::default(), xorbs: Vec::new(), hold });
         }
         let turn = self.turns.open.take().await;
@@ -92,7 +107,7 @@ impl Composer {
     async fn run(mut self, segments: &[Segment]) -> Result<StoredFile, CasError> {
         let last = segments.iter().rposition(|segment| !segment.range.is_empty());
         for (at, segment) in segments.iter().enumerate() {
-            let ends_file = Some(at) == last && segment.range.end == segment.record.size;
+            let ends_file = Some(at) == last && segment.range.end == segment.terms.size;
             self.add(segment, ends_file).await?;
         }
         let Self { mut sink, cutter, slices, .. } = self;
@@ -104,32 +119,26 @@ impl Composer {
     }
 
     async fn add(&mut self, segment: &Segment, ends_file: bool) -> Result<(), CasError> {
-        let mut term_start = 0;
-        for term in &segment.record.terms {
-            let term_end = term_start + u64::from(term.raw_bytes);
-            if term_end > segment.range.start && term_start < segment.range.end {
-                let table = self.cas.table(&term.xorb).await?;
-                let mut chunk_start = term_start;
-                for index in term.start..term.end {
-                    let (Some(raw), Some(hash)) = (table.raw_range(index..index + 1), table.hash(index))
-                    else {
-                        let (start, end) = (index, index + 1);
-                        return Err(CasError::NoSuchChunks { xorb: term.xorb, start, end });
-                    };
-                    let raw_bytes = raw.end - raw.start;
-                    let chunk_end = chunk_start + u64::from(raw_bytes);
-                    let clip = |at: u64| (at.clamp(chunk_start, chunk_end) - chunk_start) as u32;
-                    let wanted = clip(segment.range.start)..clip(segment.range.end);
-                    let ended_by_cut = chunk_end != segment.record.size;
-                    let place = ChunkRef { xorb: term.xorb, index };
-                    chunk_start = chunk_end;
-                    if !wanted.is_empty() {
-                        let chunk = SourceChunk { place, hash, wanted, raw_bytes, ended_by_cut };
-                        self.add_chunk(&chunk, ends_file).await?;
-                    }
+        for (term_start, term) in segment.terms.within(segment.range.clone()) {
+            let table = self.cas.table(&term.xorb).await?;
+            let mut chunk_start = term_start;
+            for index in term.start..term.end {
+                let (Some(raw), Some(hash)) = (table.raw_range(index..index + 1), table.hash(index)) else {
+                    let (start, end) = (index, index + 1);
+                    return Err(CasError::NoSuchChunks { xorb: term.xorb, start, end });
+                };
+                let raw_bytes = raw.end - raw.start;
+                let chunk_end = chunk_start + u64::from(raw_bytes);
+                let clip = |at: u64| (at.clamp(chunk_start, chunk_end) - chunk_start) as u32;
+                let wanted = clip(segment.range.start)..clip(segment.range.end);
+                let ended_by_cut = chunk_end != segment.terms.size;
+                let place = ChunkRef { xorb: term.xorb, index };
+                chunk_start = chunk_end;
+                if !wanted.is_empty() {
+                    let chunk = SourceChunk { place, hash, wanted, raw_bytes, ended_by_cut };
+                    self.add_chunk(&chunk, ends_file).await?;
                 }
             }
-            term_start = term_end;
         }
         Ok(())
     }

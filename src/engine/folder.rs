@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
+use super::Engine;
 use super::builder::{FileBuilder, FileProof};
 use super::cutter::Cutter;
 use super::sink::ChunkSink;
-use super::Engine;
 use crate::cas::CasError;
 use crate::store::hold::Hold;
 use crate::store::rows::{FileRecord, StoredXorb};

@@ -8,10 +8,10 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use futures::Stream;
 use crate::cas::{CasError, ChunkStore};
 use crate::store::turns::Turns;
+use bytes::Bytes;
+use futures::Stream;
 
 mod builder;
 mod compose;
@@ -27,10 +27,10 @@ mod sink;
 mod tests;
 
 pub use builder::FileProof;
-pub use compose::Segment;
+pub use compose::{JOINED_TERMS_MAX, Segment};
 pub use folder::{FolderIngest, StoredFolder};
 pub use ingest::{Ingested, Layout, Pieces, StoredFile, next_pieces};
-pub use outline::{Outline, XorbRange};
+pub use outline::{OUTLINE_TERMS_MAX, Outline, XorbRange};
 
 /// A boxed error from outside the engine.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -80,6 +80,12 @@ pub enum EngineError {
     /// A worker thread ended early: a bug, or the runtime is stopping.
     #[error("a worker ended early")]
     Worker(#[from] tokio::task::JoinError),
+    /// What was asked for has more terms than can be dealt with at once.
+    #[error("the content is too fragmented: more than {max} terms")]
+    TooFragmented {
+        /// The most.
+        max: usize,
+    },
     /// Nobody waits for the answer any more, so the work has ended.
     #[error("the request was given up")]
     GivenUp,

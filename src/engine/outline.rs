@@ -3,10 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::{Engine, EngineError};
-use crate::cas::CasError;
-use crate::store::rows::{FileRecord, Term};
+use crate::cas::{CasError, ChunkStore};
+use crate::store::file_terms::FileTerms;
+use crate::store::rows::Term;
+use crate::store::turns::{Slices, on_thread};
 use crate::xet::hash::XorbHash;
 use crate::xet::xorb::ChunkTable;
 
@@ -30,37 +33,80 @@ pub struct XorbRange {
     pub bytes: Range<u32>,
 }
 
+/// Terms of one outline: some 7 MiB, and ten times as much in JSON. Published clients ask for 256 MiB at a time, which are
+/// half as many terms if each is a chunk of the least length.
+pub const OUTLINE_TERMS_MAX: usize = 1 << 16;
+
+/// Outlines of so many terms are made where they are asked for: that takes some 20 us.
+const FEW_TERMS: usize = 16;
+
+/// What looking a xorb up counts as in a slice of work, in bytes: its row may have to be read.
+const XORB_COST: u64 = 64 << 10;
+
 impl Engine {
-    /// What to fetch for `range` of a file, which must lie within it.
-    pub async fn outline(&self, record: &FileRecord, range: Range<u64>) -> Result<Outline, EngineError> {
-        let mut outline = Outline::default();
-        let mut term_start = 0;
-        for term in &record.terms {
-            let term_end = term_start + u64::from(term.raw_bytes);
-            if term_start >= range.end {
-                break;
-            }
-            if term_end > range.start && !range.is_empty() {
-                let table = self.cas.table(&term.xorb).await?;
-                let wanted = range.start.saturating_sub(term_start)..range.end - term_start;
-                let no_such = || CasError::NoSuchChunks { xorb: term.xorb, start: term.start, end: term.end };
-                let Trimmed { term, skipped } = trim(term, &table, wanted).ok_or_else(no_such)?;
-                if outline.terms.is_empty() {
-                    outline.offset_into_first_range = range.start - (term_start + skipped);
-                }
-                outline.xorbs.entry(term.xorb).or_default().push(XorbRange {
-                    chunks: term.start..term.end,
-                    bytes: table.record_range(term.start..term.end).ok_or_else(no_such)?,
-                });
-                outline.terms.push(term);
-            }
-            term_start = term_end;
+    /// What to fetch for `range` of a file, which must lie within it; `file` must have its terms.
+    pub async fn outline(&self, file: FileTerms, range: Range<u64>) -> Result<Outline, EngineError> {
+        if range.is_empty() {
+            return Ok(Outline::default());
         }
-        for ranges in outline.xorbs.values_mut() {
-            merge(ranges);
+        let terms = file.within(range.clone()).take(OUTLINE_TERMS_MAX + 1).count();
+        if terms > OUTLINE_TERMS_MAX {
+            return Err(EngineError::TooFragmented { max: OUTLINE_TERMS_MAX });
         }
-        Ok(outline)
+        let slices = Slices::of(self.turns.work.clone());
+        let outlining = outline(Arc::clone(&self.cas), file, range, slices);
+        if terms <= FEW_TERMS {
+            return Ok(outlining.await?);
+        }
+        let turn = self.turns.open.take().await;
+        let outlined = on_thread(turn, move |wanted| wanted.block_on(outlining));
+        Ok(outlined.await?.ok_or(EngineError::GivenUp)??)
     }
+}
+
+async fn outline(
+    cas: Arc<dyn ChunkStore>,
+    file: FileTerms,
+    range: Range<u64>,
+    mut slices: Slices,
+) -> Result<Outline, CasError> {
+    let mut outline = Outline::default();
+    let (mut starts, mut of_xorbs) = (Vec::new(), BTreeMap::<XorbHash, Vec<usize>>::new());
+    for (index, (start, term)) in file.within(range.clone()).enumerate() {
+        outline.terms.push(*term);
+        starts.push(start);
+        of_xorbs.entry(term.xorb).or_default().push(index);
+    }
+    drop(file);
+    let few = starts.len() <= FEW_TERMS;
+    let last = starts.len().saturating_sub(1);
+    // Xorb by xorb, so that the table of each is looked up once, however often terms name it.
+    for (xorb, indices) in of_xorbs {
+        if !few {
+            slices.step(XORB_COST).await;
+        }
+        let table = cas.table(&xorb).await?;
+        let mut ranges = Vec::with_capacity(indices.len());
+        for index in indices {
+            let term = &mut outline.terms[index];
+            let no_such = || CasError::NoSuchChunks { xorb, start: term.start, end: term.end };
+            if index == 0 || index == last {
+                let start = starts[index];
+                let wanted = range.start.saturating_sub(start)..range.end - start;
+                let trimmed = trim(term, &table, wanted).ok_or_else(no_such)?;
+                if index == 0 {
+                    outline.offset_into_first_range = range.start - (start + trimmed.skipped);
+                }
+                *term = trimmed.term;
+            }
+            let no_such = || CasError::NoSuchChunks { xorb, start: term.start, end: term.end };
+            let bytes = table.record_range(term.start..term.end).ok_or_else(no_such)?;
+            ranges.push(XorbRange { chunks: term.start..term.end, bytes });
+        }
+        merge(&mut ranges);
+        outline.xorbs.insert(xorb, ranges);
+    }
+    Ok(outline)
 }
 
 struct Trimmed {

@@ -10,7 +10,8 @@ use futures::{Stream, StreamExt, TryStreamExt, stream};
 use super::digest::{Digester, Digests};
 use super::{Engine, EngineError};
 use crate::cas::{CasError, ChunkStore};
-use crate::store::rows::{ChecksumAlgorithm, FileRecord, Term};
+use crate::store::file_terms::{Cursor, FileTerms};
+use crate::store::rows::{ChecksumAlgorithm, Term};
 use crate::store::turns::{Slices, on_thread};
 use crate::xet::hash::XorbHash;
 
@@ -31,30 +32,24 @@ struct Fetch {
 }
 
 impl Engine {
-    /// The bytes of `range` of a file, in order. `range` must lie within the file.
+    /// The bytes of `range` of a file, in order. `range` must lie within the file, and `file` must have its terms.
     pub fn reconstruct(
         &self,
-        record: FileRecord,
+        file: FileTerms,
         range: Range<u64>,
     ) -> impl Stream<Item = Result<Bytes, EngineError>> + Send + use<> {
-        match self.cas.open(&record, range.clone()) {
+        match self.cas.open(file.hash, file.size, range.clone()) {
             Some(bytes) => bytes.map_err(EngineError::Cas).left_stream(),
-            None => self.reconstruct_by_tables(record, range).right_stream(),
+            None => self.reconstruct_by_tables(file, range).right_stream(),
         }
     }
 
     fn reconstruct_by_tables(
         &self,
-        record: FileRecord,
+        file: FileTerms,
         range: Range<u64>,
     ) -> impl Stream<Item = Result<Bytes, EngineError>> + Send + use<> {
-        let plan = Plan {
-            cas: Arc::clone(&self.cas),
-            terms: record.terms.into(),
-            term_start: 0,
-            range,
-            ready: VecDeque::new(),
-        };
+        let plan = Plan::new(Arc::clone(&self.cas), file, range);
         let cas = Arc::clone(&self.cas);
         let fetches = stream::try_unfold(plan, |mut plan| async {
             let fetch = plan.next().await?;
@@ -81,23 +76,15 @@ impl Engine {
     /// while it can still be answered. `None` for all others.
     pub async fn read_small(
         &self,
-        record: &FileRecord,
+        file: &FileTerms,
         range: &Range<u64>,
     ) -> Result<Option<Vec<Bytes>>, EngineError> {
-        let [term] = record.terms.as_slice() else { return Ok(None) };
-        if range.end - range.start > SMALL_BYTES_MAX {
+        if file.terms_in_file != 1 || range.end - range.start > SMALL_BYTES_MAX {
             return Ok(None);
         }
-        let mut plan = Plan {
-            cas: Arc::clone(&self.cas),
-            terms: VecDeque::new(),
-            term_start: 0,
-            range: range.clone(),
-            ready: VecDeque::new(),
-        };
-        plan.plan_term(term).await?;
+        let mut plan = Plan::new(Arc::clone(&self.cas), file.clone(), range.clone());
         let mut bytes = Vec::with_capacity(1);
-        for fetch in plan.ready {
+        while let Some(fetch) = plan.next().await? {
             let chunks = self.cas.read(&fetch.xorb, fetch.chunks).await?;
             bytes.extend(trim(chunks, fetch.wanted));
         }
@@ -107,12 +94,12 @@ impl Engine {
     /// The MD5 and the checksums asked for of `range` of a file, which is read for them.
     pub async fn digest(
         &self,
-        record: FileRecord,
+        file: FileTerms,
         range: Range<u64>,
         asked: &[ChecksumAlgorithm],
     ) -> Result<Digests, EngineError> {
         let turn = self.turns.open.take().await;
-        let mut bytes = Box::pin(self.reconstruct(record, range));
+        let mut bytes = Box::pin(self.reconstruct(file, range));
         let (mut digester, mut slices) = (Digester::new(asked), Slices::of(self.turns.work.clone()));
         let digesting = async move {
             while let Some(piece) = bytes.try_next().await? {
@@ -129,36 +116,40 @@ impl Engine {
 /// Turns terms into fetches, one term at a time: a record may have millions.
 struct Plan {
     cas: Arc<dyn ChunkStore>,
-    terms: VecDeque<Term>,
-    /// Where the first of `terms` begins in the file.
-    term_start: u64,
+    file: FileTerms,
+    next_term: Cursor,
     range: Range<u64>,
     ready: VecDeque<Fetch>,
 }
 
 impl Plan {
+    fn new(cas: Arc<dyn ChunkStore>, file: FileTerms, range: Range<u64>) -> Self {
+        let next_term = file.cursor();
+        Self { cas, file, next_term, range, ready: VecDeque::new() }
+    }
+
     async fn next(&mut self) -> Result<Option<Fetch>, CasError> {
         loop {
             if let Some(fetch) = self.ready.pop_front() {
                 return Ok(Some(fetch));
             }
-            let Some(term) = self.terms.pop_front().filter(|_| self.term_start < self.range.end) else {
+            let next = self.next_term.next(&self.file);
+            let Some((start, term)) = next.filter(|(start, _)| *start < self.range.end) else {
                 return Ok(None);
             };
-            let term_end = self.term_start + u64::from(term.raw_bytes);
-            if term_end > self.range.start {
-                self.plan_term(&term).await?;
+            if start + u64::from(term.raw_bytes) > self.range.start {
+                self.plan_term(start, &term).await?;
             }
-            self.term_start = term_end;
         }
     }
 
-    async fn plan_term(&mut self, term: &Term) -> Result<(), CasError> {
+    /// Plans the reads of a term that begins at `term_start` of the file.
+    async fn plan_term(&mut self, term_start: u64, term: &Term) -> Result<(), CasError> {
         let table = self.cas.table(&term.xorb).await?;
         let no_such = || CasError::NoSuchChunks { xorb: term.xorb, start: term.start, end: term.end };
         let base = table.raw_range(term.start..term.end).ok_or_else(no_such)?.start;
         // The wanted range in the term's own uncompressed bytes.
-        let clip = |at: u64| at.saturating_sub(self.term_start).min(term.raw_bytes.into());
+        let clip = |at: u64| at.saturating_sub(term_start).min(term.raw_bytes.into());
         let wanted = clip(self.range.start)..clip(self.range.end);
         let mut run: Option<Run> = None;
         for index in term.start..term.end {

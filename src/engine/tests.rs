@@ -95,7 +95,7 @@ impl Bench {
     }
 
     async fn load(&self, record: &FileRecord, range: Range<u64>) -> Result<Vec<u8>, EngineError> {
-        let pieces: Vec<Bytes> = self.engine.reconstruct(record.clone(), range).try_collect().await?;
+        let pieces: Vec<Bytes> = self.engine.reconstruct(record.clone().into(), range).try_collect().await?;
         Ok(pieces.concat())
     }
 

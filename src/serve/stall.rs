@@ -72,7 +72,8 @@ impl Patience {
 
 /// What the error of a body says that has stood still. The doors know it by its text, since libraries between them and
 /// the listener keep nothing else.
-pub(super) const STALLED: &str = "the client has let the connection stand still for too long, or sends or takes too slowly";
+pub(super) const STALLED: &str =
+    "the client has let the connection stand still for too long, or sends or takes too slowly";
 
 fn stalled() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, STALLED)

@@ -16,6 +16,7 @@ pub mod check;
 mod damage;
 pub mod disk;
 pub mod figures;
+pub mod file_terms;
 pub mod gc;
 pub mod hold;
 pub mod index;

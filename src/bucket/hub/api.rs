@@ -386,7 +386,8 @@ impl HubBuckets {
             return Ok(source.checksums.clone());
         };
         let record = FileRecord { hash: source.file, size: source.size, terms: Vec::new() };
-        let digested = self.engine(&self.chunks(bucket)).digest(record, 0..source.size, &[algorithm]).await;
+        let digested =
+            self.engine(&self.chunks(bucket)).digest(record.into(), 0..source.size, &[algorithm]).await;
         let value = digested.map_err(engine_error)?.checksum(algorithm).unwrap_or_default().to_vec();
         Ok(vec![Checksum { algorithm, value, over: ChecksumType::FullObject }])
     }

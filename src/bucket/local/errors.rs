@@ -10,7 +10,7 @@ use crate::store::meta::MetaError;
 pub(in crate::bucket) fn meta_failed(error: MetaError) -> BucketError {
     match error {
         MetaError::Full(_) => BucketError::StorageFull(error.into()),
-        MetaError::Unavailable(_) => BucketError::Unavailable(error.into()),
+        MetaError::Unavailable(_) | MetaError::Busy(_) => BucketError::Unavailable(error.into()),
         error => BucketError::Storage(error.into()),
     }
 }
@@ -19,6 +19,7 @@ pub(in crate::bucket) fn meta_failed(error: MetaError) -> BucketError {
 pub(in crate::bucket) fn engine_error(error: EngineError) -> BucketError {
     match error {
         EngineError::Body(error) => BucketError::Body(error),
+        EngineError::TooFragmented { max } => BucketError::TooMany { max },
         EngineError::Cas(damaged @ (CasError::Damaged { .. } | CasError::MissingXorb(_))) => {
             BucketError::Corrupt(damaged.to_string())
         }

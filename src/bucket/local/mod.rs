@@ -3,6 +3,7 @@
 //! Every write goes the same way: take in the body, check what was declared of it, make its bytes durable, and only
 //! then let one metadata transaction make it visible.
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ use crate::engine::{Engine, StoredFile};
 use crate::store::ambient::Ambient;
 use crate::store::hold::Hold;
 use crate::store::local::LocalStore;
-use crate::store::meta::{Content, MetaError, MetaStore, NewFile, ObjectChange};
+use crate::store::meta::{Content, MetaError, MetaStore, NewFile, ObjectChange, Wanted};
 use crate::store::rows::{Bucket, StoredXorb};
 
 mod batch;
@@ -44,6 +45,11 @@ pub struct LocalBuckets {
     chunks: Arc<LocalChunks>,
     engine: Engine,
     ambient: Ambient,
+}
+
+/// What is wanted of a file of this size; nothing, if it has no byte of what was asked.
+fn wanted(asked: Option<&ByteRange>, size: u64) -> Range<u64> {
+    asked.map_or(Some(0..size), |asked| asked.resolve(size)).unwrap_or(0..0)
 }
 
 fn storage(error: impl Into<super::BoxError>) -> BucketError {
@@ -83,9 +89,14 @@ impl LocalBuckets {
         object.ok_or_else(|| BucketError::NoSuchKey(key.clone()))
     }
 
-    /// An object with its file record, of one moment.
-    async fn content(&self, id: &BucketId, key: &ObjectKey) -> Result<Content, BucketError> {
-        self.meta.content(id, key).await.map_err(|error| match error {
+    /// An object with the terms that hold what is wanted of it, of one moment.
+    async fn content(
+        &self,
+        id: &BucketId,
+        key: &ObjectKey,
+        wanted: Wanted<'_>,
+    ) -> Result<Content, BucketError> {
+        self.meta.content(id, key, wanted).await.map_err(|error| match error {
             MetaError::NoSuchBucket => BucketError::NoSuchBucket(id.clone()),
             MetaError::NoSuchObject => BucketError::NoSuchKey(key.clone()),
             MetaError::MissingFile(_) => {
@@ -236,14 +247,15 @@ impl BucketApi for LocalBuckets {
         range: Option<ByteRange>,
     ) -> Result<ObjectRead, BucketError> {
         let reading = self.store.readers.enter();
-        let Content { object, record } = self.content(id, key).await?;
+        let wanted = |size| wanted(range.as_ref(), size);
+        let Content { object, terms } = self.content(id, key, &wanted).await?;
         let range = match range {
             None => 0..object.size,
             Some(asked) => {
                 asked.resolve(object.size).ok_or(BucketError::RangeNotSatisfiable { size: object.size })?
             }
         };
-        let small = self.engine.read_small(&record, &range).await;
+        let small = self.engine.read_small(&terms, &range).await;
         if let Some(pieces) = small.map_err(|error| errors::read_error(error, &format!("{id}/{key}")))? {
             return Ok(ObjectRead {
                 object,
@@ -252,7 +264,7 @@ impl BucketApi for LocalBuckets {
             });
         }
         let name = format!("{id}/{key}");
-        let body = self.engine.reconstruct(record, range.clone());
+        let body = self.engine.reconstruct(terms, range.clone());
         let body = body.map_err(move |error| {
             // What the record names stays while this closure, and so the body, lives.
             let _ = &reading;

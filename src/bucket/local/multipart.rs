@@ -13,11 +13,12 @@ use super::super::{
 };
 use super::errors::{engine_error, meta_error, meta_failed};
 use super::payload::Taken;
-use super::{LocalBuckets, TakenFile};
+use super::{LocalBuckets, TakenFile, wanted as wanted_range};
 use crate::engine::digest::checksum_of_parts;
-use crate::engine::{Layout, Segment};
+use crate::engine::{EngineError, JOINED_TERMS_MAX, Layout, Segment};
+use crate::store::file_terms::FileTerms;
 use crate::store::meta::{Completion, MetaError, RelyOnPart};
-use crate::store::rows::{Bucket, FileRecord};
+use crate::store::rows::Bucket;
 
 impl LocalBuckets {
     pub(super) async fn begin_upload(&self, id: &BucketId, upload: NewUpload) -> Result<Upload, BucketError> {
@@ -71,7 +72,9 @@ impl LocalBuckets {
         let bucket = self.must_bucket(id).await?;
         let wanted = self.must_upload(&bucket, upload).await?.checksum.map(|(algorithm, _)| algorithm);
         let hold = self.reading();
-        let (object, record) = self.copy_source(source).await?;
+        let asked = range.clone();
+        let of_source = move |size| wanted_range(asked.as_ref(), size);
+        let (object, terms) = self.copy_source(source, &of_source).await?;
         let range = match range {
             None => 0..object.size,
             // Not shortened to the source, as a read's would be: the client counts on the part's size.
@@ -85,8 +88,8 @@ impl LocalBuckets {
         if range.end - range.start > PART_BYTES_MAX {
             return Err(BucketError::TooLarge { max: PART_BYTES_MAX });
         }
-        let (md5, checksum) = self.part_digests(&object, &record, &range, wanted).await?;
-        let composing = self.engine.compose(vec![Segment { record, range }], hold);
+        let (md5, checksum) = self.part_digests(&object, &terms, &range, wanted).await?;
+        let composing = self.engine.compose(vec![Segment { terms, range }], hold);
         let file = composing.await.map_err(engine_error)?;
         self.commit_part(&bucket, upload, number, Taken { file, md5, checksum }).await
     }
@@ -96,7 +99,7 @@ impl LocalBuckets {
     async fn part_digests(
         &self,
         object: &Object,
-        record: &FileRecord,
+        terms: &FileTerms,
         range: &Range<u64>,
         wanted: Option<ChecksumAlgorithm>,
     ) -> Result<([u8; 16], Option<Checksum>), BucketError> {
@@ -111,8 +114,7 @@ impl LocalBuckets {
             _ => {}
         }
         let asked: Vec<_> = wanted.into_iter().collect();
-        let digests =
-            self.engine.digest(record.clone(), range.clone(), &asked).await.map_err(engine_error)?;
+        let digests = self.engine.digest(terms.clone(), range.clone(), &asked).await.map_err(engine_error)?;
         let (md5, mut checksums) = (digests.md5, digests.checksums.into_iter());
         let over = ChecksumType::FullObject;
         Ok((md5, checksums.next().map(|(algorithm, value)| Checksum { algorithm, value, over })))
@@ -174,9 +176,16 @@ impl LocalBuckets {
         self.check_early(bucket, &upload.key, &condition).await?;
         let hold = self.reading();
         let mut segments = Vec::with_capacity(parts.len());
+        let mut terms_joined = 0;
         for part in &parts {
-            let record = self.meta.file(&part.file).await.map_err(meta_failed)?;
-            segments.push(Segment::whole(record.ok_or(BucketError::InvalidPart(part.number))?));
+            let terms = self.meta.file_terms(&part.file, &|size| 0..size).await.map_err(meta_failed)?;
+            let terms = terms.ok_or(BucketError::InvalidPart(part.number))?;
+            // Before the rest is read: each may have many.
+            terms_joined += terms.len();
+            if terms_joined > JOINED_TERMS_MAX {
+                return Err(engine_error(EngineError::TooFragmented { max: JOINED_TERMS_MAX }));
+            }
+            segments.push(Segment::whole(terms));
         }
         let stored = self.engine.compose(segments, hold).await.map_err(engine_error)?;
         let object = Object {

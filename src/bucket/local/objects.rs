@@ -10,8 +10,9 @@ use super::errors::{change_error, engine_error, meta_failed};
 use super::payload::Taken;
 use super::{LocalBuckets, TakenFile};
 use crate::engine::Layout;
-use crate::store::meta::{Content, MetaError, ObjectChange};
-use crate::store::rows::{Bucket, FileRecord};
+use crate::store::file_terms::FileTerms;
+use crate::store::meta::{Content, MetaError, ObjectChange, Wanted};
+use crate::store::rows::Bucket;
 
 impl LocalBuckets {
     pub(super) async fn write_object(
@@ -57,11 +58,15 @@ impl LocalBuckets {
         checked.map_err(|error| change_error(error, &bucket.id, key))
     }
 
-    /// The source of a copy, if it is as the copy wants it.
-    pub(super) async fn copy_source(&self, source: &CopySource) -> Result<(Object, FileRecord), BucketError> {
-        let Content { object, record } = self.content(&source.bucket, &source.key).await?;
+    /// The source of a copy, if it is as the copy wants it, and the terms that hold what is wanted of it.
+    pub(super) async fn copy_source(
+        &self,
+        source: &CopySource,
+        wanted: Wanted<'_>,
+    ) -> Result<(Object, FileTerms), BucketError> {
+        let Content { object, terms } = self.content(&source.bucket, &source.key, wanted).await?;
         source.condition.check_source(&object)?;
-        Ok((object, record))
+        Ok((object, terms))
     }
 
     /// The checksums of a copy: the source's, unless it has none of the algorithm asked for. That one is then taken
@@ -69,14 +74,14 @@ impl LocalBuckets {
     async fn copied_checksums(
         &self,
         source: &Object,
-        record: FileRecord,
+        terms: FileTerms,
         asked: Option<ChecksumAlgorithm>,
     ) -> Result<Vec<Checksum>, BucketError> {
         let is_there = |algorithm| source.checksums.iter().any(|checksum| checksum.algorithm == algorithm);
         let Some(algorithm) = asked.filter(|algorithm| !is_there(*algorithm)) else {
             return Ok(source.checksums.clone());
         };
-        let digests = self.engine.digest(record, 0..source.size, &[algorithm]).await.map_err(engine_error)?;
+        let digests = self.engine.digest(terms, 0..source.size, &[algorithm]).await.map_err(engine_error)?;
         let value = digests.checksum(algorithm).unwrap_or_default().to_vec();
         Ok(vec![Checksum { algorithm, value, over: ChecksumType::FullObject }])
     }
@@ -87,9 +92,9 @@ impl LocalBuckets {
         let bucket = self.must_bucket(id).await?;
         for _ in 0..TRIES {
             let _reading = self.reading();
-            let (source, record) = self.copy_source(&copy.source).await?;
+            let (source, terms) = self.copy_source(&copy.source, &|size| 0..size).await?;
             let object = Object {
-                checksums: self.copied_checksums(&source, record, copy.checksum).await?,
+                checksums: self.copied_checksums(&source, terms, copy.checksum).await?,
                 modified_at: self.ambient.clock.now(),
                 attributes: copy.changes.apply(&source.attributes),
                 upload: None,

@@ -261,8 +261,8 @@ impl ChunkStore for RemoteChunks {
         }
     }
 
-    fn open(&self, record: &FileRecord, range: Range<u64>) -> Option<ChunkStream> {
-        Some(self.open_file(record.hash, record.size, range))
+    fn open(&self, file: FileHash, size: u64, range: Range<u64>) -> Option<ChunkStream> {
+        Some(self.open_file(file, size, range))
     }
 
     fn wants_chunk_lists(&self) -> bool {

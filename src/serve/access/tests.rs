@@ -181,7 +181,8 @@ async fn refusals_that_are_held_back_shut_nobody_out() {
     };
     let router = observed(Router::new().fallback(answer), PLACE, watch);
     let ask = |token: Option<&str>| {
-        let mut request = Request::builder().uri("/").extension(ConnectInfo(SocketAddr::from(([192, 0, 2, 1], 1))));
+        let mut request =
+            Request::builder().uri("/").extension(ConnectInfo(SocketAddr::from(([192, 0, 2, 1], 1))));
         if let Some(token) = token {
             request = request.header(header::AUTHORIZATION, token);
         }

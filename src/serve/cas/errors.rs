@@ -63,9 +63,11 @@ fn status(error: &XetError) -> StatusCode {
     match error {
         XetError::NoSuchBucket | XetError::NoSuchFile(_) | XetError::NoSuchXorb(_) => StatusCode::NOT_FOUND,
         XetError::RangeNotSatisfiable { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
-        XetError::BadXorb { .. } | XetError::BadShard(_) | XetError::Refused(_) | XetError::Body(_) => {
-            StatusCode::BAD_REQUEST
-        }
+        XetError::BadXorb { .. }
+        | XetError::BadShard(_)
+        | XetError::Refused(_)
+        | XetError::TooFragmented { .. }
+        | XetError::Body(_) => StatusCode::BAD_REQUEST,
         XetError::Bucket(BucketError::StorageFull(_)) => StatusCode::INSUFFICIENT_STORAGE,
         XetError::Bucket(BucketError::Unavailable(_)) => StatusCode::SERVICE_UNAVAILABLE,
         XetError::Bucket(_) => StatusCode::INTERNAL_SERVER_ERROR,

@@ -27,6 +27,7 @@ use crate::store::ambient::Ambient;
 use crate::store::rows::BucketUid;
 use crate::store::turns::Turns;
 
+mod answers;
 mod chunks;
 mod errors;
 mod names;
@@ -42,6 +43,10 @@ use errors::CasRefusal;
 /// Memory for shards on their way in, in KiB: four of the longest that may be, of which two may be one tenant's. Taken as
 /// their bytes come.
 const SHARD_MEMORY_KIB: (usize, usize) = (512 << 10, 256 << 10);
+
+/// Terms of the reconstructions that are on their way to clients, of which so many may be one tenant's: some 100 bytes
+/// each.
+const ANSWER_TERMS: (usize, usize) = (1 << 20, 1 << 18);
 
 /// What the door opens to.
 pub struct CasDoor {
@@ -59,13 +64,15 @@ struct Door {
     signer: CasSigner,
     ambient: Ambient,
     shard_memory: Turns,
+    answer_terms: Turns,
 }
 
 /// The CAS API, to be mounted at any path; its requests need an [`Origin`](crate::serve::origin::Origin).
 pub fn router(door: CasDoor) -> Routed {
     let CasDoor { xet, signer, ambient } = door;
     let shard_memory = Turns::new(SHARD_MEMORY_KIB.0, SHARD_MEMORY_KIB.1);
-    let door = Arc::new(Door { xet, signer, ambient, shard_memory });
+    let answer_terms = Turns::new(ANSWER_TERMS.0, ANSWER_TERMS.1);
+    let door = Arc::new(Door { xet, signer, ambient, shard_memory, answer_terms });
     let nothing = || async { CasRefusal::NotFound("there is nothing here".to_owned()) };
     Collecting::new()
         .on(GET, "/v1/reconstructions/{file}", reconstructions::version_1)

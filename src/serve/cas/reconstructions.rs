@@ -1,8 +1,10 @@
 //! How files are put together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::iter::once;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Extension;
 use axum::body::Body;
@@ -12,13 +14,15 @@ use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 
-use super::errors::{CasRefusal, json};
+use super::answers::{self, Pieces, text};
+use super::errors::CasRefusal;
 use super::{Door, Reader, names};
 use crate::auth::Caller;
-use crate::bucket::FileHash;
-use crate::engine::{Outline, XorbRange};
+use crate::bucket::{FileHash, XetError};
+use crate::engine::{OUTLINE_TERMS_MAX, Outline, XorbRange};
 use crate::serve::origin::Origin;
 use crate::store::rows::{BucketUid, Term};
+use crate::store::turns::Turn;
 use crate::xet::hash::XorbHash;
 
 /// Most files asked for at once: the answer names every term of all of them.
@@ -29,6 +33,9 @@ const LIST_BYTES_MAX: usize = 64 << 10;
 
 /// Most ranges under one signed address, which keeps it under the 2,048 bytes that everything on the way lets pass.
 const RANGES_PER_URL: usize = 64;
+
+/// So long an answer waits for room; then its client is told to come again later, which published clients do.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A range without its end.
 #[derive(Serialize)]
@@ -92,36 +99,17 @@ struct RangeJson {
     bytes: Inclusive,
 }
 
-#[derive(Serialize)]
-struct Version1 {
-    offset_into_first_range: u64,
-    terms: Vec<TermJson>,
-    fetch_info: BTreeMap<String, Vec<FetchJson>>,
-}
-
-#[derive(Serialize)]
-struct Version2 {
-    offset_into_first_range: u64,
-    terms: Vec<TermJson>,
-    xorbs: BTreeMap<String, Vec<MultiFetchJson>>,
-}
-
-#[derive(Serialize)]
-struct Batch {
-    files: BTreeMap<String, Vec<TermJson>>,
-    fetch_info: BTreeMap<String, Vec<FetchJson>>,
-}
-
 /// Signs addresses that begin as the request's own did.
-struct Addresses<'d> {
-    door: &'d Door,
-    caller: &'d Caller,
+#[derive(Clone)]
+struct Addresses {
+    door: Arc<Door>,
+    caller: Caller,
     base: String,
 }
 
-impl<'d> Addresses<'d> {
+impl Addresses {
     /// `own` is the request's path below the door's own.
-    fn new(door: &'d Door, caller: &'d Caller, origin: &Origin, original: &Uri, own: &Uri) -> Self {
+    fn new(door: Arc<Door>, caller: Caller, origin: &Origin, original: &Uri, own: &Uri) -> Self {
         let mount = original.path().strip_suffix(own.path()).unwrap_or_default();
         Self { door, caller, base: format!("{}{mount}/v1/ranges/", origin.as_str()) }
     }
@@ -129,28 +117,62 @@ impl<'d> Addresses<'d> {
     fn sign(&self, xorb: &XorbHash, ranges: &[XorbRange]) -> String {
         let bytes: Vec<_> =
             ranges.iter().map(|range| range.bytes.start.into()..range.bytes.end.into()).collect();
-        format!("{}{xorb}?{}", self.base, self.door.signer.sign_ranges(xorb, &bytes, self.caller))
+        format!("{}{xorb}?{}", self.base, self.door.signer.sign_ranges(xorb, &bytes, &self.caller))
     }
 
-    fn version_1(&self, xorb: &XorbHash, ranges: Vec<XorbRange>) -> Vec<FetchJson> {
-        let fetches = ranges.into_iter().map(|range| FetchJson {
-            url: self.sign(xorb, std::slice::from_ref(&range)),
-            range: range.chunks.into(),
-            url_range: range.bytes.into(),
-        });
-        fetches.collect()
+    /// The fetches of version 1 from a xorb, one by one.
+    fn version_1(self, xorb: XorbHash, ranges: Vec<XorbRange>) -> impl Iterator<Item = String> + Send {
+        ranges.into_iter().map(move |range| {
+            text(&FetchJson {
+                url: self.sign(&xorb, std::slice::from_ref(&range)),
+                range: range.chunks.into(),
+                url_range: range.bytes.into(),
+            })
+        })
     }
 
-    fn version_2(&self, xorb: &XorbHash, ranges: &[XorbRange]) -> Vec<MultiFetchJson> {
-        let fetches = ranges.chunks(RANGES_PER_URL).map(|ranges| {
+    /// Those of version 2, one address after the other.
+    fn version_2(self, xorb: XorbHash, ranges: Vec<XorbRange>) -> impl Iterator<Item = String> + Send {
+        let mut ranges = ranges.into_iter();
+        std::iter::from_fn(move || {
+            let ranges: Vec<_> = ranges.by_ref().take(RANGES_PER_URL).collect();
             let json = |range: &XorbRange| RangeJson {
                 chunks: range.chunks.clone().into(),
                 bytes: range.bytes.clone().into(),
             };
-            MultiFetchJson { url: self.sign(xorb, ranges), ranges: ranges.iter().map(json).collect() }
-        });
-        fetches.collect()
+            let fetch = || MultiFetchJson {
+                url: self.sign(&xorb, &ranges),
+                ranges: ranges.iter().map(json).collect(),
+            };
+            (!ranges.is_empty()).then(|| text(&fetch()))
+        })
     }
+}
+
+/// How the fetches of a xorb are written.
+type Fetches = fn(Addresses, XorbHash, Vec<XorbRange>) -> Pieces;
+
+/// The answer for one file, whose fetches stand under this name.
+async fn answer(
+    outline: Outline,
+    addresses: Addresses,
+    name: &str,
+    fetches: Fetches,
+) -> Result<Response, CasRefusal> {
+    let held = hold(&addresses.door, outline.terms.len()).await?;
+    let head = format!(r#"{{"offset_into_first_range":{},"terms":"#, outline.offset_into_first_range);
+    let terms = answers::list(outline.terms.into_iter().map(|term| text(&TermJson::from(&term))));
+    let of_xorb = move |(xorb, ranges): (XorbHash, Vec<XorbRange>)| {
+        (xorb.to_string(), answers::list(fetches(addresses.clone(), xorb, ranges)))
+    };
+    let xorbs = answers::map(outline.xorbs.into_iter().map(of_xorb));
+    let pieces = once(head).chain(terms).chain(once(format!(r#","{name}":"#))).chain(xorbs);
+    Ok(answers::response(Box::new(pieces.chain(once("}".to_owned()))), held))
+}
+
+/// Room for the terms of an answer, until it has left.
+async fn hold(door: &Door, terms: usize) -> Result<Turn, CasRefusal> {
+    door.answer_terms.take_within(PATIENCE, terms as u32).await.ok_or(CasRefusal::Busy)
 }
 
 /// The one range that a request may ask for.
@@ -175,15 +197,9 @@ pub(super) async fn version_1(
     headers: HeaderMap,
 ) -> Result<Response, CasRefusal> {
     let outline = outline(&door, reader.bucket, &file, &headers).await?;
-    let addresses = Addresses::new(&door, &reader.caller, &origin, &original, &uri);
-    let fetches = outline.xorbs.into_iter();
-    let fetches = fetches.map(|(xorb, ranges)| (xorb.to_string(), addresses.version_1(&xorb, ranges)));
-    let answer = Version1 {
-        offset_into_first_range: outline.offset_into_first_range,
-        terms: outline.terms.iter().map(TermJson::from).collect(),
-        fetch_info: fetches.collect(),
-    };
-    Ok(json(&answer))
+    let addresses = Addresses::new(door, reader.caller, &origin, &original, &uri);
+    let fetches: Fetches = |addresses, xorb, ranges| Box::new(addresses.version_1(xorb, ranges));
+    answer(outline, addresses, "fetch_info", fetches).await
 }
 
 /// `GET /v2/reconstructions/{file}`
@@ -197,15 +213,9 @@ pub(super) async fn version_2(
     headers: HeaderMap,
 ) -> Result<Response, CasRefusal> {
     let outline = outline(&door, reader.bucket, &file, &headers).await?;
-    let addresses = Addresses::new(&door, &reader.caller, &origin, &original, &uri);
-    let xorbs = outline.xorbs.iter();
-    let xorbs = xorbs.map(|(xorb, ranges)| (xorb.to_string(), addresses.version_2(xorb, ranges)));
-    let answer = Version2 {
-        offset_into_first_range: outline.offset_into_first_range,
-        terms: outline.terms.iter().map(TermJson::from).collect(),
-        xorbs: xorbs.collect(),
-    };
-    Ok(json(&answer))
+    let addresses = Addresses::new(door, reader.caller, &origin, &original, &uri);
+    let fetches: Fetches = |addresses, xorb, ranges| Box::new(addresses.version_2(xorb, ranges));
+    answer(outline, addresses, "xorbs", fetches).await
 }
 
 /// `GET /v1/reconstructions?file_id=..&file_id=..`: as the published client asks.
@@ -226,7 +236,7 @@ pub(super) async fn batch_of_query(
             _ => return Err(CasRefusal::Bad("the query knows only file_id".to_owned())),
         }
     }
-    batch(&door, reader.bucket, files, &Addresses::new(&door, &reader.caller, &origin, &original, &uri)).await
+    batch(reader.bucket, files, Addresses::new(door, reader.caller, &origin, &original, &uri)).await
 }
 
 /// A file in the body of a batch.
@@ -255,28 +265,45 @@ pub(super) async fn batch_of_body(
         prefix.map_or(Ok(()), |prefix| names::check_prefix(&prefix))?;
         files.push(names::hash(&hash)?);
     }
-    batch(&door, reader.bucket, files, &Addresses::new(&door, &reader.caller, &origin, &original, &uri)).await
+    batch(reader.bucket, files, Addresses::new(door, reader.caller, &origin, &original, &uri)).await
 }
 
 async fn batch(
-    door: &Door,
     bucket: BucketUid,
     files: Vec<FileHash>,
-    addresses: &Addresses<'_>,
+    addresses: Addresses,
 ) -> Result<Response, CasRefusal> {
     if files.len() > FILES_MAX {
         return Err(CasRefusal::Bad(format!("at most {FILES_MAX} files at once")));
     }
-    let mut answer = Batch { files: BTreeMap::new(), fetch_info: BTreeMap::new() };
+    if files.iter().collect::<HashSet<_>>().len() < files.len() {
+        return Err(CasRefusal::Bad("each file is to be asked for once".to_owned()));
+    }
+    let door = Arc::clone(&addresses.door);
+    let mut held = Turn::default();
+    let (mut outlines, mut terms_left) = (BTreeMap::new(), OUTLINE_TERMS_MAX);
+    let mut xorbs = BTreeMap::<XorbHash, Vec<XorbRange>>::new();
     for file in files {
         let outline = door.xet.outline(bucket, &file, None).await?.outline;
+        let left = terms_left.checked_sub(outline.terms.len());
+        terms_left = left.ok_or(XetError::TooFragmented { max: OUTLINE_TERMS_MAX })?;
+        held.join(hold(&door, outline.terms.len()).await?);
         for (xorb, ranges) in outline.xorbs {
-            let fetches = answer.fetch_info.entry(xorb.to_string()).or_default();
-            fetches.extend(addresses.version_1(&xorb, ranges));
+            xorbs.entry(xorb).or_default().extend(ranges);
         }
-        answer.files.insert(file.to_string(), outline.terms.iter().map(TermJson::from).collect());
+        outlines.insert(file.to_string(), outline.terms);
     }
-    Ok(json(&answer))
+    let of_file = |(file, terms): (String, Vec<Term>)| {
+        (file, answers::list(terms.into_iter().map(|term| text(&TermJson::from(&term)))))
+    };
+    let of_xorb = move |(xorb, ranges): (XorbHash, Vec<XorbRange>)| {
+        (xorb.to_string(), answers::list(addresses.clone().version_1(xorb, ranges)))
+    };
+    let files = answers::map(outlines.into_iter().map(of_file));
+    let fetches = answers::map(xorbs.into_iter().map(of_xorb));
+    let pieces = once(r#"{"files":"#.to_owned()).chain(files);
+    let pieces = pieces.chain(once(r#","fetch_info":"#.to_owned())).chain(fetches);
+    Ok(answers::response(Box::new(pieces.chain(once("}".to_owned()))), held))
 }
 
 /// `HEAD /v1/files/{file}`

@@ -133,9 +133,7 @@ async fn a_body_that_does_not_come_is_given_up() {
         let read = http_body_util::BodyExt::collect(body).await;
         read.map_or("stalled", |_| "read")
     };
-    let running =
-        run(Router::new().fallback(read), Limits { slowness: IMPATIENT, ..LIMITS })
-            .await;
+    let running = run(Router::new().fallback(read), Limits { slowness: IMPATIENT, ..LIMITS }).await;
     let answer = talk(running.address, "PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf").await;
     assert!(answer.ends_with("stalled"), "{answer}");
 }
@@ -151,7 +149,8 @@ async fn a_body_that_comes_byte_by_byte_is_given_up_and_a_slow_one_is_not() {
     for (piece, expected) in [("x".to_owned(), "too slow"), ("x".repeat(200), "read")] {
         let mut stream = TcpStream::connect(running.address).await.unwrap();
         let length = 12 * piece.len();
-        let head = format!("PUT / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n");
+        let head =
+            format!("PUT / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n");
         stream.write_all(head.as_bytes()).await.unwrap();
         for _ in 0..12 {
             tokio::time::sleep(Duration::from_millis(100)).await;

@@ -11,21 +11,22 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use async_trait::async_trait;
-use redb::ReadableTable;
 use tokio::sync::oneshot;
 
 use super::engine::{Engine, Generation, OpenBackend, engine, file_backend};
+use super::format::prepare;
 use super::recent::Recent;
 use super::snapshot::Snapshot;
 use super::tables::{self, Failure, Tables, decode};
 use super::writer::{Finish, Job, Request, write_in_groups};
 use super::{
     Completion, Content, IdleXorb, KeyChange, ListPage, ListQuery, MetaError, MetaStore, MetaView, NewFile,
-    ObjectChange, PackRow, TermChange, TreePage, TreeQuery, WriteCondition, XorbMove, folders, holdings,
-    listing, settings, tree, xorbs,
+    ObjectChange, PackRow, TermChange, TreePage, TreeQuery, Wanted, WriteCondition, XorbMove, folders,
+    holdings, listing, settings, tree, xorbs,
 };
 use crate::store::ambient::Timestamp;
 use crate::store::figures::MetaFigures;
+use crate::store::file_terms::{FileTerms, TermRuns};
 use crate::store::names::{BucketId, BucketName, Namespace, ObjectKey, UploadId};
 use crate::store::pack::PackId;
 use crate::store::rows::{
@@ -34,9 +35,6 @@ use crate::store::rows::{
 use crate::store::settings::{BucketChange, BucketSettings};
 use crate::xet::hash::{FileHash, XorbHash};
 
-/// The tables' layout; a store of another one is refused, not guessed at.
-const FORMAT: u64 = 4;
-
 /// Requests that may wait for the writer; beyond it, callers wait.
 const QUEUE_MAX: usize = 4096;
 
@@ -44,6 +42,8 @@ const QUEUE_MAX: usize = 4096;
 pub struct EmbeddedMeta {
     engine: Arc<Engine>,
     requests: mpsc::SyncSender<Request>,
+    /// The runs of long records that are being read.
+    runs: TermRuns,
     /// Where it is; `None` in memory.
     file: Option<PathBuf>,
 }
@@ -73,7 +73,7 @@ impl EmbeddedMeta {
     /// A store over any bytes.
     pub(crate) fn open_with_backend(open: OpenBackend) -> Result<Self, MetaError> {
         let engine = Engine::open(open)?;
-        Self::prepare(&engine)?;
+        prepare(&engine)?;
         let engine = Arc::new(engine);
         let (requests, queue) = mpsc::sync_channel(QUEUE_MAX);
         let writer = Arc::clone(&engine);
@@ -81,26 +81,7 @@ impl EmbeddedMeta {
             .name("meta-writer".to_owned())
             .spawn(move || write_in_groups(&writer, &queue))
             .map_err(|error| MetaError::Unavailable(error.to_string()))?;
-        Ok(Self { engine, requests, file: None })
-    }
-
-    /// Makes all tables, and checks the format.
-    fn prepare(database: &Engine) -> Result<(), MetaError> {
-        let transaction = database.begin_write()?;
-        drop(Tables::open(&transaction).map_err(engine)?);
-        {
-            let mut counters = transaction.open_table(tables::COUNTERS).map_err(engine)?;
-            let found = counters.get("format").map_err(engine)?.map(|format| format.value());
-            match found {
-                None => drop(counters.insert("format", FORMAT).map_err(engine)?),
-                Some(FORMAT) => {}
-                Some(other) => {
-                    let text = format!("the store has format {other}, this version reads {FORMAT}");
-                    return Err(MetaError::Engine(text));
-                }
-            }
-        }
-        transaction.commit().map_err(engine)
+        Ok(Self { engine, requests, runs: TermRuns::default(), file: None })
     }
 
     /// Runs `work` in the next transaction; the answer comes when that is durable.
@@ -268,8 +249,13 @@ impl MetaStore for EmbeddedMeta {
         self.find(|rows| keys.iter().map(|key| rows.object(bucket, key)).collect())
     }
 
-    async fn content(&self, bucket: &BucketId, key: &ObjectKey) -> Result<Content, MetaError> {
-        self.find(|rows| rows.content(bucket, key))
+    async fn content(
+        &self,
+        bucket: &BucketId,
+        key: &ObjectKey,
+        wanted: Wanted<'_>,
+    ) -> Result<Content, MetaError> {
+        self.find(|rows| rows.content((bucket, key), &self.runs, wanted))
     }
 
     async fn list(&self, bucket: BucketUid, query: &ListQuery) -> Result<ListPage, MetaError> {
@@ -376,6 +362,10 @@ impl MetaStore for EmbeddedMeta {
 
     async fn file(&self, hash: &FileHash) -> Result<Option<FileRecord>, MetaError> {
         self.find(|rows| rows.file(hash))
+    }
+
+    async fn file_terms(&self, hash: &FileHash, wanted: Wanted<'_>) -> Result<Option<FileTerms>, MetaError> {
+        self.find(|rows| rows.terms(hash, &self.runs, wanted))
     }
 
     async fn xorb(&self, hash: &XorbHash) -> Result<Option<XorbRow>, MetaError> {

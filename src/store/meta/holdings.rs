@@ -5,7 +5,7 @@
 use redb::{ReadTransaction, ReadableTable, StorageError};
 
 use super::MetaError;
-use super::lean::decode_file_size;
+use super::files::decode_file_size;
 use super::tables::{self, Failure, Tables, decode, encode};
 use crate::store::names::BucketId;
 use crate::store::rows::{Bucket, BucketStats, BucketUid, Object, Visibility};

@@ -1,7 +1,7 @@
-//! Objects, file records and xorbs as rows, in few bytes: a small object's metadata would else be a fifth of it.
+//! Objects and xorbs as rows, in few bytes: a small object's metadata would else be a fifth of it.
 //!
 //! What a row's key says is not said again, and what most rows have in common is left out: a xorb of one chunk has the
-//! chunk's hash, a file's length is that of its terms, most objects say nothing of themselves but a well-known type.
+//! chunk's hash, most objects say nothing of themselves but a well-known type.
 
 use redb::StorageError;
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,7 @@ use super::tables::{decode, encode};
 use crate::store::ambient::Timestamp;
 use crate::store::names::UploadId;
 use crate::store::pack::PackId;
-use crate::store::rows::{Attributes, Checksum, ETag, FileRecord, Object, Term, XorbRow};
+use crate::store::rows::{Attributes, Checksum, ETag, Object, XorbRow};
 use crate::xet::hash::{ChunkHash, FileHash, XorbHash};
 use crate::xet::xorb::{ChunkEntry, ChunkTable};
 
@@ -115,55 +115,6 @@ pub(super) fn decode_whole_object(row: &[u8]) -> Result<Object, StorageError> {
     Ok(Object { parts: decode(parts)?, ..object })
 }
 
-/// The terms of a file: the first chunk of a xorb and its length, or the file's length and any.
-#[derive(Serialize)]
-enum TermsOut<'r> {
-    First(u32, XorbHash),
-    Any(u64, &'r [Term]),
-}
-
-#[derive(Deserialize)]
-enum TermsIn {
-    First(u32, XorbHash),
-    Any(u64, Vec<Term>),
-}
-
-/// The length with which both begin.
-#[derive(Deserialize)]
-enum LengthIn {
-    First(u32),
-    Any(u64),
-}
-
-/// Writes a file record, whose row is named by its hash.
-pub(super) fn encode_file(record: &FileRecord) -> Result<Vec<u8>, StorageError> {
-    encode(&match record.terms.as_slice() {
-        [Term { xorb, start: 0, end: 1, raw_bytes }] => TermsOut::First(*raw_bytes, *xorb),
-        terms => TermsOut::Any(record.size, terms),
-    })
-}
-
-/// Reads the record of a file.
-pub(super) fn decode_file(hash: FileHash, row: &[u8]) -> Result<FileRecord, StorageError> {
-    let (size, terms) = match decode(row)? {
-        TermsIn::First(raw_bytes, xorb) => {
-            (u64::from(raw_bytes), vec![Term { xorb, start: 0, end: 1, raw_bytes }])
-        }
-        TermsIn::Any(size, terms) => (size, terms),
-    };
-    Ok(FileRecord { hash, size, terms })
-}
-
-/// Reads a file's size, and not its terms, of which there may be many.
-pub(super) fn decode_file_size(row: &[u8]) -> Result<u64, StorageError> {
-    let (length, _) = postcard::take_from_bytes(row)
-        .map_err(|error| StorageError::Corrupted(format!("a file record cannot be read: {error}")))?;
-    Ok(match length {
-        LengthIn::First(bytes) => bytes.into(),
-        LengthIn::Any(bytes) => bytes,
-    })
-}
-
 /// The chunks of a xorb: one that gives it its hash, by the ends of its record and its bytes; or any.
 #[derive(Serialize)]
 enum ChunksOut<'r> {
@@ -204,7 +155,6 @@ pub(super) fn decode_xorb(hash: &XorbHash, row: &[u8]) -> Result<XorbRow, Storag
 mod tests {
     use super::*;
     use crate::store::rows::{ChecksumAlgorithm, ChecksumType, ObjectPart};
-    use crate::xet::merkle::file_hash;
 
     fn object(attributes: Attributes) -> Object {
         Object {
@@ -259,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn xorbs_and_files_of_one_chunk_and_of_many_read_back() {
+    fn xorbs_of_one_chunk_and_of_many_read_back() {
         for chunks in [1_u8, 3] {
             let mut table = ChunkTable::default();
             let hashes: Vec<_> = (0..chunks).map(|byte| ChunkHash::of(&[byte])).collect();
@@ -270,12 +220,6 @@ mod tests {
             let row = XorbRow { pack: PackId(3), offset: 1 << 33, frame_end: (1 << 33) + 200, table };
             let bytes = encode_xorb(&xorb, &row).unwrap();
             assert_eq!(decode_xorb(&xorb, &bytes).unwrap(), row);
-            let terms = vec![Term { xorb, start: 0, end: chunks.into(), raw_bytes: chunks.into() }];
-            let hash = file_hash(hashes.iter().map(|hash| (*hash, 1)));
-            let record = FileRecord { hash, size: chunks.into(), terms };
-            let bytes = encode_file(&record).unwrap();
-            assert_eq!(decode_file(hash, &bytes).unwrap(), record);
-            assert_eq!(decode_file_size(&bytes).unwrap(), record.size);
         }
     }
 

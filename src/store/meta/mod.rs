@@ -12,6 +12,7 @@
 //! * a pack's live bytes are those of the frames of the rows in it;
 //! * a folder has a row exactly as long as an object lies in it or further down.
 
+use std::ops::Range;
 use std::path::PathBuf;
 
 use async_trait::async_trait;
@@ -23,6 +24,7 @@ use super::rows::{
 use super::settings::{BucketChange, BucketSettings, Tags};
 use crate::store::ambient::Timestamp;
 use crate::store::figures::MetaFigures;
+use crate::store::file_terms::FileTerms;
 use crate::store::pack::PackId;
 use crate::xet::hash::{FileHash, XorbHash};
 
@@ -31,7 +33,9 @@ mod accounts;
 pub mod conformance;
 mod embedded;
 mod engine;
+mod files;
 mod folders;
+mod format;
 mod holdings;
 mod lean;
 mod listing;
@@ -102,6 +106,9 @@ pub enum MetaError {
     /// The disk has failed; it may work again later. Whether a write was made is not known: it is whole or not there.
     #[error("the metadata store cannot be used now: {0}")]
     Unavailable(String),
+    /// Too much of this is being done at the moment.
+    #[error("{0}")]
+    Busy(&'static str),
     /// The engine failed; nothing of the transaction is visible.
     #[error("the metadata store failed: {0}")]
     Engine(String),
@@ -184,13 +191,16 @@ pub struct ListPage {
     pub next: Option<After>,
 }
 
-/// An object with its file record.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Which range is wanted of a file of this size; none, if it is empty.
+pub type Wanted<'w> = &'w (dyn Fn(u64) -> Range<u64> + Send + Sync);
+
+/// An object, and how the range that is wanted of it is put together.
+#[derive(Debug, Clone)]
 pub struct Content {
     /// The object.
     pub object: Object,
-    /// How its file is put together.
-    pub record: FileRecord,
+    /// The terms of its file that hold the range.
+    pub terms: FileTerms,
 }
 
 /// A file that a change brings, with the xorbs stored for it.
@@ -335,8 +345,13 @@ pub trait MetaStore: AccountStore + MetaRegistry {
     /// Objects of one moment, in the order asked.
     async fn objects(&self, bucket: BucketUid, keys: &[ObjectKey]) -> Result<Vec<Option<Object>>, MetaError>;
 
-    /// An object and how its content is put together, both of one moment.
-    async fn content(&self, bucket: &BucketId, key: &ObjectKey) -> Result<Content, MetaError>;
+    /// An object and how a range of its content is put together, both of one moment.
+    async fn content(
+        &self,
+        bucket: &BucketId,
+        key: &ObjectKey,
+        wanted: Wanted<'_>,
+    ) -> Result<Content, MetaError>;
 
     /// A page of objects.
     async fn list(&self, bucket: BucketUid, query: &ListQuery) -> Result<ListPage, MetaError>;
@@ -407,6 +422,9 @@ pub trait MetaStore: AccountStore + MetaRegistry {
 
     /// How a file is put together.
     async fn file(&self, hash: &FileHash) -> Result<Option<FileRecord>, MetaError>;
+
+    /// How a range of a file is put together. Readers share what they read at the same time.
+    async fn file_terms(&self, hash: &FileHash, wanted: Wanted<'_>) -> Result<Option<FileTerms>, MetaError>;
 
     /// Where a xorb lies.
     async fn xorb(&self, hash: &XorbHash) -> Result<Option<XorbRow>, MetaError>;

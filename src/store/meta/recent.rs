@@ -6,19 +6,20 @@
 //! shared under the same lock.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use redb::{ReadOnlyTable, ReadTransaction};
 
 use super::engine::{Generation, engine};
-use super::lean::{decode_file, decode_whole_object, decode_xorb};
-use super::tables::{self, decode};
+use super::files::{decode_file, terms_within};
+use super::lean::{decode_whole_object, decode_xorb};
+use super::tables::{self, Row, decode};
 use super::{Content, MetaError};
+use crate::store::file_terms::{FileTerms, RunName, TermRuns};
 use crate::store::names::{BucketId, ObjectKey};
 use crate::store::rows::{Bucket, BucketUid, FileRecord, Object, XorbRow};
 use crate::xet::hash::{FileHash, XorbHash};
-
-type Row = &'static [u8];
 
 /// Most buckets remembered between two commits, at some 200 bytes each.
 const BUCKETS_FOUND_MAX: usize = 1024;
@@ -30,6 +31,7 @@ pub(super) struct Recent {
     buckets: ReadOnlyTable<(&'static str, &'static str), Row>,
     objects: ReadOnlyTable<(u64, &'static [u8]), Row>,
     files: ReadOnlyTable<[u8; 32], Row>,
+    file_terms: ReadOnlyTable<RunName, Row>,
     xorbs: ReadOnlyTable<[u8; 32], Row>,
     /// Buckets found already: every request asks for one, and they are few.
     found: RwLock<HashMap<BucketId, BucketUid>>,
@@ -43,6 +45,7 @@ impl Recent {
             buckets: snapshot.open_table(tables::BUCKETS).map_err(engine)?,
             objects: snapshot.open_table(tables::OBJECTS).map_err(engine)?,
             files: snapshot.open_table(tables::FILES).map_err(engine)?,
+            file_terms: snapshot.open_table(tables::FILE_TERMS).map_err(engine)?,
             xorbs: snapshot.open_table(tables::XORBS).map_err(engine)?,
             found: RwLock::default(),
         })
@@ -73,7 +76,18 @@ impl Recent {
 
     pub(super) fn file(&self, hash: &FileHash) -> Result<Option<FileRecord>, MetaError> {
         let row = self.files.get(hash.as_bytes()).map_err(engine)?;
-        row.map(|row| decode_file(*hash, row.value())).transpose().map_err(engine)
+        row.map(|row| decode_file(*hash, row.value(), &self.file_terms)).transpose().map_err(engine)
+    }
+
+    /// The terms of a file that hold a range, and few others.
+    pub(super) fn terms(
+        &self,
+        hash: &FileHash,
+        shared: &TermRuns,
+        wanted: impl FnOnce(u64) -> Range<u64>,
+    ) -> Result<Option<FileTerms>, MetaError> {
+        let row = self.files.get(hash.as_bytes()).map_err(engine)?;
+        row.map(|row| terms_within(*hash, row.value(), &self.file_terms, shared, wanted)).transpose()
     }
 
     pub(super) fn xorb(&self, hash: &XorbHash) -> Result<Option<XorbRow>, MetaError> {
@@ -81,11 +95,17 @@ impl Recent {
         row.map(|row| decode_xorb(hash, row.value())).transpose().map_err(engine)
     }
 
-    pub(super) fn content(&self, bucket: &BucketId, key: &ObjectKey) -> Result<Content, MetaError> {
+    pub(super) fn content(
+        &self,
+        (bucket, key): (&BucketId, &ObjectKey),
+        shared: &TermRuns,
+        wanted: impl FnOnce(u64) -> Range<u64>,
+    ) -> Result<Content, MetaError> {
         let uid = self.bucket_uid(bucket)?.ok_or(MetaError::NoSuchBucket)?;
         let object = self.object(uid, key)?.ok_or(MetaError::NoSuchObject)?;
-        let record = self.file(&object.file)?.ok_or(MetaError::MissingFile(object.file))?;
-        Ok(Content { object, record })
+        let terms = self.terms(&object.file, shared, wanted)?;
+        let terms = terms.ok_or(MetaError::MissingFile(object.file))?;
+        Ok(Content { object, terms })
     }
 }
 

@@ -15,11 +15,11 @@
 use async_trait::async_trait;
 use redb::{ReadTransaction, ReadableTable, StorageError};
 
-use super::lean::decode_file;
 use super::tables::{self, Failure, Tables, xorbs_of};
 use super::xorbs::file_of_all;
-use super::{EmbeddedMeta, MetaError, NewFile, holdings};
+use super::{EmbeddedMeta, MetaError, MetaStore as _, NewFile, Wanted, holdings};
 use crate::store::ambient::Timestamp;
+use crate::store::file_terms::FileTerms;
 use crate::store::rows::{BucketUid, FileRecord};
 use crate::xet::hash::{FileHash, XorbHash};
 
@@ -29,8 +29,13 @@ pub type RegistrationName = (BucketUid, FileHash);
 /// The part of the [`MetaStore`](super::MetaStore) about files that are announced before they are used.
 #[async_trait]
 pub trait MetaRegistry: Send + Sync + 'static {
-    /// How a file is put together, if this bucket holds it.
-    async fn file_in(&self, bucket: BucketUid, file: &FileHash) -> Result<Option<FileRecord>, MetaError>;
+    /// How a file is put together, if this bucket holds it: the terms of the range that is wanted of a file of its size.
+    async fn terms_in(
+        &self,
+        bucket: BucketUid,
+        file: &FileHash,
+        wanted: Wanted<'_>,
+    ) -> Result<Option<FileTerms>, MetaError>;
 
     /// Registers files in a bucket, and keeps them and the xorbs they name until then, or longer if they are kept
     /// longer. All of them or none: every xorb must be there. A file that is there already keeps its own record.
@@ -75,14 +80,17 @@ pub trait MetaRegistry: Send + Sync + 'static {
 
 #[async_trait]
 impl MetaRegistry for EmbeddedMeta {
-    async fn file_in(&self, bucket: BucketUid, file: &FileHash) -> Result<Option<FileRecord>, MetaError> {
-        self.read(|snapshot| {
-            if !holdings::holds(snapshot, bucket, file)? {
-                return Ok(None);
-            }
-            let row = snapshot.open_table(tables::FILES)?.get(file.as_bytes())?;
-            Ok(row.map(|row| decode_file(*file, row.value())).transpose()?)
-        })
+    async fn terms_in(
+        &self,
+        bucket: BucketUid,
+        file: &FileHash,
+        wanted: Wanted<'_>,
+    ) -> Result<Option<FileTerms>, MetaError> {
+        // A registration outlives the bucket's objects, so what the first snapshot holds the second has.
+        if !self.read(|snapshot| holdings::holds(snapshot, bucket, file))? {
+            return Ok(None);
+        }
+        self.file_terms(file, wanted).await
     }
 
     async fn register_files(

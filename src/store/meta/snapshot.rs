@@ -6,8 +6,9 @@ use async_trait::async_trait;
 use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata, StorageError};
 
 use super::engine::engine;
+use super::files::decode_file;
 use super::folders::FOLDERS;
-use super::lean::{decode_file, decode_object, decode_xorb};
+use super::lean::{decode_object, decode_xorb};
 use super::tables::{self, decode};
 use super::view::{Counts, MetaView, XorbEntry};
 use super::xorbs::{at_place, behind};
@@ -151,10 +152,11 @@ impl MetaView for Snapshot {
     async fn files(&self, after: Option<&FileHash>, limit: usize) -> Result<Vec<FileRecord>, MetaError> {
         self.read(|snapshot| {
             let table = snapshot.open_table(tables::FILES)?;
+            let runs = snapshot.open_table(tables::FILE_TERMS)?;
             let rows = table.range::<[u8; 32]>(behind(after.map(FileHash::as_bytes)))?.take(limit);
             rows.map(|entry| {
                 let (hash, row) = entry?;
-                Ok(decode_file(FileHash::from_bytes(hash.value()), row.value())?)
+                Ok(decode_file(FileHash::from_bytes(hash.value()), row.value(), &runs)?)
             })
             .collect()
         })

@@ -10,15 +10,16 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::folders::{FOLDERS, FolderName};
-use super::lean::{decode_file, decode_object, decode_whole_object, encode_file, encode_object};
+use super::lean::{decode_object, decode_whole_object, encode_object};
 use super::{Completion, KeyChange, MetaError, NewFile, ObjectChange, WriteCondition};
+use crate::store::file_terms::RunName;
 use crate::store::names::{BucketId, ObjectKey, UploadId};
 use crate::store::rows::{Bucket, BucketUid, FileRecord, Object, Part, Upload};
 use crate::store::settings::Tags;
 use crate::xet::hash::{FileHash, XorbHash};
 
 /// A row in its serialised form.
-type Row = &'static [u8];
+pub(super) type Row = &'static [u8];
 
 /// Enough of a xorb's hash to find its row by; that it is the one, its row says.
 pub(super) type HashHead = [u8; 8];
@@ -35,8 +36,10 @@ pub(super) const OBJECTS: TableDefinition<(u64, &[u8]), Row> = TableDefinition::
 pub(super) const UPLOADS: TableDefinition<(u64, &[u8], &str), Row> = TableDefinition::new("uploads");
 /// (upload id, part number) -> [`Part`]
 pub(super) const PARTS: TableDefinition<(&str, u16), Row> = TableDefinition::new("parts");
-/// file hash -> [`FileRecord`](crate::store::rows::FileRecord), likewise
+/// file hash -> [`FileRecord`](crate::store::rows::FileRecord), as [`super::files`] writes it
 pub(super) const FILES: TableDefinition<[u8; 32], Row> = TableDefinition::new("files");
+/// (number of a long record, run) -> its terms
+pub(super) const FILE_TERMS: TableDefinition<RunName, Row> = TableDefinition::new("file_terms");
 /// file hash -> number of objects and parts that use it, if it is not 1
 pub(super) const FILE_USES: TableDefinition<[u8; 32], u64> = TableDefinition::new("file_uses");
 /// (bucket, file hash) -> until when (in ms) the file is registered there; each uses the file once
@@ -108,6 +111,7 @@ pub(super) struct Tables<'t> {
     uploads: Table<'t, (u64, &'static [u8], &'static str), Row>,
     parts: Table<'t, (&'static str, u16), Row>,
     pub(super) files: Table<'t, [u8; 32], Row>,
+    pub(super) file_terms: Table<'t, RunName, Row>,
     file_uses: Table<'t, [u8; 32], u64>,
     pub(super) registered: Table<'t, (u64, [u8; 32]), u64>,
     pub(super) xorbs: Table<'t, [u8; 32], Row>,
@@ -135,6 +139,7 @@ impl<'t> Tables<'t> {
             uploads: transaction.open_table(UPLOADS)?,
             parts: transaction.open_table(PARTS)?,
             files: transaction.open_table(FILES)?,
+            file_terms: transaction.open_table(FILE_TERMS)?,
             file_uses: transaction.open_table(FILE_USES)?,
             registered: transaction.open_table(REGISTERED)?,
             xorbs: transaction.open_table(XORBS)?,
@@ -385,7 +390,7 @@ impl<'t> Tables<'t> {
             let uses = self.file_uses.get(hash.as_bytes())?.map_or(1, |uses| uses.value());
             self.file_uses.insert(hash.as_bytes(), uses + 1)?;
         } else if let Some(new) = new {
-            self.files.insert(hash.as_bytes(), encode_file(&new.record)?.as_slice())?;
+            self.put_file(&new.record)?;
             for xorb in xorbs_of(&new.record) {
                 self.use_xorb(&xorb, hash, &mut fresh)?;
             }
@@ -402,9 +407,7 @@ impl<'t> Tables<'t> {
         if self.file_uses.remove(hash.as_bytes())?.is_some() {
             return Ok(());
         }
-        let record = self.files.remove(hash.as_bytes())?;
-        let record = record.map(|row| decode_file(*hash, row.value())).transpose()?;
-        record.iter().flat_map(xorbs_of).try_for_each(|xorb| self.release_xorb(&xorb))
+        self.take_file(hash)?.iter().flat_map(xorbs_of).try_for_each(|xorb| self.release_xorb(&xorb))
     }
 
     /// The store's identity; `fresh` becomes it if it has none yet.

@@ -5,7 +5,7 @@ use std::ops::Bound;
 
 use redb::{ReadTransaction, ReadableTable, StorageError};
 
-use super::lean::{decode_file, decode_xorb, encode_file, encode_xorb};
+use super::lean::{decode_xorb, encode_xorb};
 use super::tables::{self, Failure, HashHead, Tables, xorbs_of};
 use super::{IdleXorb, TermChange, XorbMove};
 use crate::store::ambient::Timestamp;
@@ -240,8 +240,7 @@ impl Tables<'_> {
         change: &TermChange,
         fresh: &mut BTreeSet<XorbHash>,
     ) -> Result<bool, StorageError> {
-        let row = self.files.get(file.as_bytes())?;
-        let Some(old) = row.map(|row| decode_file(*file, row.value())).transpose()? else {
+        let Some(old) = self.file(file)? else {
             return Ok(false);
         };
         let new = change.apply(&old);
@@ -254,7 +253,7 @@ impl Tables<'_> {
         if new == old {
             return Ok(false);
         }
-        self.files.insert(file.as_bytes(), encode_file(&new)?.as_slice())?;
+        self.put_file(&new)?;
         after.difference(&before).try_for_each(|xorb| self.use_xorb(xorb, file, fresh))?;
         before.difference(&after).try_for_each(|xorb| self.release_xorb(xorb))?;
         Ok(true)

@@ -21,6 +21,9 @@ const XORBS_MAX: usize = 32;
 /// Most chunks in an answer, 48 bytes each: 3 MiB, and some milliseconds to key them.
 const CHUNKS_MAX: usize = 1 << 16;
 
+/// Terms of a file in which the company of a chunk is looked for: a millisecond.
+const HOME_TERMS_MAX: usize = 1 << 14;
+
 /// What is kept longer than the grace time by less than this is kept again, so that an answer which comes soon
 /// afterwards costs no transaction.
 const SLACK_MS: u64 = 24 * 3600 * 1000;
@@ -72,7 +75,11 @@ impl LocalXet {
     async fn company(&self, found: ChunkRef) -> Result<Vec<XorbHash>, XetError> {
         let mut xorbs = vec![found.xorb];
         let home = match self.meta.home_of(&found.xorb).await? {
-            Some(file) => self.meta.file(&file).await?,
+            // Not of one that is long: for a hint that would be too much to read.
+            Some(file) => match self.meta.file_terms(&file, &|_| 0..0).await? {
+                Some(home) if home.terms_in_file <= HOME_TERMS_MAX => self.meta.file(&file).await?,
+                _ => None,
+            },
             None => None,
         };
         let terms = home.map(|record| record.terms).unwrap_or_default();

@@ -9,13 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::{BoxError, BucketError, ByteRange, FileHash, Timestamp};
-use super::LocalBuckets;
 use super::errors::{engine_error, meta_failed};
+use super::{LocalBuckets, wanted};
 use crate::cas::{CasError, IncomingError, LocalChunks};
 use crate::engine::{Engine, EngineError, Outline};
 use crate::store::ambient::Ambient;
+use crate::store::file_terms::FileTerms;
 use crate::store::local::LocalStore;
-use crate::store::meta::{MetaError, MetaStore};
+use crate::store::meta::{MetaError, MetaStore, Wanted};
 use crate::store::rows::{BucketUid, FileRecord};
 use crate::store::turns::Turns;
 use crate::xet::hash::XorbHash;
@@ -68,6 +69,12 @@ pub enum XetError {
     /// The shard says what is not so.
     #[error(transparent)]
     Refused(#[from] ShardRefusal),
+    /// What was asked for has more terms than fit into an answer.
+    #[error("the content is too fragmented for one answer of at most {max} terms: ask for shorter ranges")]
+    TooFragmented {
+        /// The most.
+        max: usize,
+    },
     /// The body broke off.
     #[error("reading the body")]
     Body(#[source] BoxError),
@@ -88,6 +95,9 @@ impl From<MetaError> for XetError {
 
 impl From<EngineError> for XetError {
     fn from(error: EngineError) -> Self {
+        if let EngineError::TooFragmented { max } = error {
+            return Self::TooFragmented { max };
+        }
         match engine_error(error) {
             BucketError::Body(error) => Self::Body(error),
             error => Self::Bucket(error),
@@ -160,17 +170,22 @@ impl LocalXet {
         Timestamp(self.ambient.clock.now().0 + self.grace.as_millis() as u64)
     }
 
-    async fn record(&self, bucket: BucketUid, file: &FileHash) -> Result<FileRecord, XetError> {
+    async fn terms(
+        &self,
+        bucket: BucketUid,
+        file: &FileHash,
+        wanted: Wanted<'_>,
+    ) -> Result<FileTerms, XetError> {
         if *file == FileHash::EMPTY {
             // Nobody registers it, and everybody has it.
-            return Ok(FileRecord { hash: *file, size: 0, terms: Vec::new() });
+            return Ok(FileRecord { hash: *file, size: 0, terms: Vec::new() }.into());
         }
-        self.meta.file_in(bucket, file).await?.ok_or(XetError::NoSuchFile(*file))
+        self.meta.terms_in(bucket, file, wanted).await?.ok_or(XetError::NoSuchFile(*file))
     }
 
     /// The size of a file that the bucket holds.
     pub async fn file_size(&self, bucket: BucketUid, file: &FileHash) -> Result<u64, XetError> {
-        Ok(self.record(bucket, file).await?.size)
+        Ok(self.terms(bucket, file, &|_| 0..0).await?.size)
     }
 
     /// How to reconstruct a file that the bucket holds, or a range of it. The empty file has no range that could be
@@ -183,13 +198,14 @@ impl LocalXet {
     ) -> Result<OutlinedFile, XetError> {
         // From before the record was read until the outline is made, what it names stays.
         let _reading = self.store.readers.enter();
-        let record = self.record(bucket, file).await?;
-        let size = record.size;
+        let of_file = |size| wanted(range.as_ref(), size);
+        let terms = self.terms(bucket, file, &of_file).await?;
+        let size = terms.size;
         let range = match range {
             Some(asked) if size > 0 => asked.resolve(size).ok_or(XetError::RangeNotSatisfiable { size })?,
             _ => 0..size,
         };
-        let outline = self.engine.outline(&record, range).await?;
+        let outline = self.engine.outline(terms, range).await?;
         Ok(OutlinedFile { size, outline })
     }
 }

@@ -63,7 +63,7 @@ async fn a_bucket_holds_what_it_has_objects_and_registrations_of(store: Store) {
     let one = bucket(&store).await;
     let two = store.create_bucket(&id("two"), Visibility::Private, Timestamp(1)).await.unwrap();
     let holds = async |bucket: &Bucket, content: &str| {
-        store.file_in(bucket.uid, &file(content).record.hash).await.unwrap().is_some()
+        store.terms_in(bucket.uid, &file(content).record.hash, &|size| 0..size).await.unwrap().is_some()
     };
     for name in ["a", "b"] {
         change(&store, &one, name, put("x")).await.unwrap();
@@ -86,7 +86,7 @@ async fn a_registration_outlives_its_objects_and_its_bucket(store: Store) {
     let known = ObjectChange::Put(Box::new(object(&file("x"))), None);
     change(&store, &bucket, "k", known).await.unwrap();
     change(&store, &bucket, "k", ObjectChange::Delete).await.unwrap();
-    assert!(store.file_in(bucket.uid, &file("x").record.hash).await.unwrap().is_some());
+    assert!(store.terms_in(bucket.uid, &file("x").record.hash, &|size| 0..size).await.unwrap().is_some());
     store.delete_bucket(&bucket.id, true).await.unwrap();
     assert!(store.file(&file("x").record.hash).await.unwrap().is_some());
     assert_eq!(expire(&store, 50).await, 1);
