@@ -69,7 +69,10 @@ impl Accounts {
             return Err(AuthError::AccountExists(name));
         }
         check_members(&account)?;
-        self.store.create_account(account).await.map_err(|error| account_error(error, &name))?;
+        self.store.create_account(account).await.map_err(|error| match error {
+            MetaError::AccountInUse => AuthError::NameLeft(name),
+            error => account_error(error, &name),
+        })?;
         self.reload().await
     }
 
@@ -89,6 +92,10 @@ impl Accounts {
     pub async fn remove_account(&self, name: &Namespace) -> Result<(), AuthError> {
         let _changing = self.changing.lock().await;
         self.changeable(name)?;
+        // What is declared cannot be changed here, and would make the next account of the name a member.
+        if let Some(organisation) = self.directory.declared_organisation_of(name) {
+            return Err(AuthError::DeclaredMember { name: name.clone(), organisation });
+        }
         self.store.remove_account(name).await.map_err(|error| account_error(error, name))?;
         self.reload().await
     }
@@ -256,5 +263,31 @@ mod tests {
         accounts.create_account(user(name("ada"))).await.unwrap();
         let members = accounts.set_members(&name("ada"), vec![declared]).await;
         assert!(matches!(members, Err(AuthError::NotAnOrganisation(_))));
+    }
+
+    #[tokio::test]
+    async fn the_next_account_of_a_name_inherits_no_membership() {
+        let store = Arc::new(EmbeddedMeta::in_memory().unwrap());
+        let accounts = open(&store, 1).await.unwrap();
+        accounts.create_account(user(name("ada"))).await.unwrap();
+        let org = Account { name: name("team"), kind: AccountKind::Org, members: vec![name("ada")] };
+        accounts.create_account(org).await.unwrap();
+        accounts.remove_account(&name("ada")).await.unwrap();
+        accounts.create_account(user(name("ada"))).await.unwrap();
+        assert!(accounts.directory().organisations_of(&name("ada")).is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_member_of_a_declared_organisation_is_not_removed() {
+        let store = Arc::new(EmbeddedMeta::in_memory().unwrap());
+        let org = Account { name: name("crew"), kind: AccountKind::Org, members: vec![name("ada")] };
+        let clock = Ambient::system().clock;
+        let directory = Directory::declared([org], [], TokenUse::Shown, clock).unwrap();
+        let key = MasterKey::new(&[1; 32]);
+        let accounts = Accounts::open(store, Arc::new(directory), key, Ambient::system()).await.unwrap();
+        accounts.create_account(user(name("ada"))).await.unwrap();
+        let refused = accounts.remove_account(&name("ada")).await.unwrap_err();
+        assert!(refused.to_string().contains("crew"), "{refused}");
+        assert!(accounts.directory().account(&name("ada")).is_some());
     }
 }

@@ -14,11 +14,10 @@ use serde::{Deserialize, Serialize};
 
 use super::errors::{CasRefusal, json};
 use super::{Door, Reader, names};
-use crate::auth::Caller;
 use crate::bucket::FileHash;
 use crate::engine::{Outline, XorbRange};
 use crate::serve::origin::Origin;
-use crate::store::rows::{BucketUid, Term};
+use crate::store::rows::Term;
 use crate::xet::hash::XorbHash;
 
 /// Most files asked for at once: the answer names every term of all of them.
@@ -115,21 +114,22 @@ struct Batch {
 /// Signs addresses that begin as the request's own did.
 struct Addresses<'d> {
     door: &'d Door,
-    caller: &'d Caller,
+    reader: &'d Reader,
     base: String,
 }
 
 impl<'d> Addresses<'d> {
     /// `own` is the request's path below the door's own.
-    fn new(door: &'d Door, caller: &'d Caller, origin: &Origin, original: &Uri, own: &Uri) -> Self {
+    fn new(door: &'d Door, reader: &'d Reader, origin: &Origin, original: &Uri, own: &Uri) -> Self {
         let mount = original.path().strip_suffix(own.path()).unwrap_or_default();
-        Self { door, caller, base: format!("{}{mount}/v1/ranges/", origin.as_str()) }
+        Self { door, reader, base: format!("{}{mount}/v1/ranges/", origin.as_str()) }
     }
 
     fn sign(&self, xorb: &XorbHash, ranges: &[XorbRange]) -> String {
         let bytes: Vec<_> =
             ranges.iter().map(|range| range.bytes.start.into()..range.bytes.end.into()).collect();
-        format!("{}{xorb}?{}", self.base, self.door.signer.sign_ranges(xorb, &bytes, self.caller))
+        let for_whom = (self.reader.bucket, &self.reader.caller);
+        format!("{}{xorb}?{}", self.base, self.door.signer.sign_ranges(xorb, &bytes, for_whom))
     }
 
     fn version_1(&self, xorb: &XorbHash, ranges: Vec<XorbRange>) -> Vec<FetchJson> {
@@ -156,12 +156,12 @@ impl<'d> Addresses<'d> {
 /// The one range that a request may ask for.
 async fn outline(
     door: &Door,
-    bucket: BucketUid,
+    reader: &Reader,
     file: &str,
     headers: &HeaderMap,
 ) -> Result<Outline, CasRefusal> {
     let range = names::ranges(headers, 1)?.and_then(|ranges| ranges.into_iter().next());
-    Ok(door.xet.outline(bucket, &names::hash(file)?, range).await?.outline)
+    Ok(door.xet.outline(reader.reach(), &names::hash(file)?, range).await?.outline)
 }
 
 /// `GET /v1/reconstructions/{file}`
@@ -174,8 +174,8 @@ pub(super) async fn version_1(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, CasRefusal> {
-    let outline = outline(&door, reader.bucket, &file, &headers).await?;
-    let addresses = Addresses::new(&door, &reader.caller, &origin, &original, &uri);
+    let outline = outline(&door, &reader, &file, &headers).await?;
+    let addresses = Addresses::new(&door, &reader, &origin, &original, &uri);
     let fetches = outline.xorbs.into_iter();
     let fetches = fetches.map(|(xorb, ranges)| (xorb.to_string(), addresses.version_1(&xorb, ranges)));
     let answer = Version1 {
@@ -196,8 +196,8 @@ pub(super) async fn version_2(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, CasRefusal> {
-    let outline = outline(&door, reader.bucket, &file, &headers).await?;
-    let addresses = Addresses::new(&door, &reader.caller, &origin, &original, &uri);
+    let outline = outline(&door, &reader, &file, &headers).await?;
+    let addresses = Addresses::new(&door, &reader, &origin, &original, &uri);
     let xorbs = outline.xorbs.iter();
     let xorbs = xorbs.map(|(xorb, ranges)| (xorb.to_string(), addresses.version_2(xorb, ranges)));
     let answer = Version2 {
@@ -226,7 +226,7 @@ pub(super) async fn batch_of_query(
             _ => return Err(CasRefusal::Bad("the query knows only file_id".to_owned())),
         }
     }
-    batch(&door, reader.bucket, files, &Addresses::new(&door, &reader.caller, &origin, &original, &uri)).await
+    batch(&door, files, &Addresses::new(&door, &reader, &origin, &original, &uri)).await
 }
 
 /// A file in the body of a batch.
@@ -255,21 +255,16 @@ pub(super) async fn batch_of_body(
         prefix.map_or(Ok(()), |prefix| names::check_prefix(&prefix))?;
         files.push(names::hash(&hash)?);
     }
-    batch(&door, reader.bucket, files, &Addresses::new(&door, &reader.caller, &origin, &original, &uri)).await
+    batch(&door, files, &Addresses::new(&door, &reader, &origin, &original, &uri)).await
 }
 
-async fn batch(
-    door: &Door,
-    bucket: BucketUid,
-    files: Vec<FileHash>,
-    addresses: &Addresses<'_>,
-) -> Result<Response, CasRefusal> {
+async fn batch(door: &Door, files: Vec<FileHash>, addresses: &Addresses<'_>) -> Result<Response, CasRefusal> {
     if files.len() > FILES_MAX {
         return Err(CasRefusal::Bad(format!("at most {FILES_MAX} files at once")));
     }
     let mut answer = Batch { files: BTreeMap::new(), fetch_info: BTreeMap::new() };
     for file in files {
-        let outline = door.xet.outline(bucket, &file, None).await?.outline;
+        let outline = door.xet.outline(addresses.reader.reach(), &file, None).await?.outline;
         for (xorb, ranges) in outline.xorbs {
             let fetches = answer.fetch_info.entry(xorb.to_string()).or_default();
             fetches.extend(addresses.version_1(&xorb, ranges));
@@ -285,6 +280,6 @@ pub(super) async fn file_size(
     reader: Reader,
     Path(file): Path<String>,
 ) -> Result<Response, CasRefusal> {
-    let bytes = door.xet.file_size(reader.bucket, &names::hash(&file)?).await?;
+    let bytes = door.xet.file_size(reader.reach(), &names::hash(&file)?).await?;
     Ok(([(CONTENT_LENGTH, bytes)], Body::empty()).into_response())
 }

@@ -21,8 +21,8 @@ use super::tables::{self, Failure, Tables, decode};
 use super::writer::{Finish, Job, Request, write_in_groups};
 use super::{
     Completion, Content, IdleXorb, KeyChange, ListPage, ListQuery, MetaError, MetaStore, MetaView, NewFile,
-    ObjectChange, PackRow, TermChange, TreePage, TreeQuery, WriteCondition, XorbMove, folders, holdings,
-    listing, settings, tree, xorbs,
+    ObjectChange, PackRow, TermChange, TreePage, TreeQuery, WriteCondition, XorbMove, bucket_names, folders,
+    holdings, listing, settings, tree, xorbs,
 };
 use crate::store::ambient::Timestamp;
 use crate::store::figures::MetaFigures;
@@ -87,7 +87,6 @@ impl EmbeddedMeta {
     /// Makes all tables, and checks the format.
     fn prepare(database: &Engine) -> Result<(), MetaError> {
         let transaction = database.begin_write()?;
-        drop(Tables::open(&transaction).map_err(engine)?);
         {
             let mut counters = transaction.open_table(tables::COUNTERS).map_err(engine)?;
             let found = counters.get("format").map_err(engine)?.map(|format| format.value());
@@ -100,6 +99,11 @@ impl EmbeddedMeta {
                 }
             }
         }
+        let completed = Tables::open(&transaction).map_err(engine)?.complete_bucket_names();
+        completed.map_err(|failure| match failure {
+            Failure::Refused(refusal) => refusal,
+            Failure::Engine(error) => engine(error),
+        })?;
         transaction.commit().map_err(engine)
     }
 
@@ -209,6 +213,10 @@ impl MetaStore for EmbeddedMeta {
         self.find(|rows| rows.bucket(id))
     }
 
+    async fn bucket_of(&self, uid: BucketUid) -> Result<Option<Bucket>, MetaError> {
+        self.find(|rows| rows.bucket_of(uid))
+    }
+
     async fn buckets(&self, namespace: &Namespace) -> Result<Vec<Bucket>, MetaError> {
         self.read(|snapshot| {
             let table = snapshot.open_table(tables::BUCKETS)?;
@@ -225,7 +233,7 @@ impl MetaStore for EmbeddedMeta {
     }
 
     async fn buckets_named(&self, name: &BucketName) -> Result<Vec<Bucket>, MetaError> {
-        self.read(|snapshot| settings::named(snapshot, name))
+        self.read(|snapshot| bucket_names::named(snapshot, name))
     }
 
     async fn bucket_settings(&self, bucket: BucketUid) -> Result<BucketSettings, MetaError> {
@@ -256,8 +264,13 @@ impl MetaStore for EmbeddedMeta {
         self.read(|snapshot| holdings::stats(snapshot, bucket))
     }
 
-    async fn file_size_in(&self, bucket: BucketUid, file: &FileHash) -> Result<Option<u64>, MetaError> {
-        self.read(|snapshot| holdings::file_size(snapshot, bucket, file))
+    async fn file_size_in(
+        &self,
+        bucket: BucketUid,
+        file: &FileHash,
+        proved_by: Option<&str>,
+    ) -> Result<Option<u64>, MetaError> {
+        self.read(|snapshot| holdings::file_size(snapshot, bucket, file, proved_by))
     }
 
     async fn object(&self, bucket: BucketUid, key: &ObjectKey) -> Result<Option<Object>, MetaError> {

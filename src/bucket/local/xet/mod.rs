@@ -18,7 +18,7 @@ use crate::engine::{Engine, EngineError, Outline};
 use crate::store::ambient::Ambient;
 use crate::store::local::LocalStore;
 use crate::store::meta::{MetaError, MetaStore};
-use crate::store::rows::{BucketUid, FileRecord};
+use crate::store::rows::{Bucket, BucketUid, FileRecord};
 use crate::xet::hash::XorbHash;
 use crate::xet::shard::ShardError;
 use crate::xet::xorb::XorbError;
@@ -115,6 +115,9 @@ impl From<tokio::task::JoinError> for XetError {
     }
 }
 
+/// What a client may read: the files that objects of a bucket have, and those that an access key has proved to hold.
+pub type Reach<'k> = (BucketUid, Option<&'k str>);
+
 /// A file that a client reconstructs itself, or a range of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutlinedFile {
@@ -159,30 +162,35 @@ impl LocalXet {
         Timestamp(self.ambient.clock.now().0 + self.grace.as_millis() as u64)
     }
 
-    async fn record(&self, bucket: BucketUid, file: &FileHash) -> Result<FileRecord, XetError> {
+    /// The present row of a bucket; `None` if it is gone.
+    pub async fn bucket(&self, uid: BucketUid) -> Result<Option<Bucket>, XetError> {
+        Ok(self.meta.bucket_of(uid).await?)
+    }
+
+    async fn record(&self, (bucket, proved_by): Reach<'_>, file: &FileHash) -> Result<FileRecord, XetError> {
         if *file == FileHash::EMPTY {
             // Nobody registers it, and everybody has it.
             return Ok(FileRecord { hash: *file, size: 0, terms: Vec::new() });
         }
-        self.meta.file_in(bucket, file).await?.ok_or(XetError::NoSuchFile(*file))
+        self.meta.file_in(bucket, file, proved_by).await?.ok_or(XetError::NoSuchFile(*file))
     }
 
-    /// The size of a file that the bucket holds.
-    pub async fn file_size(&self, bucket: BucketUid, file: &FileHash) -> Result<u64, XetError> {
-        Ok(self.record(bucket, file).await?.size)
+    /// The size of a file within reach.
+    pub async fn file_size(&self, reach: Reach<'_>, file: &FileHash) -> Result<u64, XetError> {
+        Ok(self.record(reach, file).await?.size)
     }
 
-    /// How to reconstruct a file that the bucket holds, or a range of it. The empty file has no range that could be
+    /// How to reconstruct a file within reach, or a range of it. The empty file has no range that could be
     /// refused.
     pub async fn outline(
         &self,
-        bucket: BucketUid,
+        reach: Reach<'_>,
         file: &FileHash,
         range: Option<ByteRange>,
     ) -> Result<OutlinedFile, XetError> {
         // From before the record was read until the outline is made, what it names stays.
         let _reading = self.store.readers.enter();
-        let record = self.record(bucket, file).await?;
+        let record = self.record(reach, file).await?;
         let size = record.size;
         let range = match range {
             Some(asked) if size > 0 => asked.resolve(size).ok_or(XetError::RangeNotSatisfiable { size })?,
