@@ -45,8 +45,23 @@ impl Accounts {
         ambient: Ambient,
     ) -> Result<Self, AuthError> {
         let accounts = Self { store, directory, key, ambient, changing: Mutex::new(()) };
+        accounts.seal_again().await?;
         accounts.reload().await?;
         Ok(accounts)
+    }
+
+    /// Seals the credentials again that an earlier build has sealed. Those builds do not open them any more.
+    async fn seal_again(&self) -> Result<(), AuthError> {
+        let (_, stored) = self.store.accounts().await.map_err(AuthError::Store)?;
+        for row in stored {
+            let created_at = row.created_at;
+            let (credential, is_old) = self.key.unseal(row)?;
+            if is_old {
+                let sealed = self.key.seal(&credential, created_at, &self.ambient)?;
+                self.store.change_credential(sealed).await.map_err(AuthError::Store)?;
+            }
+        }
+        Ok(())
     }
 
     /// Who there is.
@@ -56,8 +71,8 @@ impl Accounts {
 
     async fn reload(&self) -> Result<(), AuthError> {
         let (accounts, sealed) = self.store.accounts().await.map_err(AuthError::Store)?;
-        let credentials = sealed.into_iter().map(|sealed| self.key.unseal(sealed));
-        self.directory.replace(accounts, credentials.collect::<Result<_, _>>()?);
+        let credentials = sealed.into_iter().map(|sealed| Ok(self.key.unseal(sealed)?.0));
+        self.directory.replace(accounts, credentials.collect::<Result<_, AuthError>>()?);
         Ok(())
     }
 
