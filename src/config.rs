@@ -18,6 +18,7 @@ use crate::store::rows::Visibility;
 use crate::telemetry::LogFormat;
 
 mod accounts;
+mod aliases;
 mod environment;
 mod error;
 mod hub_mode;
@@ -26,6 +27,7 @@ mod upkeep;
 mod watch;
 
 pub use accounts::{AccountConfig, CredentialConfig};
+pub use aliases::Aliases;
 pub use error::ConfigError;
 pub use hub_mode::{CacheConfig, HubGiven, HubModeConfig, hub_given};
 pub use show::{Shown, show};
@@ -122,6 +124,12 @@ pub struct S3Config {
     pub addressing: AddressingStyle,
     /// Domains whose subdomains are buckets.
     pub domains: Vec<String>,
+    /// Whether a name may mean another account's readable bucket to a caller with a key.
+    pub foreign_names: bool,
+    /// Whether requests signed with Signature Version 2 are taken.
+    pub signature_v2: bool,
+    /// What names mean to callers who have no bucket of the name.
+    pub aliases: Aliases,
 }
 
 /// How paths name buckets.
@@ -137,8 +145,16 @@ pub enum AddressingStyle {
 impl Default for S3Config {
     fn default() -> Self {
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 9000));
-        let (addressing, domains) = (AddressingStyle::Account, Vec::new());
-        Self { listen, region: "us-east-1".to_owned(), max_connections: 1024, addressing, domains }
+        Self {
+            listen,
+            region: "us-east-1".to_owned(),
+            max_connections: 1024,
+            addressing: AddressingStyle::Account,
+            domains: Vec::new(),
+            foreign_names: false,
+            signature_v2: true,
+            aliases: Aliases::default(),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! What a line says is decided where it is written. The rule everywhere: no secret, no query string.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 mod lines;
 
@@ -11,6 +11,8 @@ use tracing::field::Field;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt as _;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
+
+use crate::store::report::write_visible;
 
 /// The form of log lines.
 #[derive(
@@ -84,9 +86,66 @@ impl Drop for LogEnd {
 
 /// A field of a text line; plainer than the library's own, which dresses every field for terminals, even for a file.
 fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+    let mut visible = Visible(writer);
     if field.name() == "message" {
-        write!(writer, "{value:?}")
+        write!(visible, "{value:?}")
     } else {
-        write!(writer, "{}={value:?}", field.name())
+        write!(visible, "{}={value:?}", field.name())
+    }
+}
+
+/// Keys and names that callers have chosen stand in a line, and neither end it nor do anything to a terminal.
+struct Visible<'w, 'l>(&'w mut Writer<'l>);
+
+impl fmt::Write for Visible<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        write_visible(self.0, text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use tracing_subscriber::fmt::MakeWriter;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl<'w> MakeWriter<'w> for Kept {
+        type Writer = Self;
+
+        fn make_writer(&'w self) -> Self {
+            self.clone()
+        }
+    }
+
+    #[test]
+    fn a_key_in_a_text_line_is_one_line_and_no_escape_sequence() {
+        let kept = Kept::default();
+        let lines = tracing_subscriber::fmt().with_writer(kept.clone()).with_ansi(false);
+        let lines = lines.fmt_fields(debug_fn(write_field).delimited(" ")).finish();
+        let key = "k\n2026-01-01 INFO forged \u{1b}[2J";
+        tracing::subscriber::with_default(lines, || {
+            let _inside = tracing::error_span!("s3", %key).entered();
+            tracing::error!(%key, debug = ?key, "cut off: {key}");
+        });
+        let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(text.matches('\n').count(), 1, "{text}");
+        assert!(!text.contains('\u{1b}') && text.contains("forged \\u{1b}[2J"), "{text}");
     }
 }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: [&str; 8] = ["xet", "store", "cas", "engine", "bucket", "auth", "serve", "cli"];
 
 /// Beside the layers: who they may use (and be used by `cli` only, but for `telemetry`, whose log format `config` reads).
-const BESIDE: [(&str, &[&str]); 2] = [("config", &["auth", "store", "telemetry"]), ("telemetry", &[])];
+const BESIDE: [(&str, &[&str]); 2] = [("config", &["auth", "store", "telemetry"]), ("telemetry", &["store"])];
 
 /// The front doors: modules of `serve` that must not know each other.
 const DOORS: [&str; 6] = ["s3", "hub", "cas", "admin", "ops", "console"];

@@ -11,10 +11,30 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use routes_support::{Answer, House, OPEN, SHUT, hub_request, s3_request};
+use routes_support::{Answer, House, OPEN, SHUT, hub_request, reach, s3_request};
 
 /// Who knocks.
-const CALLERS: [&str; 5] = ["nobody", "wrong secret", "other account", "read-only key", "write key"];
+const CALLERS: [&str; 9] = [
+    "nobody",
+    "wrong secret",
+    "revoked key",
+    "other account",
+    "removed member",
+    "limited key",
+    "read-only key",
+    "member",
+    "write key",
+];
+
+/// Those of them who may not do anything to the private bucket.
+const STRANGERS: [&str; 6] =
+    ["nobody", "wrong secret", "revoked key", "other account", "removed member", "limited key"];
+
+/// Those who may change nothing.
+const NOT_WRITERS: usize = 7;
+
+/// Strangers who have a namespace of their own, or buckets elsewhere in it.
+const WITH_A_GOOD_KEY: [&str; 3] = ["other account", "removed member", "limited key"];
 
 /// What everyone may ask, whoever they are, and what is answered tells nothing about buckets or accounts.
 const FOR_ALL: [&str; 6] = [
@@ -30,9 +50,8 @@ const FOR_ALL: [&str; 6] = [
 /// Asked by anyone who has a key, for what is their own.
 const OWN: [&str; 2] = ["S3 ListBuckets", "S3 CreateBucket"];
 
-/// Deduplication reaches across accounts: whoever holds a chunk already, and may come in, is told that it is here, under
-/// a key that tells nothing else; and whoever knows the hash of a xorb is told how long it is.
-const ACROSS: [&str; 2] = ["GET /cas/v1/chunks/{prefix}/{chunk}", "HEAD /cas/v1/xorbs/{prefix}/{xorb}"];
+/// Asked by writers only: whether a chunk or a xorb is here, which may be of any account.
+const OF_WRITERS: [&str; 2] = ["GET /cas/v1/chunks/{prefix}/{chunk}", "HEAD /cas/v1/xorbs/{prefix}/{xorb}"];
 
 /// The address itself is signed, and asks for no token.
 const SIGNED_ADDRESS: [&str; 1] = ["GET /cas/v1/ranges/{xorb}"];
@@ -51,6 +70,7 @@ fn is_read(route: &str) -> bool {
     let named = |name: &str| name.starts_with("Get") || name.starts_with("Head") || name.starts_with("List");
     match route.split_once(' ').unwrap() {
         ("S3", name) => named(name),
+        _ if OF_WRITERS.contains(&route) => false,
         ("GET" | "HEAD", _) => true,
         _ => READS.contains(&route),
     }
@@ -64,7 +84,9 @@ fn key(method: &str, path: &str) -> String {
 async fn try_route(house: &House, method: &str, path: &str) -> Vec<(Answer, Answer)> {
     let mut answers = Vec::new();
     for caller in CALLERS {
-        // The key that may write comes last, and only where it destroys nothing that others need.
+        // The keys that may write come last, and a member's elsewhere, where it destroys nothing that others need.
+        let apart = if caller == "member" { Some(House::new().await) } else { None };
+        let house = apart.as_ref().unwrap_or(house);
         let ask = async |bucket| match method {
             "S3" => house.s3(caller, &s3_request(path, bucket)).await,
             _ => house.hub(caller, method, &hub_request(house, path, bucket), path).await,
@@ -87,12 +109,11 @@ async fn every_route_answers_every_caller_as_the_table_says_and_nothing_leaks() 
         let answers = try_route(&house, &route.method, &route.path).await;
         let for_all = FOR_ALL.contains(&name.as_str());
         for (caller, (shut, open)) in CALLERS.iter().zip(&answers) {
-            let is_stranger = matches!(*caller, "nobody" | "wrong secret" | "other account");
+            let is_stranger = STRANGERS.contains(caller);
             if is_stranger && name == LISTS_PUBLIC {
                 assert!(!shut.body.contains("ada/shut"), "{caller} is told of a private bucket");
             } else if is_stranger && !for_all {
-                let is_own = *caller == "other account"
-                    && (ACROSS.contains(&name.as_str()) || OWN.contains(&name.as_str()));
+                let is_own = WITH_A_GOOD_KEY.contains(caller) && OWN.contains(&name.as_str());
                 assert!(is_own || !shut.is_success(), "{name} lets {caller} in: {}", shut.status);
                 assert!(
                     is_read(&name) || is_own || !open.is_success(),
@@ -100,7 +121,10 @@ async fn every_route_answers_every_caller_as_the_table_says_and_nothing_leaks() 
                     open.status
                 );
             }
-            if *caller == "wrong secret" && !for_all && !SIGNED_ADDRESS.contains(&name.as_str()) {
+            if matches!(*caller, "wrong secret" | "revoked key")
+                && !for_all
+                && !SIGNED_ADDRESS.contains(&name.as_str())
+            {
                 assert!(!open.is_success(), "{name} takes a wrong secret: {}", open.status);
             }
             if *caller == "read-only key" && !is_read(&name) && !for_all {
@@ -113,7 +137,7 @@ async fn every_route_answers_every_caller_as_the_table_says_and_nothing_leaks() 
             }
         }
         let strangers = House::new().await;
-        for caller in &CALLERS[..4] {
+        for caller in &CALLERS[..NOT_WRITERS] {
             for bucket in [SHUT, OPEN] {
                 match route.method.as_str() {
                     "S3" => drop(strangers.s3(caller, &s3_request(&route.path, bucket)).await),
@@ -127,14 +151,14 @@ async fn every_route_answers_every_caller_as_the_table_says_and_nothing_leaks() 
         assert_eq!(strangers.state().await, before, "{name}: who may not write has changed something");
         table.insert((listener_of(&route.method), name), answers);
     }
-    compare(&table);
+    compare(&table, &reach().await);
 }
 
 fn listener_of(method: &str) -> &'static str {
     if method == "S3" { "S3" } else { "Hub" }
 }
 
-fn compare(table: &BTreeMap<(&str, String), Vec<(Answer, Answer)>>) {
+fn compare(table: &BTreeMap<(&str, String), Vec<(Answer, Answer)>>, reach: &str) {
     let mut text = String::from(HEAD);
     for listener in ["S3", "Hub"] {
         let columns = CALLERS.join(" | ");
@@ -154,6 +178,7 @@ fn compare(table: &BTreeMap<(&str, String), Vec<(Answer, Answer)>>) {
             writeln!(text, "| `{name}` | {} |", cells.join(" | ")).unwrap();
         }
     }
+    text += reach;
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/access.md");
     if std::env::var_os("XETGATE_WRITE_TABLE").is_some() {
         std::fs::write(&path, &text).unwrap();
@@ -169,12 +194,22 @@ fn compare(table: &BTreeMap<(&str, String), Vec<(Answer, Answer)>>) {
 
 const HEAD: &str = "# Who is answered what
 
+## Whose bucket a name means
+
+A bucket's bare name means the caller's own bucket; else one of its organisations', the first to have had the name; else
+the alias of `[s3.aliases]`; never another account's, unless `s3.foreign_names = true`. To anonymous callers it means the
+alias, else the bucket that has had the name for longest, public or not: a rename begins a new age, nothing else does.
+
+## How this is known
+
 Every route of both listeners, tried by every kind of caller. `tests/routes.rs` makes this table from the routers and
 fails when it changes: a new route, or another answer, must be looked at here.
 
 A cell is the status on a private bucket; where a public bucket is answered otherwise, a comma and that status. The
-callers: without a credential; with a key that exists and a wrong secret, or a token of nobody; with a good key of an
-account that owns nothing here; with a key of the owner that may only read; with one that may write. The tokens of the
-`/cas` routes are those that the Hub's door gives to each: none, a forged one, one for another bucket, one for reading,
-one for writing. Bodies are empty where a route takes one, so a write key sees 400 and the like; that is past the guard.
+callers: without a credential; with a key that exists and a wrong secret, or a token of nobody; with a key that was
+revoked; with a good key of an account that owns nothing here; with one of a former member of the owner, which is an
+organisation; with a key of the owner that is limited to another bucket; with one that may only read; with a member's;
+with one that may write. The tokens of the `/cas` routes are those that the Hub's door gives to each: none, a forged one,
+one for another bucket, one for reading, one for writing; to former members and revoked or limited keys, one for writing,
+from before. Bodies are empty where a route takes one, so a write key sees 400 and the like; that is past the guard.
 ";

@@ -45,8 +45,23 @@ impl Accounts {
         ambient: Ambient,
     ) -> Result<Self, AuthError> {
         let accounts = Self { store, directory, key, ambient, changing: Mutex::new(()) };
+        accounts.seal_again().await?;
         accounts.reload().await?;
         Ok(accounts)
+    }
+
+    /// Seals the credentials again that an earlier build has sealed. Those builds do not open them any more.
+    async fn seal_again(&self) -> Result<(), AuthError> {
+        let (_, stored) = self.store.accounts().await.map_err(AuthError::Store)?;
+        for row in stored {
+            let created_at = row.created_at;
+            let (credential, is_old) = self.key.unseal(row)?;
+            if is_old {
+                let sealed = self.key.seal(&credential, created_at, &self.ambient)?;
+                self.store.change_credential(sealed).await.map_err(AuthError::Store)?;
+            }
+        }
+        Ok(())
     }
 
     /// Who there is.
@@ -56,8 +71,8 @@ impl Accounts {
 
     async fn reload(&self) -> Result<(), AuthError> {
         let (accounts, sealed) = self.store.accounts().await.map_err(AuthError::Store)?;
-        let credentials = sealed.into_iter().map(|sealed| self.key.unseal(sealed));
-        self.directory.replace(accounts, credentials.collect::<Result<_, _>>()?);
+        let credentials = sealed.into_iter().map(|sealed| Ok(self.key.unseal(sealed)?.0));
+        self.directory.replace(accounts, credentials.collect::<Result<_, AuthError>>()?);
         Ok(())
     }
 
@@ -69,7 +84,10 @@ impl Accounts {
             return Err(AuthError::AccountExists(name));
         }
         check_members(&account)?;
-        self.store.create_account(account).await.map_err(|error| account_error(error, &name))?;
+        self.store.create_account(account).await.map_err(|error| match error {
+            MetaError::AccountInUse => AuthError::NameLeft(name),
+            error => account_error(error, &name),
+        })?;
         self.reload().await
     }
 
@@ -89,6 +107,10 @@ impl Accounts {
     pub async fn remove_account(&self, name: &Namespace) -> Result<(), AuthError> {
         let _changing = self.changing.lock().await;
         self.changeable(name)?;
+        // What is declared cannot be changed here, and would make the next account of the name a member.
+        if let Some(organisation) = self.directory.declared_organisation_of(name) {
+            return Err(AuthError::DeclaredMember { name: name.clone(), organisation });
+        }
         self.store.remove_account(name).await.map_err(|error| account_error(error, name))?;
         self.reload().await
     }
@@ -256,5 +278,31 @@ mod tests {
         accounts.create_account(user(name("ada"))).await.unwrap();
         let members = accounts.set_members(&name("ada"), vec![declared]).await;
         assert!(matches!(members, Err(AuthError::NotAnOrganisation(_))));
+    }
+
+    #[tokio::test]
+    async fn the_next_account_of_a_name_inherits_no_membership() {
+        let store = Arc::new(EmbeddedMeta::in_memory().unwrap());
+        let accounts = open(&store, 1).await.unwrap();
+        accounts.create_account(user(name("ada"))).await.unwrap();
+        let org = Account { name: name("team"), kind: AccountKind::Org, members: vec![name("ada")] };
+        accounts.create_account(org).await.unwrap();
+        accounts.remove_account(&name("ada")).await.unwrap();
+        accounts.create_account(user(name("ada"))).await.unwrap();
+        assert!(accounts.directory().organisations_of(&name("ada")).is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_member_of_a_declared_organisation_is_not_removed() {
+        let store = Arc::new(EmbeddedMeta::in_memory().unwrap());
+        let org = Account { name: name("crew"), kind: AccountKind::Org, members: vec![name("ada")] };
+        let clock = Ambient::system().clock;
+        let directory = Directory::declared([org], [], TokenUse::Shown, clock).unwrap();
+        let key = MasterKey::new(&[1; 32]);
+        let accounts = Accounts::open(store, Arc::new(directory), key, Ambient::system()).await.unwrap();
+        accounts.create_account(user(name("ada"))).await.unwrap();
+        let refused = accounts.remove_account(&name("ada")).await.unwrap_err();
+        assert!(refused.to_string().contains("crew"), "{refused}");
+        assert!(accounts.directory().account(&name("ada")).is_some());
     }
 }

@@ -1,10 +1,10 @@
 //! What the CAS door lets in: tokens that the Hub's door hands out, and signed addresses of xorb ranges.
 //!
-//! Both are short-lived and carry everything they say, so nothing is kept of them: whoever holds one may do what it
-//! says until it expires. A token names one bucket (by uid, which a rename does not change and a new bucket of an old
-//! name does not inherit) and whether it may write; an address names one xorb and byte ranges of it. Both name the
-//! access key that asked for them, to whose limits their use is counted, and are worth nothing once that key is revoked,
-//! rotated or expired. Both are signed with keyed BLAKE3, under keys derived from one secret that lies in [`FILE_NAME`]
+//! Both are short-lived and carry everything they say, so nothing is kept of them. A token names one bucket (by uid, which
+//! a rename does not change and a new bucket of an old name does not inherit) and whether it may write; an address names
+//! a bucket, one xorb and byte ranges of it. Both name the access key that asked for them, to whose limits their use is
+//! counted, and are worth nothing once that key is revoked, rotated or expired. What they say is not enough: the CAS API
+//! asks at each use whether that caller may still reach the bucket. Both are signed with keyed BLAKE3, under keys derived from one secret that lies in [`FILE_NAME`]
 //! in the data folder, readable by its owner only. Removing that file makes all of them invalid at the next start, and
 //! does no other harm.
 //!
@@ -39,7 +39,7 @@ pub const URL_LIFETIME: Duration = Duration::from_hours(1);
 
 /// What the derived keys are for; part of them.
 const TOKEN_CONTEXT: &str = "xetgate 2026 cas door: tokens";
-const URL_CONTEXT: &str = "xetgate 2026 cas door: addresses of xorb ranges";
+const URL_CONTEXT: &str = "xetgate 2026 cas door: addresses of xorb ranges of a bucket";
 
 /// The first byte of a token.
 const TOKEN_VERSION: u8 = 2;
@@ -77,6 +77,8 @@ pub struct CasGrant {
 pub struct RangesGrant {
     /// Who asked for it.
     pub caller: Caller,
+    /// The bucket whose file they are of.
+    pub bucket: BucketUid,
     /// The ranges of bytes.
     pub ranges: Vec<Range<u64>>,
 }
@@ -214,48 +216,62 @@ impl CasSigner {
     }
 
     /// The query of an address that lets anyone read these byte ranges of a xorb until it expires, at the expense of
-    /// the caller.
-    pub fn sign_ranges(&self, xorb: &XorbHash, ranges: &[Range<u64>], caller: &Caller) -> String {
+    /// the caller and as long as the caller may read the bucket.
+    pub fn sign_ranges(
+        &self,
+        xorb: &XorbHash,
+        ranges: &[Range<u64>],
+        (bucket, caller): (BucketUid, &Caller),
+    ) -> String {
         let expires_at_secs = self.now_secs() + URL_LIFETIME.as_secs();
         let ranges = ranges.iter().map(|range| format!("{}-{}", range.start, range.end)).collect::<Vec<_>>();
         let ranges = ranges.join(",");
-        let signature = self.url_signature(xorb, &ranges, expires_at_secs, caller);
-        format!("r={ranges}&e={expires_at_secs}&k={}&s={}", id_of(caller), signature.to_hex())
+        let signature = self.url_signature(xorb, &ranges, expires_at_secs, (bucket, caller));
+        let (bucket, id) = (bucket.0, id_of(caller));
+        format!("r={ranges}&e={expires_at_secs}&b={bucket}&k={id}&s={}", signature.to_hex())
     }
 
     /// What an address of a xorb with this query lets read.
     pub fn granted_ranges(&self, xorb: &XorbHash, query: &str) -> Result<RangesGrant, NotGranted> {
-        let mut fields = [None; 4];
+        let mut fields = [None; 5];
         for field in query.split('&') {
             let slot = match field.split_once('=') {
                 Some(("r", value)) => (0, value),
                 Some(("e", value)) => (1, value),
                 Some(("k", value)) => (2, value),
                 Some(("s", value)) => (3, value),
+                Some(("b", value)) => (4, value),
                 _ => return Err(NotGranted::Foreign),
             };
             fields[slot.0] = Some(slot.1);
         }
-        let [Some(ranges), Some(expires_at_secs), Some(id), Some(signature)] = fields else {
+        let [Some(ranges), Some(expires_at_secs), Some(id), Some(signature), Some(bucket)] = fields else {
             return Err(NotGranted::Foreign);
         };
         let expires_at_secs = expires_at_secs.parse().map_err(|_| NotGranted::Foreign)?;
         let signature = Hash::from_hex(signature).map_err(|_| NotGranted::Foreign)?;
+        let bucket = BucketUid(bucket.parse().map_err(|_| NotGranted::Foreign)?);
         let caller = self.caller(id)?;
-        if self.url_signature(xorb, ranges, expires_at_secs, &caller) != signature {
+        if self.url_signature(xorb, ranges, expires_at_secs, (bucket, &caller)) != signature {
             return Err(NotGranted::Foreign);
         }
         if expires_at_secs <= self.now_secs() {
             return Err(NotGranted::Expired);
         }
         let ranges = ranges.split(',').map(|range| parse_range(range).ok_or(NotGranted::Foreign));
-        Ok(RangesGrant { caller, ranges: ranges.collect::<Result<_, _>>()? })
+        Ok(RangesGrant { caller, bucket, ranges: ranges.collect::<Result<_, _>>()? })
     }
 
-    fn url_signature(&self, xorb: &XorbHash, ranges: &str, expires_at_secs: u64, caller: &Caller) -> Hash {
+    fn url_signature(
+        &self,
+        xorb: &XorbHash,
+        ranges: &str,
+        expires_at_secs: u64,
+        (bucket, caller): (BucketUid, &Caller),
+    ) -> Hash {
         let mut hasher = blake3::Hasher::new_keyed(&self.url_key);
-        // The first three have one length each and no range has a `,` or a `&`, so no two addresses have one text.
-        hasher.update(xorb.as_bytes()).update(&expires_at_secs.to_le_bytes());
+        // The first four have one length each and no range has a `,` or a `&`, so no two addresses have one text.
+        hasher.update(xorb.as_bytes()).update(&expires_at_secs.to_le_bytes()).update(&bucket.0.to_le_bytes());
         hasher.update(secret_digest(caller).as_bytes());
         hasher.update(ranges.as_bytes()).update(b"&").update(id_of(caller).as_bytes());
         hasher.finalize()
@@ -338,7 +354,7 @@ mod tests {
         let (signer, ada, clock) = signer();
         let xorb = XorbHash::from_bytes([1; 32]);
         let token = signer.issue(BucketUid(9), CasScope::Write, &ada).text;
-        let address = signer.sign_ranges(&xorb, &[0..10, 20..30], &ada);
+        let address = signer.sign_ranges(&xorb, &[0..10, 20..30], (BucketUid(9), &ada));
         let bob = credential("AKBOB", "not-for-eyes");
         for (now, is_good) in [
             (vec![credential("AKADA", "not-for-eyes"), bob.clone()], true),
@@ -383,12 +399,14 @@ mod tests {
         let (signer, caller, clock) = signer();
         let xorbs = [1, 2].map(|name| XorbHash::from_bytes([name; 32]));
         let ranges = [0..100, 250..u64::from(u32::MAX)];
-        let query = signer.sign_ranges(&xorbs[0], &ranges, &caller);
-        let granted = RangesGrant { caller, ranges: ranges.to_vec() };
+        let query = signer.sign_ranges(&xorbs[0], &ranges, (BucketUid(9), &caller));
+        let granted = RangesGrant { caller, bucket: BucketUid(9), ranges: ranges.to_vec() };
         assert_eq!(signer.granted_ranges(&xorbs[0], &query), Ok(granted));
         assert_eq!(signer.granted_ranges(&xorbs[1], &query), Err(NotGranted::Foreign));
         let wider = query.replace("0-100", "0-101");
         assert_eq!(signer.granted_ranges(&xorbs[0], &wider), Err(NotGranted::Foreign));
+        let elsewhere = query.replace("b=9", "b=8");
+        assert_eq!(signer.granted_ranges(&xorbs[0], &elsewhere), Err(NotGranted::Foreign));
         let longer = query.replace("e=1003600", "e=1003601");
         assert_ne!(longer, query);
         for bad in [&longer, "", "r=0-1", &query.replace("r=", "x="), &format!("{query}&t=1")] {

@@ -129,6 +129,12 @@ impl Directory {
         self.declared.accounts.contains_key(name)
     }
 
+    /// An organisation that the configuration declares and that this account is a member of, if there is one.
+    pub(super) fn declared_organisation_of(&self, account: &Namespace) -> Option<Namespace> {
+        let mut declared = self.declared.accounts.values();
+        declared.find(|organisation| is_member(organisation, account)).map(|found| found.name.clone())
+    }
+
     /// An account.
     pub fn account(&self, name: &Namespace) -> Option<Account> {
         self.now().accounts.get(name).cloned()

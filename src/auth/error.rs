@@ -59,6 +59,23 @@ pub enum AuthError {
         /// Why.
         reason: String,
     },
+    /// Buckets or credentials of an account of this name are there, although no such account is.
+    #[error(
+        "an earlier account {0} has left buckets or credentials, which must not pass to another: remove them first, or \
+         declare the account in the configuration to have them back"
+    )]
+    NameLeft(Namespace),
+    /// An account is a member of an organisation that cannot be changed.
+    #[error(
+        "account {name} is a member of organisation {organisation}, which the configuration declares: take it out there \
+         first, or the next account of this name would be a member"
+    )]
+    DeclaredMember {
+        /// The account.
+        name: Namespace,
+        /// The organisation.
+        organisation: Namespace,
+    },
     /// Only one half of the root key pair is given.
     #[error("{given} is set but {missing} is not: set both, or neither")]
     HalfARootKeyPair {

@@ -158,9 +158,11 @@ impl Caller {
         }
     }
 
-    /// Whether the caller may look after the accounts of the deployment.
+    /// Whether the caller may look after the accounts of the deployment. A credential that is limited to buckets may
+    /// not, whatever its permission: it could make itself one without limits.
     pub fn is_admin(&self) -> bool {
-        self.credential().is_some_and(|credential| credential.permission == Permission::Admin)
+        self.credential()
+            .is_some_and(|shown| shown.permission == Permission::Admin && shown.buckets.is_none())
     }
 }
 

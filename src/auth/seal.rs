@@ -1,5 +1,8 @@
 //! Secrets at rest: sealed with XChaCha20-Poly1305 under a master key, so that a copy of the metadata alone opens no
-//! door. The access key id and the account are bound to the sealed text, which cannot be moved to another's row.
+//! door. Everything else that the row says is bound to the sealed text: it cannot be moved to another's row, nor can the
+//! row be given another permission, other buckets or a later end.
+//!
+//! Earlier builds bound account and access key id alone. Such rows still open, and are sealed again at the next start.
 
 use std::fs;
 use std::io;
@@ -77,29 +80,32 @@ impl MasterKey {
         let unsealable = || AuthError::Unseal(id.to_owned());
         let plain = postcard::to_stdvec(&secrets).map_err(|_| unsealable())?;
         let nonce = ambient.random::<NONCE_BYTES>();
-        let bound = bound_text(id, credential.account.as_str());
-        let payload = Payload { msg: &plain, aad: bound.as_bytes() };
-        let sealed = self.0.encrypt(&XNonce::from(nonce), payload).map_err(|_| unsealable())?;
-        Ok(SealedCredential {
+        let row = SealedCredential {
             access_key_id: id.to_owned(),
             account: credential.account.clone(),
             permission: credential.permission,
             buckets: credential.buckets.clone(),
             created_at,
             expires_at: credential.expires_at,
-            sealed: [nonce.as_slice(), &sealed].concat(),
-        })
+            sealed: Vec::new(),
+        };
+        let payload = Payload { msg: &plain, aad: &bound_row(&row).ok_or_else(unsealable)? };
+        let sealed = self.0.encrypt(&XNonce::from(nonce), payload).map_err(|_| unsealable())?;
+        Ok(SealedCredential { sealed: [nonce.as_slice(), &sealed].concat(), ..row })
     }
 
-    /// A stored credential, opened.
-    pub(super) fn unseal(&self, stored: SealedCredential) -> Result<Credential, AuthError> {
+    /// A stored credential, opened; and whether it was sealed by an earlier build, and should be sealed again.
+    pub(super) fn unseal(&self, stored: SealedCredential) -> Result<(Credential, bool), AuthError> {
         let unsealable = || AuthError::Unseal(stored.access_key_id.clone());
         let (nonce, sealed) = stored.sealed.split_first_chunk::<NONCE_BYTES>().ok_or_else(unsealable)?;
-        let bound = bound_text(&stored.access_key_id, stored.account.as_str());
-        let payload = Payload { msg: sealed, aad: bound.as_bytes() };
-        let plain = self.0.decrypt(&XNonce::from(*nonce), payload).map_err(|_| unsealable())?;
+        let nonce = XNonce::from(*nonce);
+        let open = |aad: &[u8]| self.0.decrypt(&nonce, Payload { msg: sealed, aad }).ok();
+        let current = bound_row(&stored).and_then(|bound| open(&bound));
+        let is_old = current.is_none();
+        let earlier = || open(earlier_bound_text(&stored.access_key_id, stored.account.as_str()).as_bytes());
+        let plain = current.or_else(earlier).ok_or_else(unsealable)?;
         let secrets: Secrets = postcard::from_bytes(&plain).map_err(|_| unsealable())?;
-        Ok(Credential {
+        let credential = Credential {
             access_key_id: super::AccessKeyId::new(&stored.access_key_id)?,
             secret_access_key: Secret::new(&secrets.secret_access_key)?,
             token: secrets.token.as_deref().map(Secret::new).transpose()?,
@@ -108,12 +114,22 @@ impl MasterKey {
             buckets: stored.buckets,
             created_at: Some(stored.created_at),
             expires_at: stored.expires_at,
-        })
+        };
+        Ok((credential, is_old))
     }
 }
 
-/// Neither name holds a line break, so no two pairs have one text.
-fn bound_text(access_key_id: &str, account: &str) -> String {
+/// What is bound to a sealed text: all of its row but the text itself. The serialised fields have lengths, so no two rows
+/// have one; and none has that of an earlier build, which holds no zero byte.
+fn bound_row(row: &SealedCredential) -> Option<Vec<u8>> {
+    let SealedCredential { access_key_id, account, permission, buckets, created_at, expires_at, sealed: _ } =
+        row;
+    let fields = (access_key_id, account, permission, buckets, created_at, expires_at);
+    postcard::to_stdvec(&("xetgate credential\0", fields)).ok()
+}
+
+/// What earlier builds bound. Neither name holds a line break, so no two pairs have one text.
+fn earlier_bound_text(access_key_id: &str, account: &str) -> String {
     format!("{account}\n{access_key_id}")
 }
 
@@ -147,16 +163,44 @@ mod tests {
         let key = MasterKey::new(&[7; 32]);
         let sealed = key.seal(&credential(), Timestamp(5), &Ambient::system()).unwrap();
         assert!(!contains(&sealed.sealed, b"not-for-eyes"));
-        assert_eq!(key.unseal(sealed.clone()).unwrap(), credential());
+        assert_eq!(key.unseal(sealed.clone()).unwrap(), (credential(), false));
         assert!(MasterKey::new(&[8; 32]).unseal(sealed.clone()).is_err());
-        let moved = SealedCredential { account: Namespace::new("bob").unwrap(), ..sealed.clone() };
-        assert!(key.unseal(moved).is_err());
+        let row = || sealed.clone();
+        for changed in [
+            SealedCredential { account: Namespace::new("bob").unwrap(), ..row() },
+            SealedCredential { access_key_id: "AKBOB".to_owned(), ..row() },
+            SealedCredential { permission: Permission::Admin, ..row() },
+            SealedCredential { buckets: Some(Vec::new()), ..row() },
+            SealedCredential { created_at: Timestamp(6), ..row() },
+            SealedCredential { expires_at: None, ..row() },
+            SealedCredential { expires_at: Some(Timestamp(10)), ..row() },
+        ] {
+            assert!(key.unseal(changed.clone()).is_err(), "{changed:?}");
+        }
         for cut in [0, 23, 24, sealed.sealed.len() - 1] {
             let cut = SealedCredential { sealed: sealed.sealed[..cut].to_vec(), ..sealed.clone() };
             assert!(key.unseal(cut).is_err());
         }
         let again = key.seal(&credential(), Timestamp(5), &Ambient::system()).unwrap();
         assert_ne!(again.sealed, sealed.sealed);
+    }
+
+    /// A row as the build of bb434c1 sealed it.
+    #[test]
+    fn what_an_earlier_build_has_sealed_opens_and_is_to_be_sealed_again() {
+        let key = MasterKey::new(&[7; 32]);
+        let secrets = Secrets {
+            secret_access_key: "not-for-eyes".to_owned(),
+            token: Some("hf_not-for-eyes".to_owned()),
+        };
+        let (plain, nonce) = (postcard::to_stdvec(&secrets).unwrap(), [9; NONCE_BYTES]);
+        let payload = Payload { msg: &plain, aad: b"ada\nAKADA" };
+        let text = key.0.encrypt(&XNonce::from(nonce), payload).unwrap();
+        let now = key.seal(&credential(), Timestamp(5), &Ambient::system()).unwrap();
+        let old = SealedCredential { sealed: [nonce.as_slice(), &text].concat(), ..now };
+        assert_eq!(key.unseal(old.clone()).unwrap(), (credential(), true));
+        let moved = SealedCredential { account: Namespace::new("bob").unwrap(), ..old };
+        assert!(key.unseal(moved).is_err());
     }
 
     #[test]

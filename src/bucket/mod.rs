@@ -34,7 +34,7 @@ mod range;
 pub use changes::AttributeChanges;
 pub use conditions::{ReadCondition, Unmet};
 pub use error::BucketError;
-pub use local::{LocalBuckets, LocalXet, OutlinedFile, ShardRefusal, XetError};
+pub use local::{LocalBuckets, LocalXet, OutlinedFile, Reach, ShardRefusal, XetError};
 pub use range::ByteRange;
 
 /// A body on its way out. An error means that the bytes cannot be had intact; whoever sends them must cut off.
@@ -139,12 +139,15 @@ pub struct ObjectDelete {
 /// One change of a batch. Content is named by its hash; no bytes move.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BatchChange {
-    /// Puts an object whose content the bucket has already, or has been told of. [`BucketError::NoSuchFile`].
+    /// Puts an object whose content the bucket has already, or that the caller has proved to hold.
+    /// [`BucketError::NoSuchFile`].
     Add {
         /// Where to.
         key: ObjectKey,
         /// The content.
         file: FileHash,
+        /// The access key of the caller, whose proofs count.
+        proved_by: Option<String>,
         /// What is said about it.
         attributes: Attributes,
     },
@@ -277,7 +280,8 @@ pub trait BucketApi: Send + Sync + 'static {
     /// All buckets of a namespace, by name.
     async fn list_buckets(&self, namespace: &Namespace) -> Result<Vec<Bucket>, BucketError>;
 
-    /// The buckets of one name in all namespaces, the oldest first: for callers who name no namespace.
+    /// The buckets of one name in all namespaces, the one that has had the name for longest first: for callers who name
+    /// no namespace.
     async fn buckets_named(&self, name: &BucketName) -> Result<Vec<Bucket>, BucketError>;
 
     /// A bucket's settings. [`BucketError::NoSuchBucket`].

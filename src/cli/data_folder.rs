@@ -3,15 +3,31 @@
 //! The lock is the operating system's, on an open file: it ends with the process however that ends, so a crash never
 //! leaves a folder locked. The number in the file is for people.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::auth::{cas_token, root, seal};
 
 /// Name of the lock file.
 const LOCK_NAME: &str = "lock";
+
+/// What lies in the data folder that is ours, besides the keys: all of it holds what users store.
+const OWN: [&str; 9] = [
+    LOCK_NAME,
+    "meta.redb",
+    "packs",
+    "index",
+    "index.broken",
+    "scrub-cursor",
+    "hub-meta.redb",
+    "hub-uploads",
+    "cache",
+];
+
+/// The bits of a mode that let others than the owner in.
+const OTHERS: u32 = 0o077;
 
 /// Files of the data folder that belong to a backup beside the store itself.
 pub(super) const BESIDE_STORE: [&str; 3] = [root::FILE_NAME, seal::FILE_NAME, cas_token::FILE_NAME];
@@ -64,6 +80,7 @@ impl DataFolder {
             }
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
+        close_to_others(&path);
         lock.set_len(0).map_err(failed)?;
         writeln!(lock, "{}", std::process::id()).map_err(failed)?;
         Ok(Self { path, _lock: lock })
@@ -72,5 +89,78 @@ impl DataFolder {
     /// Where it is, absolute.
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+/// Takes from others what they may do with our files in a folder that was there before, or that an earlier build has
+/// filled. What cannot be changed is warned of: to refuse the start would help nobody who has to mend it.
+fn close_to_others(folder: &Path) {
+    let keys = BESIDE_STORE.map(|name| (name, true));
+    for (name, is_key) in OWN.map(|name| (name, false)).into_iter().chain(keys) {
+        let path = folder.join(name);
+        match close(&path) {
+            Ok(true) if is_key => tracing::warn!(
+                path = %path.display(),
+                "others could read this key until now: if anyone else uses this machine, make a new one"
+            ),
+            Ok(true) => tracing::info!(path = %path.display(), "others could read this until now"),
+            Ok(false) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => tracing::warn!(path = %path.display(), %error, "others may read this: chmod it"),
+        }
+    }
+}
+
+/// Closes a file, or a folder and what is in it, to all but its owner; answers whether it was open. What lies in a
+/// closed folder is closed. Links are not followed: they lead to what is not ours.
+fn close(path: &Path) -> io::Result<bool> {
+    let found = fs::symlink_metadata(path)?;
+    let mode = found.permissions().mode();
+    if found.is_symlink() || mode & OTHERS == 0 {
+        return Ok(false);
+    }
+    fs::set_permissions(path, Permissions::from_mode(mode & !OTHERS))?;
+    if found.is_dir() {
+        for entry in fs::read_dir(path)? {
+            close(&entry?.path())?;
+        }
+    }
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn a_folder_that_was_open_to_others_holds_nothing_that_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+        fs::create_dir_all(at("index/keyspaces")).unwrap();
+        fs::create_dir(at("packs")).unwrap();
+        let files =
+            ["meta.redb", "master-key", "cas-key", "packs/1.pack", "index/keyspaces/x", "beside", "far"];
+        for name in files {
+            fs::write(at(name), "x").unwrap();
+            fs::set_permissions(at(name), Permissions::from_mode(0o644)).unwrap();
+        }
+        for name in ["packs", "index", "index/keyspaces"] {
+            fs::set_permissions(at(name), Permissions::from_mode(0o755)).unwrap();
+        }
+        symlink(at("far"), at("packs/link")).unwrap();
+        let held = DataFolder::open(folder.path()).unwrap();
+        let modes = files.map(|name| mode(&at(name)));
+        assert_eq!(modes, [0o600, 0o600, 0o600, 0o600, 0o600, 0o644, 0o644], "what is not ours stays");
+        for name in ["packs", "index", "index/keyspaces"] {
+            assert_eq!(mode(&at(name)), 0o700, "{name}");
+        }
+        drop(held);
     }
 }

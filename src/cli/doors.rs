@@ -50,10 +50,15 @@ pub fn doors(config: &Config, behind: Behind) -> Doors {
         clock: ambient.clone(),
         region: config.s3.region.clone(),
         addressing: addressing(config),
+        signature_v2: config.s3.signature_v2,
         own: OwnDoors::default(),
     });
-    let cas =
-        CasDoor { xet: buckets.xet(config.cas_grace()), signer: signer.clone(), ambient: ambient.clone() };
+    let cas = CasDoor {
+        xet: buckets.xet(config.cas_grace()),
+        signer: signer.clone(),
+        directory: Arc::clone(directory),
+        ambient: ambient.clone(),
+    };
     let ops = |directory| {
         let (buckets, metrics) = (Arc::clone(&buckets) as _, Arc::clone(&watch.metrics));
         ops::router(OpsDoor { buckets, metrics, directory })
@@ -82,5 +87,6 @@ pub fn doors(config: &Config, behind: Behind) -> Doors {
 pub(super) fn addressing(config: &Config) -> Addressing {
     let namespaced = config.s3.addressing == AddressingStyle::Namespaced;
     let domains = config.s3.domains.iter().map(|domain| domain.to_ascii_lowercase()).collect();
-    Addressing { namespaced, domains }
+    let aliases = config.s3.aliases.0.clone();
+    Addressing { namespaced, domains, aliases, foreign_names: config.s3.foreign_names }
 }

@@ -38,11 +38,13 @@ impl PlaceArgs {
     }
 }
 
-/// Takes the data folder that the configuration names, for this process alone.
+/// Takes the data folder that the configuration names, for this process alone. Files that the process makes from now on
+/// are its owner's only, whatever library makes them: what they hold is what users store.
 pub(super) fn take_folder(config: &Config, vars: &[(String, String)]) -> Result<DataFolder, PlaceError> {
     let data_dir = match &config.data_dir {
         Some(data_dir) => data_dir.clone(),
         None => config::default_data_dir(vars)?,
     };
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     Ok(DataFolder::open(&data_dir)?)
 }

@@ -194,6 +194,7 @@ fn run_hub_mode(
         clock: ambient.clone(),
         region: config.s3.region.clone(),
         addressing: addressing(config),
+        signature_v2: config.s3.signature_v2,
         own: OwnDoors::default(),
     };
     let (audit, traces) = (watch.audit.clone(), watch.traces.clone());

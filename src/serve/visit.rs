@@ -101,8 +101,8 @@ impl Visit {
     }
 
     /// Who has called.
-    pub(super) fn caller(&self) -> Option<&Credential> {
-        self.0.caller.get().map(|caller| &**caller)
+    pub(super) fn caller(&self) -> Option<&Arc<Credential>> {
+        self.0.caller.get()
     }
 
     /// The bucket and the object.

@@ -29,7 +29,7 @@ pub mod pack;
 pub mod pins;
 pub mod readers;
 pub mod rebuild;
-mod report;
+pub mod report;
 pub mod rows;
 pub mod scrub;
 pub mod settings;

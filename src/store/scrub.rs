@@ -111,7 +111,8 @@ impl ScrubReport {
         ];
         let damages = self.damages.iter().map(|damage| {
             let Damage { pack, offset, xorb, what, objects } = damage;
-            format!("pack {pack} offset {offset} xorb {xorb}: {what}; hits {}\n", objects.join(", "))
+            let objects = report::visible(&objects.join(", "));
+            format!("pack {pack} offset {offset} xorb {xorb}: {what}; hits {objects}\n")
         });
         report::table(&rows) + &damages.collect::<String>()
     }

@@ -1,5 +1,6 @@
 //! A gateway in memory with two buckets, and the requests that knock at its routes.
 
+mod reach;
 mod requests;
 mod sign;
 
@@ -15,7 +16,9 @@ use http_body_util::BodyExt as _;
 use tower::ServiceExt as _;
 use xetgate::auth::cas_token::{CasScope, CasSigner};
 use xetgate::auth::seal::MasterKey;
-use xetgate::auth::{AccessKeyId, Accounts, Caller, Credential, Directory, Permission, Secret, TokenUse};
+use xetgate::auth::{
+    AccessKeyId, Account, AccountKind, Accounts, Caller, Credential, Directory, Permission, Secret, TokenUse,
+};
 use xetgate::bucket::{
     Attributes, BucketApi as _, BucketId, BucketName, DeclaredDigests, LocalBuckets, Namespace, ObjectKey,
     ObjectWrite, Payload, Visibility, WriteCondition,
@@ -26,6 +29,7 @@ use xetgate::serve::access::Watch;
 use xetgate::serve::routes::Route;
 use xetgate::store::ambient::Ambient;
 
+pub(crate) use reach::reach;
 pub(crate) use requests::{S3Request, hub_request, s3_request};
 
 /// A bucket that only its owner may read, and one that everyone may.
@@ -90,6 +94,10 @@ fn key_of(caller: &str) -> Option<(&'static str, String)> {
         "other account" => good("AKOTHER"),
         "read-only key" => good("AKREAD"),
         "write key" => good("AKWRITE"),
+        "limited key" => good("AKLIMIT"),
+        "member" => good("AKMEMBER"),
+        "removed member" => good("AKREMOVED"),
+        "revoked key" => good("AKREVOKED"),
         _ => None,
     }
 }
@@ -103,9 +111,16 @@ impl House {
             credential("ada", "AKWRITE", Permission::Write),
             credential("ada", "AKADMIN", Permission::Admin),
             credential("bob", "AKOTHER", Permission::Write),
+            credential("cy", "AKMEMBER", Permission::Write),
+            credential("dan", "AKREMOVED", Permission::Write),
+            Credential {
+                buckets: Some(vec![BucketName::new("elsewhere").unwrap()]),
+                ..credential("ada", "AKLIMIT", Permission::Write)
+            },
         ];
+        let ada = Account { name: name("ada"), kind: AccountKind::Org, members: vec![name("cy")] };
         let directory =
-            Directory::declared([], credentials, TokenUse::Shown, Arc::clone(&ambient.clock)).unwrap();
+            Directory::declared([ada], credentials, TokenUse::Shown, Arc::clone(&ambient.clock)).unwrap();
         let directory = Arc::new(directory);
         let meta = Arc::clone(&buckets.store().meta);
         let key = MasterKey::new(&[3; 32]);
@@ -202,7 +217,7 @@ impl House {
     pub(crate) async fn hub(&self, caller: &str, method: &str, target: &str, route: &str) -> Answer {
         let mut request = Request::builder().method(method).uri(target).header(header::HOST, "hub.test");
         let token = if route.starts_with("/cas") {
-            self.cas_token(caller, target).await
+            self.cas_token(caller).await
         } else {
             key_of(caller).map(|(_, secret)| format!("hf_{secret}"))
         };
@@ -213,20 +228,30 @@ impl House {
             .await
     }
 
-    async fn cas_token(&self, caller: &str, _: &str) -> Option<String> {
+    /// The caller as it was when its key was good.
+    pub(crate) fn caller(&self, caller: &str) -> Caller {
+        let Some((id, _)) = key_of(caller) else { return Caller::Anonymous };
+        let known = self.accounts.directory().credential(id);
+        let gone = || Arc::new(credential("ada", id, Permission::Write));
+        Caller::Known(known.unwrap_or_else(gone))
+    }
+
+    async fn cas_token(&self, caller: &str) -> Option<String> {
         let mine = self.buckets.bucket(&bucket(SHUT)).await.ok()?.uid;
         let other = BucketId { namespace: name("bob"), name: BucketName::new("bobs").unwrap() };
         if self.buckets.bucket(&other).await.is_err() && caller == "other account" {
             self.buckets.create_bucket(&other, Visibility::Private).await.unwrap();
         }
-        let key = key_of(caller).and_then(|(id, _)| self.accounts.directory().credential(id));
-        let key = key.map_or(Caller::Anonymous, Caller::Known);
+        let key = self.caller(caller);
         let issue = |uid, scope| Some(self.signer.issue(uid, scope, &key).text);
         match caller {
             "nobody" => None,
             "other account" => issue(self.buckets.bucket(&other).await.ok()?.uid, CasScope::Read),
             "read-only key" => issue(mine, CasScope::Read),
-            "write key" => issue(mine, CasScope::Write),
+            // To those who may no longer come in, tokens were given while they might.
+            "write key" | "member" | "removed member" | "limited key" | "revoked key" => {
+                issue(mine, CasScope::Write)
+            }
             _ => issue(mine, CasScope::Write).map(|token| format!("{}x", &token[..token.len() - 1])),
         }
     }

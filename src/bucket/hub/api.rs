@@ -345,7 +345,7 @@ impl BucketApi for HubBuckets {
 fn line_of(change: &BatchChange, now: Timestamp) -> BatchOp {
     let mtime = |attributes: &Attributes| attributes.mtime().unwrap_or(now).0;
     match change {
-        BatchChange::Add { key, file, attributes } => BatchOp::AddFile {
+        BatchChange::Add { key, file, attributes, .. } => BatchOp::AddFile {
             path: key.as_str().to_owned(),
             xet_hash: *file,
             mtime: mtime(attributes),

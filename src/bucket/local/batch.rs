@@ -1,7 +1,8 @@
 //! Batches: many changes that name content by its hash.
 //!
-//! A hash alone gives nobody content: it must be in the bucket that is changed, or in the bucket that is copied from,
-//! or have been announced to the former by a client that proved to hold it.
+//! A hash alone gives nobody content: an object of the bucket that is changed must have it, or one of the bucket that is
+//! copied from, or the caller's access key must have proved to the former that it holds it. What is only registered
+//! (files that were deleted, say) is nobody else's.
 //!
 //! A copy names content and bucket, but not the object that it copies. If that is found at the copy's own path in the
 //! source, or at the end of it, the copy keeps what is said of it, as a copy by S3 does; otherwise it is content alone.
@@ -48,13 +49,13 @@ impl LocalBuckets {
     async fn key_change(&self, bucket: &Bucket, change: BatchChange) -> Result<KeyChange, BucketError> {
         let (key, change) = match change {
             BatchChange::Delete { key } => (key, ObjectChange::Delete),
-            BatchChange::Add { key, file, attributes } => {
-                let size = self.size_in(bucket, &file).await?;
+            BatchChange::Add { key, file, proved_by, attributes } => {
+                let size = self.size_in(bucket, &file, proved_by.as_deref()).await?;
                 (key, put(self.content_alone(file, size, attributes)))
             }
             BatchChange::Copy { key, file, source, attributes } => {
                 let source = self.must_bucket(&source).await?;
-                let size = self.size_in(&source, &file).await?;
+                let size = self.size_in(&source, &file, None).await?;
                 let object = match self.namesake(&source, &key, &file).await? {
                     Some(namesake) => self.copy_of(namesake, attributes),
                     None => self.content_alone(file, size, attributes),
@@ -66,11 +67,16 @@ impl LocalBuckets {
     }
 
     /// The size of a file that a bucket has. Every bucket has the empty file.
-    async fn size_in(&self, bucket: &Bucket, file: &FileHash) -> Result<u64, BucketError> {
+    async fn size_in(
+        &self,
+        bucket: &Bucket,
+        file: &FileHash,
+        proved_by: Option<&str>,
+    ) -> Result<u64, BucketError> {
         if *file == FileHash::EMPTY {
             return Ok(0);
         }
-        let size = self.meta.file_size_in(bucket.uid, file).await.map_err(meta_failed)?;
+        let size = self.meta.file_size_in(bucket.uid, file, proved_by).await.map_err(meta_failed)?;
         size.ok_or(BucketError::NoSuchFile(*file))
     }
 

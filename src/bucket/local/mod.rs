@@ -36,7 +36,7 @@ pub(super) mod uploads;
 mod xet;
 
 use errors::{bucket_error, change_error, meta_error, meta_failed};
-pub use xet::{LocalXet, OutlinedFile, ShardRefusal, XetError};
+pub use xet::{LocalXet, OutlinedFile, Reach, ShardRefusal, XetError};
 
 /// Buckets of one data folder (or, for tests, of memory).
 pub struct LocalBuckets {

@@ -134,6 +134,8 @@ impl From<AuthError> for Refusal {
             AuthError::NoSuchAccount(_) | AuthError::NoSuchCredential(_) => StatusCode::NOT_FOUND,
             AuthError::AccountExists(_)
             | AuthError::AccountInUse(_)
+            | AuthError::NameLeft(_)
+            | AuthError::DeclaredMember { .. }
             | AuthError::Declared(_)
             | AuthError::DuplicateAccessKeyId(_)
             | AuthError::DuplicateToken(_) => StatusCode::CONFLICT,
@@ -169,7 +171,10 @@ fn admit(accounts: &Accounts, headers: &HeaderMap, visit: &Visit) -> Result<(), 
     match credential.map(Caller::Known) {
         None => Err(Refusal(StatusCode::UNAUTHORIZED, "an admin token is needed".to_owned())),
         Some(caller) if caller.is_admin() => Ok(()),
-        Some(_) => Err(Refusal(StatusCode::FORBIDDEN, "this is not an admin token".to_owned())),
+        Some(_) => {
+            let why = "this is not the token of an admin credential that is not limited to buckets";
+            Err(Refusal(StatusCode::FORBIDDEN, why.to_owned()))
+        }
     }
 }
 

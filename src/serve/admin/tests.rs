@@ -64,7 +64,7 @@ async fn secrets_are_shown_once_and_never_listed() {
     let (status, key) = admin("POST", "/keys", asked).await;
     assert_eq!(status, 201);
     let (id, token) = (key["access_key_id"].as_str().unwrap(), key["token"].as_str().unwrap());
-    assert_eq!(call(&door, token, "GET", "/keys", "").await.0, 200);
+    assert_eq!(call(&door, token, "GET", "/keys", "").await.0, 403, "it is limited to buckets");
 
     let (_, listed) = admin("GET", "/keys", "").await;
     let mine = listed.as_array().unwrap().iter().find(|key| key["access_key_id"] == id).unwrap();
@@ -78,6 +78,21 @@ async fn secrets_are_shown_once_and_never_listed() {
     assert_eq!(call(&door, token, "GET", "/keys", "").await.0, 401);
     assert_eq!(admin("DELETE", &format!("/keys/{id}"), "").await.0, 204);
     assert_eq!(admin("DELETE", &format!("/keys/{id}"), "").await.0, 404);
+}
+
+#[tokio::test]
+async fn an_admin_key_that_is_limited_to_buckets_looks_after_nothing() {
+    let door = door().await;
+    let asked = r#"{"account": "root", "permission": "admin", "buckets": ["b"]}"#;
+    let (_, key) = call(&door, "hf_ADMIN", "POST", "/keys", asked).await;
+    let token = key["token"].as_str().unwrap();
+    for row in TABLE.iter() {
+        let path = row.pattern.replace("{name}", "root").replace("{id}", "ADMIN");
+        let (status, answer) = call(&door, token, row.method.as_str(), &path, "{}").await;
+        assert_eq!(status, 403, "{} {path}: {answer}", row.method);
+    }
+    let keys = call(&door, "hf_ADMIN", "GET", "/keys", "").await.1;
+    assert_eq!(keys.as_array().unwrap().len(), 3);
 }
 
 #[tokio::test]

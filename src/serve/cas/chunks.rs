@@ -7,12 +7,13 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
 
 use super::errors::CasRefusal;
-use super::{Door, Reader, names};
+use super::{Door, Writer, names};
 
-/// `GET /v1/chunks/{prefix}/{chunk}`: a keyed shard, or 404, which clients take for the usual answer that it is.
+/// `GET /v1/chunks/{prefix}/{chunk}`: a keyed shard, or 404, which clients take for the usual answer that it is. For
+/// writers only: whoever downloads has no use for it, and could ask what others hold.
 pub(super) async fn query(
     State(door): State<Arc<Door>>,
-    _reader: Reader,
+    _writer: Writer,
     Path((prefix, chunk)): Path<(String, String)>,
 ) -> Result<Response, CasRefusal> {
     names::check_prefix(&prefix)?;

@@ -17,9 +17,9 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::http::{Extensions, StatusCode};
 
-use crate::auth::Caller;
 use crate::auth::cas_token::{CasGrant, CasScope, CasSigner};
-use crate::bucket::LocalXet;
+use crate::auth::{Action, Caller, Directory};
+use crate::bucket::{LocalXet, Reach};
 use crate::serve::guard::Busy;
 use crate::serve::routes::{Collecting, GET, HEAD, POST, Routed};
 use crate::serve::visit::Visit;
@@ -52,8 +52,10 @@ const ANSWER_TERMS: (usize, usize) = (1 << 20, 1 << 18);
 pub struct CasDoor {
     /// The buckets.
     pub xet: LocalXet,
-    /// Who may come in.
+    /// Checks what callers show.
     pub signer: CasSigner,
+    /// Says what they may reach.
+    pub directory: Arc<Directory>,
     /// For the boundaries of answers in parts.
     pub ambient: Ambient,
 }
@@ -62,6 +64,7 @@ pub struct CasDoor {
 struct Door {
     xet: LocalXet,
     signer: CasSigner,
+    directory: Arc<Directory>,
     ambient: Ambient,
     shard_memory: Turns,
     answer_terms: Turns,
@@ -69,10 +72,10 @@ struct Door {
 
 /// The CAS API, to be mounted at any path; its requests need an [`Origin`](crate::serve::origin::Origin).
 pub fn router(door: CasDoor) -> Routed {
-    let CasDoor { xet, signer, ambient } = door;
+    let CasDoor { xet, signer, directory, ambient } = door;
     let shard_memory = Turns::new(SHARD_MEMORY_KIB.0, SHARD_MEMORY_KIB.1);
     let answer_terms = Turns::new(ANSWER_TERMS.0, ANSWER_TERMS.1);
-    let door = Arc::new(Door { xet, signer, ambient, shard_memory, answer_terms });
+    let door = Arc::new(Door { xet, signer, directory, ambient, shard_memory, answer_terms });
     let nothing = || async { CasRefusal::NotFound("there is nothing here".to_owned()) };
     Collecting::new()
         .on(GET, "/v1/reconstructions/{file}", reconstructions::version_1)
@@ -96,13 +99,37 @@ pub fn telemetry_router() -> Routed {
 }
 
 /// A caller who may read a bucket.
+#[derive(Clone)]
 struct Reader {
     bucket: BucketUid,
     caller: Caller,
+    /// The access key whose proofs count: of those who may write.
+    proved_by: Option<String>,
 }
 
-/// The bucket that a caller may write to.
-struct Writer(BucketUid);
+impl Reader {
+    fn reach(&self) -> Reach<'_> {
+        (self.bucket, self.proved_by.as_deref())
+    }
+}
+
+/// A caller who may write to a bucket.
+struct Writer {
+    bucket: BucketUid,
+    key: String,
+}
+
+impl Door {
+    /// Whether a caller may do this to a bucket now, whatever was true when a token or an address was given out: buckets
+    /// are made private, members leave, keys are limited.
+    async fn may(&self, caller: &Caller, action: Action, bucket: BucketUid) -> Result<bool, CasRefusal> {
+        let bucket = self.xet.bucket(bucket).await?;
+        Ok(bucket.is_some_and(|bucket| self.directory.may(caller, action, &bucket.id, bucket.visibility)))
+    }
+}
+
+/// What is said of a token or an address whose bucket is gone, or not open to its caller any more.
+const OUT_OF_REACH: &str = "its bucket is gone, or no longer open to whom it was given";
 
 /// Holds whoever was given a token or an address to their limits.
 fn is_let_in(caller: &Caller, extensions: &Extensions) -> Result<(), CasRefusal> {
@@ -110,8 +137,12 @@ fn is_let_in(caller: &Caller, extensions: &Extensions) -> Result<(), CasRefusal>
     Visit::of(extensions).comes_from(credential).map_err(|Busy| CasRefusal::Busy)
 }
 
-/// What the caller's token says.
-fn grant(parts: &Parts, door: &Door) -> Result<CasGrant, CasRefusal> {
+fn key_of(caller: &Caller) -> Option<String> {
+    caller.credential().map(|credential| credential.access_key_id.as_str().to_owned())
+}
+
+/// What the caller's token says, if it still holds.
+async fn grant(parts: &Parts, door: &Door) -> Result<CasGrant, CasRefusal> {
     let refused = |why: String| CasRefusal::Unauthorized(why);
     let header = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token =
@@ -120,6 +151,13 @@ fn grant(parts: &Parts, door: &Door) -> Result<CasGrant, CasRefusal> {
     let grant =
         door.signer.grant(token.trim()).map_err(|error| refused(format!("the token is no good: {error}")))?;
     is_let_in(&grant.caller, &parts.extensions)?;
+    let action = match grant.scope {
+        CasScope::Read => Action::ReadBucket,
+        CasScope::Write => Action::WriteBucket,
+    };
+    if !door.may(&grant.caller, action, grant.bucket).await? {
+        return Err(refused(format!("the token is no good: {OUT_OF_REACH}")));
+    }
     Ok(grant)
 }
 
@@ -127,8 +165,9 @@ impl FromRequestParts<Arc<Door>> for Reader {
     type Rejection = CasRefusal;
 
     async fn from_request_parts(parts: &mut Parts, door: &Arc<Door>) -> Result<Self, CasRefusal> {
-        let CasGrant { bucket, caller, .. } = grant(parts, door)?;
-        Ok(Self { bucket, caller })
+        let CasGrant { bucket, caller, scope, .. } = grant(parts, door).await?;
+        let proved_by = key_of(&caller).filter(|_| scope == CasScope::Write);
+        Ok(Self { bucket, caller, proved_by })
     }
 }
 
@@ -136,10 +175,10 @@ impl FromRequestParts<Arc<Door>> for Writer {
     type Rejection = CasRefusal;
 
     async fn from_request_parts(parts: &mut Parts, door: &Arc<Door>) -> Result<Self, CasRefusal> {
-        let grant = grant(parts, door)?;
-        match grant.scope {
-            CasScope::Write => Ok(Self(grant.bucket)),
-            CasScope::Read => Err(CasRefusal::Forbidden("the token is for reading".to_owned())),
+        let grant = grant(parts, door).await?;
+        match (grant.scope, key_of(&grant.caller)) {
+            (CasScope::Write, Some(key)) => Ok(Self { bucket: grant.bucket, key }),
+            _ => Err(CasRefusal::Forbidden("the token is for reading".to_owned())),
         }
     }
 }

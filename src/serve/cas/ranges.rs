@@ -12,7 +12,8 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
 
 use super::errors::{CasRefusal, log};
-use super::{Door, is_let_in, names};
+use super::{Door, OUT_OF_REACH, is_let_in, names};
+use crate::auth::Action;
 use crate::auth::cas_token::RangesGrant;
 use crate::bucket::{LocalXet, XetError};
 use crate::xet::hash::XorbHash;
@@ -34,9 +35,12 @@ pub(super) async fn fetch(
 ) -> Result<Response, CasRefusal> {
     let xorb: XorbHash = names::hash(&xorb)?;
     let granted = door.signer.granted_ranges(&xorb, query.as_deref().unwrap_or_default());
-    let RangesGrant { caller, ranges: granted } =
+    let RangesGrant { caller, bucket, ranges: granted } =
         granted.map_err(|error| CasRefusal::Forbidden(format!("the address is no good: {error}")))?;
     is_let_in(&caller, &extensions)?;
+    if !door.may(&caller, Action::ReadBucket, bucket).await? {
+        return Err(CasRefusal::Forbidden(format!("the address is no good: {OUT_OF_REACH}")));
+    }
     let size = door.xet.xorb_bytes(&xorb).await.map_err(gone)?;
     let asked = match names::ranges(&headers, RANGES_MAX)? {
         None => granted,

@@ -17,11 +17,10 @@ use serde::{Deserialize, Serialize};
 use super::answers::{self, Pieces, text};
 use super::errors::CasRefusal;
 use super::{Door, Reader, names};
-use crate::auth::Caller;
 use crate::bucket::{FileHash, XetError};
 use crate::engine::{OUTLINE_TERMS_MAX, Outline, XorbRange};
 use crate::serve::origin::Origin;
-use crate::store::rows::{BucketUid, Term};
+use crate::store::rows::Term;
 use crate::store::turns::Turn;
 use crate::xet::hash::XorbHash;
 
@@ -103,21 +102,22 @@ struct RangeJson {
 #[derive(Clone)]
 struct Addresses {
     door: Arc<Door>,
-    caller: Caller,
+    reader: Reader,
     base: String,
 }
 
 impl Addresses {
     /// `own` is the request's path below the door's own.
-    fn new(door: Arc<Door>, caller: Caller, origin: &Origin, original: &Uri, own: &Uri) -> Self {
+    fn new(door: Arc<Door>, reader: Reader, origin: &Origin, original: &Uri, own: &Uri) -> Self {
         let mount = original.path().strip_suffix(own.path()).unwrap_or_default();
-        Self { door, caller, base: format!("{}{mount}/v1/ranges/", origin.as_str()) }
+        Self { door, reader, base: format!("{}{mount}/v1/ranges/", origin.as_str()) }
     }
 
     fn sign(&self, xorb: &XorbHash, ranges: &[XorbRange]) -> String {
         let bytes: Vec<_> =
             ranges.iter().map(|range| range.bytes.start.into()..range.bytes.end.into()).collect();
-        format!("{}{xorb}?{}", self.base, self.door.signer.sign_ranges(xorb, &bytes, &self.caller))
+        let for_whom = (self.reader.bucket, &self.reader.caller);
+        format!("{}{xorb}?{}", self.base, self.door.signer.sign_ranges(xorb, &bytes, for_whom))
     }
 
     /// The fetches of version 1 from a xorb, one by one.
@@ -178,12 +178,12 @@ async fn hold(door: &Door, terms: usize) -> Result<Turn, CasRefusal> {
 /// The one range that a request may ask for.
 async fn outline(
     door: &Door,
-    bucket: BucketUid,
+    reader: &Reader,
     file: &str,
     headers: &HeaderMap,
 ) -> Result<Outline, CasRefusal> {
     let range = names::ranges(headers, 1)?.and_then(|ranges| ranges.into_iter().next());
-    Ok(door.xet.outline(bucket, &names::hash(file)?, range).await?.outline)
+    Ok(door.xet.outline(reader.reach(), &names::hash(file)?, range).await?.outline)
 }
 
 /// `GET /v1/reconstructions/{file}`
@@ -196,8 +196,8 @@ pub(super) async fn version_1(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, CasRefusal> {
-    let outline = outline(&door, reader.bucket, &file, &headers).await?;
-    let addresses = Addresses::new(door, reader.caller, &origin, &original, &uri);
+    let outline = outline(&door, &reader, &file, &headers).await?;
+    let addresses = Addresses::new(door, reader, &origin, &original, &uri);
     let fetches: Fetches = |addresses, xorb, ranges| Box::new(addresses.version_1(xorb, ranges));
     answer(outline, addresses, "fetch_info", fetches).await
 }
@@ -212,8 +212,8 @@ pub(super) async fn version_2(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, CasRefusal> {
-    let outline = outline(&door, reader.bucket, &file, &headers).await?;
-    let addresses = Addresses::new(door, reader.caller, &origin, &original, &uri);
+    let outline = outline(&door, &reader, &file, &headers).await?;
+    let addresses = Addresses::new(door, reader, &origin, &original, &uri);
     let fetches: Fetches = |addresses, xorb, ranges| Box::new(addresses.version_2(xorb, ranges));
     answer(outline, addresses, "xorbs", fetches).await
 }
@@ -236,7 +236,7 @@ pub(super) async fn batch_of_query(
             _ => return Err(CasRefusal::Bad("the query knows only file_id".to_owned())),
         }
     }
-    batch(reader.bucket, files, Addresses::new(door, reader.caller, &origin, &original, &uri)).await
+    batch(files, Addresses::new(door, reader, &origin, &original, &uri)).await
 }
 
 /// A file in the body of a batch.
@@ -266,14 +266,10 @@ pub(super) async fn batch_of_body(
         prefix.map_or(Ok(()), |prefix| names::check_prefix(&prefix))?;
         files.push(names::hash(&hash)?);
     }
-    batch(reader.bucket, files, Addresses::new(door, reader.caller, &origin, &original, &uri)).await
+    batch(files, Addresses::new(door, reader, &origin, &original, &uri)).await
 }
 
-async fn batch(
-    bucket: BucketUid,
-    files: Vec<FileHash>,
-    addresses: Addresses,
-) -> Result<Response, CasRefusal> {
+async fn batch(files: Vec<FileHash>, addresses: Addresses) -> Result<Response, CasRefusal> {
     if files.len() > FILES_MAX {
         return Err(CasRefusal::Bad(format!("at most {FILES_MAX} files at once")));
     }
@@ -285,7 +281,7 @@ async fn batch(
     let (mut outlines, mut terms_left) = (BTreeMap::new(), OUTLINE_TERMS_MAX);
     let mut xorbs = BTreeMap::<XorbHash, Vec<XorbRange>>::new();
     for file in files {
-        let outline = door.xet.outline(bucket, &file, None).await?.outline;
+        let outline = door.xet.outline(addresses.reader.reach(), &file, None).await?.outline;
         let left = terms_left.checked_sub(outline.terms.len());
         terms_left = left.ok_or(XetError::TooFragmented { max: OUTLINE_TERMS_MAX })?;
         held.join(hold(&door, outline.terms.len()).await?);
@@ -313,6 +309,6 @@ pub(super) async fn file_size(
     reader: Reader,
     Path(file): Path<String>,
 ) -> Result<Response, CasRefusal> {
-    let bytes = door.xet.file_size(reader.bucket, &names::hash(&file)?).await?;
+    let bytes = door.xet.file_size(reader.reach(), &names::hash(&file)?).await?;
     Ok(([(CONTENT_LENGTH, bytes)], Body::empty()).into_response())
 }

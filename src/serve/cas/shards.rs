@@ -20,7 +20,6 @@ use super::errors::{self, CasRefusal, log};
 use super::xorbs::declared_bytes;
 use super::{Door, Writer};
 use crate::bucket::XetError;
-use crate::store::rows::BucketUid;
 use crate::store::tenant::Tenant;
 use crate::store::turns::Turn;
 use crate::xet::limits::SHARD_BYTES_MAX;
@@ -51,7 +50,7 @@ pub(super) async fn version_1(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, CasRefusal> {
-    let work = begin(&door, writer.0, &headers, body).await?;
+    let work = begin(&door, writer, &headers, body).await?;
     let is_new = work.await.map_err(XetError::from)??;
     Ok(errors::json(&json!({ "result": u8::from(is_new) })))
 }
@@ -63,7 +62,7 @@ pub(super) async fn version_2(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, CasRefusal> {
-    let mut work = begin(&door, writer.0, &headers, body).await?;
+    let mut work = begin(&door, writer, &headers, body).await?;
     let frames = match timeout(PATIENCE, &mut work).await {
         Ok(done) => Body::from(line(&result(done.map_err(XetError::from)??))),
         Err(_) => Body::from_stream(frames(work)),
@@ -74,7 +73,7 @@ pub(super) async fn version_2(
 /// Takes the body in and begins to work on it.
 async fn begin(
     door: &Arc<Door>,
-    bucket: BucketUid,
+    Writer { bucket, key }: Writer,
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Work, CasRefusal> {
@@ -85,7 +84,7 @@ async fn begin(
     let (xet, tenant) = (door.xet.clone(), Tenant::current());
     let work = async move {
         let _memory = memory;
-        xet.put_shard(bucket, shard).await
+        xet.put_shard(bucket, key, shard).await
     };
     // Ends with the answer: what was not yet begun to be registered is given up with the client that wanted it.
     Ok(AbortOnDropHandle::new(tokio::spawn(tenant.scope(work))))

@@ -11,7 +11,7 @@ use futures::TryStreamExt as _;
 use serde_json::json;
 
 use super::errors::{self, CasRefusal};
-use super::{Door, Reader, Writer, names};
+use super::{Door, Writer, names};
 use crate::bucket::BoxError;
 use crate::xet::limits::XORB_BYTES_MAX;
 
@@ -38,10 +38,10 @@ pub(super) async fn upload(
     Ok(errors::json(&json!({ "was_inserted": was_inserted })))
 }
 
-/// `HEAD /v1/xorbs/{prefix}/{xorb}`
+/// `HEAD /v1/xorbs/{prefix}/{xorb}`, for writers only, like the question for a chunk.
 pub(super) async fn size(
     State(door): State<Arc<Door>>,
-    _reader: Reader,
+    _writer: Writer,
     Path((prefix, xorb)): Path<(String, String)>,
 ) -> Result<Response, CasRefusal> {
     names::check_prefix(&prefix)?;

@@ -84,7 +84,9 @@ impl Call<'_> {
         Ok(match line {
             Line::AddFile { path, xet_hash, mtime, content_type } => {
                 let (key, file) = (new_file_path(&path)?, hash(&xet_hash)?);
-                (path, Ok(BatchChange::Add { key, file, attributes: attributes(mtime, content_type)? }))
+                let proved_by = self.caller.credential().map(|shown| shown.access_key_id.as_str().to_owned());
+                let attributes = attributes(mtime, content_type)?;
+                (path, Ok(BatchChange::Add { key, file, proved_by, attributes }))
             }
             Line::CopyFile { path, xet_hash, mtime, source_repo_type, source_repo_id } => {
                 let (key, file) = (new_file_path(&path)?, hash(&xet_hash)?);

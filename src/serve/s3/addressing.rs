@@ -1,25 +1,21 @@
 //! How requests name buckets: in the path or in the host, in the caller's own namespace or in one that the path names.
 //!
 //! * Path style: `/{bucket}/{key}`. Virtual-host style, for configured domains: `/{key}` at `{bucket}.{domain}`.
-//! * By account (the default): a name means the caller's own bucket. Only if there is none does it mean another
-//!   account's that the caller may read, the oldest first: so everyone can read what is public. S3 has one namespace for
-//!   all its users, and this is what is left of it.
+//! * By account (the default): [`names`](super::names) says whose bucket a name means.
 //! * Namespaced: the path's first segment is the namespace, as in the addresses of huggingface.co's gateway.
 //!
 //! Signatures are made over the request as it was sent, so all this comes after they are checked.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use axum::http::{HeaderMap, Uri};
 use s3s::host::{S3Host, VirtualHost};
 use s3s::{S3Result, s3_error};
 
-use crate::auth::{Action, Caller};
-use crate::bucket::{Bucket, BucketId, BucketName, Namespace};
+use crate::bucket::{BucketId, BucketName, Namespace};
 
-use super::S3Door;
 use super::encoding::decode_url;
-use super::errors::access_denied;
 
 /// What the door's configuration says about addresses.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +24,10 @@ pub struct Addressing {
     pub namespaced: bool,
     /// Domains whose subdomains are buckets, in lower case, without a port.
     pub domains: Vec<String>,
+    /// The buckets that names mean to callers who have none of the name themselves.
+    pub aliases: BTreeMap<BucketName, BucketId>,
+    /// Whether a name may mean another account's readable bucket to a caller with a key, if nothing else has it.
+    pub foreign_names: bool,
 }
 
 /// Where a request goes.
@@ -96,52 +96,6 @@ impl S3Host for Addressing {
     }
 }
 
-impl S3Door {
-    /// In which namespace the bucket lies that a caller means.
-    pub(super) async fn home_of(
-        &self,
-        caller: &Caller,
-        namespace: Option<&Namespace>,
-        bucket: Option<&BucketName>,
-    ) -> S3Result<Namespace> {
-        if let Some(namespace) = namespace {
-            return Ok(namespace.clone());
-        }
-        let own = caller.credential().map(|credential| credential.account.clone());
-        let Some(name) = bucket else { return own.ok_or_else(access_denied) };
-        if let Some(own) = &own
-            && self.buckets.bucket(&BucketId { namespace: own.clone(), name: name.clone() }).await.is_ok()
-        {
-            return Ok(own.clone());
-        }
-        let mut found = self.buckets.buckets_named(name).await?;
-        let readable =
-            |bucket: &Bucket| self.directory.may(caller, Action::ReadBucket, &bucket.id, bucket.visibility);
-        let readable = found.iter().position(readable);
-        match (readable, own) {
-            (Some(at), _) => Ok(found.swap_remove(at).id.namespace),
-            (None, Some(own)) => Ok(own),
-            // Strangers are told that a bucket is there, as on AWS.
-            (None, None) if !found.is_empty() => Ok(found.swap_remove(0).id.namespace),
-            (None, None) => Err(s3_error!(NoSuchBucket, "The specified bucket does not exist")),
-        }
-    }
-
-    /// The buckets that a request may mean as long as nobody knows who calls.
-    pub(super) async fn may_mean(&self, headers: &HeaderMap, uri: &Uri) -> Vec<BucketId> {
-        let located = self.addressing.locate(headers, uri).ok();
-        let name = located.as_ref().and_then(Located::bucket).and_then(|name| BucketName::new(&name).ok());
-        match (located.and_then(|located| located.namespace), name) {
-            (_, None) => Vec::new(),
-            (Some(namespace), Some(name)) => vec![BucketId { namespace, name }],
-            (None, Some(name)) => {
-                let found = self.buckets.buckets_named(&name).await.unwrap_or_default();
-                found.into_iter().map(|bucket| bucket.id).collect()
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use axum::http::HeaderValue;
@@ -150,7 +104,7 @@ mod tests {
 
     fn locate(namespaced: bool, host: &str, path: &str) -> Option<(Option<String>, String)> {
         let domains = vec!["s3.example".to_owned(), "eu.s3.example".to_owned()];
-        let addressing = Addressing { namespaced, domains };
+        let addressing = Addressing { namespaced, domains, ..Addressing::default() };
         let mut headers = HeaderMap::new();
         headers.insert("host", HeaderValue::from_str(host).unwrap());
         let Located { namespace, path } = addressing.locate(&headers, &path.parse().unwrap()).ok()?;

@@ -1,5 +1,6 @@
 //! `CopyObject`, and where copies come from.
 
+use axum::http::HeaderMap;
 use s3s::dto;
 use s3s::{S3Request, S3Response, S3Result};
 
@@ -27,10 +28,14 @@ impl Source {
         door: &S3Door,
         caller: &Visitor,
         asked: Option<AskedSource>,
+        headers: &HeaderMap,
     ) -> S3Result<Self> {
         let asked = asked.ok_or_else(|| invalid_argument("Copy Source must be given"))?;
-        let namespace = door.home_of(&caller.caller, None, Some(&asked.bucket)).await?;
-        let bucket = BucketId { namespace, name: asked.bucket.clone() };
+        let bucket = door.meant(&caller.caller, caller.named.as_ref(), &asked.bucket).await?;
+        let expected_owner = headers.get("x-amz-source-expected-bucket-owner");
+        if expected_owner.is_some_and(|owner| owner != bucket.namespace.as_str()) {
+            return Err(access_denied());
+        }
         let visibility = door.buckets.bucket(&bucket).await?.visibility;
         if !door.directory.may(&caller.caller, Action::ReadBucket, &bucket, visibility) {
             return Err(access_denied());
@@ -77,7 +82,7 @@ pub(super) async fn object(
     let Asked { source, attributes: standard, conditions: of_target, .. } = asked;
     let id = door.resolve_bucket(&caller, &request.input.bucket)?;
     let key = object_key(&request.input.key)?;
-    let source = Source::resolve(door, &caller, source).await?;
+    let source = Source::resolve(door, &caller, source, &request.headers).await?;
     let changes = changes(standard, &mut request.input)?;
     let checksum = asked_algorithm(&request.headers)?;
     if source.bucket == id && source.asked.key == key && changes.is_none() && checksum.is_none() {

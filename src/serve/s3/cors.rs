@@ -1,9 +1,8 @@
 //! CORS: which pages of other origins may use a bucket from a browser.
 //!
-//! A preflight is answered before anybody is authenticated, because browsers send none; and every answer to a request
-//! that names its origin carries the headers of the rule that fits. In both cases it is not known, or not yet, whose
-//! bucket is meant by a name that several accounts use, so the rules of all of them are asked: CORS only tells a
-//! browser what it may show to a page, and whether the request itself is allowed is decided elsewhere.
+//! A preflight is answered without authentication, because browsers send none; and every answer to a request that names
+//! its origin carries the headers of the rule that fits. In both cases the rules are those of the one bucket that the
+//! request means ([`S3Door::cors_bucket`]), never those of another account's bucket of the same name.
 //!
 //! Source: S3 user guide, "Using cross-origin resource sharing (CORS)"; Fetch standard, "CORS protocol".
 
@@ -99,21 +98,15 @@ impl<'a> Wish<'a> {
     }
 }
 
-/// The rules of the buckets that a request may mean, or `None` if there is no such bucket.
-async fn rules_of(door: &S3Door, buckets: &[BucketId]) -> Option<Vec<CorsRule>> {
-    let mut rules = None;
-    for id in buckets {
-        if let Ok(settings) = door.buckets.bucket_settings(id).await {
-            rules.get_or_insert_with(Vec::new).extend(settings.cors);
-        }
-    }
-    rules
+/// The rules of a bucket, or `None` if there is no such bucket.
+async fn rules_of(door: &S3Door, bucket: Option<&BucketId>) -> Option<Vec<CorsRule>> {
+    Some(door.buckets.bucket_settings(bucket?).await.ok()?.cors)
 }
 
-/// Answers a preflight for one of these buckets.
+/// Answers a preflight for a request to a bucket.
 pub(super) async fn preflight(
     door: &S3Door,
-    buckets: &[BucketId],
+    bucket: Option<&BucketId>,
     headers: &HeaderMap,
 ) -> S3Result<HttpResponse> {
     let no_origin = || {
@@ -122,7 +115,7 @@ pub(super) async fn preflight(
     };
     let wish = Wish::of(headers, None)?.ok_or_else(no_origin)?;
     let forbidden = |message| custom("AccessForbidden", StatusCode::FORBIDDEN, message);
-    let rules = rules_of(door, buckets).await;
+    let rules = rules_of(door, bucket).await;
     let rules = rules.ok_or_else(|| forbidden("CORSResponse: Bucket not found"))?;
     if rules.is_empty() {
         return Err(forbidden("CORSResponse: CORS is not enabled for this bucket."));
@@ -139,18 +132,17 @@ pub(super) async fn preflight(
     Ok(response)
 }
 
-/// The headers for the answer to any other request, which may be for one of these buckets; none without an origin or
-/// a rule that fits.
+/// The headers for the answer to any other request to a bucket; none without an origin or a rule that fits.
 pub(super) async fn headers(
     door: &S3Door,
-    buckets: &[BucketId],
+    bucket: Option<&BucketId>,
     method: &Method,
     request: &HeaderMap,
 ) -> HeaderMap {
     let Ok(Some(wish)) = Wish::of(request, Some(method)) else {
         return HeaderMap::new();
     };
-    let rules = rules_of(door, buckets).await.unwrap_or_default();
+    let rules = rules_of(door, bucket).await.unwrap_or_default();
     let fitting = rules.iter().find(|rule| wish.is_granted_by(rule));
     fitting.map(|rule| wish.answer(rule)).unwrap_or_default()
 }

@@ -20,6 +20,7 @@ use super::errors::SLOW_DOWN;
 use super::lane::PlainRead;
 use super::sigv4::SigningKeys;
 use super::{FORM, PREFLIGHT, S3Door, cors, form, gate, preauth};
+use crate::auth::Caller;
 use crate::serve::RequestId;
 use crate::serve::visit::Visit;
 
@@ -72,15 +73,20 @@ impl Front {
         if request.method() == Method::OPTIONS {
             return Ok(());
         }
-        preauth::check(request.uri(), request.headers(), &self.door.region)
+        let rules = preauth::Rules {
+            region: &self.door.region,
+            signature_v2: self.door.signature_v2,
+            now_secs: self.door.clock.clock.now().secs(),
+        };
+        preauth::check(request.uri(), request.headers(), rules)
     }
 
     async fn answer(&self, request: Request) -> HttpResponse {
         let visit = Visit::of(request.extensions());
         if request.method() == Method::OPTIONS {
             visit.is_for(PREFLIGHT);
-            let buckets = self.door.may_mean(request.headers(), request.uri()).await;
-            let answer = cors::preflight(&self.door, &buckets, request.headers()).await;
+            let (door, bucket) = self.door.cors_bucket(request.headers(), request.uri(), None).await;
+            let answer = cors::preflight(door, bucket.as_ref(), request.headers()).await;
             return answer.unwrap_or_else(error_response);
         }
         if form::is_form(&request) {
@@ -125,8 +131,9 @@ pub(super) async fn handle(State(front): State<Arc<Front>>, request: Request) ->
             visit.ends_with(&code);
         }
         if let Some(headers) = origin.filter(|_| method != Method::OPTIONS) {
-            let buckets = front.door.may_mean(&headers, &uri).await;
-            response.headers_mut().extend(cors::headers(&front.door, &buckets, &method, &headers).await);
+            let proved = visit.caller().cloned().map(Caller::Known);
+            let (door, bucket) = front.door.cors_bucket(&headers, &uri, proved).await;
+            response.headers_mut().extend(cors::headers(door, bucket.as_ref(), &method, &headers).await);
         }
         // Refused before its body was asked for. A client that lost patience has sent it all the same, and it would be
         // taken for the next request.

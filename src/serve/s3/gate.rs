@@ -18,7 +18,7 @@ use s3s::validation::NameValidation;
 use s3s::{Body, S3Error, S3Request, S3Response, S3Result, StdError, TrailingHeaders, s3_error};
 
 use crate::auth::Caller;
-use crate::bucket::{BucketName, DeclaredDigests, Namespace};
+use crate::bucket::{BucketId, BucketName, DeclaredDigests, Namespace};
 use crate::serve::visit::Visit;
 
 use super::access::Access;
@@ -39,8 +39,12 @@ const XML_LIST_BYTES_MAX: usize = 2 << 20;
 pub(super) struct Visitor {
     /// Whose signature it was, if there was one.
     pub(super) caller: Caller,
-    /// The namespace of the bucket that the request is for.
+    /// The namespace of the bucket that the request is for, or else the caller's own.
     pub(super) home: Namespace,
+    /// The namespace that the request's path names; a copy source, which names none, is looked for in it.
+    pub(super) named: Option<Namespace>,
+    /// The bucket that the request is for.
+    pub(super) bucket: Option<BucketId>,
 }
 
 /// Who calls, and what they ask for beside what s3s reads.
@@ -169,10 +173,20 @@ impl S3Route for Gate {
 impl S3Door {
     /// Knows a caller as the one who asks for this place.
     async fn visitor(&self, caller: Caller, located: &Located, creates: bool) -> S3Result<Visitor> {
-        // A new bucket is one's own, whoever else has one of that name.
-        let bucket = located.bucket().filter(|_| !creates).and_then(|name| BucketName::new(&name).ok());
-        let home = self.home_of(&caller, located.namespace.as_ref(), bucket.as_ref()).await?;
-        Ok(Visitor { caller, home })
+        let named = located.namespace.clone();
+        let own = || caller.credential().map(|credential| credential.account.clone());
+        let bucket = match located.bucket_name() {
+            None => None,
+            // A new bucket is one's own, whoever else has one of that name.
+            Some(name) if creates => {
+                let namespace = named.clone().or_else(own).ok_or_else(access_denied)?;
+                Some(BucketId { namespace, name })
+            }
+            Some(name) => Some(self.meant(&caller, named.as_ref(), &name).await?),
+        };
+        let home = bucket.as_ref().map(|bucket| bucket.namespace.clone());
+        let home = home.or_else(|| named.clone()).or_else(own).ok_or_else(access_denied)?;
+        Ok(Visitor { caller, home, named, bucket })
     }
 }
 

@@ -44,6 +44,7 @@ mod gate;
 mod lane;
 mod listing;
 mod multipart;
+mod names;
 mod object_attributes;
 mod objects;
 mod ops;
@@ -83,6 +84,8 @@ pub struct S3Door {
     pub region: String,
     /// How requests name buckets.
     pub addressing: Addressing,
+    /// Whether requests signed with Signature Version 2 are taken.
+    pub signature_v2: bool,
     /// Where each caller has a way of its own to the buckets (a Hub that knows them by tokens): the door of each
     /// access key.
     pub own: OwnDoors,
@@ -121,10 +124,13 @@ impl S3Door {
         call.map_or(self, |call| self.of(&call.caller.caller))
     }
 
-    /// The bucket that a request is for.
+    /// The bucket that a request is for; the gate has resolved its name, once.
     #[expect(clippy::unused_self, reason = "where a name lies is the door's business")]
     fn resolve_bucket(&self, caller: &Visitor, name: &str) -> S3Result<BucketId> {
-        Ok(BucketId { namespace: caller.home.clone(), name: bucket_name(name)? })
+        match &caller.bucket {
+            Some(bucket) => Ok(bucket.clone()),
+            None => Ok(BucketId { namespace: caller.home.clone(), name: bucket_name(name)? }),
+        }
     }
 }
 

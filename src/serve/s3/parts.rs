@@ -67,7 +67,7 @@ pub(super) async fn copy(
     let id = door.resolve_bucket(&caller, &input.bucket)?;
     let number = part_number(input.part_number)?;
     let upload = upload_ref(&input.key, &input.upload_id)?;
-    let source = Source::resolve(door, &caller, asked.source).await?;
+    let source = Source::resolve(door, &caller, asked.source, &request.headers).await?;
     let range = input.copy_source_range.as_deref().map(ranges::parse_copy_range).transpose()?;
     let part = door.buckets.copy_part(&id, &upload, number, &source.into_copy_source(), range).await?;
     let mut result = dto::CopyPartResult {

@@ -24,6 +24,72 @@ const PRESIGNED_PARAMETERS: [&str; 6] = [
     "X-Amz-Signature",
 ];
 
+/// How far a signer's clock may be ahead of ours, in seconds. Source: S3 API reference, `RequestTimeTooSkewed`.
+const SKEW_SECS_MAX: i64 = 900;
+
+/// The parameters that Version 2 signs: s3s puts these into the text that it compares signatures of. Source: Amazon S3
+/// user guide, "Signing and authenticating REST requests", and botocore's `HmacV1Auth.QSAOfInterest`.
+const SIGNED_BY_V2: [&str; 35] = [
+    "accelerate",
+    "acl",
+    "analytics",
+    "cors",
+    "defaultObjectAcl",
+    "delete",
+    "inventory",
+    "lifecycle",
+    "location",
+    "logging",
+    "metrics",
+    "notification",
+    "object-lock",
+    "partNumber",
+    "policy",
+    "replication",
+    "requestPayment",
+    "response-cache-control",
+    "response-content-disposition",
+    "response-content-encoding",
+    "response-content-language",
+    "response-content-type",
+    "response-expires",
+    "restore",
+    "select",
+    "select-type",
+    "storageClass",
+    "tagging",
+    "torrent",
+    "uploadId",
+    "uploads",
+    "versionId",
+    "versioning",
+    "versions",
+    "website",
+];
+
+/// The parameters that Version 2 leaves unsigned and that may be there: its own, and those by which a listing is asked
+/// for in pages, which select no other operation than a listing of the same bucket.
+const BESIDE_V2: [&str; 18] = [
+    "AWSAccessKeyId",
+    "Expires",
+    "Signature",
+    "continuation-token",
+    "delimiter",
+    "encoding-type",
+    "fetch-owner",
+    "key-marker",
+    "list-type",
+    "marker",
+    "max-keys",
+    "max-parts",
+    "max-uploads",
+    "part-number-marker",
+    "prefix",
+    "start-after",
+    "upload-id-marker",
+    "version-id-marker",
+];
+
 /// Longest target and headers together. AWS takes 8 KB of headers; a key can fill 3 KiB of the target, percent-encoded.
 const HEAD_BYTES_MAX: usize = 8 << 10;
 
@@ -46,8 +112,20 @@ fn value<'a>(pairs: &'a Pairs, name: &str) -> Option<&'a str> {
     pairs.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
 }
 
+/// What signatures are held to.
+#[derive(Clone, Copy)]
+pub(super) struct Rules<'r> {
+    /// The region that they must name.
+    pub(super) region: &'r str,
+    /// Whether those of Version 2 are taken.
+    pub(super) signature_v2: bool,
+    /// The time, in Unix seconds.
+    pub(super) now_secs: u64,
+}
+
 /// Checks the form of a request's authentication, and that it is for this region.
-pub(super) fn check(uri: &Uri, headers: &HeaderMap, region: &str) -> S3Result<()> {
+pub(super) fn check(uri: &Uri, headers: &HeaderMap, rules: Rules<'_>) -> S3Result<()> {
+    let region = rules.region;
     let pairs = query_pairs(uri.query());
     let authorization = headers.get(AUTHORIZATION).filter(|value| !value.is_empty());
     let presigned = PRESIGNED_PARAMETERS.iter().any(|name| value(&pairs, name).is_some());
@@ -57,37 +135,77 @@ pub(super) fn check(uri: &Uri, headers: &HeaderMap, region: &str) -> S3Result<()
         return Err(s3_error!(InvalidToken, "The provided token is malformed or otherwise invalid."));
     }
     // boto3 and aws-cli presign with Signature Version 2 unless told otherwise, so its URLs are taken; s3s checks
-    // them. They live as long as their signer says, and bind neither region nor host.
+    // them. They bind neither region nor host.
     let presigned_v2 = value(&pairs, "Signature").is_some();
     if presigned_v2 && (presigned || authorization.is_some()) {
         return Err(invalid_argument("Only one auth mechanism allowed."));
     }
     if presigned_v2 {
-        return check_presigned_v2(&pairs);
+        return check_presigned_v2(&pairs, rules);
     }
     match (presigned, authorization) {
         (true, Some(_)) => Err(invalid_argument("Only one auth mechanism allowed.")),
         (true, None) => check_presigned(&pairs, headers, region),
         (false, Some(header)) => check_header(header.to_str().unwrap_or_default(), headers, region),
-        (false, None) => Ok(()),
+        (false, None) => check_anonymous(&pairs),
     }
 }
 
-fn signature_v2() -> s3s::S3Error {
+/// The headers of an answer are for its owner to choose: stored text must not run as a page because a link says so.
+/// Source: S3 API reference, `GetObject`, "Overriding response header values through the request".
+fn check_anonymous(pairs: &Pairs) -> S3Result<()> {
+    if pairs.iter().any(|(name, _)| name.to_ascii_lowercase().starts_with("response-")) {
+        return Err(invalid_request(
+            "Request specific response headers cannot be used for anonymous GET requests.",
+        ));
+    }
+    Ok(())
+}
+
+pub(super) fn signature_v2() -> s3s::S3Error {
     invalid_request(
         "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.",
     )
 }
 
-/// Version 2 signs a fixed list of parameters, each at most once: what it does not sign must not be there.
-fn check_presigned_v2(pairs: &Pairs) -> S3Result<()> {
+/// Version 2 signs a fixed list of parameters, each at most once. Of what it does not sign, anybody could add what
+/// selects another operation or changes this one, so only what can do neither may be there.
+fn check_presigned_v2(pairs: &Pairs, rules: Rules<'_>) -> S3Result<()> {
+    if !rules.signature_v2 {
+        return Err(signature_v2());
+    }
     let mut names: Vec<_> = pairs.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
     names.sort_unstable();
-    if names.is_sorted_by(|a, b| a < b) && !names.iter().any(|name| name.starts_with("x-amz-")) {
-        Ok(())
-    } else {
-        Err(s3_error!(AccessDenied, "There were parameters present in the request which were not signed"))
+    let may_stand = |(name, _): &(String, String)| {
+        SIGNED_BY_V2.contains(&name.as_str()) || BESIDE_V2.contains(&name.as_str())
+    };
+    if !names.is_sorted_by(|a, b| a < b) || !pairs.iter().all(may_stand) {
+        return Err(s3_error!(
+            AccessDenied,
+            "There were parameters present in the request which were not signed"
+        ));
     }
+    let expires = value(pairs, "Expires").and_then(|secs| secs.parse().ok());
+    let expires = expires.ok_or_else(|| {
+        s3_error!(
+            AccessDenied,
+            "Invalid date (should be seconds since epoch): it must be the parameter Expires"
+        )
+    })?;
+    check_life_v2(expires, rules.now_secs)
+}
+
+/// Version 2 does not say when it was signed, so that its end is held to a week from now.
+pub(super) fn check_life_v2(expires_at_secs: i64, now_secs: u64) -> S3Result<()> {
+    let now = i64::try_from(now_secs).unwrap_or(i64::MAX);
+    if expires_at_secs > now.saturating_add(PRESIGNED_SECS_MAX + SKEW_SECS_MAX) {
+        let max = PRESIGNED_SECS_MAX;
+        return Err(s3_error!(
+            AccessDenied,
+            "The signature must expire within a week (in seconds: {max}); sign with Signature Version 4, or for less"
+        ));
+    }
+    Ok(())
 }
 
 fn check_presigned(pairs: &Pairs, headers: &HeaderMap, region: &str) -> S3Result<()> {
@@ -209,12 +327,14 @@ mod tests {
         result.map_or_else(|error| error.code().as_str().to_owned(), |()| "ok".to_owned())
     }
 
+    const RULES: Rules<'_> = Rules { region: "us-east-1", signature_v2: true, now_secs: 1_800_000_000 };
+
     fn with_authorization(value: &str) -> String {
         let headers = HeaderMap::from_iter([
             (AUTHORIZATION, value.parse().unwrap()),
             (HeaderName::from_static("x-amz-date"), "20260101T000000Z".parse().unwrap()),
         ]);
-        code(check(&Uri::from_static("/b"), &headers, "us-east-1"))
+        code(check(&Uri::from_static("/b"), &headers, RULES))
     }
 
     fn presigned(expires: &str, scope: &str) -> String {
@@ -222,7 +342,7 @@ mod tests {
             "/b/k?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AK%2F20260101%2F{scope}%2Faws4_request\
              &X-Amz-Date=20260101T000000Z&X-Amz-Expires={expires}&X-Amz-SignedHeaders=host&X-Amz-Signature=00"
         );
-        code(check(&uri.parse().unwrap(), &HeaderMap::new(), "us-east-1"))
+        code(check(&uri.parse().unwrap(), &HeaderMap::new(), RULES))
     }
 
     #[test]
@@ -262,12 +382,69 @@ mod tests {
     #[test]
     fn signature_version_2_is_for_presigned_urls_only() {
         assert_eq!(with_authorization("AWS AK:c2ln"), "InvalidRequest");
-        let check = |uri: &str| code(check(&uri.parse().unwrap(), &HeaderMap::new(), "us-east-1"));
+        let check = |uri: &str| code(check(&uri.parse().unwrap(), &HeaderMap::new(), RULES));
         let url = "/b/k?AWSAccessKeyId=AK&Expires=1&Signature=x";
         assert_eq!(check(url), "ok");
         assert_eq!(check(&format!("{url}&X-Amz-Signature=00")), "InvalidArgument");
         assert_eq!(check(&format!("{url}&x-amz-copy-source=%2Fother%2Fkey")), "AccessDenied");
         assert_eq!(check(&format!("{url}&uploads&uploads")), "AccessDenied");
+        assert_eq!(check("/b/k?AWSAccessKeyId=AK&Signature=x"), "AccessDenied");
+    }
+
+    #[test]
+    fn what_version_2_does_not_sign_selects_nothing() {
+        let url = "/b?AWSAccessKeyId=AK&Expires=1&Signature=x";
+        let check = |more: &str| {
+            let uri = format!("{url}&{more}").parse().unwrap();
+            code(check(&uri, &HeaderMap::new(), RULES))
+        };
+        for signed in SIGNED_BY_V2 {
+            assert_eq!(check(signed), "ok", "{signed}");
+        }
+        for beside in ["prefix=a", "list-type=2", "max-keys=3"] {
+            assert_eq!(check(beside), "ok", "{beside}");
+        }
+        for unsigned in [
+            "publicAccessBlock",
+            "policyStatus",
+            "encryption",
+            "ownershipControls",
+            "legal-hold",
+            "retention",
+            "attributes",
+            "intelligent-tiering",
+            "metadataTable",
+            "session",
+            "id=1",
+            "ACL",
+            "x-id=DeleteBucket",
+            "anything",
+        ] {
+            assert_eq!(check(unsigned), "AccessDenied", "{unsigned}");
+        }
+    }
+
+    #[test]
+    fn version_2_lives_for_a_week_at_most_and_can_be_turned_off() {
+        let check = |expires: i64, rules| {
+            let uri = format!("/b/k?AWSAccessKeyId=AK&Expires={expires}&Signature=x").parse().unwrap();
+            code(check(&uri, &HeaderMap::new(), rules))
+        };
+        let week = 1_800_000_000 + PRESIGNED_SECS_MAX;
+        assert_eq!(check(week, RULES), "ok");
+        assert_eq!(check(week + SKEW_SECS_MAX, RULES), "ok");
+        assert_eq!(check(week + SKEW_SECS_MAX + 1, RULES), "AccessDenied");
+        assert_eq!(check(4_102_444_800, RULES), "AccessDenied");
+        assert_eq!(check(week, Rules { signature_v2: false, ..RULES }), "InvalidRequest");
+    }
+
+    #[test]
+    fn anonymous_callers_choose_no_headers_of_answers() {
+        let check = |uri: &str| code(check(&uri.parse().unwrap(), &HeaderMap::new(), RULES));
+        for name in ["response-content-type", "response-content-disposition", "Response-Expires"] {
+            assert_eq!(check(&format!("/b/k?{name}=text%2Fhtml")), "InvalidRequest", "{name}");
+        }
+        assert_eq!(check("/b/k?response"), "ok");
     }
 
     #[test]

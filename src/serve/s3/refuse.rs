@@ -72,8 +72,8 @@ pub(super) fn check_headers(headers: &HeaderMap, account: &Namespace) -> S3Resul
         if !is_known(name.as_str(), value) {
             return Err(not_implemented(&format!("The header {name}")));
         }
-        let names_owner = name.as_str().ends_with("expected-bucket-owner");
-        if names_owner && value != account.as_str() {
+        // The owner of a copy's source is compared where the source is resolved.
+        if name.as_str() == "x-amz-expected-bucket-owner" && value != account.as_str() {
             return Err(access_denied());
         }
     }

@@ -171,7 +171,7 @@ impl CheckReport {
             ("frames", self.frames.to_string()),
             ("findings", self.findings.len().to_string()),
         ];
-        let findings = self.findings.iter().map(|finding| format!("{finding}\n"));
+        let findings = self.findings.iter().map(|finding| report::visible(&finding.to_string()) + "\n");
         report::table(&rows) + &findings.collect::<String>()
     }
 

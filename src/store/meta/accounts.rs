@@ -14,13 +14,15 @@ pub trait AccountStore: Send + Sync + 'static {
     /// All of them, of one moment, by name and by access key id.
     async fn accounts(&self) -> Result<(Vec<Account>, Vec<SealedCredential>), MetaError>;
 
-    /// Makes an account. [`MetaError::NameTaken`].
+    /// Makes an account. [`MetaError::NameTaken`]; [`MetaError::AccountInUse`] if an earlier account has left buckets or
+    /// credentials of this name, which must not pass to another.
     async fn create_account(&self, account: Account) -> Result<(), MetaError>;
 
     /// Changes an account. [`MetaError::NoSuchAccount`].
     async fn change_account(&self, account: Account) -> Result<(), MetaError>;
 
-    /// Removes an account that has no buckets and no credentials. [`MetaError::AccountInUse`].
+    /// Removes an account that has no buckets and no credentials, and takes its name out of every organisation: the next
+    /// account of the name is no member. [`MetaError::AccountInUse`].
     async fn remove_account(&self, name: &Namespace) -> Result<(), MetaError>;
 
     /// Keeps a new credential. [`MetaError::NameTaken`].
@@ -47,19 +49,36 @@ impl Tables<'_> {
         Ok(())
     }
 
-    fn remove_account(&mut self, name: &Namespace) -> Result<(), Failure> {
-        if !self.has_account(name)? {
-            return Err(MetaError::NoSuchAccount.into());
-        }
+    /// Refuses while buckets or credentials are of this name.
+    fn must_own_nothing(&self, name: &Namespace) -> Result<(), Failure> {
         let bucket = self.buckets.range((name.as_str(), "")..)?.next().transpose()?;
         let mut in_use = bucket.is_some_and(|(id, _)| id.value().0 == name.as_str());
         for entry in self.credentials.iter()? {
             in_use |= decode::<SealedCredential>(entry?.1.value())?.account == *name;
         }
-        if in_use {
-            return Err(MetaError::AccountInUse.into());
+        if in_use { Err(MetaError::AccountInUse.into()) } else { Ok(()) }
+    }
+
+    fn create_account(&mut self, account: &Account) -> Result<(), Failure> {
+        if self.has_account(&account.name)? {
+            return Err(MetaError::NameTaken.into());
         }
+        self.must_own_nothing(&account.name)?;
+        self.put_account(account)
+    }
+
+    fn remove_account(&mut self, name: &Namespace) -> Result<(), Failure> {
+        if !self.has_account(name)? {
+            return Err(MetaError::NoSuchAccount.into());
+        }
+        self.must_own_nothing(name)?;
         self.accounts.remove(name.as_str())?;
+        let all = self.accounts.iter()?.map(|entry| decode::<Account>(entry?.1.value()));
+        let all = all.collect::<Result<Vec<_>, StorageError>>()?;
+        for mut organisation in all.into_iter().filter(|account| account.members.contains(name)) {
+            organisation.members.retain(|member| member != name);
+            self.put_account(&organisation)?;
+        }
         Ok(())
     }
 
@@ -83,13 +102,7 @@ impl AccountStore for EmbeddedMeta {
     }
 
     async fn create_account(&self, account: Account) -> Result<(), MetaError> {
-        self.write(move |tables| {
-            if tables.has_account(&account.name)? {
-                return Err(MetaError::NameTaken.into());
-            }
-            tables.put_account(&account)
-        })
-        .await
+        self.write(move |tables| tables.create_account(&account)).await
     }
 
     async fn change_account(&self, account: Account) -> Result<(), MetaError> {

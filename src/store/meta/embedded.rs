@@ -21,8 +21,8 @@ use super::tables::{self, Failure, Tables, decode};
 use super::writer::{Finish, Job, Request, write_in_groups};
 use super::{
     Completion, Content, IdleXorb, KeyChange, ListPage, ListQuery, MetaError, MetaStore, MetaView, NewFile,
-    ObjectChange, PackRow, TermChange, TreePage, TreeQuery, Wanted, WriteCondition, XorbMove, folders,
-    holdings, listing, settings, tree, xorbs,
+    ObjectChange, PackRow, TermChange, TreePage, TreeQuery, Wanted, WriteCondition, XorbMove, bucket_names,
+    folders, holdings, listing, settings, tree, xorbs,
 };
 use crate::store::ambient::Timestamp;
 use crate::store::figures::MetaFigures;
@@ -190,6 +190,10 @@ impl MetaStore for EmbeddedMeta {
         self.find(|rows| rows.bucket(id))
     }
 
+    async fn bucket_of(&self, uid: BucketUid) -> Result<Option<Bucket>, MetaError> {
+        self.find(|rows| rows.bucket_of(uid))
+    }
+
     async fn buckets(&self, namespace: &Namespace) -> Result<Vec<Bucket>, MetaError> {
         self.read(|snapshot| {
             let table = snapshot.open_table(tables::BUCKETS)?;
@@ -206,7 +210,7 @@ impl MetaStore for EmbeddedMeta {
     }
 
     async fn buckets_named(&self, name: &BucketName) -> Result<Vec<Bucket>, MetaError> {
-        self.read(|snapshot| settings::named(snapshot, name))
+        self.read(|snapshot| bucket_names::named(snapshot, name))
     }
 
     async fn bucket_settings(&self, bucket: BucketUid) -> Result<BucketSettings, MetaError> {
@@ -237,8 +241,13 @@ impl MetaStore for EmbeddedMeta {
         self.read(|snapshot| holdings::stats(snapshot, bucket))
     }
 
-    async fn file_size_in(&self, bucket: BucketUid, file: &FileHash) -> Result<Option<u64>, MetaError> {
-        self.read(|snapshot| holdings::file_size(snapshot, bucket, file))
+    async fn file_size_in(
+        &self,
+        bucket: BucketUid,
+        file: &FileHash,
+        proved_by: Option<&str>,
+    ) -> Result<Option<u64>, MetaError> {
+        self.read(|snapshot| holdings::file_size(snapshot, bucket, file, proved_by))
     }
 
     async fn object(&self, bucket: BucketUid, key: &ObjectKey) -> Result<Option<Object>, MetaError> {

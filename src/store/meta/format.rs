@@ -6,7 +6,7 @@ use redb::{ReadableTable as _, StorageError, WriteTransaction};
 
 use super::MetaError;
 use super::engine::{Engine, engine};
-use super::tables::{COUNTERS, Tables};
+use super::tables::{COUNTERS, Failure, Tables};
 
 /// The tables' layout.
 const FORMAT: u64 = 5;
@@ -46,7 +46,13 @@ fn upgrade(transaction: &WriteTransaction) -> Result<(), MetaError> {
         step(&mut Tables::open(transaction).map_err(engine)?).map_err(engine)?;
         format = from + 1;
     }
-    let mut counters = transaction.open_table(COUNTERS).map_err(engine)?;
-    counters.insert("format", FORMAT).map_err(engine)?;
-    Ok(())
+    {
+        let mut counters = transaction.open_table(COUNTERS).map_err(engine)?;
+        counters.insert("format", FORMAT).map_err(engine)?;
+    }
+    let completed = Tables::open(transaction).map_err(engine)?.complete_bucket_names();
+    completed.map_err(|failure| match failure {
+        Failure::Refused(refusal) => refusal,
+        Failure::Engine(error) => engine(error),
+    })
 }

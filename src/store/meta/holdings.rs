@@ -5,7 +5,9 @@
 use redb::{ReadTransaction, ReadableTable, StorageError};
 
 use super::MetaError;
+use super::bucket_names::COUNTER;
 use super::files::decode_file_size;
+use super::registry::PROVED;
 use super::tables::{self, Failure, Tables, decode, encode};
 use crate::store::names::BucketId;
 use crate::store::rows::{Bucket, BucketStats, BucketUid, Object, Visibility};
@@ -18,15 +20,19 @@ pub(super) fn stats(snapshot: &ReadTransaction, bucket: BucketUid) -> Result<Buc
     Ok(BucketStats { bytes, objects })
 }
 
-/// Whether an object of the bucket names the file, or a client has announced it to the bucket.
+/// Whether an object of the bucket names the file, or this access key has proved to the bucket that it holds it.
 pub(super) fn holds(
     snapshot: &ReadTransaction,
     bucket: BucketUid,
     file: &FileHash,
+    proved_by: Option<&str>,
 ) -> Result<bool, redb::Error> {
-    let name = (bucket.0, *file.as_bytes());
-    Ok(snapshot.open_table(tables::BUCKET_FILES)?.get(name)?.is_some()
-        || snapshot.open_table(tables::REGISTERED)?.get(name)?.is_some())
+    let (bucket, file) = (bucket.0, *file.as_bytes());
+    if snapshot.open_table(tables::BUCKET_FILES)?.get((bucket, file))?.is_some() {
+        return Ok(true);
+    }
+    let Some(key) = proved_by else { return Ok(false) };
+    Ok(snapshot.open_table(PROVED)?.get((bucket, file, key))?.is_some())
 }
 
 /// The size of a file that the bucket holds.
@@ -34,8 +40,9 @@ pub(super) fn file_size(
     snapshot: &ReadTransaction,
     bucket: BucketUid,
     file: &FileHash,
+    proved_by: Option<&str>,
 ) -> Result<Option<u64>, redb::Error> {
-    if !holds(snapshot, bucket, file)? {
+    if !holds(snapshot, bucket, file, proved_by)? {
         return Ok(None);
     }
     let row = snapshot.open_table(tables::FILES)?.get(file.as_bytes())?;
@@ -101,8 +108,10 @@ impl Tables<'_> {
         if self.buckets.get((to.namespace.as_str(), to.name.as_str()))?.is_some() {
             return Err(MetaError::BucketExists.into());
         }
-        let bucket = self.take_bucket(from)?;
-        self.put_bucket(&Bucket { id: to.clone(), ..bucket })
+        let bucket = Bucket { id: to.clone(), ..self.take_bucket(from)? };
+        let number = self.count_up(COUNTER)?;
+        self.name_bucket(&bucket, number)?;
+        self.put_bucket(&bucket)
     }
 
     pub(super) fn set_visibility(&mut self, id: &BucketId, visibility: Visibility) -> Result<(), Failure> {

@@ -29,6 +29,7 @@ use crate::store::pack::PackId;
 use crate::xet::hash::{FileHash, XorbHash};
 
 mod accounts;
+mod bucket_names;
 #[cfg(test)]
 pub mod conformance;
 mod embedded;
@@ -315,7 +316,11 @@ pub trait MetaStore: AccountStore + MetaRegistry {
     /// A namespace's buckets, by name.
     async fn buckets(&self, namespace: &Namespace) -> Result<Vec<Bucket>, MetaError>;
 
-    /// The buckets of one name in all namespaces, the oldest first.
+    /// The present row of a bucket, whatever it is called now.
+    async fn bucket_of(&self, uid: BucketUid) -> Result<Option<Bucket>, MetaError>;
+
+    /// The buckets of one name in all namespaces, the one that has had the name for longest first; a rename makes
+    /// a bucket the youngest of its new name.
     async fn buckets_named(&self, name: &BucketName) -> Result<Vec<Bucket>, MetaError>;
 
     /// A bucket's settings; all at their defaults if there is no such bucket.
@@ -336,8 +341,13 @@ pub trait MetaStore: AccountStore + MetaRegistry {
     /// How much is in a bucket. Nothing, if it is not there.
     async fn bucket_stats(&self, bucket: BucketUid) -> Result<BucketStats, MetaError>;
 
-    /// The size of a file, if an object of this bucket has it as its content.
-    async fn file_size_in(&self, bucket: BucketUid, file: &FileHash) -> Result<Option<u64>, MetaError>;
+    /// The size of a file, if an object of this bucket has it as its content, or this access key has proved to hold it.
+    async fn file_size_in(
+        &self,
+        bucket: BucketUid,
+        file: &FileHash,
+        proved_by: Option<&str>,
+    ) -> Result<Option<u64>, MetaError>;
 
     /// An object.
     async fn object(&self, bucket: BucketUid, key: &ObjectKey) -> Result<Option<Object>, MetaError>;

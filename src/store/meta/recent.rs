@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use redb::{ReadOnlyTable, ReadTransaction};
 
+use super::bucket_names::{self, BUCKET_NAMES};
 use super::engine::{Generation, engine};
 use super::files::{decode_file, terms_within};
 use super::lean::{decode_whole_object, decode_xorb};
@@ -29,6 +30,7 @@ pub(super) struct Recent {
     /// Of which opening of the database.
     pub(super) generation: Generation,
     buckets: ReadOnlyTable<(&'static str, &'static str), Row>,
+    bucket_names: ReadOnlyTable<u64, (&'static str, &'static str, u64)>,
     objects: ReadOnlyTable<(u64, &'static [u8]), Row>,
     files: ReadOnlyTable<[u8; 32], Row>,
     file_terms: ReadOnlyTable<RunName, Row>,
@@ -43,6 +45,7 @@ impl Recent {
         Ok(Self {
             generation,
             buckets: snapshot.open_table(tables::BUCKETS).map_err(engine)?,
+            bucket_names: snapshot.open_table(BUCKET_NAMES).map_err(engine)?,
             objects: snapshot.open_table(tables::OBJECTS).map_err(engine)?,
             files: snapshot.open_table(tables::FILES).map_err(engine)?,
             file_terms: snapshot.open_table(tables::FILE_TERMS).map_err(engine)?,
@@ -54,6 +57,10 @@ impl Recent {
     pub(super) fn bucket(&self, id: &BucketId) -> Result<Option<Bucket>, MetaError> {
         let row = self.buckets.get((id.namespace.as_str(), id.name.as_str())).map_err(engine)?;
         row.map(|row| decode(row.value())).transpose().map_err(engine)
+    }
+
+    pub(super) fn bucket_of(&self, uid: BucketUid) -> Result<Option<Bucket>, MetaError> {
+        bucket_names::of_uid(&self.bucket_names, &self.buckets, uid).map_err(engine)
     }
 
     fn bucket_uid(&self, id: &BucketId) -> Result<Option<BucketUid>, MetaError> {

@@ -10,10 +10,11 @@
 //! | a registration of it | yes | by the registration |
 //! | both | yes | by all |
 //!
-//! A bucket's own files are the only ones that its tokens read and its writers may name without bringing the bytes.
+//! Objects give a file to whoever may read the bucket. A registration gives it to nobody but the access keys whose shards
+//! have proved that they hold it: a deleted file stays registered for weeks, and is not to be had by its hash meanwhile.
 
 use async_trait::async_trait;
-use redb::{ReadTransaction, ReadableTable, StorageError};
+use redb::{ReadTransaction, ReadableTable, StorageError, TableDefinition};
 
 use super::tables::{self, Failure, Tables, xorbs_of};
 use super::xorbs::file_of_all;
@@ -23,26 +24,36 @@ use crate::store::file_terms::FileTerms;
 use crate::store::rows::{BucketUid, FileRecord};
 use crate::xet::hash::{FileHash, XorbHash};
 
+/// (bucket, file hash, access key id): the access keys that have proved to hold a registered file. Not part of the
+/// format: a registration of an older build has none, and its client registers again.
+pub(super) const PROVED: TableDefinition<(u64, [u8; 32], &str), ()> = TableDefinition::new("proved");
+
+/// Sorts behind every access key id.
+const PAST_KEYS: &str = "\u{7f}";
+
 /// What names a registration.
 pub type RegistrationName = (BucketUid, FileHash);
 
 /// The part of the [`MetaStore`](super::MetaStore) about files that are announced before they are used.
 #[async_trait]
 pub trait MetaRegistry: Send + Sync + 'static {
-    /// How a file is put together, if this bucket holds it: the terms of the range that is wanted of a file of its size.
+    /// How a file is put together, if an object of this bucket has it, or this access key has proved to hold it: the
+    /// terms of the range that is wanted of a file of its size.
     async fn terms_in(
         &self,
         bucket: BucketUid,
         file: &FileHash,
+        proved_by: Option<&str>,
         wanted: Wanted<'_>,
     ) -> Result<Option<FileTerms>, MetaError>;
 
-    /// Registers files in a bucket, and keeps them and the xorbs they name until then, or longer if they are kept
+    /// Registers files that this access key has proved to hold in a bucket, and keeps them and the xorbs they name until then, or longer if they are kept
     /// longer. All of them or none: every xorb must be there. A file that is there already keeps its own record.
     /// Answers how many files were not registered here before.
     async fn register_files(
         &self,
         bucket: BucketUid,
+        proved_by: &str,
         files: Vec<FileRecord>,
         keep_until: Timestamp,
     ) -> Result<usize, MetaError>;
@@ -84,10 +95,11 @@ impl MetaRegistry for EmbeddedMeta {
         &self,
         bucket: BucketUid,
         file: &FileHash,
+        proved_by: Option<&str>,
         wanted: Wanted<'_>,
     ) -> Result<Option<FileTerms>, MetaError> {
-        // A registration outlives the bucket's objects, so what the first snapshot holds the second has.
-        if !self.read(|snapshot| holdings::holds(snapshot, bucket, file))? {
+        // A record that is gone by the second snapshot is answered as one that was not within reach.
+        if !self.read(|snapshot| holdings::holds(snapshot, bucket, file, proved_by))? {
             return Ok(None);
         }
         self.file_terms(file, wanted).await
@@ -96,10 +108,12 @@ impl MetaRegistry for EmbeddedMeta {
     async fn register_files(
         &self,
         bucket: BucketUid,
+        proved_by: &str,
         files: Vec<FileRecord>,
         keep_until: Timestamp,
     ) -> Result<usize, MetaError> {
-        self.write(move |tables| tables.register_files(bucket, files, keep_until)).await
+        let proved_by = proved_by.to_owned();
+        self.write(move |tables| tables.register_files(bucket, &proved_by, files, keep_until)).await
     }
 
     async fn due_registrations(
@@ -172,6 +186,7 @@ impl Tables<'_> {
     fn register_files(
         &mut self,
         bucket: BucketUid,
+        proved_by: &str,
         files: Vec<FileRecord>,
         keep_until: Timestamp,
     ) -> Result<usize, Failure> {
@@ -186,6 +201,7 @@ impl Tables<'_> {
             let name = (bucket.0, *file.record.hash.as_bytes());
             let known = self.registered.get(name)?.map(|until| until.value());
             self.registered.insert(name, known.unwrap_or(0).max(keep_until.0))?;
+            self.proved.insert((name.0, name.1, proved_by), ())?;
             if known.is_none() {
                 self.use_file(&file.record.hash, Some(file))?;
                 fresh += 1;
@@ -205,6 +221,8 @@ impl Tables<'_> {
             let name = (bucket.0, *file.as_bytes());
             if self.registered.get(name)?.is_some_and(|until| until.value() <= now.0) {
                 self.registered.remove(name)?;
+                let proofs = (name.0, name.1, "")..=(name.0, name.1, PAST_KEYS);
+                self.proved.retain_in(proofs, |_, ()| false)?;
                 self.release_file(file)?;
                 forgotten += 1;
             }

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 
 use super::MetaError;
 use super::tables::{self, Failure, Tables, decode, encode};
-use crate::store::names::{BucketId, BucketName};
+use crate::store::names::BucketId;
 use crate::store::rows::{Bucket, BucketUid};
 use crate::store::settings::{BucketChange, BucketSettings};
 
@@ -14,9 +14,6 @@ use crate::store::settings::{BucketChange, BucketSettings};
 const TAGS: &str = "tags";
 const CORS: &str = "cors";
 const PUBLIC_ACCESS_BLOCK: &str = "public_access_block";
-
-/// Sorts behind every name of a bucket.
-const PAST_NAMES: &str = "\u{7f}";
 
 impl Tables<'_> {
     pub(super) fn change_bucket(&mut self, id: &BucketId, change: &BucketChange) -> Result<(), Failure> {
@@ -67,21 +64,4 @@ fn setting<T: DeserializeOwned>(
     name: &str,
 ) -> Result<Option<T>, redb::Error> {
     Ok(table.get((bucket.0, name))?.map(|row| decode(row.value())).transpose()?)
-}
-
-/// The buckets of one name in all namespaces, the oldest first. Jumps from namespace to namespace, so it costs two
-/// lookups for each.
-pub(super) fn named(snapshot: &ReadTransaction, name: &BucketName) -> Result<Vec<Bucket>, redb::Error> {
-    let table = snapshot.open_table(tables::BUCKETS)?;
-    let mut found = Vec::new();
-    let mut behind = String::new();
-    while let Some(entry) = table.range((behind.as_str(), PAST_NAMES)..)?.next() {
-        let namespace = entry?.0.value().0.to_owned();
-        if let Some(row) = table.get((namespace.as_str(), name.as_str()))? {
-            found.push(decode::<Bucket>(row.value())?);
-        }
-        behind = namespace;
-    }
-    found.sort_by_key(|bucket| (bucket.created_at, bucket.uid));
-    Ok(found)
 }

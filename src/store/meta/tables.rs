@@ -9,8 +9,10 @@ use redb::{ReadableTable, StorageError, Table, TableDefinition, TableError, Writ
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::bucket_names::{self, BUCKET_NAMES};
 use super::folders::{FOLDERS, FolderName};
 use super::lean::{decode_object, decode_whole_object, encode_object};
+use super::registry::PROVED;
 use super::{Completion, KeyChange, MetaError, NewFile, ObjectChange, WriteCondition};
 use crate::store::file_terms::RunName;
 use crate::store::names::{BucketId, ObjectKey, UploadId};
@@ -105,6 +107,7 @@ pub(super) fn encode<T: Serialize>(row: &T) -> Result<Vec<u8>, StorageError> {
 pub(super) struct Tables<'t> {
     pub(super) buckets: Table<'t, (&'static str, &'static str), Row>,
     bucket_uids: Table<'t, u64, ()>,
+    pub(super) bucket_names: Table<'t, u64, (&'static str, &'static str, u64)>,
     pub(super) bucket_settings: Table<'t, (u64, &'static str), Row>,
     pub(super) objects: Table<'t, (u64, &'static [u8]), Row>,
     pub(super) folders: Table<'t, FolderName, u64>,
@@ -114,6 +117,7 @@ pub(super) struct Tables<'t> {
     pub(super) file_terms: Table<'t, RunName, Row>,
     file_uses: Table<'t, [u8; 32], u64>,
     pub(super) registered: Table<'t, (u64, [u8; 32]), u64>,
+    pub(super) proved: Table<'t, (u64, [u8; 32], &'static str), ()>,
     pub(super) xorbs: Table<'t, [u8; 32], Row>,
     pub(super) xorb_uses: Table<'t, [u8; 32], u64>,
     pub(super) xorb_homes: Table<'t, [u8; 32], [u8; 32]>,
@@ -133,6 +137,7 @@ impl<'t> Tables<'t> {
         Ok(Self {
             buckets: transaction.open_table(BUCKETS)?,
             bucket_uids: transaction.open_table(BUCKET_UIDS)?,
+            bucket_names: transaction.open_table(BUCKET_NAMES)?,
             bucket_settings: transaction.open_table(BUCKET_SETTINGS)?,
             objects: transaction.open_table(OBJECTS)?,
             folders: transaction.open_table(FOLDERS)?,
@@ -142,6 +147,7 @@ impl<'t> Tables<'t> {
             file_terms: transaction.open_table(FILE_TERMS)?,
             file_uses: transaction.open_table(FILE_USES)?,
             registered: transaction.open_table(REGISTERED)?,
+            proved: transaction.open_table(PROVED)?,
             xorbs: transaction.open_table(XORBS)?,
             xorb_uses: transaction.open_table(XORB_USES)?,
             xorb_homes: transaction.open_table(XORB_HOMES)?,
@@ -162,9 +168,10 @@ impl<'t> Tables<'t> {
         if self.buckets.get(name)?.is_some() {
             return Err(MetaError::BucketExists.into());
         }
-        let uid = self.count_up("bucket_uid")?;
+        let uid = self.count_up(bucket_names::COUNTER)?;
         bucket.uid = BucketUid(uid);
         self.bucket_uids.insert(uid, ())?;
+        self.name_bucket(&bucket, uid)?;
         self.buckets.insert(name, encode(&bucket)?.as_slice())?;
         Ok(bucket)
     }
@@ -192,6 +199,7 @@ impl<'t> Tables<'t> {
         self.delete_settings_of(uid)?;
         self.forget_holdings(bucket.uid)?;
         self.bucket_uids.remove(uid)?;
+        self.bucket_names.remove(uid)?;
         self.buckets.remove(name)?;
         Ok(())
     }

@@ -10,7 +10,7 @@ fn id(name: &str) -> BucketId {
 
 fn add(name: &str, file: FileHash) -> BatchChange {
     let attributes = Attributes { content_type: Some("text/plain".to_owned()), ..Attributes::default() };
-    BatchChange::Add { key: key(name), file, attributes }
+    BatchChange::Add { key: key(name), file, proved_by: None, attributes }
 }
 
 fn copy(name: &str, file: FileHash, from: &str) -> BatchChange {

@@ -17,7 +17,7 @@ use crate::store::ambient::Ambient;
 use crate::store::file_terms::FileTerms;
 use crate::store::local::LocalStore;
 use crate::store::meta::{MetaError, MetaStore, Wanted};
-use crate::store::rows::{BucketUid, FileRecord};
+use crate::store::rows::{Bucket, BucketUid, FileRecord};
 use crate::store::turns::Turns;
 use crate::xet::hash::XorbHash;
 use crate::xet::shard::ShardError;
@@ -126,6 +126,9 @@ impl From<tokio::task::JoinError> for XetError {
     }
 }
 
+/// What a client may read: the files that objects of a bucket have, and those that an access key has proved to hold.
+pub type Reach<'k> = (BucketUid, Option<&'k str>);
+
 /// A file that a client reconstructs itself, or a range of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutlinedFile {
@@ -170,9 +173,14 @@ impl LocalXet {
         Timestamp(self.ambient.clock.now().0 + self.grace.as_millis() as u64)
     }
 
+    /// The present row of a bucket; `None` if it is gone.
+    pub async fn bucket(&self, uid: BucketUid) -> Result<Option<Bucket>, XetError> {
+        Ok(self.meta.bucket_of(uid).await?)
+    }
+
     async fn terms(
         &self,
-        bucket: BucketUid,
+        (bucket, proved_by): Reach<'_>,
         file: &FileHash,
         wanted: Wanted<'_>,
     ) -> Result<FileTerms, XetError> {
@@ -180,26 +188,26 @@ impl LocalXet {
             // Nobody registers it, and everybody has it.
             return Ok(FileRecord { hash: *file, size: 0, terms: Vec::new() }.into());
         }
-        self.meta.terms_in(bucket, file, wanted).await?.ok_or(XetError::NoSuchFile(*file))
+        self.meta.terms_in(bucket, file, proved_by, wanted).await?.ok_or(XetError::NoSuchFile(*file))
     }
 
-    /// The size of a file that the bucket holds.
-    pub async fn file_size(&self, bucket: BucketUid, file: &FileHash) -> Result<u64, XetError> {
-        Ok(self.terms(bucket, file, &|_| 0..0).await?.size)
+    /// The size of a file within reach.
+    pub async fn file_size(&self, reach: Reach<'_>, file: &FileHash) -> Result<u64, XetError> {
+        Ok(self.terms(reach, file, &|_| 0..0).await?.size)
     }
 
-    /// How to reconstruct a file that the bucket holds, or a range of it. The empty file has no range that could be
+    /// How to reconstruct a file within reach, or a range of it. The empty file has no range that could be
     /// refused.
     pub async fn outline(
         &self,
-        bucket: BucketUid,
+        reach: Reach<'_>,
         file: &FileHash,
         range: Option<ByteRange>,
     ) -> Result<OutlinedFile, XetError> {
         // From before the record was read until the outline is made, what it names stays.
         let _reading = self.store.readers.enter();
         let of_file = |size| wanted(range.as_ref(), size);
-        let terms = self.terms(bucket, file, &of_file).await?;
+        let terms = self.terms(reach, file, &of_file).await?;
         let size = terms.size;
         let range = match range {
             Some(asked) if size > 0 => asked.resolve(size).ok_or(XetError::RangeNotSatisfiable { size })?,

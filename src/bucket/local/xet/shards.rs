@@ -98,9 +98,9 @@ struct Proved {
 }
 
 impl LocalXet {
-    /// Takes a shard: registers its files in the bucket, all or none; answers whether any is new there. A file that
+    /// Takes a shard of an access key: registers its files in the bucket, all or none; answers whether any is new there. A file that
     /// is registered is kept as if it had come now, and so are the xorbs that it names.
-    pub async fn put_shard(&self, bucket: BucketUid, shard: Bytes) -> Result<bool, XetError> {
+    pub async fn put_shard(&self, bucket: BucketUid, key: String, shard: Bytes) -> Result<bool, XetError> {
         let turn = self.shards.take().await;
         let prover = Prover {
             store: Arc::clone(&self.store),
@@ -117,7 +117,7 @@ impl LocalXet {
         let (meta, keep_until) = (Arc::clone(&self.meta), self.keep_until());
         // To its end, even if the client goes away: the xorbs must be held until the records are there.
         let committing = tokio::spawn(async move {
-            let fresh = meta.register_files(bucket, records, keep_until).await?;
+            let fresh = meta.register_files(bucket, &key, records, keep_until).await?;
             drop(hold);
             Ok::<_, XetError>(fresh > 0)
         });

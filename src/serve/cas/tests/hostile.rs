@@ -62,6 +62,8 @@ async fn without_a_good_token_nobody_comes_in() {
 async fn tokens_and_addresses_count_to_the_limits_of_the_key_that_asked_for_them() {
     let house = house().await;
     let file = house.file(&xorb(1, &[10_000])).await;
+    house.add("k", file).await;
+    house.buckets.set_visibility(&house.mine.id, Visibility::Public).await.unwrap();
     let address = house.address(file).await.replace("http://hub:1", "");
     let token = house.token(&house.mine, CasScope::Read);
     let strangers = house.signer.issue(house.mine.uid, CasScope::Read, &Caller::Anonymous).text;

@@ -27,6 +27,7 @@ use crate::xet::xorb::{ChunkTable, encode_record};
 
 mod fragmented;
 mod hostile;
+mod reach;
 mod reading;
 mod writing;
 
@@ -79,8 +80,8 @@ async fn house() -> House {
     let (mine, other) = (create("mine").await, create("other").await);
     let directory = Arc::new(Directory::new([credential()]).unwrap());
     let caller = Caller::Known(directory.credential("AKADA").unwrap());
-    let signer = CasSigner::new(&[7; 32], directory, ambient.clock.clone());
-    let door = CasDoor { xet: buckets.xet(GRACE), signer: signer.clone(), ambient };
+    let signer = CasSigner::new(&[7; 32], Arc::clone(&directory), ambient.clock.clone());
+    let door = CasDoor { xet: buckets.xet(GRACE), signer: signer.clone(), directory, ambient };
     let router =
         Routed::new(axum::Router::new(), []).nest("/cas", router(door)).merge(super::telemetry_router());
     let router = with_origin(router.router, Vec::new());
@@ -161,7 +162,8 @@ impl House {
 
     async fn add(&self, key: &str, file: FileHash) {
         let key = ObjectKey::new(key).unwrap();
-        let add = BatchChange::Add { key, file, attributes: Attributes::default() };
+        let proved_by = Some("AKADA".to_owned());
+        let add = BatchChange::Add { key, file, proved_by, attributes: Attributes::default() };
         self.buckets.batch(&self.mine.id, vec![add]).await.unwrap().remove(0).unwrap();
     }
 }

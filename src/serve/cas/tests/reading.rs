@@ -41,6 +41,7 @@ async fn a_file_comes_back_through_both_versions() {
 async fn a_range_names_only_the_chunks_that_hold_it() {
     let house = house().await;
     let file = house.file(&xorb(1, &[10_000, 20_000, 30_000])).await;
+    house.add("k", file).await;
     let path = format!("/v2/reconstructions/{file}");
     let token = house.token(&house.mine, CasScope::Read);
     let of = async |range: &str| house.ask_with(&token, Method::GET, &path, Body::empty(), Some(range)).await;
@@ -146,7 +147,7 @@ async fn an_address_expires_and_one_of_a_xorb_that_is_gone_says_to_ask_again() {
     let gone = xorb(9, &[9_000]).hash;
     let url = format!(
         "http://hub:1/cas/v1/ranges/{gone}?{}",
-        house.signer.sign_ranges(&gone, std::slice::from_ref(&(0..10)), &house.caller)
+        house.signer.sign_ranges(&gone, std::slice::from_ref(&(0..10)), (house.mine.uid, &house.caller))
     );
     assert_eq!(house.fetch(&url, None).await.status, StatusCode::FORBIDDEN);
 }

@@ -24,7 +24,7 @@ use crate::serve::visit::Visit;
 use super::asked::Asked;
 use super::encoding::encode_url;
 use super::errors::{access_denied, invalid_argument, malformed_xml, slow_down};
-use super::{S3Door, acl, attributes, checksums, object_key, refuse, tagging};
+use super::{S3Door, acl, attributes, checksums, object_key, preauth, refuse, tagging};
 
 mod bounded;
 mod fields;
@@ -58,16 +58,18 @@ pub(super) async fn post(door: &S3Door, request: Request) -> S3Result<HttpRespon
     }
     let door = door.of(&caller);
     let bucket_name = super::bucket_name(&name)?;
-    let namespace = door.home_of(&caller, located.namespace.as_ref(), Some(&bucket_name)).await?;
-    let id = BucketId { namespace, name: bucket_name };
+    let id = door.meant(&caller, located.namespace.as_ref(), &bucket_name).await?;
     let bucket = door.buckets.bucket(&id).await?;
-    if matches!(caller, Caller::Anonymous) {
-        return Err(access_denied());
-    }
-    fields.set("bucket", &name);
+    let Caller::Known(signer) = &caller else { return Err(access_denied()) };
     let policy = Policy::parse(fields.get("policy").unwrap_or_default())?;
+    // A policy that names a bucket without its namespace means its signer's own.
+    let is_elsewhere = located.namespace.as_ref().is_some_and(|namespace| *namespace != signer.account);
+    fields.set("bucket", &if is_elsewhere { policy.must_name(&id)? } else { name.clone() });
     let now = door.clock.clock.now();
     policy.check(now, &fields)?;
+    if fields.get("signature").is_some() {
+        preauth::check_life_v2(policy.expires_at_secs(), now.secs())?;
+    }
     if !door.directory.may(&caller, Action::WriteBucket, &id, bucket.visibility) {
         return Err(access_denied());
     }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::bucket::Timestamp;
+use crate::bucket::{BucketId, Timestamp};
 
 use super::fields::Fields;
 
@@ -92,6 +92,23 @@ impl Policy {
     /// How many bytes the file may have, at least and at most, if that is said.
     pub(super) fn length(&self) -> Option<(u64, u64)> {
         self.length
+    }
+
+    /// When it ends, in Unix seconds.
+    pub(super) fn expires_at_secs(&self) -> i64 {
+        self.expires.unix_timestamp()
+    }
+
+    /// The bucket's name with its namespace, if the policy names exactly that.
+    pub(super) fn must_name(&self, bucket: &BucketId) -> S3Result<String> {
+        let id = bucket.to_string();
+        let names = |(name, test): &(String, Test)| name == "bucket" && *test == Test::Is(id.clone());
+        if self.conditions.iter().any(names) {
+            return Ok(id);
+        }
+        Err(refused(&format!(
+            "the bucket is not its signer's own: a condition must say {{\"bucket\": \"{id}\"}}"
+        )))
     }
 
     /// Whether it still holds, and the fields are as it wants them.

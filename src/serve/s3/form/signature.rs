@@ -29,6 +29,7 @@ pub(super) fn caller(door: &S3Door, fields: &Fields) -> S3Result<Caller> {
     let missing = |name: &str| invalid_argument(format!("Bucket POST must contain a field named '{name}'."));
     match (v4, v2) {
         (Some(signature), None) => version_4(door, fields, policy, signature),
+        (None, Some(_)) if !door.signature_v2 => Err(preauth::signature_v2()),
         (None, Some(signature)) => {
             let id = fields.get("awsaccesskeyid").ok_or_else(|| missing("AWSAccessKeyId"))?;
             let caller = known(door, id)?;

@@ -10,12 +10,21 @@ const CONDITIONS: &str = r#"{"bucket": "bucket"}, ["starts-with", "$key", "up/"]
     ["starts-with", "$success_action_status", ""], ["starts-with", "$success_action_redirect", ""],
     ["content-length-range", 2, 20]"#;
 
-fn policy(conditions: &str) -> String {
-    STANDARD.encode(format!(r#"{{"expiration": "2999-01-01T00:00:00Z", "conditions": [{conditions}]}}"#))
+/// A policy that holds for an hour.
+pub(super) fn policy(conditions: &str) -> String {
+    policy_until(3600, conditions)
+}
+
+/// A policy that ends so many seconds from now.
+fn policy_until(secs: u64, conditions: &str) -> String {
+    let end = Timestamp(Ambient::system().clock.now().0 + secs * 1000);
+    let end = time::OffsetDateTime::from(std::time::SystemTime::from(end));
+    let end = end.format(&time::format_description::well_known::Rfc3339).unwrap();
+    STANDARD.encode(format!(r#"{{"expiration": "{end}", "conditions": [{conditions}]}}"#))
 }
 
 /// Version 2: HMAC-SHA1 of the policy.
-fn signature(secret: &str, policy: &str) -> String {
+pub(super) fn signature(secret: &str, policy: &str) -> String {
     use hmac::{Hmac, KeyInit as _, Mac as _};
     let mut mac = Hmac::<sha1::Sha1>::new_from_slice(secret.as_bytes()).unwrap();
     mac.update(policy.as_bytes());
@@ -26,6 +35,10 @@ fn signature(secret: &str, policy: &str) -> String {
 type Refused<'a> = (&'a [(&'a str, Option<&'a str>)], &'a str, (u16, &'a str));
 
 async fn post(door: &Router, fields: &[(&str, &str)], file: &str) -> Answer {
+    post_to(door, "/bucket", fields, file).await
+}
+
+pub(super) async fn post_to(door: &Router, target: &str, fields: &[(&str, &str)], file: &str) -> Answer {
     let mut body = String::new();
     for (name, value) in fields {
         body = [body, format!("--B\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")]
@@ -33,7 +46,7 @@ async fn post(door: &Router, fields: &[(&str, &str)], file: &str) -> Answer {
     }
     body += "--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"C:\\x\\n.txt\"\r\n";
     body = [body, format!("Content-Type: text/plain\r\n\r\n{file}\r\n--B--\r\n")].concat();
-    let request = Request::builder().method("POST").uri("/bucket").header("host", "h");
+    let request = Request::builder().method("POST").uri(target).header("host", "h");
     let request = request.header("content-type", "multipart/form-data; boundary=B");
     send(door, request.body(Body::from(body)).unwrap()).await
 }
@@ -137,4 +150,20 @@ async fn a_form_is_held_to_its_signers_permission_and_the_checksums_it_names() {
     assert_eq!(attempt(&door, &sum("AAAAAA=="), "file").await.0, 400);
     let right = STANDARD.encode(0x8c9f_3610_u32.to_be_bytes());
     assert_eq!(attempt(&door, &sum(&right), "file").await.0, 204);
+}
+
+#[tokio::test]
+async fn a_form_of_version_2_holds_for_a_week_at_most_and_can_be_turned_off() {
+    let week = 7 * 24 * 3600;
+    let status = async |door: &Router, secs| {
+        let policy = policy_until(secs, CONDITIONS);
+        let signature = signature(ADA.secret_key, &policy);
+        post(door, &signed(&policy, &signature, &[]), "content").await.status.as_u16()
+    };
+    let door = door_with_object().await;
+    assert_eq!(status(&door, week).await, 204);
+    assert_eq!(status(&door, week + 3600).await, 403);
+    let door = router(S3Door { signature_v2: false, ..s3_door() }).router;
+    call(&door, "PUT", "/bucket", &[], "").await;
+    assert_eq!(status(&door, 3600).await, 400);
 }

@@ -2,6 +2,7 @@
 
 mod form;
 mod lane;
+mod names;
 mod objects;
 mod settings;
 mod signer;
@@ -62,6 +63,7 @@ fn s3_door() -> S3Door {
         clock: Ambient::system(),
         region: "us-east-1".to_owned(),
         addressing: crate::serve::s3::Addressing::default(),
+        signature_v2: true,
         own: OwnDoors::default(),
     }
 }

@@ -10,6 +10,7 @@ use crate::store::names::Namespace;
 pub(super) async fn all(open: &impl Fn() -> Store) {
     accounts_and_credentials_are_made_once_changed_and_removed(open()).await;
     an_account_in_use_stays(open()).await;
+    nothing_passes_to_the_next_account_of_a_name(open()).await;
 }
 
 fn account(name: &str) -> Account {
@@ -60,4 +61,30 @@ async fn an_account_in_use_stays(store: Store) {
     assert!(matches!(store.remove_account(ada).await, Err(MetaError::AccountInUse)));
     store.remove_credential("AK").await.unwrap();
     store.remove_account(ada).await.unwrap();
+}
+
+async fn nothing_passes_to_the_next_account_of_a_name(store: Store) {
+    let name = |name: &str| Namespace::new(name).unwrap();
+    let with = |org: &str, members: &[&str]| Account {
+        members: members.iter().map(|member| name(member)).collect(),
+        ..account(org)
+    };
+    for made in [account("ada"), with("crew", &["ada"]), with("team", &["bob", "ada", "cy"])] {
+        store.create_account(made).await.unwrap();
+    }
+    store.remove_account(&name("ada")).await.unwrap();
+    store.create_account(account("ada")).await.unwrap();
+    let left = vec![account("ada"), with("crew", &[]), with("team", &["bob", "cy"])];
+    assert_eq!(store.accounts().await.unwrap().0, left);
+
+    // What is left of an account that is no longer declared in the configuration.
+    store.create_credential(credential("AK", "gone")).await.unwrap();
+    assert!(matches!(store.create_account(account("gone")).await, Err(MetaError::AccountInUse)));
+    store.remove_credential("AK").await.unwrap();
+    store.remove_account(&name("ada")).await.unwrap();
+    let bucket = bucket(&store).await;
+    let owner = bucket.id.namespace.as_str();
+    assert!(matches!(store.create_account(account(owner)).await, Err(MetaError::AccountInUse)));
+    store.delete_bucket(&bucket.id, false).await.unwrap();
+    store.create_account(account(owner)).await.unwrap();
 }

@@ -13,6 +13,7 @@ pub(super) async fn all(open: &impl Fn() -> Store) {
     settings_are_set_alone_and_go_with_the_bucket(open()).await;
     tags_change_and_all_else_stays(open()).await;
     buckets_of_one_name_are_found_in_all_namespaces(open()).await;
+    a_bucket_is_found_by_its_uid_whatever_it_is_called(open()).await;
 }
 
 fn tags(pairs: &[(&str, &str)]) -> Tags {
@@ -73,6 +74,33 @@ async fn buckets_of_one_name_are_found_in_all_namespaces(store: Store) {
     }
     let found = store.buckets_named(&id("x").name).await.unwrap();
     let owners: Vec<_> = found.iter().map(|bucket| bucket.id.namespace.as_str()).collect();
-    assert_eq!(owners, ["bob", "zoe", "ada"]);
+    // In the order in which they were given the name, whatever the clock said.
+    assert_eq!(owners, ["bob", "ada", "zoe"]);
     assert!(store.buckets_named(&id("nowhere").name).await.unwrap().is_empty());
+
+    let owners = async |name: &str| {
+        let found = store.buckets_named(&id(name).name).await.unwrap();
+        found.into_iter().map(|bucket| bucket.id.namespace.as_str().to_owned()).collect::<Vec<_>>()
+    };
+    // The oldest bucket of all is not the oldest of the name that it takes, not even of its own former one.
+    store.move_bucket(&in_namespace("bob", "x"), &in_namespace("bob", "y")).await.unwrap();
+    assert_eq!(
+        (owners("x").await, owners("y").await),
+        (vec!["ada".into(), "zoe".into()], vec!["ada".into(), "bob".into()])
+    );
+    store.move_bucket(&in_namespace("bob", "y"), &in_namespace("bob", "x")).await.unwrap();
+    store.set_visibility(&in_namespace("zoe", "x"), Visibility::Private).await.unwrap();
+    assert_eq!(owners("x").await, ["ada", "zoe", "bob"]);
+}
+
+async fn a_bucket_is_found_by_its_uid_whatever_it_is_called(store: Store) {
+    let bucket = bucket(&store).await;
+    let found = async |uid| store.bucket_of(uid).await.unwrap().map(|bucket| bucket.id);
+    assert_eq!(found(bucket.uid).await, Some(bucket.id.clone()));
+    store.move_bucket(&bucket.id, &id("moved")).await.unwrap();
+    assert_eq!(found(bucket.uid).await, Some(id("moved")));
+    let next = store.create_bucket(&bucket.id, Visibility::Public, Timestamp(9)).await.unwrap();
+    assert_eq!((found(bucket.uid).await, found(next.uid).await), (Some(id("moved")), Some(bucket.id)));
+    store.delete_bucket(&id("moved"), false).await.unwrap();
+    assert_eq!(found(bucket.uid).await, None);
 }

@@ -40,17 +40,17 @@ async fn a_bucket_knows_the_files_of_its_own_objects_only(store: Store) {
     let other = store.create_bucket(&id("other"), Visibility::Private, mine.created_at).await.unwrap();
     let hash = file("xyz").record.hash;
     change(&store, &other, "k", put("xyz")).await.unwrap();
-    assert_eq!(store.file_size_in(other.uid, &hash).await.unwrap(), Some(3));
-    assert_eq!(store.file_size_in(mine.uid, &hash).await.unwrap(), None);
+    assert_eq!(store.file_size_in(other.uid, &hash, None).await.unwrap(), Some(3));
+    assert_eq!(store.file_size_in(mine.uid, &hash, None).await.unwrap(), None);
     for name in ["a", "b"] {
         change(&store, &mine, name, put("xyz")).await.unwrap();
     }
     change(&store, &mine, "a", put("another")).await.unwrap();
-    assert_eq!(store.file_size_in(mine.uid, &hash).await.unwrap(), Some(3));
+    assert_eq!(store.file_size_in(mine.uid, &hash, None).await.unwrap(), Some(3));
     change(&store, &mine, "b", ObjectChange::Delete).await.unwrap();
-    assert_eq!(store.file_size_in(mine.uid, &hash).await.unwrap(), None);
+    assert_eq!(store.file_size_in(mine.uid, &hash, None).await.unwrap(), None);
     store.delete_bucket(&other.id, true).await.unwrap();
-    assert_eq!(store.file_size_in(other.uid, &hash).await.unwrap(), None);
+    assert_eq!(store.file_size_in(other.uid, &hash, None).await.unwrap(), None);
 }
 
 async fn a_bucket_moves_with_all_that_is_in_it(store: Store) {

@@ -8,16 +8,20 @@ pub(super) async fn all(open: &impl Fn() -> Store) {
     a_file_is_registered_only_if_its_xorbs_are_there(open()).await;
     a_bucket_holds_what_it_has_objects_and_registrations_of(open()).await;
     a_registration_outlives_its_objects_and_its_bucket(open()).await;
+    a_registration_serves_those_who_have_proved_it(open()).await;
     only_xorbs_that_are_there_are_kept(open()).await;
     a_xorb_remembers_a_file_that_names_it(open()).await;
 }
+
+/// The access key that registers.
+const KEY: &str = "AKADA";
 
 fn xorb_of(file: &NewFile) -> XorbHash {
     file.xorbs[0].hash
 }
 
 async fn register(store: &Store, bucket: &Bucket, content: &str, until: u64) -> Result<usize, MetaError> {
-    store.register_files(bucket.uid, vec![file(content).record], Timestamp(until)).await
+    store.register_files(bucket.uid, KEY, vec![file(content).record], Timestamp(until)).await
 }
 
 async fn uploaded(store: &Store, content: &str) {
@@ -52,7 +56,7 @@ async fn a_file_is_registered_only_if_its_xorbs_are_there(store: Store) {
     let bucket = bucket(&store).await;
     uploaded(&store, "x").await;
     let files = vec![file("x").record, file("missing").record];
-    let refused = store.register_files(bucket.uid, files, Timestamp(9)).await;
+    let refused = store.register_files(bucket.uid, KEY, files, Timestamp(9)).await;
     assert!(matches!(refused, Err(MetaError::MissingXorb(xorb)) if xorb == xorb_of(&file("missing"))));
     assert_eq!(store.file(&file("x").record.hash).await.unwrap(), None, "all or none");
     store.delete_bucket(&bucket.id, true).await.unwrap();
@@ -63,7 +67,8 @@ async fn a_bucket_holds_what_it_has_objects_and_registrations_of(store: Store) {
     let one = bucket(&store).await;
     let two = store.create_bucket(&id("two"), Visibility::Private, Timestamp(1)).await.unwrap();
     let holds = async |bucket: &Bucket, content: &str| {
-        store.terms_in(bucket.uid, &file(content).record.hash, &|size| 0..size).await.unwrap().is_some()
+        let (file, key) = (file(content).record.hash, Some(KEY));
+        store.terms_in(bucket.uid, &file, key, &|size| 0..size).await.unwrap().is_some()
     };
     for name in ["a", "b"] {
         change(&store, &one, name, put("x")).await.unwrap();
@@ -86,7 +91,8 @@ async fn a_registration_outlives_its_objects_and_its_bucket(store: Store) {
     let known = ObjectChange::Put(Box::new(object(&file("x"))), None);
     change(&store, &bucket, "k", known).await.unwrap();
     change(&store, &bucket, "k", ObjectChange::Delete).await.unwrap();
-    assert!(store.terms_in(bucket.uid, &file("x").record.hash, &|size| 0..size).await.unwrap().is_some());
+    let kept = store.terms_in(bucket.uid, &file("x").record.hash, Some(KEY), &|size| 0..size).await.unwrap();
+    assert!(kept.is_some());
     store.delete_bucket(&bucket.id, true).await.unwrap();
     assert!(store.file(&file("x").record.hash).await.unwrap().is_some());
     assert_eq!(expire(&store, 50).await, 1);
@@ -114,4 +120,34 @@ async fn a_xorb_remembers_a_file_that_names_it(store: Store) {
     assert_eq!(home("x").await, Some(file("x").record.hash));
     change(&store, &bucket, "k", ObjectChange::Delete).await.unwrap();
     assert_eq!(home("x").await, None);
+}
+
+async fn a_registration_serves_those_who_have_proved_it(store: Store) {
+    let bucket = bucket(&store).await;
+    let other = store.create_bucket(&id("other"), Visibility::Private, Timestamp(1)).await.unwrap();
+    let hash = file("x").record.hash;
+    uploaded(&store, "x").await;
+    register(&store, &bucket, "x", 50).await.unwrap();
+    let has = async |bucket: &Bucket, key: Option<&str>| {
+        let has = store.terms_in(bucket.uid, &hash, key, &|size| 0..size).await.unwrap().is_some();
+        assert_eq!(store.file_size_in(bucket.uid, &hash, key).await.unwrap().is_some(), has);
+        has
+    };
+    let all = async |bucket: &Bucket| {
+        (has(bucket, None).await, has(bucket, Some(KEY)).await, has(bucket, Some("AKBOB")).await)
+    };
+    assert_eq!((all(&bucket).await, all(&other).await), ((false, true, false), (false, false, false)));
+    let known = ObjectChange::Put(Box::new(object(&file("x"))), None);
+    change(&store, &bucket, "k", known).await.unwrap();
+    assert_eq!(all(&bucket).await, (true, true, true));
+    change(&store, &bucket, "k", ObjectChange::Delete).await.unwrap();
+    assert_eq!(all(&bucket).await, (false, true, false));
+    store.register_files(bucket.uid, "AKBOB", vec![file("x").record], Timestamp(60)).await.unwrap();
+    assert_eq!(all(&bucket).await, (false, true, true));
+    assert_eq!(expire(&store, 60).await, 1);
+    assert_eq!(all(&bucket).await, (false, false, false));
+    // What is registered later begins without proofs.
+    change(&store, &other, "k", put("x")).await.unwrap();
+    store.register_files(bucket.uid, "AKBOB", vec![file("x").record], Timestamp(90)).await.unwrap();
+    assert_eq!(all(&bucket).await, (false, false, true));
 }

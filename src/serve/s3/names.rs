@@ -1,0 +1,169 @@
+//! Whose bucket a bare name means: the one resolver for paths, copy sources, forms, presigned URLs and CORS.
+//!
+//! * A caller with a key: its own account's bucket, then those of its organisations, then the alias that the
+//!   configuration declares. Another account's bucket only if `s3.foreign_names` says so.
+//! * An anonymous caller: the alias, then the bucket that has had the name for longest, be it public or not.
+//!
+//! So nobody outside can change what a name means to a caller: a bucket that is created, renamed or made public later
+//! never comes before one that has the name already. See docs/decisions/0065.
+
+use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, Uri};
+use s3s::{S3Result, s3_error};
+
+use crate::auth::{Action, Caller, Credential};
+use crate::bucket::{BucketError, BucketId, BucketName, Namespace};
+
+use super::S3Door;
+use super::addressing::Located;
+use super::encoding::query_pairs;
+
+impl S3Door {
+    /// The bucket that a caller means by a name. It need not be there: the operation answers `NoSuchBucket` then.
+    pub(super) async fn meant(
+        &self,
+        caller: &Caller,
+        namespace: Option<&Namespace>,
+        name: &BucketName,
+    ) -> S3Result<BucketId> {
+        if let Some(namespace) = namespace {
+            return Ok(in_namespace(namespace, name));
+        }
+        let meant = match caller {
+            Caller::Known(credential) => self.meant_by_key(caller, credential, name).await?,
+            Caller::Anonymous => self.meant_by_anyone(name).await?,
+        };
+        meant.ok_or_else(|| s3_error!(NoSuchBucket, "The specified bucket does not exist"))
+    }
+
+    async fn meant_by_key(
+        &self,
+        caller: &Caller,
+        credential: &Credential,
+        name: &BucketName,
+    ) -> S3Result<Option<BucketId>> {
+        let own = in_namespace(&credential.account, name);
+        if self.has(&own).await? {
+            return Ok(Some(own));
+        }
+        if let Some(found) = self.in_organisations_of(credential, name).await? {
+            return Ok(Some(found));
+        }
+        if let Some(alias) = self.addressing.aliases.get(name) {
+            return Ok(Some(alias.clone()));
+        }
+        if self.addressing.foreign_names
+            && let Some(first) = self.buckets.buckets_named(name).await?.into_iter().next()
+            && self.directory.may(caller, Action::ReadBucket, &first.id, first.visibility)
+        {
+            return Ok(Some(first.id));
+        }
+        // Its own namespace has no such bucket, which is all that it is told.
+        Ok(Some(own))
+    }
+
+    /// A bucket of the organisations that a key reaches; of several, the one that has the name for longest, so that a
+    /// fellow member of one organisation cannot come before another.
+    async fn in_organisations_of(
+        &self,
+        credential: &Credential,
+        name: &BucketName,
+    ) -> S3Result<Option<BucketId>> {
+        if credential.buckets.is_some() {
+            return Ok(None); // a key that is limited to buckets reaches its own account's alone
+        }
+        let mut found = Vec::new();
+        for organisation in self.directory.organisations_of(&credential.account) {
+            let id = in_namespace(&organisation, name);
+            if self.has(&id).await? {
+                found.push(id);
+            }
+        }
+        if found.len() < 2 {
+            return Ok(found.pop());
+        }
+        let by_age = self.buckets.buckets_named(name).await?.into_iter().map(|bucket| bucket.id);
+        Ok(by_age.into_iter().find(|id| found.contains(id)))
+    }
+
+    /// Anonymous callers are told that a private bucket is there, as on AWS.
+    async fn meant_by_anyone(&self, name: &BucketName) -> S3Result<Option<BucketId>> {
+        if let Some(alias) = self.addressing.aliases.get(name) {
+            return Ok(Some(alias.clone()));
+        }
+        Ok(self.buckets.buckets_named(name).await?.into_iter().next().map(|bucket| bucket.id))
+    }
+
+    /// Whether a bucket is there. An error that says neither is not taken for "no": the name would mean another bucket.
+    async fn has(&self, id: &BucketId) -> S3Result<bool> {
+        match self.buckets.bucket(id).await {
+            Ok(_) => Ok(true),
+            Err(BucketError::NoSuchBucket(_)) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The bucket whose CORS rules a request is under, and the door to it. `proved` is its caller, if that is known; of
+    /// other requests (preflights never prove anything) the access key that they name is taken at its word, because
+    /// rules only tell a browser what a page may do.
+    pub(super) async fn cors_bucket(
+        &self,
+        headers: &HeaderMap,
+        uri: &Uri,
+        proved: Option<Caller>,
+    ) -> (&Self, Option<BucketId>) {
+        let named = || claimed_key(headers, uri).and_then(|id| self.directory.credential(&id));
+        let caller = proved.or_else(|| named().map(Caller::Known)).unwrap_or(Caller::Anonymous);
+        let door = self.of(&caller);
+        let Ok(located) = self.addressing.locate(headers, uri) else { return (door, None) };
+        let Some(name) = located.bucket_name() else { return (door, None) };
+        (door, door.meant(&caller, located.namespace.as_ref(), &name).await.ok())
+    }
+}
+
+impl Located {
+    /// The bucket's name, if the request is for one and it can be a name.
+    pub(super) fn bucket_name(&self) -> Option<BucketName> {
+        self.bucket().and_then(|name| BucketName::new(&name).ok())
+    }
+}
+
+fn in_namespace(namespace: &Namespace, name: &BucketName) -> BucketId {
+    BucketId { namespace: namespace.clone(), name: name.clone() }
+}
+
+/// The access key that a request names, in its header or its URL, by either version of signatures.
+fn claimed_key(headers: &HeaderMap, uri: &Uri) -> Option<String> {
+    let first = |text: &str, end: char| text.split(end).next().map(ToOwned::to_owned);
+    if let Some(header) = headers.get(AUTHORIZATION).and_then(|header| header.to_str().ok()) {
+        let (_, scope) = header.split_once("Credential=")?;
+        return first(scope, '/');
+    }
+    let pairs = query_pairs(uri.query());
+    let value = |name: &str| pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+    match (value("X-Amz-Credential"), value("AWSAccessKeyId")) {
+        (Some(scope), _) => first(scope, '/'),
+        (None, id) => id.map(ToOwned::to_owned),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn the_access_key_is_found_wherever_a_request_names_it() {
+        let of_query = |uri: &'static str| claimed_key(&HeaderMap::new(), &Uri::from_static(uri));
+        assert_eq!(
+            of_query("/b/k?X-Amz-Credential=AK%2F20260101%2Fus-east-1%2Fs3%2Faws4_request").as_deref(),
+            Some("AK")
+        );
+        assert_eq!(of_query("/b/k?AWSAccessKeyId=AK&Expires=1&Signature=x").as_deref(), Some("AK"));
+        assert_eq!(of_query("/b/k?uploads"), None);
+        let header = "AWS4-HMAC-SHA256 Credential=AK/20260101/us-east-1/s3/aws4_request, SignedHeaders=host";
+        let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static(header))]);
+        assert_eq!(claimed_key(&headers, &Uri::from_static("/b")).as_deref(), Some("AK"));
+    }
+}

@@ -1,0 +1,86 @@
+//! Which bucket has which name, and since when: the table from a bucket's uid to its present name.
+//!
+//! It answers two questions that the bucket's own row, which is found by its name, cannot: what a uid is called now, and
+//! which of the buckets of one name has had it for longest. A name's age is a number of the counter that uids are drawn
+//! from, not a time: no step of a clock and no rename can make a later name the older one.
+//!
+//! The table is not part of the format: a store that an older build has written to is completed when it is opened. A
+//! name that was given before there was this table is as old as its bucket; one that differs from the table was given by
+//! an older build at a time that nobody knows, and is the youngest.
+
+use redb::{ReadTransaction, ReadableTable, StorageError, TableDefinition};
+
+use super::tables::{self, Failure, Tables, decode};
+use crate::store::names::BucketName;
+use crate::store::rows::{Bucket, BucketUid};
+
+/// bucket uid -> (namespace, name, number of the name)
+pub(super) const BUCKET_NAMES: TableDefinition<u64, (&str, &str, u64)> = TableDefinition::new("bucket_names");
+
+/// The counter that uids and numbers of names are drawn from.
+pub(super) const COUNTER: &str = "bucket_uid";
+
+/// Sorts behind every name of a bucket.
+const PAST_NAMES: &str = "\u{7f}";
+
+impl Tables<'_> {
+    /// A bucket has just been given this name.
+    pub(super) fn name_bucket(&mut self, bucket: &Bucket, number: u64) -> Result<(), StorageError> {
+        let (namespace, name) = (bucket.id.namespace.as_str(), bucket.id.name.as_str());
+        self.bucket_names.insert(bucket.uid.0, (namespace, name, number))?;
+        Ok(())
+    }
+
+    /// Makes the table say what the buckets' rows say. To be called when a store is opened.
+    pub(super) fn complete_bucket_names(&mut self) -> Result<(), Failure> {
+        let mut wrong = Vec::new();
+        for entry in self.buckets.iter()? {
+            let bucket: Bucket = decode(entry?.1.value())?;
+            let known = self.bucket_names.get(bucket.uid.0)?;
+            let known = known.map(|row| {
+                let (namespace, name, _) = row.value();
+                namespace == bucket.id.namespace.as_str() && name == bucket.id.name.as_str()
+            });
+            if known != Some(true) {
+                wrong.push((bucket, known.is_some()));
+            }
+        }
+        for (bucket, was_renamed) in wrong {
+            let number = if was_renamed { self.count_up(COUNTER)? } else { bucket.uid.0 };
+            self.name_bucket(&bucket, number)?;
+        }
+        Ok(())
+    }
+}
+
+/// The present row of a bucket.
+pub(super) fn of_uid(
+    names: &impl ReadableTable<u64, (&'static str, &'static str, u64)>,
+    buckets: &impl ReadableTable<(&'static str, &'static str), &'static [u8]>,
+    uid: BucketUid,
+) -> Result<Option<Bucket>, StorageError> {
+    let Some(row) = names.get(uid.0)? else { return Ok(None) };
+    let (namespace, name, _) = row.value();
+    let bucket = buckets.get((namespace, name))?.map(|row| decode::<Bucket>(row.value())).transpose()?;
+    Ok(bucket.filter(|bucket| bucket.uid == uid))
+}
+
+/// The buckets of one name in all namespaces, the one that has had it for longest first. Jumps from namespace to
+/// namespace, so it costs two lookups for each.
+pub(super) fn named(snapshot: &ReadTransaction, name: &BucketName) -> Result<Vec<Bucket>, redb::Error> {
+    let table = snapshot.open_table(tables::BUCKETS)?;
+    let names = snapshot.open_table(BUCKET_NAMES)?;
+    let mut found = Vec::new();
+    let mut behind = String::new();
+    while let Some(entry) = table.range((behind.as_str(), PAST_NAMES)..)?.next() {
+        let namespace = entry?.0.value().0.to_owned();
+        if let Some(row) = table.get((namespace.as_str(), name.as_str()))? {
+            let bucket: Bucket = decode(row.value())?;
+            let number = names.get(bucket.uid.0)?.map_or(bucket.uid.0, |row| row.value().2);
+            found.push((number, bucket));
+        }
+        behind = namespace;
+    }
+    found.sort_by_key(|(number, _)| *number);
+    Ok(found.into_iter().map(|(_, bucket)| bucket).collect())
+}
