@@ -5,12 +5,12 @@
 
 use std::sync::Arc;
 
-use super::writer::{appending, row};
+use super::shared::{Workshop, appending, row};
 use super::{CasError, LocalChunks};
 use crate::store::hold::Hold;
 use crate::store::pack::PackId;
 use crate::store::pack::frame;
-use crate::store::pack::group::{GroupWriter, SMALL_FRAME_BYTES_MAX};
+use crate::store::pack::group::SMALL_FRAME_BYTES_MAX;
 use crate::store::pack::log::PackLease;
 use crate::store::rows::StoredXorb;
 use crate::xet::hash::XorbHash;
@@ -45,7 +45,7 @@ pub struct IncomingXorb {
 
 /// Where it goes.
 struct Target {
-    group: Arc<GroupWriter>,
+    workshop: Arc<Workshop>,
     lease: PackLease,
     /// Where its frame begins; `None` while the frame is in memory.
     frame_start: Option<(PackId, u64)>,
@@ -60,7 +60,7 @@ impl LocalChunks {
     }
 
     fn target(&self) -> Target {
-        Target { group: Arc::clone(&self.group), lease: self.store.packs.lease(), frame_start: None }
+        Target { workshop: Arc::clone(&self.workshop), lease: self.store.packs.lease(), frame_start: None }
     }
 }
 
@@ -90,7 +90,9 @@ impl Target {
             hold.keep(Arc::new(packs));
             return Ok(StoredXorb { hash, row: row(table, start) });
         }
-        let placed = self.group.append_blocking(unwritten).map_err(appending)?;
+        let placing = self.workshop.group.place(unwritten).map_err(appending)?;
+        let placed = futures::executor::block_on(placing);
+        let placed = placed.map_err(|error| appending(std::io::Error::new(error.kind(), error)))?;
         hold.keep(placed.hold);
         Ok(StoredXorb { hash, row: row(table, placed.place) })
     }
