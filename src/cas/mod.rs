@@ -21,13 +21,11 @@ use crate::xet::xorb::{ChunkTable, encode_record};
 mod announced;
 pub mod cache;
 pub mod http;
-mod incoming;
 mod local;
 pub mod remote;
 mod shared;
 mod writer;
 
-pub use incoming::{IncomingError, IncomingXorb};
 pub use local::LocalChunks;
 
 /// An error of a [`ChunkStore`].

@@ -109,12 +109,12 @@ enum Securing {
     Done(StoredXorb),
 }
 
-pub(super) fn appending(error: io::Error) -> CasError {
+fn appending(error: io::Error) -> CasError {
     CasError::Io { doing: "appending to a pack", error }
 }
 
 /// The row of a xorb whose frame begins here.
-pub(super) fn row(table: ChunkTable, (pack, frame_start): (PackId, u64)) -> XorbRow {
+fn row(table: ChunkTable, (pack, frame_start): (PackId, u64)) -> XorbRow {
     let offset = frame_start + frame::HEAD.len() as u64;
     let frame_end = offset + u64::from(table.record_bytes()) + frame::trailer_bytes(table.len()) as u64;
     XorbRow { pack, offset, frame_end, table }

@@ -14,6 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::cas::{CasError, ChunkStore};
 
+mod arriving;
 mod builder;
 mod compose;
 mod cutter;
@@ -27,6 +28,7 @@ mod sink;
 #[cfg(test)]
 mod tests;
 
+pub use arriving::{IncomingError, IncomingXorb, Intake};
 pub use builder::FileProof;
 pub use compose::Segment;
 pub use folder::{FolderIngest, StoredFolder};

@@ -131,6 +131,11 @@ impl ChunkSink {
         }
     }
 
+    /// Takes the next chunk by its bytes, and stores them although they may be stored elsewhere.
+    pub(super) async fn push_again(&mut self, chunk: &NewChunk<'_>) -> Result<(), CasError> {
+        self.store(chunk, Sharing::Alone).await.map(drop)
+    }
+
     /// Takes a chunk where it is; one that was `met` elsewhere, and begins a run there, may have to wait.
     fn take(&mut self, place: Place, chunk: &NewChunk<'_>, is_met: bool) {
         if is_met && !self.builder.continues(place) {

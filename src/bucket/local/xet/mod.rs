@@ -13,8 +13,8 @@ use tokio::sync::Semaphore;
 use super::super::{BoxError, BucketError, ByteRange, FileHash, Timestamp};
 use super::LocalBuckets;
 use super::errors::{engine_error, meta_failed};
-use crate::cas::{CasError, IncomingError, LocalChunks};
-use crate::engine::{Engine, EngineError, Outline};
+use crate::cas::{CasError, LocalChunks};
+use crate::engine::{Engine, EngineError, IncomingError, Outline};
 use crate::store::ambient::Ambient;
 use crate::store::local::LocalStore;
 use crate::store::meta::{MetaError, MetaStore};
@@ -24,6 +24,7 @@ use crate::xet::shard::ShardError;
 use crate::xet::xorb::XorbError;
 
 mod dedup;
+mod named;
 mod shards;
 mod xorbs;
 

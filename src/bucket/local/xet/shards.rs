@@ -12,13 +12,14 @@ use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 
+use super::named::{NamedXorb, append_terms};
 use super::{LocalXet, XetError};
 use crate::bucket::FileHash;
 use crate::bucket::limits::OBJECT_BYTES_MAX;
-use crate::cas::{CasError, ChunkStore as _, LocalChunks};
+use crate::cas::LocalChunks;
 use crate::store::hold::Hold;
 use crate::store::local::LocalStore;
-use crate::store::rows::{BucketUid, FileRecord, Term};
+use crate::store::rows::{BucketUid, FileRecord};
 use crate::xet::hash::XorbHash;
 use crate::xet::merkle::MerkleTree;
 use crate::xet::shard::{Shard, ShardFile, ShardTerm, ShardXorb};
@@ -30,6 +31,10 @@ const CHUNKS_MAX: u64 = 1 << 27;
 
 /// What the look-up of a term's xorb counts as, in chunks: it may have to be read from the metadata.
 const TERM_CHUNKS: u64 = 64;
+
+/// Most runs of stored chunks that the files of one shard may become, 48 bytes each. The terms of a shard name xorbs that
+/// may have been taken apart, into as many runs as chunks.
+const TERMS_MAX: usize = 1 << 20;
 
 /// Why a shard is refused, although it is one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -88,8 +93,9 @@ impl LocalXet {
             store: Arc::clone(&self.store),
             chunks: Arc::clone(&self.chunks),
             runtime: Handle::current(),
-            hold: Hold::default(),
+            hold: Hold::reading(self.store.readers.enter()),
             last: None,
+            terms: 0,
         };
         let Proved { records, hold } = spawn_blocking(move || prover.prove(&shard)).await??;
         if records.is_empty() {
@@ -113,7 +119,9 @@ struct Prover {
     runtime: Handle,
     hold: Hold,
     /// The xorb looked up last: the next term is often of the same.
-    last: Option<(XorbHash, Arc<ChunkTable>)>,
+    last: Option<(XorbHash, Arc<NamedXorb>)>,
+    /// Terms of the files that are proved.
+    terms: usize,
 }
 
 impl Prover {
@@ -134,27 +142,24 @@ impl Prover {
         Ok(Proved { records, hold: self.hold })
     }
 
-    /// The chunks of a xorb that is here, and from now on stays.
-    fn table(&mut self, xorb: XorbHash) -> Result<Arc<ChunkTable>, XetError> {
-        if let Some((last, table)) = &self.last
+    /// A xorb that is here, and from now on stays.
+    fn find(&mut self, xorb: XorbHash) -> Result<Arc<NamedXorb>, XetError> {
+        if let Some((last, found)) = &self.last
             && *last == xorb
         {
-            return Ok(Arc::clone(table));
+            return Ok(Arc::clone(found));
         }
         if !self.hold.pin(&self.store.pins, xorb) {
             return Err(ShardRefusal::MissingXorb(xorb).into());
         }
-        let table = match self.runtime.block_on(self.chunks.table(&xorb)) {
-            Ok(table) => table,
-            Err(CasError::MissingXorb(_)) => return Err(ShardRefusal::MissingXorb(xorb).into()),
-            Err(error) => return Err(error.into()),
-        };
-        self.last = Some((xorb, Arc::clone(&table)));
-        Ok(table)
+        let found = self.runtime.block_on(NamedXorb::find(&*self.store.meta, &self.chunks, xorb))?;
+        let found = Arc::new(found.ok_or(ShardRefusal::MissingXorb(xorb))?);
+        self.last = Some((xorb, Arc::clone(&found)));
+        Ok(found)
     }
 
     fn prove_xorb(&mut self, xorb: &ShardXorb) -> Result<(), XetError> {
-        let table = self.table(xorb.hash)?;
+        let table = Arc::clone(&self.find(xorb.hash)?.table);
         let starts = std::iter::once(0).chain(table.entries().iter().map(|entry| entry.raw_end));
         let here = table.entries().iter().zip(starts);
         let here = here.map(|(entry, start)| (entry.hash, start, entry.raw_end - start));
@@ -167,20 +172,20 @@ impl Prover {
         let mut terms = Vec::with_capacity(file.terms.len());
         let mut size = 0;
         for (index, term) in file.terms.iter().enumerate() {
-            let table = self.table(term.xorb)?;
-            prove_term(file.hash, index, term, &table)?;
-            push_chunks(&mut tree, &table, term);
+            let xorb = self.find(term.xorb)?;
+            prove_term(file.hash, index, term, &xorb.table)?;
+            push_chunks(&mut tree, &xorb.table, term);
             size += u64::from(term.raw_bytes);
-            if size > OBJECT_BYTES_MAX {
+            append_terms(&mut terms, xorb.terms(term.chunks.clone()));
+            if size > OBJECT_BYTES_MAX || self.terms + terms.len() > TERMS_MAX {
                 return Err(ShardRefusal::TooMuch.into());
             }
-            let (start, end) = (term.chunks.start, term.chunks.end);
-            terms.push(Term { xorb: term.xorb, start, end, raw_bytes: term.raw_bytes });
         }
         let got = tree.finish().map_or(FileHash::EMPTY, FileHash::from_root);
         if got != file.hash {
             return Err(ShardRefusal::OtherFile { file: file.hash, got }.into());
         }
+        self.terms += terms.len();
         Ok(FileRecord { hash: file.hash, size, terms })
     }
 }
