@@ -9,8 +9,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tracing::debug;
 
+use super::announced::Announced;
+use super::shared::Workshop;
 use super::writer::LocalXorbWriter;
-use super::{CasError, ChunkRef, ChunkStore, XorbWriter};
+use super::{CasError, ChunkRef, ChunkStore, Ticket, XorbWriter};
 use crate::store::hold::Hold;
 use crate::store::local::LocalStore;
 use crate::store::located::LocatedXorb;
@@ -35,23 +37,35 @@ const STEP_BYTES: u32 = 128 << 10;
 /// Chunks in packs, found by the index, located by the metadata.
 pub struct LocalChunks {
     pub(super) store: Arc<LocalStore>,
-    pub(super) group: Arc<GroupWriter>,
+    pub(super) workshop: Arc<Workshop>,
 }
 
 impl LocalChunks {
     /// The chunks of a store.
     pub fn new(store: Arc<LocalStore>) -> std::io::Result<Self> {
-        let group = Arc::new(GroupWriter::start(Arc::clone(&store.packs))?);
-        Ok(Self { store, group })
+        let workshop = Workshop {
+            packs: Arc::clone(&store.packs),
+            group: GroupWriter::start(Arc::clone(&store.packs))?,
+            announced: Announced::default(),
+            figures: Arc::clone(&store.figures),
+        };
+        Ok(Self { store, workshop: Arc::new(workshop) })
     }
 
-    /// Lets later uploads find the chunks of xorbs that a transaction has taken.
+    /// Lets later uploads find the chunks of xorbs that a transaction has taken; to be called before what held them until
+    /// then is dropped.
     pub fn remember(&self, xorbs: &[StoredXorb]) {
         for xorb in xorbs {
             if let Err(error) = self.store.index.add(&xorb.hash, &xorb.row.table) {
                 debug!(%error, xorb = %xorb.hash, "its chunks will not be found by later uploads");
             }
         }
+    }
+
+    /// How many chunks of running uploads are announced.
+    #[cfg(test)]
+    pub(crate) fn announced(&self) -> usize {
+        self.workshop.announced.len()
     }
 
     /// Lets uploads store the chunks of a damaged xorb anew, which mends it, instead of relying on them.
@@ -232,9 +246,12 @@ impl ChunkStore for LocalChunks {
         self.read_run(xorb, chunks, STEP_BYTES, decode).await
     }
 
+    fn ticket(&self, chunk: &ChunkHash) -> Ticket {
+        self.workshop.announced.ticket(chunk)
+    }
+
     fn writer(&self) -> Box<dyn XorbWriter> {
-        let (lease, figures) = (self.store.packs.lease(), Arc::clone(&self.store.figures));
-        Box::new(LocalXorbWriter::new(lease, Arc::clone(&self.group), figures))
+        Box::new(LocalXorbWriter::new(Arc::clone(&self.workshop)))
     }
 }
 

@@ -3,6 +3,7 @@
 //! The engine speaks only this; whether chunks lie in packs here ([`LocalChunks`]) or in a CAS far away is the
 //! implementation's affair. Chunks that leave a `ChunkStore` have been checked against their hash.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,17 +14,18 @@ use futures::Stream;
 
 use crate::store::hold::Hold;
 use crate::store::rows::StoredXorb;
+use crate::xet::compression::Compressor;
 use crate::xet::hash::{ChunkHash, FileHash, XorbHash};
-use crate::xet::xorb::ChunkTable;
+use crate::xet::xorb::{ChunkTable, encode_record};
 
+mod announced;
 pub mod cache;
 pub mod http;
-mod incoming;
 mod local;
 pub mod remote;
+mod shared;
 mod writer;
 
-pub use incoming::{IncomingError, IncomingXorb};
 pub use local::LocalChunks;
 
 /// An error of a [`ChunkStore`].
@@ -89,11 +91,61 @@ pub struct ChunkRef {
 /// A place in a xorb that is still being written, and so has no hash yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PendingRef {
-    /// Which of the writer's xorbs, counted from 0; its hash is at this place of what
-    /// [`XorbWriter::finish`] returns.
+    /// The writer's number for the xorb, under which [`XorbWriter::finish`] returns it.
     pub xorb: u32,
     /// Which chunk of it.
     pub index: u32,
+}
+
+/// A chunk to be stored.
+#[derive(Clone, Copy)]
+pub struct NewChunk<'b> {
+    /// Its hash.
+    pub hash: ChunkHash,
+    /// Its length.
+    pub raw_bytes: u32,
+    /// What it is stored from.
+    pub bytes: ChunkBytes<'b>,
+}
+
+/// The bytes of a chunk.
+#[derive(Clone, Copy)]
+pub enum ChunkBytes<'b> {
+    /// As they are.
+    Raw(&'b [u8]),
+    /// As a record, which has been verified.
+    Record(&'b [u8]),
+}
+
+impl<'b> NewChunk<'b> {
+    /// A chunk of these bytes.
+    pub fn of(raw: &'b [u8]) -> Self {
+        Self { hash: ChunkHash::of(raw), raw_bytes: raw.len() as u32, bytes: ChunkBytes::Raw(raw) }
+    }
+
+    /// Appends its record; answers the record's length.
+    fn write_record(&self, compressor: &mut Compressor, records: &mut Vec<u8>) -> u32 {
+        match self.bytes {
+            ChunkBytes::Raw(raw) => encode_record(compressor, raw, records).record_len(),
+            ChunkBytes::Record(record) => {
+                records.extend_from_slice(record);
+                record.len() as u32
+            }
+        }
+    }
+}
+
+/// How many announcements of chunks have ended when it was taken: see [`ChunkStore::ticket`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ticket(u64);
+
+/// Whether a chunk may be stored in common with other uploads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sharing {
+    /// No: it is stored although it is stored elsewhere.
+    Alone,
+    /// Yes; [`ChunkStore::find`] has not found it after this ticket was taken.
+    Since(Ticket),
 }
 
 /// Where chunks are kept.
@@ -125,6 +177,12 @@ pub trait ChunkStore: Send + Sync + 'static {
     /// The uncompressed bytes of a run of chunks, one item a chunk, each checked against its hash.
     async fn read(&self, xorb: &XorbHash, chunks: Range<u32>) -> Result<Vec<Bytes>, CasError>;
 
+    /// To be taken before [`ChunkStore::find`] is asked for a chunk that may be stored next: it shows whether another
+    /// upload has finished storing the chunk meanwhile.
+    fn ticket(&self, _chunk: &ChunkHash) -> Ticket {
+        Ticket::default()
+    }
+
     /// Begins to store chunks.
     fn writer(&self) -> Box<dyn XorbWriter>;
 }
@@ -133,9 +191,22 @@ pub trait ChunkStore: Send + Sync + 'static {
 /// is asked for: on threads that may block. Dropped unfinished, it leaves nothing behind.
 #[async_trait]
 pub trait XorbWriter: Send {
-    /// Compresses and appends a chunk.
-    async fn append(&mut self, hash: &ChunkHash, raw: &[u8]) -> Result<PendingRef, CasError>;
+    /// Appends a chunk, or refers to it where another upload is storing it. `None` if another has just ended that may
+    /// have stored it: then [`ChunkStore::find`] is to be asked again.
+    async fn append(
+        &mut self,
+        chunk: &NewChunk<'_>,
+        sharing: Sharing,
+    ) -> Result<Option<PendingRef>, CasError>;
 
-    /// Ends the last xorb; when it returns all of them are durable, and `hold` keeps them until they have rows.
-    async fn finish(self: Box<Self>, hold: &mut Hold) -> Result<Vec<StoredXorb>, CasError>;
+    /// Where another upload is storing this chunk. It may be referred to, after [`XorbWriter::rely`].
+    fn meet(&mut self, _chunk: &ChunkHash) -> Option<PendingRef> {
+        None
+    }
+
+    /// A place that [`XorbWriter::meet`] has named is referred to.
+    fn rely(&mut self, _place: PendingRef) {}
+
+    /// Ends all xorbs that are referred to; when it returns they are durable, and `hold` keeps them until they have rows.
+    async fn finish(self: Box<Self>, hold: &mut Hold) -> Result<BTreeMap<u32, StoredXorb>, CasError>;
 }

@@ -1,147 +1,167 @@
-//! Writing xorbs into packs.
+//! Writing the chunks of one upload into packs, or referring to those that other uploads are writing.
 //!
-//! The frame of an upload's first xorb is gathered in memory. If the upload ends while it is small, the frame goes
-//! to the shared writer and shares its sync with others; if it grows, the upload leases a pack for itself, and from
-//! then on chunk records stream into it as they are compressed.
+//! An upload that has met another's chunk at the end of what that one has written goes on right there: two uploads of
+//! the same content that run side by side then fill one xorb together, in order, instead of every second chunk each.
 
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio::runtime::Handle;
+use tokio::task::spawn_blocking;
+use tracing::debug;
 
-use super::{CasError, PendingRef, XorbWriter};
-use crate::store::figures::StoreFigures;
+use super::shared::{Appended, SharedXorbs, Workshop};
+use super::{CasError, NewChunk, PendingRef, Sharing, XorbWriter};
 use crate::store::hold::Hold;
-use crate::store::pack::PackId;
-use crate::store::pack::frame;
-use crate::store::pack::group::{GroupWriter, SMALL_FRAME_BYTES_MAX};
-use crate::store::pack::log::PackLease;
-use crate::store::rows::{StoredXorb, XorbRow};
-use crate::xet::compression::Compressor;
+use crate::store::rows::StoredXorb;
 use crate::xet::hash::ChunkHash;
-use crate::xet::limits::{XORB_CHUNKS_MAX, XORB_RAW_BYTES_MAX};
-use crate::xet::xorb::{ChunkTable, encode_record};
 
-/// Writes the xorbs of one upload, one after the other.
+/// A xorb that the upload refers to, of its own or another's.
+struct Named {
+    xorbs: Arc<SharedXorbs>,
+    xorb: u32,
+    /// Whether it does; it may have been looked at only.
+    is_used: bool,
+}
+
+/// Writes the chunks of one upload.
 pub(super) struct LocalXorbWriter {
-    group: Arc<GroupWriter>,
-    lease: PackLease,
-    compressor: Compressor,
-    figures: Arc<StoreFigures>,
-    open: Option<OpenXorb>,
-    done: Vec<StoredXorb>,
-    /// What is not in the pack yet: the beginning of the first frame, later only the record at hand.
-    unwritten: Vec<u8>,
-}
-
-#[derive(Default)]
-struct OpenXorb {
-    table: ChunkTable,
-    /// Where its frame begins; `None` while the frame is in memory.
-    frame_start: Option<(PackId, u64)>,
-}
-
-pub(super) fn appending(error: std::io::Error) -> CasError {
-    CasError::Io { doing: "appending to a pack", error }
-}
-
-/// The row of a xorb whose frame of this length begins here.
-pub(super) fn row(table: ChunkTable, (pack, frame_start): (PackId, u64)) -> XorbRow {
-    let offset = frame_start + frame::HEAD.len() as u64;
-    let frame_end = offset + u64::from(table.record_bytes()) + frame::trailer_bytes(table.len()) as u64;
-    XorbRow { pack, offset, frame_end, table }
+    workshop: Arc<Workshop>,
+    /// Made when there is something to write.
+    own: Option<Arc<SharedXorbs>>,
+    named: Vec<Named>,
+    /// Where in `named` a xorb is, by the address of its writer and its number.
+    numbers: HashMap<(usize, u32), u32>,
+    /// The chunk that was placed last.
+    last: Option<PendingRef>,
 }
 
 impl LocalXorbWriter {
-    pub(super) fn new(lease: PackLease, group: Arc<GroupWriter>, figures: Arc<StoreFigures>) -> Self {
-        Self {
-            group,
-            lease,
-            compressor: Compressor::new(),
-            figures,
-            open: None,
-            done: Vec::new(),
-            unwritten: Vec::new(),
-        }
+    pub(super) fn new(workshop: Arc<Workshop>) -> Self {
+        Self { workshop, own: None, named: Vec::new(), numbers: HashMap::new(), last: None }
     }
 
-    /// Sees to it that the next chunk of `raw_bytes` can be appended: ends a xorb that is full, begins a frame.
-    fn make_room(&mut self, raw_bytes: usize) -> Result<(), CasError> {
-        let is_full = self.open.as_ref().is_some_and(|open| {
-            open.table.len() >= XORB_CHUNKS_MAX
-                || open.table.raw_bytes() as usize + raw_bytes > XORB_RAW_BYTES_MAX
+    /// A place in one of these xorbs as this writer names it.
+    fn name(&mut self, xorbs: Arc<SharedXorbs>, place: PendingRef) -> PendingRef {
+        // The address stays taken while `named` has it.
+        let key = (Arc::as_ptr(&xorbs).addr(), place.xorb);
+        let named = &mut self.named;
+        let number = self.numbers.entry(key).or_insert_with(|| {
+            named.push(Named { xorbs, xorb: place.xorb, is_used: false });
+            named.len() as u32 - 1
         });
-        if is_full {
-            self.cut()?;
-        }
-        if self.open.is_none() {
-            self.unwritten.extend_from_slice(&frame::HEAD);
-        }
-        Ok(())
+        PendingRef { xorb: *number, index: place.index }
     }
 
-    /// Moves everything that is not in the pack yet into it.
-    fn flush(&mut self) -> Result<(), CasError> {
-        if let Some(open) = &mut self.open
-            && open.frame_start.is_none()
-        {
-            open.frame_start = Some(self.lease.position().map_err(appending)?);
+    /// Appends a chunk where the last one ends, if that goes, else to the upload's own xorbs.
+    fn append_somewhere(
+        &mut self,
+        chunk: &NewChunk<'_>,
+        sharing: Sharing,
+    ) -> Result<(Arc<SharedXorbs>, Appended), CasError> {
+        if let Some(last) = self.last {
+            let Named { xorbs, xorb, .. } = &self.named[last.xorb as usize];
+            let xorbs = Arc::clone(xorbs);
+            let behind = PendingRef { xorb: *xorb, index: last.index };
+            match xorbs.append(chunk, sharing, Some(behind))? {
+                Appended::Elsewhere => {}
+                appended => return Ok((xorbs, appended)),
+            }
         }
-        self.lease.append(&self.unwritten).map_err(appending)?;
-        self.unwritten.clear();
-        Ok(())
+        let own = self.own.get_or_insert_with(|| SharedXorbs::new(Arc::clone(&self.workshop)));
+        let own = Arc::clone(own);
+        let appended = own.append(chunk, sharing, None)?;
+        Ok((own, appended))
     }
 
-    /// Ends the open xorb, in the pack.
-    fn cut(&mut self) -> Result<(), CasError> {
-        self.flush()?;
-        let open = self.open.take();
-        if let Some((OpenXorb { table, .. }, start)) =
-            open.and_then(|open| open.frame_start.map(|at| (open, at)))
-        {
-            let hash = table.xorb_hash();
-            self.lease.append(&frame::encode_trailer(&hash, &table)).map_err(appending)?;
-            self.done.push(StoredXorb { hash, row: row(table, start) });
-        }
-        Ok(())
-    }
-
-    async fn finish_small(mut self, table: ChunkTable, hold: &mut Hold) -> Result<Vec<StoredXorb>, CasError> {
-        let hash = table.xorb_hash();
-        self.unwritten.extend_from_slice(&frame::encode_trailer(&hash, &table));
-        let placed = self.group.append(self.unwritten).await.map_err(appending)?;
-        hold.keep(placed.hold);
-        Ok(vec![StoredXorb { hash, row: row(table, placed.place) }])
+    fn placed(&mut self, xorbs: Arc<SharedXorbs>, place: PendingRef) -> PendingRef {
+        let place = self.name(xorbs, place);
+        self.rely(place);
+        place
     }
 }
 
 #[async_trait]
 impl XorbWriter for LocalXorbWriter {
-    async fn append(&mut self, hash: &ChunkHash, raw: &[u8]) -> Result<PendingRef, CasError> {
-        self.make_room(raw.len())?;
-        let before = self.unwritten.len();
-        encode_record(&mut self.compressor, raw, &mut self.unwritten);
-        let record_bytes = (self.unwritten.len() - before) as u32;
-        self.figures.new_raw_bytes.add(raw.len() as u64);
-        self.figures.new_stored_bytes.add(u64::from(record_bytes));
-        let xorb = self.done.len() as u32;
-        let open = self.open.get_or_insert_with(OpenXorb::default);
-        let index = open.table.len() as u32;
-        open.table.push(*hash, record_bytes, raw.len() as u32);
-        let is_streamed = open.frame_start.is_some() || xorb > 0;
-        if is_streamed || self.unwritten.len() > SMALL_FRAME_BYTES_MAX {
-            self.flush()?;
+    async fn append(
+        &mut self,
+        chunk: &NewChunk<'_>,
+        sharing: Sharing,
+    ) -> Result<Option<PendingRef>, CasError> {
+        loop {
+            let (xorbs, appended) = self.append_somewhere(chunk, sharing)?;
+            match appended {
+                Appended::At(place) => return Ok(Some(self.placed(xorbs, place))),
+                Appended::Met(spot) => match spot.resolve() {
+                    Some((xorbs, place)) => {
+                        self.workshop.figures.chunks_found.add(1);
+                        return Ok(Some(self.placed(xorbs, place)));
+                    }
+                    None => self.workshop.announced.withdraw(&chunk.hash, spot.xorbs.as_ptr()),
+                },
+                Appended::Stale => return Ok(None),
+                Appended::Elsewhere => {
+                    let error = std::io::Error::other("the upload has failed before");
+                    return Err(CasError::Io { doing: "appending to a pack", error });
+                }
+            }
         }
-        Ok(PendingRef { xorb, index })
     }
 
-    async fn finish(mut self: Box<Self>, hold: &mut Hold) -> Result<Vec<StoredXorb>, CasError> {
-        if let Some(small) = self.open.take_if(|open| open.frame_start.is_none() && self.done.is_empty()) {
-            return self.finish_small(small.table, hold).await;
+    fn meet(&mut self, chunk: &ChunkHash) -> Option<PendingRef> {
+        let (xorbs, place) = self.workshop.announced.find(chunk)?.resolve()?;
+        Some(self.name(xorbs, place))
+    }
+
+    fn rely(&mut self, place: PendingRef) {
+        self.named[place.xorb as usize].is_used = true;
+        self.last = Some(place);
+    }
+
+    async fn finish(mut self: Box<Self>, hold: &mut Hold) -> Result<BTreeMap<u32, StoredXorb>, CasError> {
+        if let Some(own) = self.own.take() {
+            close(own).await?;
         }
-        self.cut()?;
-        let Self { lease, done, .. } = *self;
-        let packs = lease.commit().map_err(|error| CasError::Io { doing: "syncing a pack", error })?;
-        hold.keep(Arc::new(packs));
-        Ok(done)
+        let mut stored = BTreeMap::new();
+        for (number, Named { xorbs, xorb, is_used }) in (0..).zip(std::mem::take(&mut self.named)) {
+            if is_used {
+                stored.insert(number, xorbs.secure(xorb).await?);
+                hold.keep(xorbs);
+            }
+        }
+        Ok(stored)
+    }
+}
+
+/// Ends what an upload has written.
+async fn close(own: Arc<SharedXorbs>) -> Result<(), CasError> {
+    if !own.is_streamed() {
+        return own.close();
+    }
+    let closed = spawn_blocking(move || own.close()).await;
+    closed.unwrap_or_else(|panic| {
+        Err(CasError::Io { doing: "syncing a pack", error: std::io::Error::other(panic) })
+    })
+}
+
+impl Drop for LocalXorbWriter {
+    /// What others rely on of an upload that was given up is made durable now, so that its pack can be used again
+    /// before they end.
+    fn drop(&mut self) {
+        self.named.clear();
+        let Some(own) = self.own.take().filter(|own| Arc::strong_count(own) > 1) else {
+            return;
+        };
+        let close = move || {
+            if let Err(error) = own.close() {
+                // Whoever relies on it learns of it by an error of its own.
+                debug!(%error, "what an upload left to others is lost");
+            }
+        };
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(close)),
+            Err(_) => close(),
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! From a sequence of chunks to a file record.
 
+use std::collections::BTreeMap;
+
 use crate::cas::{ChunkRef, PendingRef};
 use crate::store::rows::{FileRecord, StoredXorb, Term};
 use crate::xet::hash::{ChunkHash, FileHash, RangeHash, RangeHasher, XorbHash};
@@ -56,6 +58,9 @@ pub struct FileProof {
     pub chunks: Vec<(ChunkHash, u32)>,
 }
 
+/// The xorbs of a room, by the number that its writer gave them.
+pub(super) type Written = BTreeMap<u32, StoredXorb>;
+
 /// Collects the chunks of a file, in order; neighbours in one xorb become one term.
 #[derive(Default)]
 pub(super) struct FileBuilder {
@@ -109,13 +114,13 @@ impl FileBuilder {
     }
 
     /// The record, now that the written xorbs of both rooms have hashes.
-    pub(super) fn finish(mut self, body: &[StoredXorb], edge: &[StoredXorb]) -> (FileRecord, FileProof) {
+    pub(super) fn finish(mut self, body: &Written, edge: &Written) -> (FileRecord, FileProof) {
         self.end_range();
         let terms = self.terms.into_iter().map(|term| {
             let xorb = match term.slot {
                 Slot::Stored(xorb) => xorb,
-                Slot::Pending(Room::Body, ordinal) => body[ordinal as usize].hash,
-                Slot::Pending(Room::Edge, ordinal) => edge[ordinal as usize].hash,
+                Slot::Pending(Room::Body, number) => body[&number].hash,
+                Slot::Pending(Room::Edge, number) => edge[&number].hash,
             };
             Term { xorb, start: term.start, end: term.end, raw_bytes: term.raw_bytes }
         });

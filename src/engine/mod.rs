@@ -13,6 +13,7 @@ use crate::store::turns::Turns;
 use bytes::Bytes;
 use futures::Stream;
 
+mod arriving;
 mod builder;
 mod compose;
 mod cutter;
@@ -26,6 +27,7 @@ mod sink;
 #[cfg(test)]
 mod tests;
 
+pub use arriving::{IncomingError, IncomingXorb, Intake};
 pub use builder::FileProof;
 pub use compose::{JOINED_TERMS_MAX, Segment};
 pub use folder::{FolderIngest, StoredFolder};

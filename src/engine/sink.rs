@@ -1,19 +1,19 @@
 //! Where chunks go: looked up, and only then compressed and written.
 //!
-//! While the guard against fragmentation asks for longer runs, the chunks of a hit wait ("tentative") until the run
+//! A chunk that another upload is storing at this moment is met where it is stored. While the guard against
+//! fragmentation asks for longer runs, the chunks of a hit wait ("tentative") until the run
 //! is long enough to be taken, or ends and is stored again. At most [`FragmentationGuard::run_wanted`] chunks wait,
 //! which is eight: 1 MiB.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::builder::{FileBuilder, Place, Room};
+use super::builder::{FileBuilder, Place, Room, Written};
 use super::folder::StoredFolder;
 use super::fragmentation::FragmentationGuard;
 use super::ingest::StoredFile;
-use crate::cas::{CasError, ChunkRef, ChunkStore, PendingRef, XorbWriter};
+use crate::cas::{CasError, ChunkBytes, ChunkRef, ChunkStore, NewChunk, PendingRef, Sharing, XorbWriter};
 use crate::store::hold::Hold;
-use crate::store::rows::StoredXorb;
 use crate::xet::hash::ChunkHash;
 use crate::xet::xorb::ChunkTable;
 
@@ -23,9 +23,32 @@ const SEEN_MAX: usize = 1 << 17;
 
 /// A chunk that was met and may yet be refused.
 struct Tentative {
-    place: ChunkRef,
+    place: Place,
+    chunk: OwnedChunk,
+}
+
+/// A [`NewChunk`] that waits.
+struct OwnedChunk {
     hash: ChunkHash,
-    raw: Vec<u8>,
+    raw_bytes: u32,
+    is_record: bool,
+    bytes: Vec<u8>,
+}
+
+impl OwnedChunk {
+    fn of(chunk: &NewChunk<'_>) -> Self {
+        let (is_record, bytes) = match chunk.bytes {
+            ChunkBytes::Raw(raw) => (false, raw),
+            ChunkBytes::Record(record) => (true, record),
+        };
+        Self { hash: chunk.hash, raw_bytes: chunk.raw_bytes, is_record, bytes: bytes.to_vec() }
+    }
+
+    fn borrow(&self) -> NewChunk<'_> {
+        let bytes = &self.bytes[..];
+        let bytes = if self.is_record { ChunkBytes::Record(bytes) } else { ChunkBytes::Raw(bytes) };
+        NewChunk { hash: self.hash, raw_bytes: self.raw_bytes, bytes }
+    }
 }
 
 /// Takes the chunks of one file in order. What is written to a pack is written where it is asked for, so whoever pushes
@@ -75,22 +98,49 @@ impl ChunkSink {
 
     /// Takes the next chunk by its bytes.
     pub(super) async fn push_bytes(&mut self, raw: &[u8]) -> Result<(), CasError> {
-        let hash = ChunkHash::of(raw);
-        if !self.tentative.is_empty() {
-            if let Some(place) = self.neighbour(&hash) {
-                self.wait(place, hash, raw);
+        self.push(&NewChunk::of(raw)).await
+    }
+
+    /// Takes the next chunk.
+    pub(super) async fn push(&mut self, chunk: &NewChunk<'_>) -> Result<(), CasError> {
+        if let Some(Tentative { place: last, .. }) = self.tentative.last() {
+            if let Some(place) = self.next_behind(*last, &chunk.hash) {
+                self.wait(place, chunk);
                 return Ok(());
             }
             self.refuse().await?;
         }
-        match self.find(&hash).await? {
-            Some(Place::Stored(place)) if !self.builder.continues(Place::Stored(place)) => {
-                self.wait(place, hash, raw);
+        loop {
+            let ticket = self.cas.ticket(&chunk.hash);
+            if let Some(place) = self.find(&chunk.hash).await? {
+                let is_met = matches!(place, Place::Stored(_));
+                self.take(place, chunk, is_met);
+                return Ok(());
             }
-            Some(place) => self.place(place, &hash, raw.len()),
-            None => self.store(hash, raw).await?,
+            if self.guard.run_wanted() > 1
+                && let Some(place) = self.meet(&chunk.hash)
+            {
+                self.take(place, chunk, true);
+                return Ok(());
+            }
+            if self.store(chunk, Sharing::Since(ticket)).await? {
+                return Ok(());
+            }
         }
-        Ok(())
+    }
+
+    /// Takes the next chunk by its bytes, and stores them although they may be stored elsewhere.
+    pub(super) async fn push_again(&mut self, chunk: &NewChunk<'_>) -> Result<(), CasError> {
+        self.store(chunk, Sharing::Alone).await.map(drop)
+    }
+
+    /// Takes a chunk where it is; one that was `met` elsewhere, and begins a run there, may have to wait.
+    fn take(&mut self, place: Place, chunk: &NewChunk<'_>, is_met: bool) {
+        if is_met && !self.builder.continues(place) {
+            self.wait(place, chunk);
+        } else {
+            self.place(place, &chunk.hash, chunk.raw_bytes);
+        }
     }
 
     /// Takes the next chunk by its place.
@@ -101,36 +151,58 @@ impl ChunkSink {
         raw_bytes: u32,
     ) -> Result<(), CasError> {
         self.refuse().await?;
-        self.place(Place::Stored(place), hash, raw_bytes as usize);
+        self.place(Place::Stored(place), hash, raw_bytes);
         Ok(())
     }
 
-    fn place(&mut self, place: Place, hash: &ChunkHash, raw_bytes: usize) {
+    fn place(&mut self, place: Place, hash: &ChunkHash, raw_bytes: u32) {
+        if let Place::Pending(room, place) = place {
+            self.writer(room).rely(place);
+        }
         self.guard.placed(self.builder.continues(place));
-        self.builder.push(place, hash, raw_bytes as u32);
+        self.builder.push(place, hash, raw_bytes);
     }
 
     /// Lets a chunk wait behind its neighbours; takes them all if they are enough.
-    fn wait(&mut self, place: ChunkRef, hash: ChunkHash, raw: &[u8]) {
+    fn wait(&mut self, place: Place, chunk: &NewChunk<'_>) {
         if self.tentative.len() + 1 < self.guard.run_wanted() {
-            self.tentative.push(Tentative { place, hash, raw: raw.to_vec() });
+            self.tentative.push(Tentative { place, chunk: OwnedChunk::of(chunk) });
             return;
         }
-        for waiting in std::mem::take(&mut self.tentative) {
-            self.place(Place::Stored(waiting.place), &waiting.hash, waiting.raw.len());
+        for Tentative { place, chunk } in std::mem::take(&mut self.tentative) {
+            self.place(place, &chunk.hash, chunk.raw_bytes);
         }
-        self.place(Place::Stored(place), &hash, raw.len());
+        self.place(place, &chunk.hash, chunk.raw_bytes);
     }
 
     /// The run that waited was too short: its chunks are stored again.
     async fn refuse(&mut self) -> Result<(), CasError> {
-        for Tentative { hash, raw, .. } in std::mem::take(&mut self.tentative) {
-            match self.seen.get(&hash) {
-                Some((room, place)) => self.place(Place::Pending(*room, *place), &hash, raw.len()),
-                None => self.store(hash, &raw).await?,
+        for Tentative { chunk, .. } in std::mem::take(&mut self.tentative) {
+            match self.seen.get(&chunk.hash) {
+                Some((room, place)) => {
+                    self.place(Place::Pending(*room, *place), &chunk.hash, chunk.raw_bytes);
+                }
+                None => drop(self.store(&chunk.borrow(), Sharing::Alone).await?),
             }
         }
         Ok(())
+    }
+
+    /// The chunk behind one that was met, if it is this one.
+    fn next_behind(&mut self, last: Place, hash: &ChunkHash) -> Option<Place> {
+        match last {
+            Place::Stored(_) => self.neighbour(hash).map(Place::Stored),
+            Place::Pending(room, last) => {
+                let next = Place::Pending(room, PendingRef { index: last.index + 1, ..last });
+                self.meet(hash).filter(|place| *place == next)
+            }
+        }
+    }
+
+    /// Where another upload is storing this chunk.
+    fn meet(&mut self, hash: &ChunkHash) -> Option<Place> {
+        let place = self.writer(Room::Body).meet(hash)?;
+        Some(Place::Pending(Room::Body, place))
     }
 
     async fn find(&mut self, hash: &ChunkHash) -> Result<Option<Place>, CasError> {
@@ -163,24 +235,32 @@ impl ChunkSink {
         Some(*last)
     }
 
-    async fn store(&mut self, hash: ChunkHash, raw: &[u8]) -> Result<(), CasError> {
-        let room = self.room;
+    fn writer(&mut self, room: Room) -> &mut dyn XorbWriter {
         let writer = match room {
             Room::Body => &mut self.body,
             Room::Edge => &mut self.edge,
         };
-        let place = writer.get_or_insert_with(|| self.cas.writer()).append(&hash, raw).await?;
+        &mut **writer.get_or_insert_with(|| self.cas.writer())
+    }
+
+    /// Stores a chunk; answers whether it is placed. If not, it may have been stored meanwhile.
+    async fn store(&mut self, chunk: &NewChunk<'_>, sharing: Sharing) -> Result<bool, CasError> {
+        let room = self.room;
+        let Some(place) = self.writer(room).append(chunk, sharing).await? else {
+            return Ok(false);
+        };
         if self.seen.len() >= SEEN_MAX {
             self.seen.clear();
         }
-        self.seen.insert(hash, (room, place));
-        self.place(Place::Pending(room, place), &hash, raw.len());
-        Ok(())
+        self.seen.insert(chunk.hash, (room, place));
+        self.place(Place::Pending(room, place), &chunk.hash, chunk.raw_bytes);
+        Ok(true)
     }
 
     /// Bytes taken so far.
     pub(super) fn size(&self) -> u64 {
-        self.builder.size() + self.tentative.iter().map(|waiting| waiting.raw.len() as u64).sum::<u64>()
+        self.builder.size()
+            + self.tentative.iter().map(|waiting| u64::from(waiting.chunk.raw_bytes)).sum::<u64>()
     }
 
     /// Ends the file that is open; the next one goes into the same xorbs.
@@ -206,17 +286,17 @@ impl ChunkSink {
     /// Makes ended files durable.
     pub(super) async fn finish_files(self, files: Vec<FileBuilder>) -> Result<StoredFolder, CasError> {
         let Self { body, edge, mut hold, .. } = self;
-        let mut xorbs = finish(body, &mut hold).await?;
+        let body = finish(body, &mut hold).await?;
         let edge = finish(edge, &mut hold).await?;
-        let files = files.into_iter().map(|file| file.finish(&xorbs, &edge)).collect();
-        xorbs.extend(edge);
+        let files = files.into_iter().map(|file| file.finish(&body, &edge)).collect();
+        let xorbs = body.into_values().chain(edge.into_values()).collect();
         Ok(StoredFolder { files, xorbs, hold })
     }
 }
 
-async fn finish(writer: Option<Box<dyn XorbWriter>>, hold: &mut Hold) -> Result<Vec<StoredXorb>, CasError> {
+async fn finish(writer: Option<Box<dyn XorbWriter>>, hold: &mut Hold) -> Result<Written, CasError> {
     match writer {
         Some(writer) => writer.finish(hold).await,
-        None => Ok(Vec::new()),
+        None => Ok(Written::new()),
     }
 }

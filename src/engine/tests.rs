@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures::{TryStreamExt, stream};
 
 use super::{Engine, EngineError, Layout, Segment};
-use crate::cas::{CasError, ChunkRef, ChunkStore, LocalChunks, XorbWriter};
+use crate::cas::{CasError, ChunkRef, ChunkStore, LocalChunks, Ticket, XorbWriter};
 use crate::store::ambient::Timestamp;
 use crate::store::hold::Hold;
 use crate::store::index::MemoryIndex;
@@ -41,6 +41,10 @@ impl ChunkStore for Counting {
     async fn read(&self, xorb: &XorbHash, chunks: Range<u32>) -> Result<Vec<Bytes>, CasError> {
         self.chunks_read.fetch_add(chunks.len(), Ordering::Relaxed);
         self.inner.read(xorb, chunks).await
+    }
+
+    fn ticket(&self, chunk: &ChunkHash) -> Ticket {
+        self.inner.ticket(chunk)
     }
 
     fn writer(&self) -> Box<dyn XorbWriter> {

@@ -1,9 +1,9 @@
 //! [`Hold`]: what an unfinished write relies on, kept from gc until the write is over.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::pack::log::PackHold;
 use super::pins::{Pin, Pins};
 use super::readers::Reading;
 use crate::xet::hash::XorbHash;
@@ -13,7 +13,7 @@ use crate::xet::hash::XorbHash;
 #[derive(Default)]
 pub struct Hold {
     pins: HashMap<XorbHash, Pin>,
-    packs: Vec<Arc<PackHold>>,
+    packs: Vec<Arc<dyn Any + Send + Sync>>,
     reading: Option<Reading>,
 }
 
@@ -38,8 +38,8 @@ impl Hold {
         self.pins.remove(xorb);
     }
 
-    /// Keeps packs whose frames have no rows yet.
-    pub fn keep(&mut self, packs: Arc<PackHold>) {
+    /// Keeps what holds packs whose frames have no rows yet.
+    pub fn keep(&mut self, packs: Arc<dyn Any + Send + Sync>) {
         self.packs.push(packs);
     }
 

@@ -22,6 +22,7 @@ mod damage;
 mod faults;
 mod holdings;
 mod index_damage;
+mod meeting;
 mod model;
 mod power;
 mod power_cut;

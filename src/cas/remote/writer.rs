@@ -3,7 +3,7 @@
 //! A xorb that was sent stays sent: what comes later (another xorb, the shard, the Hub) may fail and be tried again
 //! without it, and whoever uploads the same bytes again finds its chunks.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -15,12 +15,12 @@ use tokio::task::JoinHandle;
 use super::client::CasClient;
 use super::known::Known;
 use super::{RemoteError, remote_row};
-use crate::cas::{CasError, PendingRef, XorbWriter};
+use crate::cas::{CasError, NewChunk, PendingRef, Sharing, XorbWriter};
 use crate::store::hold::Hold;
 use crate::store::rows::StoredXorb;
 use crate::xet::compression::Compressor;
-use crate::xet::hash::{ChunkHash, XorbHash};
-use crate::xet::xorb::{ChunkTable, encode_record};
+use crate::xet::hash::XorbHash;
+use crate::xet::xorb::ChunkTable;
 
 /// A xorb is sent when it has so many uncompressed bytes. The format allows 64 MiB; less keeps an upload's memory
 /// small, and lets it send several at once.
@@ -121,23 +121,27 @@ impl Drop for RemoteXorbWriter {
 
 #[async_trait]
 impl XorbWriter for RemoteXorbWriter {
-    async fn append(&mut self, hash: &ChunkHash, raw: &[u8]) -> Result<PendingRef, CasError> {
-        let is_full = !self.table.has_room(raw.len() as u32)
-            || self.table.raw_bytes() + raw.len() as u32 > XORB_RAW_BYTES;
+    async fn append(
+        &mut self,
+        chunk: &NewChunk<'_>,
+        _sharing: Sharing,
+    ) -> Result<Option<PendingRef>, CasError> {
+        let is_full = !self.table.has_room(chunk.raw_bytes)
+            || self.table.raw_bytes() + chunk.raw_bytes > XORB_RAW_BYTES;
         if is_full {
             self.cut().await?;
         }
-        let header = encode_record(&mut self.compressor, raw, &mut self.records);
+        let record_bytes = chunk.write_record(&mut self.compressor, &mut self.records);
         let place = PendingRef { xorb: self.ended, index: self.table.len() as u32 };
-        self.table.push(*hash, header.record_len(), header.raw_len);
-        Ok(place)
+        self.table.push(chunk.hash, record_bytes, chunk.raw_bytes);
+        Ok(Some(place))
     }
 
-    async fn finish(mut self: Box<Self>, _hold: &mut Hold) -> Result<Vec<StoredXorb>, CasError> {
+    async fn finish(mut self: Box<Self>, _hold: &mut Hold) -> Result<BTreeMap<u32, StoredXorb>, CasError> {
         self.cut().await?;
         while !self.sending.is_empty() {
             self.wait_for_one().await?;
         }
-        Ok(std::mem::take(&mut self.sent))
+        Ok((0..).zip(std::mem::take(&mut self.sent)).collect())
     }
 }

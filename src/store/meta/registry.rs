@@ -16,6 +16,7 @@
 use async_trait::async_trait;
 use redb::{ReadTransaction, ReadableTable, StorageError, TableDefinition};
 
+use super::files::decode_file;
 use super::tables::{self, Failure, Tables, xorbs_of};
 use super::xorbs::file_of_all;
 use super::{EmbeddedMeta, MetaError, MetaStore as _, NewFile, Wanted, holdings};
@@ -33,6 +34,9 @@ const PAST_KEYS: &str = "\u{7f}";
 
 /// What names a registration.
 pub type RegistrationName = (BucketUid, FileHash);
+
+/// In place of a bucket, of registrations that keep xorbs which were taken apart; buckets are counted from 1.
+const NO_BUCKET: u64 = 0;
 
 /// The part of the [`MetaStore`](super::MetaStore) about files that are announced before they are used.
 #[async_trait]
@@ -57,6 +61,13 @@ pub trait MetaRegistry: Send + Sync + 'static {
         files: Vec<FileRecord>,
         keep_until: Timestamp,
     ) -> Result<usize, MetaError>;
+
+    /// Takes a xorb whose chunks lie in other xorbs: `file` is the file of its chunks and no others. It is registered in
+    /// no bucket, until then or longer if it is kept longer.
+    async fn register_apart(&self, file: NewFile, keep_until: Timestamp) -> Result<(), MetaError>;
+
+    /// Where the chunks of a xorb lie that was taken by [`MetaRegistry::register_apart`].
+    async fn xorb_apart(&self, xorb: &XorbHash) -> Result<Option<FileRecord>, MetaError>;
 
     /// A page of the registrations behind `after` whose time is over at `now`, at most `limit`.
     async fn due_registrations(
@@ -114,6 +125,22 @@ impl MetaRegistry for EmbeddedMeta {
     ) -> Result<usize, MetaError> {
         let proved_by = proved_by.to_owned();
         self.write(move |tables| tables.register_files(bucket, &proved_by, files, keep_until)).await
+    }
+
+    async fn register_apart(&self, file: NewFile, keep_until: Timestamp) -> Result<(), MetaError> {
+        self.write(move |tables| tables.register_apart(&file, keep_until)).await
+    }
+
+    async fn xorb_apart(&self, xorb: &XorbHash) -> Result<Option<FileRecord>, MetaError> {
+        let file = file_of_all(xorb);
+        self.read(|snapshot| {
+            if snapshot.open_table(tables::REGISTERED)?.get((NO_BUCKET, *file.as_bytes()))?.is_none() {
+                return Ok(None);
+            }
+            let row = snapshot.open_table(tables::FILES)?.get(file.as_bytes())?;
+            let runs = snapshot.open_table(tables::FILE_TERMS)?;
+            Ok(row.map(|row| decode_file(file, row.value(), &runs)).transpose()?)
+        })
     }
 
     async fn due_registrations(
@@ -213,6 +240,20 @@ impl Tables<'_> {
             self.keep_xorbs(xorbs, keep_until)?;
         }
         Ok(fresh)
+    }
+
+    fn register_apart(&mut self, file: &NewFile, keep_until: Timestamp) -> Result<(), Failure> {
+        let hash = &file.record.hash;
+        self.must_have_file(hash, Some(file))?;
+        let name = (NO_BUCKET, *hash.as_bytes());
+        let known = self.registered.get(name)?.map(|until| until.value());
+        self.registered.insert(name, known.unwrap_or(0).max(keep_until.0))?;
+        if known.is_none() {
+            self.use_file(hash, Some(file))?;
+        } else {
+            self.mend_file(file)?;
+        }
+        Ok(())
     }
 
     fn forget_registrations(&mut self, due: &[RegistrationName], now: Timestamp) -> Result<usize, Failure> {

@@ -393,11 +393,13 @@ impl<'t> Tables<'t> {
     }
 
     pub(super) fn use_file(&mut self, hash: &FileHash, new: Option<&NewFile>) -> Result<(), StorageError> {
-        let mut fresh = self.add_xorbs(new.map(|new| new.xorbs.as_slice()).unwrap_or_default())?;
         if self.files.get(hash.as_bytes())?.is_some() {
             let uses = self.file_uses.get(hash.as_bytes())?.map_or(1, |uses| uses.value());
             self.file_uses.insert(hash.as_bytes(), uses + 1)?;
-        } else if let Some(new) = new {
+            return new.map_or(Ok(()), |new| self.mend_file(new));
+        }
+        let mut fresh = self.add_xorbs(new.map(|new| new.xorbs.as_slice()).unwrap_or_default())?;
+        if let Some(new) = new {
             self.put_file(&new.record)?;
             for xorb in xorbs_of(&new.record) {
                 self.use_xorb(&xorb, hash, &mut fresh)?;

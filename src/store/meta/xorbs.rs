@@ -7,10 +7,10 @@ use redb::{ReadTransaction, ReadableTable, StorageError};
 
 use super::lean::{decode_xorb, encode_xorb};
 use super::tables::{self, Failure, HashHead, Tables, xorbs_of};
-use super::{IdleXorb, TermChange, XorbMove};
+use super::{IdleXorb, NewFile, TermChange, XorbMove};
 use crate::store::ambient::Timestamp;
 use crate::store::pack::PackId;
-use crate::store::rows::{StoredXorb, XorbRow};
+use crate::store::rows::{FileRecord, StoredXorb, XorbRow};
 use crate::xet::hash::{FileHash, NodeHash, XorbHash};
 
 /// Where a page of rows named by hashes begins.
@@ -94,13 +94,15 @@ impl Tables<'_> {
         self.xorbs.get(xorb.as_bytes())?.map(|row| decode_xorb(xorb, row.value())).transpose()
     }
 
-    /// Adds xorbs; answers those that were not known, and are neither used nor idle yet. Of a known one the new bytes are taken and the old are dead: it
-    /// was stored anew because nobody could find it, or because it was found damaged.
+    /// Adds xorbs; answers those that were not known, and are neither used nor idle yet. Of a known one the new bytes are
+    /// taken and the old are dead: it was stored again because nobody could find it, or because it was found damaged. One
+    /// that uploads share comes with each of them.
     pub(super) fn add_xorbs(&mut self, xorbs: &[StoredXorb]) -> Result<BTreeSet<XorbHash>, StorageError> {
         let mut added = BTreeSet::new();
         for StoredXorb { hash, row } in xorbs {
             match self.xorb_row(hash)? {
                 None => drop(added.insert(*hash)),
+                Some(old) if old.place() == row.place() => continue,
                 Some(old) => self.leave_pack(&old)?,
             }
             self.xorbs.insert(hash.as_bytes(), encode_xorb(hash, row)?.as_slice())?;
@@ -243,8 +245,32 @@ impl Tables<'_> {
         let Some(old) = self.file(file)? else {
             return Ok(false);
         };
-        let new = change.apply(&old);
-        let (before, after) = (xorbs_of(&old), xorbs_of(&new));
+        self.replace_record(&old, &change.apply(&old), fresh)
+    }
+
+    /// A file that is known comes again, with xorbs that were stored for it: for chunks that nobody could find, or that
+    /// were found damaged. Its record takes them.
+    pub(super) fn mend_file(&mut self, new: &NewFile) -> Result<(), StorageError> {
+        if new.xorbs.is_empty() {
+            return Ok(());
+        }
+        let mut fresh = self.add_xorbs(&new.xorbs)?;
+        let hash = new.record.hash;
+        if let Some(old) = self.file(&hash)? {
+            self.replace_record(&old, &new.record, &mut fresh)?;
+        }
+        self.make_idle_all(&fresh)
+    }
+
+    /// Lets a file name other xorbs, if all of them are there; answers whether it was changed.
+    fn replace_record(
+        &mut self,
+        old: &FileRecord,
+        new: &FileRecord,
+        fresh: &mut BTreeSet<XorbHash>,
+    ) -> Result<bool, StorageError> {
+        let file = &old.hash;
+        let (before, after) = (xorbs_of(old), xorbs_of(new));
         for xorb in after.difference(&before) {
             if self.xorbs.get(xorb.as_bytes())?.is_none() {
                 return Ok(false);
@@ -253,7 +279,7 @@ impl Tables<'_> {
         if new == old {
             return Ok(false);
         }
-        self.put_file(&new)?;
+        self.put_file(new)?;
         after.difference(&before).try_for_each(|xorb| self.use_xorb(xorb, file, fresh))?;
         before.difference(&after).try_for_each(|xorb| self.release_xorb(xorb))?;
         Ok(true)

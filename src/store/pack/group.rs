@@ -4,7 +4,9 @@
 //! company.
 
 use std::io;
+use std::pin::Pin;
 use std::sync::{Arc, mpsc};
+use std::task::{Context, Poll};
 
 use tokio::sync::oneshot;
 
@@ -18,6 +20,7 @@ pub const SMALL_FRAME_BYTES_MAX: usize = 1 << 20;
 const GROUP_MAX: usize = 64;
 
 /// Where a frame lies, and what keeps it there until it has a row.
+#[derive(Clone)]
 pub struct Placed {
     /// The pack, and where in it the frame begins.
     pub place: (PackId, u64),
@@ -36,6 +39,17 @@ struct Job {
 
 type Answer = Result<Placed, Arc<io::Error>>;
 
+/// A frame on its way to a pack: ready when it is synced. It arrives also if nobody waits for it.
+pub struct Placing(oneshot::Receiver<Answer>);
+
+impl Future for Placing {
+    type Output = Answer;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answer> {
+        Pin::new(&mut self.0).poll(context).map(|answer| answer.unwrap_or_else(|_| Err(Arc::new(gone()))))
+    }
+}
+
 /// Appends small frames for everyone; its thread ends when it is dropped.
 ///
 /// The queue has no bound of its own: whoever waits holds its frame anyhow, and how many may wait is bounded by the
@@ -53,29 +67,16 @@ impl GroupWriter {
         Ok(Self { jobs })
     }
 
-    /// Appends a frame and syncs it; answers where it lies.
-    pub async fn append(&self, frame: Vec<u8>) -> io::Result<Placed> {
-        placed(self.send(frame)?.await)
-    }
-
-    /// Like [`GroupWriter::append`], on a thread that may block.
-    pub fn append_blocking(&self, frame: Vec<u8>) -> io::Result<Placed> {
-        placed(self.send(frame)?.blocking_recv())
-    }
-
-    fn send(&self, frame: Vec<u8>) -> io::Result<oneshot::Receiver<Answer>> {
+    /// Appends a frame and syncs it; the answer says where it lies.
+    pub fn place(&self, frame: Vec<u8>) -> io::Result<Placing> {
         let (answer, answered) = oneshot::channel();
         self.jobs.send(Job { frame, answer }).map_err(|_| gone())?;
-        Ok(answered)
+        Ok(Placing(answered))
     }
 }
 
 fn gone() -> io::Error {
     io::Error::other("the pack writer has stopped")
-}
-
-fn placed(answer: Result<Answer, oneshot::error::RecvError>) -> io::Result<Placed> {
-    answer.map_err(|_| gone())?.map_err(|error| io::Error::new(error.kind(), error))
 }
 
 fn append_in_groups(log: &Arc<PackLog>, queue: &mpsc::Receiver<Job>) {
@@ -131,7 +132,8 @@ mod tests {
                 scope.spawn(move || {
                     for round in 0..20 {
                         let frame = vec![thread; 100 + round];
-                        let (pack, offset) = writer.append_blocking(frame.clone()).unwrap().place;
+                        let (pack, offset) =
+                            futures::executor::block_on(writer.place(frame.clone()).unwrap()).unwrap().place;
                         assert_eq!(log.read(pack, offset, frame.len()).unwrap(), frame);
                     }
                 });

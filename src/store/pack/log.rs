@@ -227,19 +227,36 @@ impl PackLease {
         }
     }
 
+    /// Syncs what was appended so far to one of its packs: that stays even if the lease is dropped.
+    pub fn secure(&mut self, pack: PackId) -> io::Result<()> {
+        if self.writer.as_ref().is_none_or(|writer| writer.id() != pack) {
+            // It was synced when it was full.
+            self.filled.retain(|(filled, _)| *filled != pack);
+            return Ok(());
+        }
+        self.sync()?;
+        self.start = self.writer.as_ref().map_or(0, |writer| writer.len());
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        let Some(writer) = &mut self.writer else {
+            return Ok(());
+        };
+        let begun = Instant::now();
+        let synced = writer.sync();
+        self.log.figures.sync_micros.add_time(begun.elapsed());
+        if synced.is_err() {
+            // The kernel may have dropped the pages and report success next time: never trust this file again.
+            self.writer = None;
+        }
+        synced
+    }
+
     /// Syncs everything appended and gives the pack back. What was appended stays; the answer is to be kept until
     /// it has rows.
     pub fn commit(mut self) -> io::Result<PackHold> {
-        if let Some(writer) = &mut self.writer {
-            let begun = Instant::now();
-            let synced = writer.sync();
-            self.log.figures.sync_micros.add_time(begun.elapsed());
-            if let Err(error) = synced {
-                // The kernel may have dropped the pages and report success next time: never trust this file again.
-                self.writer = None;
-                return Err(error);
-            }
-        }
+        self.sync()?;
         self.filled.clear();
         if let Some(writer) = self.writer.take() {
             self.log.give_back(writer);
@@ -307,6 +324,26 @@ mod tests {
         lease.commit().unwrap();
         assert_eq!(log.read(id, offset, 4).unwrap(), "more");
         assert_eq!(packs.list().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn what_was_secured_stays_when_the_lease_is_dropped() {
+        let packs = MemoryPacks::default();
+        let log = log(&packs, &[]);
+        let mut lease = log.lease();
+        let mut places = Vec::new();
+        for byte in 0..3 {
+            places.push(lease.position().unwrap());
+            lease.append(&[byte; 64]).unwrap();
+        }
+        let (filled, _) = places[0];
+        lease.secure(filled).unwrap();
+        lease.secure(places[2].0).unwrap();
+        lease.append(b"throw away").unwrap();
+        assert!(!log.retire(places[2].0), "it is leased");
+        drop(lease);
+        assert_eq!(packs.list().unwrap(), [(filled, 64), (places[2].0, 64)]);
+        assert!(log.retire(places[2].0));
     }
 
     #[test]

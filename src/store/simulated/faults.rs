@@ -59,6 +59,11 @@ impl Faults {
         self.lock().spared = count;
     }
 
+    /// How often one was met.
+    pub(crate) fn met(&self) -> u64 {
+        self.lock().met
+    }
+
     /// Ends all faults; answers how often one was met.
     pub(crate) fn mend(&self) -> u64 {
         std::mem::take(&mut *self.lock()).met

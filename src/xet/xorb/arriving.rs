@@ -64,6 +64,11 @@ impl ArrivingXorb {
         Ok(())
     }
 
+    /// The chunks whose records have become whole.
+    pub fn table(&self) -> &ChunkTable {
+        &self.table
+    }
+
     fn take_record(&mut self, record: &[u8], records: &mut Vec<u8>) -> Result<(), XorbError> {
         let (header, raw, _) = decode_record_borrowed(record)?;
         self.table.push(ChunkHash::of(&raw), header.record_len(), header.raw_len);

@@ -18,10 +18,10 @@ use crate::store::simulated::{Disk, SimulatedPacks, open_simulated};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A store whose packs and whose metadata can fail apart.
-struct Rig {
-    buckets: Arc<LocalBuckets>,
+pub(super) struct Rig {
+    pub(super) buckets: Arc<LocalBuckets>,
     disk: Arc<Disk>,
-    packs: Arc<Faults>,
+    pub(super) packs: Arc<Faults>,
     meta: Arc<Faults>,
 }
 
@@ -38,19 +38,19 @@ impl Rig {
     }
 
     /// With one object, `old`.
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let rig = Self::start(&Arc::default());
         rig.buckets.create_bucket(&bucket_id(), Visibility::Private).await.unwrap();
         put(&rig.buckets, "old", &noise(1, 1_300_000)).await;
         rig
     }
 
-    async fn try_put(&self, name: &str, data: &Bytes) -> Result<Object, BucketError> {
+    pub(super) async fn try_put(&self, name: &str, data: &Bytes) -> Result<Object, BucketError> {
         self.buckets.write(&bucket_id(), write(name, payload(data))).await
     }
 
     /// Ends all faults and waits until a write is taken again; without a restart.
-    async fn mend(&self) {
+    pub(super) async fn mend(&self) {
         assert!(self.packs.mend() + self.meta.mend() > 0, "the fault was never met");
         let again = async {
             while let Err(error) = self.try_put("mended", &noise(2, 10_000)).await {
@@ -62,7 +62,7 @@ impl Rig {
     }
 
     /// Everything is as acknowledged. `maybe` was not acknowledged: it is whole or not there.
-    async fn assert_whole(&self, maybe: (&str, &Bytes)) {
+    pub(super) async fn assert_whole(&self, maybe: (&str, &Bytes)) {
         assert_eq!(get(&self.buckets, "old", None).await, noise(1, 1_300_000));
         let page = ListQuery { limit: 100, ..ListQuery::default() };
         for (name, _) in self.buckets.list(&bucket_id(), &page).await.unwrap().objects {

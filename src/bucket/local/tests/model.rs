@@ -1,4 +1,4 @@
-//! Several tasks put, overwrite, copy, delete, upload in parts, abort and go away in the middle, while gc, rewriting
+//! Several tasks put (also slowly, so that uploads of overlapping content run side by side), overwrite, copy, delete, upload in parts, abort and go away in the middle, while gc, rewriting
 //! and compaction run all the time (and are themselves dropped in the middle), and check finds every moment in between
 //! sound. Each task knows what its keys must hold.
 
@@ -66,6 +66,8 @@ impl Task {
             13 => self.abort(name).await,
             14 => self.break_off(&name).await,
             15 => self.go_away().await,
+            16 => self.put_slowly(name, false).await,
+            17 => self.put_slowly(name, true).await,
             _ => self.read(&name).await,
         }
     }
@@ -73,6 +75,26 @@ impl Task {
     async fn put(&mut self, name: String) {
         let data = self.dice.content();
         put(&self.buckets, &name, &data).await;
+        self.model.insert(name, data);
+    }
+
+    /// A write of content that others write at the same time, with rests between its pieces; it may break off in the end.
+    async fn put_slowly(&mut self, name: String, breaks_off: bool) {
+        let data: Bytes = [noise(self.dice.below(2) + 100, 1_500_000), self.dice.content()].concat().into();
+        let rest = Duration::from_micros(self.dice.below(1500));
+        let pieces = payload(&data).body.then(move |piece| async move {
+            tokio::time::sleep(rest).await;
+            piece
+        });
+        if breaks_off {
+            let whole = data.len() / 70_001;
+            let cut = pieces.take(whole).chain(stream::iter([Err("connection reset".into())]));
+            let broken = Payload { body: Box::pin(cut), ..payload(&data) };
+            self.buckets.write(&bucket_id(), write(&name, broken)).await.unwrap_err();
+            return;
+        }
+        let slow = Payload { body: Box::pin(pieces), ..payload(&data) };
+        self.buckets.write(&bucket_id(), write(&name, slow)).await.unwrap();
         self.model.insert(name, data);
     }
 

@@ -110,6 +110,54 @@ impl Client {
         self.change(name, content, completing).await
     }
 
+    /// Two uploads of the same content: the first waits before its last byte until the second, which relies on it, has
+    /// ended; then it ends too, or breaks off.
+    async fn meet(
+        &mut self,
+        on: &LocalBuckets,
+        (first, second): (&'static str, &'static str),
+        data: Bytes,
+        breaks_off: bool,
+    ) -> Result<(), BucketError> {
+        let (ended, goes_on) = futures::channel::oneshot::channel::<()>();
+        let (last, own) = (data.slice(data.len() - 1..), data.clone());
+        let end = async move {
+            let _ = goes_on.await;
+            if breaks_off { Err("connection reset".into()) } else { Ok(last) }
+        };
+        let body = stream::iter([Ok(data.slice(..data.len() - 1))]).chain(stream::once(end));
+        let slow = Payload { body: Box::pin(body), ..payload(&data) };
+        let may = self.keys.entry(first).or_insert_with(|| vec![None]);
+        may.push((!breaks_off).then(|| own.clone()));
+        let figures = Arc::clone(&on.store().figures);
+        let before = figures.new_raw_bytes.get();
+        let quick = async {
+            // As much as is written of the first; nothing, if the power is off.
+            for _ in 0..50 {
+                if figures.new_raw_bytes.get() > before {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+            let put = self.put(on, second, own.clone()).await;
+            drop(ended);
+            put
+        };
+        let (slow, quick) = {
+            let id = bucket_id();
+            futures::future::join(on.write(&id, write(first, slow)), quick).await
+        };
+        quick?;
+        match slow {
+            Err(BucketError::Body(_)) if breaks_off => Ok(()),
+            slow => {
+                slow?;
+                self.keys.insert(first, vec![Some(own)]);
+                Ok(())
+            }
+        }
+    }
+
     /// The scenario.
     async fn work(&mut self, on: &LocalBuckets) -> Result<(), BucketError> {
         on.create_bucket(&bucket_id(), Visibility::Private).await?;
@@ -118,6 +166,8 @@ impl Client {
         self.put(on, "gone", noise(7, 850_000)).await?;
         self.put(on, "beside", noise(8, 60_000)).await?;
         self.put(on, "large", noise(2, 2_500_000)).await?;
+        self.meet(on, ("slow", "quick"), noise(50, 700_000), false).await?;
+        self.meet(on, ("broken", "whole"), noise(51, 1_800_000), true).await?;
         self.put(on, "small", noise(3, 30_000)).await?;
         self.delete(on, "gone").await?;
         self.put(on, "dead", noise(4, 900_000)).await?;

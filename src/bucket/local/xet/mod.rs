@@ -11,8 +11,8 @@ use std::time::Duration;
 use super::super::{BoxError, BucketError, ByteRange, FileHash, Timestamp};
 use super::errors::{engine_error, meta_failed};
 use super::{LocalBuckets, wanted};
-use crate::cas::{CasError, IncomingError, LocalChunks};
-use crate::engine::{Engine, EngineError, Outline};
+use crate::cas::{CasError, LocalChunks};
+use crate::engine::{Engine, EngineError, IncomingError, Outline};
 use crate::store::ambient::Ambient;
 use crate::store::file_terms::FileTerms;
 use crate::store::local::LocalStore;
@@ -24,6 +24,7 @@ use crate::xet::shard::ShardError;
 use crate::xet::xorb::XorbError;
 
 mod dedup;
+mod named;
 mod shards;
 mod xorbs;
 

@@ -10,14 +10,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::named::{NamedXorb, append_terms};
 use super::{LocalXet, XetError};
 use crate::bucket::FileHash;
 use crate::bucket::limits::OBJECT_BYTES_MAX;
-use crate::cas::{CasError, ChunkStore as _, LocalChunks};
+use crate::cas::LocalChunks;
 use crate::engine::EngineError;
 use crate::store::hold::Hold;
 use crate::store::local::LocalStore;
-use crate::store::rows::{BucketUid, FileRecord, Term};
+use crate::store::rows::{BucketUid, FileRecord};
 use crate::store::turns::{Slices, on_thread};
 use crate::xet::hash::XorbHash;
 use crate::xet::merkle::MerkleTree;
@@ -39,6 +40,9 @@ const CHUNK_COST: u64 = 512;
 /// below 8 chunks, or 4 at its lowest.
 const TERMS_FREE: u64 = 4096;
 const CHUNKS_PER_TERM: u64 = 2;
+/// Most runs of stored chunks that the files of one shard may become, 48 bytes each. The terms of a shard name xorbs that
+/// may have been taken apart, into as many runs as chunks.
+const TERMS_MAX: usize = 1 << 20;
 
 /// Why a shard is refused, although it is one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -106,8 +110,9 @@ impl LocalXet {
             store: Arc::clone(&self.store),
             chunks: Arc::clone(&self.chunks),
             slices: Slices::of(self.engine.turns().work.clone()),
-            hold: Hold::default(),
+            hold: Hold::reading(self.store.readers.enter()),
             last: None,
+            terms: 0,
         };
         let proving = on_thread(turn, move |wanted| wanted.block_on(prover.prove(&shard)));
         let Proved { records, hold } = proving.await?.ok_or(EngineError::GivenUp)??;
@@ -132,7 +137,9 @@ struct Prover {
     slices: Slices,
     hold: Hold,
     /// The xorb looked up last: the next term is often of the same.
-    last: Option<(XorbHash, Arc<ChunkTable>)>,
+    last: Option<(XorbHash, Arc<NamedXorb>)>,
+    /// Terms of the files that are proved.
+    terms: usize,
 }
 
 impl Prover {
@@ -153,28 +160,25 @@ impl Prover {
         Ok(Proved { records, hold: self.hold })
     }
 
-    /// The chunks of a xorb that is here, and from now on stays.
-    async fn table(&mut self, xorb: XorbHash) -> Result<Arc<ChunkTable>, XetError> {
-        if let Some((last, table)) = &self.last
+    /// A xorb that is here, and from now on stays.
+    async fn find(&mut self, xorb: XorbHash) -> Result<Arc<NamedXorb>, XetError> {
+        if let Some((last, found)) = &self.last
             && *last == xorb
         {
-            return Ok(Arc::clone(table));
+            return Ok(Arc::clone(found));
         }
         if !self.hold.pin(&self.store.pins, xorb) {
             return Err(ShardRefusal::MissingXorb(xorb).into());
         }
-        let table = match self.chunks.table(&xorb).await {
-            Ok(table) => table,
-            Err(CasError::MissingXorb(_)) => return Err(ShardRefusal::MissingXorb(xorb).into()),
-            Err(error) => return Err(error.into()),
-        };
-        self.last = Some((xorb, Arc::clone(&table)));
-        Ok(table)
+        let found = NamedXorb::find(&*self.store.meta, &self.chunks, xorb).await?;
+        let found = Arc::new(found.ok_or(ShardRefusal::MissingXorb(xorb))?);
+        self.last = Some((xorb, Arc::clone(&found)));
+        Ok(found)
     }
 
     async fn prove_xorb(&mut self, xorb: &ShardXorb) -> Result<(), XetError> {
         self.slices.step(CHUNK_COST * (TERM_CHUNKS + xorb.chunks.len() as u64)).await;
-        let table = self.table(xorb.hash).await?;
+        let table = Arc::clone(&self.find(xorb.hash).await?.table);
         let starts = std::iter::once(0).chain(table.entries().iter().map(|entry| entry.raw_end));
         let here = table.entries().iter().zip(starts);
         let here = here.map(|(entry, start)| (entry.hash, start, entry.raw_end - start));
@@ -188,20 +192,20 @@ impl Prover {
         let mut size = 0;
         for (index, term) in file.terms.iter().enumerate() {
             self.slices.step(CHUNK_COST * (TERM_CHUNKS + term.chunks.len() as u64)).await;
-            let table = self.table(term.xorb).await?;
-            prove_term(file.hash, index, term, &table)?;
-            push_chunks(&mut tree, &table, term);
+            let xorb = self.find(term.xorb).await?;
+            prove_term(file.hash, index, term, &xorb.table)?;
+            push_chunks(&mut tree, &xorb.table, term);
             size += u64::from(term.raw_bytes);
-            if size > OBJECT_BYTES_MAX {
+            append_terms(&mut terms, xorb.terms(term.chunks.clone()));
+            if size > OBJECT_BYTES_MAX || self.terms + terms.len() > TERMS_MAX {
                 return Err(ShardRefusal::TooMuch.into());
             }
-            let (start, end) = (term.chunks.start, term.chunks.end);
-            terms.push(Term { xorb: term.xorb, start, end, raw_bytes: term.raw_bytes });
         }
         let got = tree.finish().map_or(FileHash::EMPTY, FileHash::from_root);
         if got != file.hash {
             return Err(ShardRefusal::OtherFile { file: file.hash, got }.into());
         }
+        self.terms += terms.len();
         Ok(FileRecord { hash: file.hash, size, terms })
     }
 }

@@ -6,10 +6,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
 
+use super::named::NamedXorb;
 use super::{LocalXet, XetError};
-use crate::cas::{CasError, ChunkStore as _, IncomingError, IncomingXorb};
-use crate::engine::{BodyIn, Pieces, next_pieces};
+use crate::cas::{CasError, ChunkStore as _};
+use crate::engine::{BodyIn, IncomingError, IncomingXorb, Intake, Pieces, StoredFile, next_pieces};
 use crate::store::hold::Hold;
+use crate::store::meta::NewFile;
+use crate::store::rows::{FileRecord, StoredXorb};
 use crate::store::turns::{Slices, Turns, on_thread};
 use crate::xet::hash::XorbHash;
 use crate::xet::xorb::ChunkTable;
@@ -27,70 +30,118 @@ impl LocalXet {
         let first = next_pieces(&mut body).await?;
         let turn = self.xorbs.take().await;
         let mut hold = Hold::default();
-        // Pinned first: what is seen to be there afterwards stays there.
-        let is_here = hold.pin(&self.store.pins, xorb) && self.is_whole(&xorb).await?;
-        let incoming = self.chunks.incoming(xorb, is_here);
+        let intake = self.intake(xorb, &mut hold).await?;
+        let incoming = self.engine.ingest_xorb(xorb, intake);
         let incoming = take(incoming, first, &mut body, &self.engine.turns().work).await?;
-        let finishing = on_thread(turn, move |_| incoming.finish(&mut hold).map(|stored| (stored, hold)));
-        let (stored, hold) = finishing.await??;
+        let stored = on_thread(turn, move |_| incoming.finish()).await??;
         let this = self.clone();
-        let keep_until = self.keep_until();
-        // To its end, even if the client goes away: the xorb must be held until it has a row.
+        // To its end, even if the client goes away: what was stored must be held until it has rows.
         let committing = tokio::spawn(async move {
-            match stored {
-                Some(stored) => {
-                    this.meta.register_xorbs(vec![stored.clone()], keep_until).await?;
-                    // It may be one that was damaged.
-                    this.store.rows.forget([&xorb]);
-                    this.chunks.remember(&[stored]);
-                }
-                None => drop(this.meta.keep_xorbs(vec![xorb], keep_until).await?),
+            if let Some(StoredFile { record, xorbs, hold, .. }) = stored {
+                this.commit_xorb(xorb, record, xorbs).await?;
+                drop(hold);
             }
             drop(hold);
             Ok::<_, XetError>(())
         });
         committing.await??;
-        Ok(!is_here)
+        Ok(intake != Intake::Verify)
     }
 
-    /// Whether a xorb is here and every byte of it is right: one that is damaged is mended by whoever sends it.
-    async fn is_whole(&self, xorb: &XorbHash) -> Result<bool, XetError> {
-        let table = match self.chunks.table(xorb).await {
-            Ok(table) => table,
-            Err(CasError::MissingXorb(_)) => return Ok(false),
-            Err(error) => return Err(error.into()),
+    /// What is to be done with a xorb that comes. One that is here, whole, is kept from now on.
+    async fn intake(&self, xorb: XorbHash, hold: &mut Hold) -> Result<Intake, XetError> {
+        let _reading = self.store.readers.enter();
+        // Pinned first: what is seen to be there afterwards stays there.
+        if !hold.pin(&self.store.pins, xorb) {
+            return Ok(Intake::Apart);
+        }
+        let Some(here) = self.find_xorb(xorb).await? else {
+            return Ok(Intake::Apart);
         };
+        if !self.is_whole(&here).await? {
+            return Ok(if here.apart.is_some() { Intake::Apart } else { Intake::Whole });
+        }
+        let keep_until = self.keep_until();
+        match here.apart {
+            None => drop(self.meta.keep_xorbs(vec![xorb], keep_until).await?),
+            Some(record) => {
+                self.meta.register_apart(NewFile { record, xorbs: Vec::new() }, keep_until).await?;
+            }
+        }
+        Ok(Intake::Verify)
+    }
+
+    /// Takes what a xorb has become: a xorb of this name that holds all of it, or runs of others.
+    async fn commit_xorb(
+        &self,
+        xorb: XorbHash,
+        record: FileRecord,
+        xorbs: Vec<StoredXorb>,
+    ) -> Result<(), XetError> {
+        let keep_until = self.keep_until();
+        let is_one = matches!(record.terms.as_slice(), [only] if only.xorb == xorb);
+        if is_one && xorbs.is_empty() {
+            // Another upload of it has ended meanwhile.
+            self.meta.keep_xorbs(vec![xorb], keep_until).await?;
+        } else if is_one {
+            self.meta.register_xorbs(xorbs.clone(), keep_until).await?;
+        } else {
+            let file = NewFile { record, xorbs: xorbs.clone() };
+            self.meta.register_apart(file, keep_until).await?;
+        }
+        // It may be one that was damaged.
+        self.store.rows.forget(xorbs.iter().map(|stored| &stored.hash));
+        self.chunks.remember(&xorbs);
+        Ok(())
+    }
+
+    async fn find_xorb(&self, xorb: XorbHash) -> Result<Option<NamedXorb>, XetError> {
+        NamedXorb::find(&*self.meta, &self.chunks, xorb).await
+    }
+
+    /// Whether every byte of a xorb is right: one that is damaged is mended by whoever sends it.
+    async fn is_whole(&self, xorb: &NamedXorb) -> Result<bool, XetError> {
         let mut slices = Slices::of(self.engine.turns().work.clone());
-        for run in runs(&table, 0..table.record_bytes()) {
-            slices.step(READ_BYTES_MAX.into()).await;
-            match self.chunks.read_records(xorb, run.chunks).await {
-                Ok(_) => {}
-                Err(CasError::Damaged { .. } | CasError::MissingXorb(_)) => return Ok(false),
+        for term in xorb.terms(0..xorb.table.len() as u32) {
+            let table = match self.chunks.table(&term.xorb).await {
+                Ok(table) => table,
+                Err(CasError::MissingXorb(_)) => return Ok(false),
                 Err(error) => return Err(error.into()),
+            };
+            let records = table.record_range(term.start..term.end).unwrap_or_default();
+            for run in runs(&table, records) {
+                slices.step(READ_BYTES_MAX.into()).await;
+                match self.chunks.read_records(&term.xorb, run.chunks).await {
+                    Ok(_) => {}
+                    Err(CasError::Damaged { .. } | CasError::MissingXorb(_)) => return Ok(false),
+                    Err(error) => return Err(error.into()),
+                }
             }
         }
         Ok(true)
     }
 
-    /// Bytes of a xorb's chunk records.
+    /// Bytes of a xorb's chunk records, as they are stored here.
     pub async fn xorb_bytes(&self, xorb: &XorbHash) -> Result<u64, XetError> {
-        match self.chunks.table(xorb).await {
-            Ok(table) => Ok(table.record_bytes().into()),
-            Err(CasError::MissingXorb(xorb)) => Err(XetError::NoSuchXorb(xorb)),
-            Err(error) => Err(error.into()),
-        }
+        let _reading = self.store.readers.enter();
+        let found = self.find_xorb(*xorb).await?;
+        found.map(|found| found.table.record_bytes().into()).ok_or(XetError::NoSuchXorb(*xorb))
     }
 
     /// The bytes of a range of a xorb's chunk records, as they lie in the pack; every record that they are part of has
-    /// been verified. The range must hold something and lie within the records.
+    /// been verified. The range must hold something and lie within the records. Reconstructions name only xorbs that are
+    /// stored, so that no other is read.
     pub async fn read_xorb(
         &self,
         xorb: XorbHash,
         bytes: Range<u64>,
     ) -> Result<impl Stream<Item = Result<Bytes, XetError>> + Send + use<>, XetError> {
         let reading = self.store.readers.enter();
-        let size = self.xorb_bytes(&xorb).await?;
-        let table = self.chunks.table(&xorb).await?;
+        let table = self.chunks.table(&xorb).await.map_err(|error| match error {
+            CasError::MissingXorb(xorb) => XetError::NoSuchXorb(xorb),
+            error => error.into(),
+        })?;
+        let size = table.record_bytes().into();
         if bytes.is_empty() || bytes.end > size {
             return Err(XetError::RangeNotSatisfiable { size });
         }

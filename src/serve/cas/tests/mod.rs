@@ -25,6 +25,7 @@ use crate::xet::merkle::file_hash;
 use crate::xet::shard::{Shard, ShardChunk, ShardFile, ShardTerm, ShardXorb};
 use crate::xet::xorb::{ChunkTable, encode_record};
 
+mod apart;
 mod fragmented;
 mod hostile;
 mod reach;

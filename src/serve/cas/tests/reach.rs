@@ -1,7 +1,7 @@
 //! What tokens and addresses reach: what is open to their caller now, and no more than objects hold.
 
 use super::*;
-use crate::bucket::{DeleteBucket, ObjectDelete};
+use crate::bucket::DeleteBucket;
 
 impl House {
     fn read_token(&self, caller: &Caller) -> String {
@@ -14,12 +14,6 @@ impl House {
 
     async fn publish(&self, visibility: Visibility) {
         self.buckets.set_visibility(&self.mine.id, visibility).await.unwrap();
-    }
-
-    async fn delete(&self, key: &str) {
-        let key = ObjectKey::new(key).unwrap();
-        let delete = ObjectDelete { key, condition: crate::bucket::WriteCondition::default() };
-        self.buckets.delete(&self.mine.id, vec![delete]).await.unwrap();
     }
 }
 
