@@ -17,6 +17,7 @@ use crate::xet::hash::{ChunkHash, FileHash, XorbHash};
 use crate::xet::xorb::ChunkTable;
 
 pub mod cache;
+pub mod destinations;
 pub mod http;
 mod incoming;
 mod local;

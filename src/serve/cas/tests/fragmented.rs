@@ -23,7 +23,11 @@ async fn a_file_that_is_nothing_but_fragments_is_refused() {
         assert!(message.contains("9000 terms for 9000 chunks"), "{message}");
     }
     let (_, shard) = fragmented(&house, 8000, 1).await;
-    assert_eq!(house.register(&house.mine, &shard).await.status, StatusCode::OK, "what clients make is taken");
+    assert_eq!(
+        house.register(&house.mine, &shard).await.status,
+        StatusCode::OK,
+        "what clients make is taken"
+    );
 }
 
 #[tokio::test]
@@ -43,7 +47,8 @@ async fn a_file_of_many_terms_is_answered_range_by_range() {
         assert_eq!(all.status, StatusCode::BAD_REQUEST);
         assert!(all.json()["error"].as_str().unwrap().contains("ask for shorter ranges"));
         // Within a run of terms, over the seam of two, at the end, and as much as is answered at once.
-        for (first, last) in [(10_050, 10_050), (204_700, 204_900), (13_999_999, 13_999_999), (1, 13_000_000)] {
+        for (first, last) in [(10_050, 10_050), (204_700, 204_900), (13_999_999, 13_999_999), (1, 13_000_000)]
+        {
             let answer = ask(version, Some(&format!("bytes={first}-{last}"))).await;
             assert_eq!(answer.status, StatusCode::OK, "{first}-{last}");
             let answer = answer.json();
