@@ -139,7 +139,8 @@ mod tests {
 
     #[test]
     fn a_hub_may_send_us_to_its_own_hosts_only() {
-        let (hub, here, inside) = ("https://huggingface.co", "http://127.0.0.1:9001", "http://10.0.0.5:9001/hub");
+        let (hub, here, inside) =
+            ("https://huggingface.co", "http://127.0.0.1:9001", "http://10.0.0.5:9001/hub");
         let table = [
             (hub, "https://huggingface.co/api", true),
             (hub, "https://cas-server.xethub.hf.co/v1", true),
@@ -158,7 +159,7 @@ mod tests {
             (inside, "http://10.0.0.5:7000/cas", true),
             (inside, "http://10.0.0.6:9001/", false),
             (inside, "http://127.0.0.1:9001/", false),
-            (inside, "http://1.10.0.0.5/", false),
+            (inside, "http://x.10.0.0.5.example/", false),
             ("https://hub.example.com", "https://cas.hub.example.com/", true),
             ("https://hub.example.com", "https://cas.example.com/", false),
             ("nowhere", "https://huggingface.co/", false),

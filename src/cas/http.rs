@@ -15,8 +15,11 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::redirect::{Attempt, Policy};
 use reqwest::{RequestBuilder, Response, StatusCode};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::destinations::Destinations;
+use crate::store::turns::{Turn, Turns};
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -27,9 +30,12 @@ const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a request may take from its first byte to the head of its answer. A xorb of 64 MiB passes on 2 Mbit/s.
 const REQUEST_TIMEOUT: Duration = Duration::from_mins(5);
 
-/// Requests under way at once to all servers together; more wait. Bounds sockets, and is what published clients
-/// reach at most.
-const REQUESTS_MAX: usize = 64;
+/// Requests under way at once to all servers together, and how many of them may be one tenant's; more wait. Bounds
+/// sockets; half is what published clients reach at most.
+const REQUESTS_MAX: (usize, usize) = (128, 64);
+
+/// Redirects of one request.
+const REDIRECTS_MAX: usize = 5;
 
 /// Longest that a server may tell us to wait: whoever waits for us does not wait longer either.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(10);
@@ -69,13 +75,35 @@ pub enum HttpError {
         /// The most.
         max: usize,
     },
+    /// The request, or a redirect of it, leads to a host that is none of the server's.
+    #[error(
+        "the server leads to {host}, which is none of its own hosts: if it is one, name it in hub_mode.hosts or \
+         XETGATE_HUB_HOSTS"
+    )]
+    Elsewhere {
+        /// The host.
+        host: String,
+    },
     /// The client cannot be made.
     #[error("cannot make an HTTP client: {0}")]
     Setup(String),
 }
 
 impl HttpError {
+    fn elsewhere(url: &reqwest::Url) -> Self {
+        Self::Elsewhere { host: url.host_str().unwrap_or_default().to_owned() }
+    }
+
+    /// Whether asking again would lead to the same.
+    fn is_final(&self) -> bool {
+        matches!(self, Self::TooLong { .. } | Self::Setup(_) | Self::Elsewhere { .. })
+    }
+
     fn transport(error: reqwest::Error) -> Self {
+        let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
+        if let Some(Refused(host)) = causes.filter_map(|cause| cause.downcast_ref()).next() {
+            return Self::Elsewhere { host: host.clone() };
+        }
         // A signed URL is a secret: it is not repeated.
         let error = error.without_url();
         let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
@@ -136,7 +164,7 @@ pub struct OpenAnswer {
     /// Its status.
     pub status: StatusCode,
     response: Response,
-    _turn: OwnedSemaphorePermit,
+    _turn: Turn,
 }
 
 impl OpenAnswer {
@@ -155,24 +183,28 @@ impl OpenAnswer {
 #[derive(Clone)]
 pub struct HttpClient {
     client: reqwest::Client,
-    turns: Arc<Semaphore>,
+    turns: Turns,
+    destinations: Destinations,
     retry: RetryPolicy,
     /// Whether any server has answered.
     was_answered: Arc<AtomicBool>,
 }
 
 impl HttpClient {
-    /// A client with a pool of its own.
-    pub fn new(retry: RetryPolicy) -> Result<Self, HttpError> {
+    /// A client with a pool of its own, whose requests go to `destinations` only.
+    pub fn new(retry: RetryPolicy, destinations: Destinations) -> Result<Self, HttpError> {
+        let allowed = destinations.clone();
         let client = reqwest::Client::builder()
             .user_agent(concat!("xetgate/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT)
             .read_timeout(READ_TIMEOUT)
-            .pool_max_idle_per_host(REQUESTS_MAX)
+            .pool_max_idle_per_host(REQUESTS_MAX.1)
+            .dns_resolver(Arc::new(destinations.clone()))
+            .redirect(Policy::custom(move |redirect| follow(&allowed, redirect)))
             .build();
         let client = client.map_err(|error| HttpError::Setup(error.to_string()))?;
-        let turns = Arc::new(Semaphore::new(REQUESTS_MAX));
-        Ok(Self { client, turns, retry, was_answered: Arc::default() })
+        let turns = Turns::new(REQUESTS_MAX.0, REQUESTS_MAX.1);
+        Ok(Self { client, turns, destinations, retry, was_answered: Arc::default() })
     }
 
     /// Sends a request, again if that helps, and reads the answer, of at most `max` bytes.
@@ -214,14 +246,13 @@ impl HttpClient {
 
     /// Sends a request once and gives the answer as soon as its head is there.
     async fn open(&self, request: RequestBuilder) -> Result<OpenAnswer, Failure> {
-        // The semaphore is never closed.
-        let turn = Arc::clone(&self.turns).acquire_owned().await;
-        let turn = turn.map_err(|closed| Failure {
-            reached: false,
-            is_nobody: false,
-            error: HttpError::Transport(closed.to_string()),
-        })?;
-        let sent = tokio::time::timeout(REQUEST_TIMEOUT, request.send()).await;
+        let not_sent = |error| Failure { reached: false, is_nobody: false, error };
+        let request = request.build().map_err(|error| not_sent(HttpError::transport(error)))?;
+        if !self.destinations.allow(request.url()) {
+            return Err(not_sent(HttpError::elsewhere(request.url())));
+        }
+        let turn = self.turns.take().await;
+        let sent = tokio::time::timeout(REQUEST_TIMEOUT, self.client.execute(request)).await;
         let response = match sent {
             Ok(sent) => sent.map_err(|error| Failure {
                 reached: !error.is_connect(),
@@ -248,6 +279,7 @@ impl HttpClient {
                 Ok(answer) if is_passing(answer.status) => Some(asked_rest(answer.response.headers())),
                 Ok(_) => None,
                 Err(failure) if failure.is_nobody && !self.retry.awaits_local => None,
+                Err(failure) if failure.error.is_final() => None,
                 Err(_) => Some(None),
             };
             match retry.filter(|_| attempt < self.retry.attempts) {
@@ -268,7 +300,7 @@ impl HttpClient {
             // Busy servers say so before they begin; what a failing one did is not known.
             Ok(answer) if repeat == Repeat::Unsafe && !is_refusal(answer.status) => return None,
             Ok(answer) => asked_rest(&answer.headers),
-            Err(Failure { error: HttpError::TooLong { .. } | HttpError::Setup(_), .. }) => return None,
+            Err(failure) if failure.error.is_final() => return None,
             Err(failure) if repeat == Repeat::Unsafe && failure.reached => return None,
             Err(failure) if failure.is_nobody && !self.retry.awaits_local => return None,
             Err(_) => None,
@@ -289,6 +321,22 @@ impl Failure {
     fn after_reaching(error: HttpError) -> Self {
         Self { reached: true, is_nobody: false, error }
     }
+}
+
+/// Why a redirect was not followed: it leads to this host.
+#[derive(Debug, thiserror::Error)]
+#[error("a redirect leads to {0}")]
+struct Refused(String);
+
+fn follow(allowed: &Destinations, redirect: Attempt<'_>) -> reqwest::redirect::Action {
+    if !allowed.allow(redirect.url()) {
+        let host = redirect.url().host_str().unwrap_or_default().to_owned();
+        return redirect.error(Refused(host));
+    }
+    if redirect.previous().len() > REDIRECTS_MAX {
+        return redirect.error("too many redirects");
+    }
+    redirect.follow()
 }
 
 /// Whether this machine itself has refused the connection.

@@ -20,6 +20,7 @@ use crate::xet::xorb::{ChunkTable, encode_record};
 
 mod announced;
 pub mod cache;
+pub mod destinations;
 pub mod http;
 mod local;
 pub mod remote;

@@ -15,6 +15,7 @@ use crate::auth::{Credential, Directory, Secret};
 use crate::bucket::hub::{DEFAULT_ENDPOINT, HubBuckets, HubClient, HubError, HubShared};
 use crate::bucket::{BucketApi, Namespace};
 use crate::cas::cache::ChunkCache;
+use crate::cas::destinations::Destinations;
 use crate::cas::http::{BearerToken, HttpClient, HttpError, RetryPolicy};
 use crate::cas::remote::RemoteShared;
 use crate::config::{Config, HubGiven};
@@ -42,7 +43,9 @@ pub(super) enum HubModeError {
 pub(super) fn client(config: &Config, given: &HubGiven) -> Result<HubClient, HubModeError> {
     let endpoint = config.hub_mode.endpoint.clone().or_else(|| given.endpoint.clone());
     let endpoint = endpoint.unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned());
-    Ok(HubClient::new(HttpClient::new(RetryPolicy::default())?, &endpoint, None)?)
+    let hosts = if config.hub_mode.hosts.is_empty() { &given.hosts } else { &config.hub_mode.hosts };
+    let destinations = Destinations::of(&endpoint, hosts);
+    Ok(HubClient::new(HttpClient::new(RetryPolicy::default(), destinations)?, &endpoint, None)?)
 }
 
 /// Completes what was given of the root credential with what the Hub's own variables say.

@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 pub struct HubModeConfig {
     /// Its address; `None` for `HF_ENDPOINT`, or <https://huggingface.co>.
     pub endpoint: Option<String>,
+    /// Hosts beside its own to which it may send the gateway: of its CAS, or of a CDN. With none, those of
+    /// `XETGATE_HUB_HOSTS`.
+    pub hosts: Vec<String>,
 }
 
 /// The cache of chunks that came from far away.
@@ -31,6 +34,8 @@ pub struct HubGiven {
     pub endpoint: Option<String>,
     /// `HF_TOKEN`: for the root credential.
     pub token: Option<String>,
+    /// `XETGATE_HUB_HOSTS`, separated by commas: see [`HubModeConfig::hosts`].
+    pub hosts: Vec<String>,
 }
 
 /// Reads what the environment says of the Hub, under the names that the Hub's own clients read.
@@ -39,5 +44,7 @@ pub fn hub_given(vars: &[(String, String)]) -> HubGiven {
         let found = vars.iter().find(|(key, value)| key == name && !value.is_empty());
         found.map(|(_, value)| value.clone())
     };
-    HubGiven { endpoint: var("HF_ENDPOINT"), token: var("HF_TOKEN") }
+    let hosts = var("XETGATE_HUB_HOSTS").unwrap_or_default();
+    let hosts = hosts.split(',').map(str::trim).filter(|host| !host.is_empty()).map(str::to_owned).collect();
+    HubGiven { endpoint: var("HF_ENDPOINT"), token: var("HF_TOKEN"), hosts }
 }

@@ -9,6 +9,7 @@ use reqwest::{Method, RequestBuilder, StatusCode, Url};
 use serde::de::DeserializeOwned;
 
 use super::error::{HubError, refusal};
+use super::trail::Trail;
 use super::wire::{
     BatchOp, BatchOutcome, BucketInfo, CreatedBucket, FileEntry, NewBucket, TreeEntry, WhoAmI, XetTokenAnswer,
 };
@@ -45,7 +46,7 @@ pub struct Page<T> {
 }
 
 /// Where a further page is. It leads to the same Hub as the first one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PageLink(Url);
 
 /// Speaks to one Hub with one token. Clones share connections.
@@ -131,9 +132,10 @@ impl HubClient {
         if let Some(search) = search {
             url.query_pairs_mut().append_pair("search", search);
         }
-        let mut found = Vec::new();
+        let (mut found, mut trail) = (Vec::new(), Trail::default());
         let mut next = Some(PageLink(url));
         while let Some(link) = next {
+            trail.follow(&link)?;
             let page: Page<BucketInfo> = self.page("list", link).await?;
             found.extend(page.entries);
             next = page.next;
@@ -189,17 +191,20 @@ impl HubClient {
             At(PageLink),
             End,
         }
-        let start = (self.clone(), id.clone(), query, Next::First);
-        let pages = stream::try_unfold(start, |(client, id, query, next)| async move {
+        let start = (self.clone(), id.clone(), query, Next::First, Trail::default());
+        let pages = stream::try_unfold(start, |(client, id, query, next, mut trail)| async move {
             let page = match next {
                 Next::First => client.tree(&id, &query).await?,
-                Next::At(link) => client.tree_page(link).await?,
+                Next::At(link) => {
+                    trail.follow(&link)?;
+                    client.tree_page(link).await?
+                }
                 Next::End => return Ok(None),
             };
             let next = page.next.map_or(Next::End, Next::At);
             Ok::<_, HubError>(Some((
                 stream::iter(page.entries.into_iter().map(Ok)),
-                (client, id, query, next),
+                (client, id, query, next, trail),
             )))
         });
         pages.try_flatten()

@@ -17,6 +17,7 @@ use lru::LruCache;
 
 use super::client::{HubClient, Page, PageLink, TreeQuery};
 use super::error::HubError;
+use super::trail::Trail;
 use super::wire::{FileEntry, TreeEntry};
 use crate::bucket::{After, BucketId, ListQuery};
 
@@ -89,6 +90,7 @@ struct Walk<'a> {
     /// Folders whose place has not been reached.
     folders: VecDeque<String>,
     next: Next,
+    trail: Trail,
 }
 
 enum Next {
@@ -109,7 +111,10 @@ impl Walk<'_> {
                     let query = TreeQuery { prefix: folder.clone(), recursive: *recursive };
                     self.client.tree(bucket, &query).await?
                 }
-                Next::At(link) => self.client.tree_page(link).await?,
+                Next::At(link) => {
+                    self.trail.follow(&link)?;
+                    self.client.tree_page(link).await?
+                }
                 Next::End => {
                     let folder = self.folders.pop_front();
                     return Ok(folder.map(|key| Entry { key, file: None }));
@@ -189,7 +194,15 @@ pub(super) async fn page(
         None => None,
     };
     let next = after.map_or(Next::First, Next::At);
-    let mut walk = Walk { client, pages, listing, ready: VecDeque::new(), folders: VecDeque::new(), next };
+    let mut walk = Walk {
+        client,
+        pages,
+        listing,
+        ready: VecDeque::new(),
+        folders: VecDeque::new(),
+        next,
+        trail: Trail::default(),
+    };
     let mut page = ListedPage::default();
     let mut last = None;
     while let Some(Entry { key, file }) = walk.next().await? {

@@ -10,6 +10,7 @@ mod multipart;
 mod parts;
 #[cfg(test)]
 mod tests;
+mod trail;
 pub mod upkeep;
 mod wire;
 

@@ -35,6 +35,8 @@ pub(in crate::bucket) async fn page(
     let mut page = UploadPage::default();
     let mut after = start(query);
     loop {
+        // Others have their turn between two pages, and a request that was given up ends here.
+        tokio::task::yield_now().await;
         let rows = meta.uploads(bucket, (&after.0, &after.1), ROWS).await?;
         let Some(last) = rows.last() else {
             return Ok(page);

@@ -37,7 +37,7 @@ pub enum RemoteError {
 impl From<HttpError> for RemoteError {
     fn from(error: HttpError) -> Self {
         match error {
-            HttpError::TooLong { .. } => Self::Wrong(error.to_string()),
+            HttpError::TooLong { .. } | HttpError::Elsewhere { .. } => Self::Wrong(error.to_string()),
             error => Self::Unavailable(error.to_string()),
         }
     }

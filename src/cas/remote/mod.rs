@@ -16,7 +16,6 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use lru::LruCache;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
 use tracing::debug;
 
 use super::cache::ChunkCache;
@@ -26,6 +25,7 @@ use crate::store::ambient::Clock;
 use crate::store::hold::Hold;
 use crate::store::pack::PackId;
 use crate::store::rows::{FileRecord, StoredXorb, XorbRow};
+use crate::store::turns::Turns;
 use crate::xet::hash::{ChunkHash, FileHash, RangeHash, XorbHash};
 use crate::xet::shard::{Shard, ShardChunk, ShardFile, ShardTerm, ShardXorb};
 use crate::xet::xorb::ChunkTable;
@@ -51,8 +51,8 @@ const LAYOUTS_MAX: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
 /// Layouts with more terms are not kept: a thousand of the largest kept ones take some 100 MiB.
 const LAYOUT_TERMS_KEPT_MAX: usize = 1000;
 
-/// Xorbs on their way at once, of all uploads together: 512 MiB.
-const XORBS_SENDING_MAX: usize = 32;
+/// Xorbs on their way at once, of all uploads together (768 MiB) and of one tenant's.
+const XORBS_SENDING_MAX: (usize, usize) = (48, 32);
 
 /// Rows of one shard, which may have 64 MiB.
 const SHARD_ROWS_MAX: usize = 1_000_000;
@@ -63,13 +63,13 @@ pub struct RemoteShared {
     http: HttpClient,
     cache: Option<Arc<ChunkCache>>,
     clock: Arc<dyn Clock>,
-    sending_turns: Arc<Semaphore>,
+    sending_turns: Turns,
 }
 
 impl RemoteShared {
     /// Without a cache, every read goes out.
     pub fn new(http: HttpClient, cache: Option<Arc<ChunkCache>>, clock: Arc<dyn Clock>) -> Self {
-        Self { http, cache, clock, sending_turns: Arc::new(Semaphore::new(XORBS_SENDING_MAX)) }
+        Self { http, cache, clock, sending_turns: Turns::new(XORBS_SENDING_MAX.0, XORBS_SENDING_MAX.1) }
     }
 }
 
@@ -280,7 +280,7 @@ impl ChunkStore for RemoteChunks {
 
     fn writer(&self) -> Box<dyn XorbWriter> {
         let Remote { client, known, shared, .. } = &*self.0;
-        let turns = Arc::clone(&shared.sending_turns);
+        let turns = shared.sending_turns.clone();
         Box::new(writer::RemoteXorbWriter::new(
             Arc::clone(client),
             Arc::clone(known),

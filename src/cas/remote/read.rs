@@ -22,6 +22,7 @@ use crate::cas::cache::CachedChunk;
 use crate::cas::http::OpenAnswer;
 use crate::cas::local::decode_chunk;
 use crate::cas::{CasError, ChunkStream};
+use crate::store::tenant::Tenant;
 use crate::xet::hash::{ChunkHash, FileHash, XorbHash};
 use crate::xet::limits::XORB_RECORD_HEADER_BYTES;
 use crate::xet::merkle::MerkleTree;
@@ -67,12 +68,12 @@ pub(super) fn open(remote: &Arc<Remote>, file: FileHash, size: u64, range: Range
     }
     let (out, pieces) = mpsc::channel(PIECES_AHEAD);
     let reader = Reader { remote: Arc::clone(remote), file, is_whole: range == (0..size), range };
-    let work = AbortOnDropHandle::new(tokio::spawn(async move {
+    let work = AbortOnDropHandle::new(tokio::spawn(Tenant::current().scope(async move {
         if let Err(error) = reader.run(&out).await {
             // Nobody has to be listening any more.
             let _ = out.send(Err(CasError::Remote(error))).await;
         }
-    }));
+    })));
     Box::pin(stream::unfold((pieces, work), |(mut pieces, work)| async move {
         pieces.recv().await.map(|piece| (piece, (pieces, work)))
     }))
@@ -204,11 +205,11 @@ fn start(
         xorb,
         out,
     };
-    let work = tokio::spawn(async move {
+    let work = tokio::spawn(Tenant::current().scope(async move {
         if let Err(error) = reader.run().await {
             let _ = reader.out.send(Err(error)).await;
         }
-    });
+    }));
     (chunks, AbortOnDropHandle::new(work))
 }
 

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
 use super::client::CasClient;
@@ -18,6 +17,8 @@ use super::{RemoteError, remote_row};
 use crate::cas::{CasError, NewChunk, PendingRef, Sharing, XorbWriter};
 use crate::store::hold::Hold;
 use crate::store::rows::StoredXorb;
+use crate::store::tenant::Tenant;
+use crate::store::turns::{Turn, Turns};
 use crate::xet::compression::Compressor;
 use crate::xet::hash::XorbHash;
 use crate::xet::xorb::ChunkTable;
@@ -33,7 +34,7 @@ const SENDING_MAX: usize = 3;
 pub(super) struct RemoteXorbWriter {
     client: Arc<CasClient>,
     known: Arc<Known>,
-    sending_turns: Arc<Semaphore>,
+    sending_turns: Turns,
     runtime: Handle,
     compressor: Compressor,
     records: Vec<u8>,
@@ -55,7 +56,7 @@ impl RemoteXorbWriter {
     pub(super) fn new(
         client: Arc<CasClient>,
         known: Arc<Known>,
-        sending_turns: Arc<Semaphore>,
+        sending_turns: Turns,
         runtime: Handle,
     ) -> Self {
         Self {
@@ -80,12 +81,12 @@ impl RemoteXorbWriter {
         while self.sending.len() >= SENDING_MAX {
             self.wait_for_one().await?;
         }
-        let turn = Arc::clone(&self.sending_turns).acquire_owned().await;
-        let turn = turn.map_err(|closed| RemoteError::Unavailable(closed.to_string()))?;
+        let turn = self.sending_turns.take().await;
         let table = Arc::new(std::mem::take(&mut self.table));
         let records = Bytes::from(std::mem::take(&mut self.records));
         let xorb = table.xorb_hash();
-        let task = self.runtime.spawn(send(Arc::clone(&self.client), xorb, records, turn));
+        let task =
+            self.runtime.spawn(Tenant::current().scope(send(Arc::clone(&self.client), xorb, records, turn)));
         self.sending.push_back(Sending { task, xorb, table });
         self.ended += 1;
         Ok(())
@@ -105,7 +106,7 @@ async fn send(
     client: Arc<CasClient>,
     xorb: XorbHash,
     records: Bytes,
-    _turn: OwnedSemaphorePermit,
+    _turn: Turn,
 ) -> Result<(), RemoteError> {
     client.put_xorb(&xorb, &records).await
 }

@@ -14,6 +14,7 @@ use super::uri::UriReader;
 use crate::auth::root;
 use crate::bucket::hub::{HubClient, HubError};
 use crate::bucket::{BoxError, BucketId};
+use crate::cas::destinations::Destinations;
 use crate::cas::http::{BearerToken, HttpClient, HttpError, RetryPolicy, is_this_machine};
 use crate::cli::failure::Failure;
 use crate::config;
@@ -72,7 +73,8 @@ impl Connection {
             })
         });
         let retry = RetryPolicy { awaits_local: false, ..RetryPolicy::default() };
-        let http = HttpClient::new(retry).map_err(|error| Failure::Told(error.to_string()))?;
+        let destinations = Destinations::of(endpoint, &config::hub_given(vars).hosts);
+        let http = HttpClient::new(retry, destinations).map_err(|error| Failure::Told(error.to_string()))?;
         let hub = HubClient::new(http, endpoint, token.transpose()?)
             .map_err(|error| Failure::Value(error.to_string()))?;
         Ok(Self { hub, uris: UriReader::new(endpoint), program, token_source })

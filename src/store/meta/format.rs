@@ -56,3 +56,66 @@ fn upgrade(transaction: &WriteTransaction) -> Result<(), MetaError> {
         Failure::Engine(error) => engine(error),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{EmbeddedMeta, MetaStore as _};
+    use super::*;
+    use crate::store::names::{BucketId, BucketName, Namespace, ObjectKey};
+
+    fn stored(format: u64) -> (tempfile::TempDir, std::path::PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("meta.redb");
+        let example = format!("{}/tests/stores/format-{format}.redb", env!("CARGO_MANIFEST_DIR"));
+        std::fs::copy(example, &path).unwrap();
+        (folder, path)
+    }
+
+    /// It holds small objects, and one of 28 parts that are copies of one of 40 parts.
+    #[tokio::test]
+    async fn a_store_of_format_4_is_upgraded_in_place() {
+        let (_folder, path) = stored(4);
+        let id =
+            BucketId { namespace: Namespace::new("root").unwrap(), name: BucketName::new("stored").unwrap() };
+        for _ in 0..2 {
+            let meta = EmbeddedMeta::open(&path).unwrap();
+            let content = async |key: &str, wanted: crate::store::meta::Wanted<'_>| {
+                meta.content(&id, &ObjectKey::new(key).unwrap(), wanted).await.unwrap()
+            };
+            assert_eq!(content("small", &|size| 0..size).await.terms.into_record().unwrap().size, 14);
+            let long = content("long", &|size| 0..size).await;
+            assert_eq!(long.object.size, 28 * 40 * (5 << 20));
+            let terms = long.terms.terms_in_file;
+            let record = long.terms.into_record().unwrap();
+            let bytes: u64 = record.terms.iter().map(|term| u64::from(term.raw_bytes)).sum();
+            assert_eq!((record.size, bytes), (long.object.size, long.object.size));
+            assert!(terms > 1024, "{terms}");
+            let end = content("long", &|size| size - 1..size).await.terms;
+            assert!(
+                end.len() <= 1024 && end.start > 0,
+                "only its end is read: {} from {}",
+                end.len(),
+                end.start
+            );
+            assert_eq!(end.iter().last(), record.terms.last());
+            drop(meta);
+            // The writer thread lets go of the file when it has seen that nobody can ask it any more.
+            while redb::Database::open(&path).is_err() {
+                std::thread::yield_now();
+            }
+        }
+    }
+
+    #[test]
+    fn a_store_of_an_unknown_format_is_refused() {
+        let (_folder, path) = stored(4);
+        {
+            let database = redb::Database::open(&path).unwrap();
+            let transaction = database.begin_write().unwrap();
+            transaction.open_table(COUNTERS).unwrap().insert("format", FORMAT + 1).unwrap();
+            transaction.commit().unwrap();
+        }
+        let error = EmbeddedMeta::open(&path).err().unwrap().to_string();
+        assert!(error.contains(&format!("format {}", FORMAT + 1)), "{error}");
+    }
+}

@@ -12,6 +12,7 @@ use futures::TryStreamExt as _;
 
 use super::super::*;
 use crate::bucket::{BucketId, BucketName, FileHash, Namespace, Timestamp};
+use crate::cas::destinations::Destinations;
 use crate::cas::http::{BearerToken, HttpClient, RetryPolicy};
 use crate::cas::remote::Reach;
 
@@ -39,7 +40,9 @@ impl StandIn {
         tokio::spawn(async move { axum::serve(listener, router).await });
         let retry = RetryPolicy { attempts: 3, first_rest: Duration::from_millis(1), awaits_local: true };
         let token = BearerToken::new("hf_ada");
-        let client = HubClient::new(HttpClient::new(retry).unwrap(), &base, token).unwrap();
+        let client =
+            HubClient::new(HttpClient::new(retry, Destinations::of(&base, &[])).unwrap(), &base, token)
+                .unwrap();
         Self { script, client, base }
     }
 
@@ -235,10 +238,51 @@ async fn what_passes_is_asked_again_but_never_done_twice() {
 
 #[tokio::test]
 async fn an_address_must_be_one() {
-    let http = HttpClient::new(RetryPolicy::default()).unwrap();
+    let http = HttpClient::new(RetryPolicy::default(), Destinations::of("https://hub.example", &[])).unwrap();
     for bad in ["", "huggingface.co", "ftp://h", "https://"] {
         assert!(matches!(HubClient::new(http.clone(), bad, None), Err(HubError::BadName(_))), "{bad:?}");
     }
     let client = HubClient::new(http, "https://hub.example/", None).unwrap();
     assert_eq!(client.endpoint(), "https://hub.example");
+}
+
+#[tokio::test]
+async fn a_listing_that_leads_back_to_itself_ends() {
+    let hub = StandIn::new().await;
+    let answer = |page: &str, body: &str| {
+        let link = format!(r#"<{}/api/buckets/{page}>; rel="next""#, hub.base);
+        hub.answers(200, &[("link", &link)], body);
+    };
+    // The second page leads back to itself, and the third to the second.
+    for page in ["ada?cursor=1", "ada?cursor=1"] {
+        answer(page, &format!("[{INFO}]"));
+    }
+    let listed = hub.client.list_buckets(Some("ada"), None).await;
+    assert!(
+        matches!(&listed, Err(HubError::BadAnswer { reason, .. }) if reason.contains("lead back")),
+        "{listed:?}"
+    );
+    for page in ["ada/b/tree?cursor=1", "ada/b/tree?cursor=2", "ada/b/tree?cursor=1"] {
+        answer(page, "[]");
+    }
+    let listed: Result<Vec<_>, _> = hub.client.tree_entries(&id(), TreeQuery::default()).try_collect().await;
+    assert!(
+        matches!(&listed, Err(HubError::BadAnswer { reason, .. }) if reason.contains("lead back")),
+        "{listed:?}"
+    );
+    assert_eq!(hub.asked().len(), 5);
+}
+
+#[tokio::test]
+async fn a_hub_sends_nobody_to_hosts_that_are_none_of_its_own() {
+    let hub = StandIn::new().await;
+    hub.answers(307, &[("location", "http://192.0.2.1/api")], "");
+    let error = hub.client.bucket(&id()).await.unwrap_err();
+    assert!(error.to_string().contains("leads to 192.0.2.1"), "{error}");
+    assert_eq!(hub.asked().len(), 1, "asking again leads to the same");
+    // To itself it may, by another name of this machine too.
+    let elsewhere = format!("{}/elsewhere", hub.base.replace("127.0.0.1", "localhost"));
+    hub.answers(307, &[("location", &elsewhere)], "");
+    hub.answers(200, &[], INFO);
+    assert_eq!(hub.client.bucket(&id()).await.unwrap().size, 7);
 }

@@ -17,6 +17,7 @@ use crate::bucket::{
     UploadRef, Visibility, WriteCondition,
 };
 use crate::cas::cache::ChunkCache;
+use crate::cas::destinations::Destinations;
 use crate::cas::http::{BearerToken, HttpClient, RetryPolicy};
 use crate::cas::remote::RemoteShared;
 use crate::store::ambient::Ambient;
@@ -34,7 +35,7 @@ impl Gateway {
         let folder = tempfile::tempdir().unwrap();
         let ambient = Ambient::system();
         let retry = RetryPolicy { attempts: 3, first_rest: Duration::from_millis(1), awaits_local: true };
-        let http = HttpClient::new(retry).unwrap();
+        let http = HttpClient::new(retry, Destinations::of(&hub.base, &[])).unwrap();
         let client = HubClient::new(http.clone(), &hub.base, BearerToken::new("hf_ada")).unwrap();
         let cache =
             ChunkCache::open(&folder.path().join("cache"), 1 << 30, Arc::clone(&ambient.clock)).unwrap();
