@@ -209,7 +209,7 @@ A cell is the status on a private bucket; where a public bucket is answered othe
 callers: without a credential; with a key that exists and a wrong secret, or a token of nobody; with a key that was
 revoked; with a good key of an account that owns nothing here; with one of a former member of the owner, which is an
 organisation; with a key of the owner that is limited to another bucket; with one that may only read; with a member's;
-with one that may write. The tokens of the `/cas` routes are those that the Hub's door gives to each: none, a forged one,
+with one that may write. The tokens of the `/cas` routes are those that the Hub's API gives to each: none, a forged one,
 one for another bucket, one for reading, one for writing; to former members and revoked or limited keys, one for writing,
 from before. Bodies are empty where a route takes one, so a write key sees 400 and the like; that is past the guard.
 ";

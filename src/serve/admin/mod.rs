@@ -26,7 +26,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use crate::auth::{AccessKeyId, Account, AccountKind, Accounts, AuthError, Caller, NewKey};
+use crate::auth::{AccessKeyId, Account, AccountKind, Accounts, AuthError, Caller, NewKey, Permission};
 use crate::serve::routes::{Routed, Row, find};
 use crate::serve::visit::Visit;
 use crate::store::backup::{BackupReport, backup};
@@ -171,9 +171,10 @@ fn admit(accounts: &Accounts, headers: &HeaderMap, visit: &Visit) -> Result<(), 
     match credential.map(Caller::Known) {
         None => Err(Refusal(StatusCode::UNAUTHORIZED, "an admin token is needed".to_owned())),
         Some(caller) if caller.is_admin() => Ok(()),
-        Some(_) => {
-            let why = "this is not the token of an admin credential that is not limited to buckets";
-            Err(Refusal(StatusCode::FORBIDDEN, why.to_owned()))
+        Some(caller) => {
+            let is_limited = caller.credential().is_some_and(|shown| shown.permission == Permission::Admin);
+            let why = if is_limited { ": its key is limited to buckets" } else { "" };
+            Err(Refusal(StatusCode::FORBIDDEN, format!("this is not an admin token{why}")))
         }
     }
 }

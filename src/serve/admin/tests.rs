@@ -6,7 +6,7 @@ use tower::ServiceExt as _;
 
 use super::*;
 use crate::auth::seal::MasterKey;
-use crate::auth::{Credential, Directory, Permission, Secret};
+use crate::auth::{Credential, Directory, Secret};
 use crate::store::ambient::Ambient;
 use crate::store::meta::EmbeddedMeta;
 
@@ -90,6 +90,7 @@ async fn an_admin_key_that_is_limited_to_buckets_looks_after_nothing() {
         let path = row.pattern.replace("{name}", "root").replace("{id}", "ADMIN");
         let (status, answer) = call(&door, token, row.method.as_str(), &path, "{}").await;
         assert_eq!(status, 403, "{} {path}: {answer}", row.method);
+        assert!(answer["error"].as_str().unwrap().ends_with("limited to buckets"), "{answer}");
     }
     let keys = call(&door, "hf_ADMIN", "GET", "/keys", "").await.1;
     assert_eq!(keys.as_array().unwrap().len(), 3);

@@ -10,7 +10,7 @@ use super::errors::CasRefusal;
 use super::{Door, Writer, names};
 
 /// `GET /v1/chunks/{prefix}/{chunk}`: a keyed shard, or 404, which clients take for the usual answer that it is. For
-/// writers only: whoever downloads has no use for it, and could ask what others hold.
+/// writers only: a client that downloads has no use for it, and could ask what others hold.
 pub(super) async fn query(
     State(door): State<Arc<Door>>,
     _writer: Writer,

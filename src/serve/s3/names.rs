@@ -103,7 +103,7 @@ impl S3Door {
         }
     }
 
-    /// The bucket whose CORS rules a request is under, and the door to it. `proved` is its caller, if that is known; of
+    /// The bucket whose CORS rules a request is under, and the one that its caller's requests go to. `proved` is its caller, if that is known; of
     /// other requests (preflights never prove anything) the access key that they name is taken at its word, because
     /// rules only tell a browser what a page may do.
     pub(super) async fn cors_bucket(

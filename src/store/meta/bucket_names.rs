@@ -84,3 +84,82 @@ pub(super) fn named(snapshot: &ReadTransaction, name: &BucketName) -> Result<Vec
     found.sort_by_key(|(number, _)| *number);
     Ok(found.into_iter().map(|(_, bucket)| bucket).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
+    use redb::Database;
+
+    use super::*;
+    use crate::store::ambient::Timestamp;
+    use crate::store::meta::{EmbeddedMeta, MetaStore as _};
+    use crate::store::names::{BucketId, Namespace};
+    use crate::store::rows::Visibility;
+
+    fn id(text: &str) -> BucketId {
+        let (namespace, name) = text.split_once('/').unwrap();
+        BucketId { namespace: Namespace::new(namespace).unwrap(), name: BucketName::new(name).unwrap() }
+    }
+
+    async fn owners(store: &EmbeddedMeta, name: &str) -> Vec<String> {
+        let found = store.buckets_named(&BucketName::new(name).unwrap()).await.unwrap();
+        found.into_iter().map(|bucket| bucket.id.namespace.as_str().to_owned()).collect()
+    }
+
+    /// Opens the rows as soon as the writer's thread has ended.
+    async fn rows(path: &Path) -> Database {
+        for _ in 0..1000 {
+            if let Ok(rows) = Database::open(path) {
+                return rows;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("the metadata stays open");
+    }
+
+    /// A store without the table, or with one that an older build has not kept up, opens, and nobody takes over a name
+    /// by the upgrade.
+    #[tokio::test]
+    async fn a_store_of_an_older_build_is_completed_when_it_is_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("meta.redb");
+        let store = EmbeddedMeta::open(&path).unwrap();
+        let mut uids = Vec::new();
+        for name in ["bob/x", "ada/x", "cy/x", "bob/y"] {
+            let made = store.create_bucket(&id(name), Visibility::Public, Timestamp(9)).await.unwrap();
+            uids.push(made.uid);
+        }
+        drop(store);
+
+        let old = rows(&path).await;
+        let change = old.begin_write().unwrap();
+        change.delete_table(BUCKET_NAMES).unwrap();
+        change.commit().unwrap();
+        drop(old);
+        let store = EmbeddedMeta::open(&path).unwrap();
+        assert_eq!(owners(&store, "x").await, ["bob", "ada", "cy"]);
+        assert_eq!(store.bucket_of(uids[3]).await.unwrap().unwrap().id, id("bob/y"));
+        drop(store);
+
+        // The older build has renamed bob/x to bob/z and bob/y, which is older than nothing, to bob/x.
+        let old = rows(&path).await;
+        let change = old.begin_write().unwrap();
+        {
+            let mut buckets = change.open_table(tables::BUCKETS).unwrap();
+            for (from, to) in [("x", "z"), ("y", "x")] {
+                let row = buckets.remove(("bob", from)).unwrap().unwrap().value().to_vec();
+                let bucket: Bucket = decode(&row).unwrap();
+                let bucket = Bucket { id: id(&format!("bob/{to}")), ..bucket };
+                buckets.insert(("bob", to), tables::encode(&bucket).unwrap().as_slice()).unwrap();
+            }
+        }
+        change.commit().unwrap();
+        drop(old);
+        let store = EmbeddedMeta::open(&path).unwrap();
+        assert_eq!(owners(&store, "x").await, ["ada", "cy", "bob"]);
+        assert_eq!(store.bucket_of(uids[0]).await.unwrap().unwrap().id, id("bob/z"));
+        assert_eq!(store.bucket_of(uids[3]).await.unwrap().unwrap().id, id("bob/x"));
+    }
+}

@@ -4,13 +4,13 @@
 //! uploaded without asking. So a registration uses its file as an object does, until its time is over; it outlives the
 //! objects, and even the bucket, for a client that remembers the file may come back with another one.
 //!
-//! | the bucket has | it holds the file | the file is used |
+//! | the bucket has | who may name it by its hash | the file is used |
 //! |---|---|---|
-//! | objects of it | yes | by each of them |
-//! | a registration of it | yes | by the registration |
-//! | both | yes | by all |
+//! | objects of it | all that may read the bucket | by each of them |
+//! | a registration of it | the access keys that have proved it | by the registration |
+//! | both | all that may read the bucket | by all |
 //!
-//! Objects give a file to whoever may read the bucket. A registration gives it to nobody but the access keys whose shards
+//! Objects give a file to every caller that may read the bucket. A registration gives it to nobody but the access keys whose shards
 //! have proved that they hold it: a deleted file stays registered for weeks, and is not to be had by its hash meanwhile.
 
 use async_trait::async_trait;

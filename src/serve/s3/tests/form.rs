@@ -15,7 +15,7 @@ pub(super) fn policy(conditions: &str) -> String {
     policy_until(3600, conditions)
 }
 
-/// A policy that ends so many seconds from now.
+/// A policy that ends this many seconds from now.
 fn policy_until(secs: u64, conditions: &str) -> String {
     let end = Timestamp(Ambient::system().clock.now().0 + secs * 1000);
     let end = time::OffsetDateTime::from(std::time::SystemTime::from(end));

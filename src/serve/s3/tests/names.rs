@@ -79,15 +79,13 @@ impl House {
     /// Whose bucket `name` is to a caller: what is read, or the error's code.
     async fn whose(&self, caller: Option<Signer>, name: &str) -> String {
         let target = format!("/{name}/k");
-        let answer = match caller {
-            Some(signer) => {
-                send(&self.door, signer.sign("GET", &target, &[], &sha256_hex(b""), "").request).await
-            }
-            None => {
-                let request = Request::builder().uri(&target).header("host", "h");
-                send(&self.door, request.body(Body::empty()).unwrap()).await
-            }
+        let request = if let Some(signer) = caller {
+            signer.sign("GET", &target, &[], &sha256_hex(b""), "").request
+        } else {
+            let request = Request::builder().uri(&target).header("host", "h");
+            request.body(Body::empty()).unwrap()
         };
+        let answer = send(&self.door, request).await;
         if answer.status == 200 { answer.body } else { answer.code().to_owned() }
     }
 }
