@@ -14,6 +14,7 @@ pub mod backup;
 pub mod check;
 mod damage;
 pub mod disk;
+pub mod duplicates;
 pub mod figures;
 pub mod gc;
 pub mod hold;
