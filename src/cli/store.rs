@@ -14,7 +14,7 @@ use crate::config::ConfigError;
 use crate::store::ambient::Ambient;
 use crate::store::backup::backup;
 use crate::store::check::check;
-use crate::store::gc::{Collector, GcOptions};
+use crate::store::gc::{Collector, GcOptions, Thrift};
 use crate::store::local::{LocalStore, OpenError};
 use crate::store::pace::Pace;
 use crate::store::rebuild::rebuild_index;
@@ -109,6 +109,8 @@ async fn work(
             let options = GcOptions {
                 dry_run: *dry_run,
                 expire_uploads_after: Some(uploads_expire),
+                merge_chunks_max: u64::MAX,
+                thrift: Thrift::Thorough,
                 ..GcOptions::default()
             };
             let collector = Collector::new(store, Ambient::system().clock);

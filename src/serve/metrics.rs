@@ -243,6 +243,8 @@ impl Collector for StoreMetrics {
             show.gauge("saved_bytes", "What deduplication and compression save", saved)?;
             show.gauge("packs", "Packs", held.packs)?;
             show.gauge("pack_bytes", "Bytes of all packs", held.pack_bytes)?;
+            let dead = held.pack_bytes.saturating_sub(held.live_bytes);
+            show.gauge("dead_bytes", "Bytes in packs that nothing uses, for gc", dead)?;
         }
         show.gauge("index_bytes", "Bytes of the chunk index", self.0.index.bytes())?;
         if let Some(MetaFigures { group, commit_micros }) = self.0.meta.figures() {
@@ -294,6 +296,10 @@ fn counts(figures: &StoreFigures, show: &mut Shown<'_, '_>) -> std::fmt::Result 
         ("scrub_damages", "Damaged frames found by scrub", &figures.scrub_damages),
     ];
     all.iter().try_for_each(|(name, help, count)| show.count(name, help, count.get()))?;
+    let distinct = "Bytes of distinct stored chunks, when gc last went over all of them";
+    show.gauge("distinct_bytes", distinct, figures.distinct_bytes.get())?;
+    let duplicate = "Bytes of chunks stored more than once, when gc last went over all of them";
+    show.gauge("duplicate_bytes", duplicate, figures.duplicate_bytes.get())?;
     show.gauge("scrub_pack", "The pack that scrub goes on at; 0 between scrubs", figures.scrub_pack.get())
 }
 

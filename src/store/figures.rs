@@ -87,6 +87,10 @@ pub struct StoreFigures {
     pub chunks_found: Count,
     /// Chunks that uploads looked for and did not find.
     pub chunks_missed: Count,
+    /// Bytes of records of distinct chunks in xorbs in use, when gc last went over all of them.
+    pub distinct_bytes: Count,
+    /// Bytes of further copies of them, that gc left.
+    pub duplicate_bytes: Count,
     /// Rows of xorbs that were in memory.
     pub rows_hit: Count,
     /// Rows of xorbs that had to be read.

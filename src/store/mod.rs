@@ -15,6 +15,7 @@ pub mod backup;
 pub mod check;
 mod damage;
 pub mod disk;
+pub mod duplicates;
 pub mod figures;
 pub mod file_terms;
 pub mod gc;

@@ -1,7 +1,10 @@
 //! Figures about a store.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
+use super::duplicates::{Duplicates, record_bytes};
 use super::local::LocalStore;
 use super::meta::MetaError;
 use super::report;
@@ -41,6 +44,10 @@ pub struct Stats {
     pub raw_bytes: u64,
     /// Their bytes in packs.
     pub stored_bytes: u64,
+    /// Bytes of the records of distinct chunks in these xorbs.
+    pub distinct_bytes: u64,
+    /// Bytes of further copies of these chunks: the same chunk stored more than once.
+    pub duplicate_bytes: u64,
     /// Xorbs that nothing uses, for gc.
     pub idle_xorbs: u64,
     /// Their bytes in packs.
@@ -94,6 +101,7 @@ pub async fn stats(store: &LocalStore) -> Result<Stats, StatsError> {
             break;
         }
     }
+    let mut duplicates = Duplicates::new(&*view, Arc::clone(&store.index));
     let mut last = None;
     loop {
         let page = view.xorbs(last.as_ref(), PAGE).await?;
@@ -106,6 +114,9 @@ pub async fn stats(store: &LocalStore) -> Result<Stats, StatsError> {
                 stats.xorbs += 1;
                 stats.raw_bytes += u64::from(xorb.row.table.raw_bytes());
                 stats.stored_bytes += bytes;
+                let copies = record_bytes(&xorb.row.table, &duplicates.of(xorb).await?);
+                stats.duplicate_bytes += copies;
+                stats.distinct_bytes += u64::from(xorb.row.table.record_bytes()) - copies;
             }
         }
         last = page.last().map(|xorb| xorb.hash);
@@ -125,7 +136,7 @@ pub async fn stats(store: &LocalStore) -> Result<Stats, StatsError> {
 impl Stats {
     /// The figures for people.
     pub fn table(&self) -> String {
-        let rows: [(&str, String); 17] = [
+        let rows: [(&str, String); 19] = [
             ("buckets", self.buckets.to_string()),
             ("objects", self.objects.to_string()),
             ("logical bytes", self.logical_bytes.to_string()),
@@ -135,6 +146,8 @@ impl Stats {
             ("xorbs", self.xorbs.to_string()),
             ("raw bytes", self.raw_bytes.to_string()),
             ("stored bytes", self.stored_bytes.to_string()),
+            ("distinct bytes", self.distinct_bytes.to_string()),
+            ("duplicate bytes", self.duplicate_bytes.to_string()),
             ("idle xorbs", self.idle_xorbs.to_string()),
             ("idle bytes", self.idle_bytes.to_string()),
             ("packs", self.packs.to_string()),

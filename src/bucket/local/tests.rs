@@ -23,6 +23,7 @@ mod faults;
 mod holdings;
 mod index_damage;
 mod meeting;
+mod merging;
 mod model;
 mod power;
 mod power_cut;

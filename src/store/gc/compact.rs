@@ -1,4 +1,4 @@
-//! Copying the last live chunks out of xorbs that are mostly dead.
+//! Copying the live chunks out of xorbs of which much is dead.
 //!
 //! A chunk lives as long as a term covers it. Of a xorb with few live chunks those are copied, as the records they
 //! are, into a new xorb that gathers those of many; then the terms of the files concerned name that. Afterwards
@@ -11,8 +11,8 @@ use std::sync::Arc;
 use tokio::task::spawn_blocking;
 use tracing::warn;
 
-use super::plan::Ranges;
-use super::{GcError, GcReport, PAGE, io};
+use super::plan::{Part, Ranges, Thrift};
+use super::{GcError, GcOptions, GcReport, PAGE, io};
 use crate::store::local::LocalStore;
 use crate::store::meta::{MetaError, MetaView, MovedRun, TermChange};
 use crate::store::pace::Pace;
@@ -31,7 +31,7 @@ const XORBS_A_TURN: u64 = 1 << 20;
 /// Xorbs compacted in one pass and turn.
 const CANDIDATES_MAX: usize = 4096;
 
-/// A xorb with few live chunks.
+/// A xorb with dead chunks.
 struct Candidate {
     hash: XorbHash,
     row: XorbRow,
@@ -41,7 +41,7 @@ struct Candidate {
 /// Compacts.
 pub(super) async fn run(
     store: &Arc<LocalStore>,
-    dry_run: bool,
+    options: &GcOptions,
     pace: &Pace,
     report: &mut GcReport,
 ) -> Result<(), GcError> {
@@ -49,12 +49,14 @@ pub(super) async fn run(
     let turns = view.counts().await?.xorbs / XORBS_A_TURN + 1;
     for turn in 0..turns {
         pace.spend(0).await?;
-        let candidates = candidates(&*view, |xorb| xorb.words()[0] % turns == turn).await?;
+        let candidates =
+            candidates(&*view, options.thrift, |xorb| xorb.words()[0] % turns == turn).await?;
         report.xorbs_compacted += candidates.len() as u64;
-        if dry_run || candidates.is_empty() {
+        if options.dry_run || candidates.is_empty() {
             continue;
         }
-        let files = files_of(&*view, &candidates).await?;
+        let names: Vec<_> = candidates.iter().map(|candidate| candidate.hash).collect();
+        let files = files_of(&*view, &names).await?;
         for batch in batches(candidates) {
             pace.spend(batch.iter().map(|candidate| u64::from(candidate.row.table.record_bytes())).sum())
                 .await?;
@@ -64,9 +66,10 @@ pub(super) async fn run(
     Ok(())
 }
 
-/// The xorbs with few live chunks among those of this turn.
+/// The xorbs to be compacted among those of this turn, as they lie in the packs.
 async fn candidates(
     view: &dyn MetaView,
+    thrift: Thrift,
     is_in_turn: impl Fn(&XorbHash) -> bool,
 ) -> Result<Vec<Candidate>, MetaError> {
     let mut live: HashMap<XorbHash, Ranges> = HashMap::new();
@@ -81,25 +84,30 @@ async fn candidates(
             break;
         }
     }
-    let mut candidates = Vec::new();
-    for (hash, live) in live {
-        if candidates.len() == CANDIDATES_MAX {
-            break;
+    let mut parts = Vec::new();
+    for (hash, live) in &live {
+        if let Some(row) = view.xorb(hash).await? {
+            let (whole, live) = (row.table.record_bytes().into(), live.record_bytes_in(&row.table));
+            parts.push(Part { name: *hash, whole, live });
         }
-        let row = view.xorb(&hash).await?;
-        let row = row.filter(|row| live.are_few_of(&row.table));
-        candidates.extend(row.map(|row| Candidate { hash, row, live }));
     }
+    let mut candidates = Vec::new();
+    for Part { name: hash, .. } in thrift.xorbs(parts).into_iter().take(CANDIDATES_MAX) {
+        if let (Some(row), Some(live)) = (view.xorb(&hash).await?, live.remove(&hash)) {
+            candidates.push(Candidate { hash, row, live });
+        }
+    }
+    // What lies together stays together.
+    candidates.sort_unstable_by_key(|candidate| (candidate.row.pack, candidate.row.offset));
     Ok(candidates)
 }
 
-/// For each candidate the files that use it.
-async fn files_of(
+/// For each of the xorbs the files that use it.
+pub(super) async fn files_of(
     view: &dyn MetaView,
-    candidates: &[Candidate],
+    xorbs: &[XorbHash],
 ) -> Result<HashMap<XorbHash, Vec<FileHash>>, MetaError> {
-    let mut files: HashMap<_, Vec<_>> =
-        candidates.iter().map(|candidate| (candidate.hash, Vec::new())).collect();
+    let mut files: HashMap<_, Vec<_>> = xorbs.iter().map(|xorb| (*xorb, Vec::new())).collect();
     let mut last = None;
     loop {
         let page = view.files(last.as_ref(), PAGE).await?;
@@ -160,7 +168,7 @@ async fn compact(
         // In several transactions if need be: until the last, both xorbs are used.
         for files in files.chunks(PAGE) {
             let (xorbs, moved) = (vec![xorb.clone()], moved.clone());
-            let change = TermChange { xorbs, files: files.to_vec(), moved };
+            let change = TermChange { xorbs, files: files.to_vec(), moved, ..TermChange::default() };
             rewritten += store.meta.replace_terms(change).await?;
         }
         drop(hold);

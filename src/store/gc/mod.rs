@@ -1,7 +1,7 @@
 //! Garbage collection: gives back what nothing uses any more.
 //!
-//! A pass aborts uploads and forgets registrations that have expired, copies the last live chunks out of xorbs that are mostly dead
-//! ([`compact`]), removes xorbs that nothing uses ([`collect`]), and deletes or rewrites packs ([`rewrite`]); what to
+//! A pass aborts uploads and forgets registrations that have expired, points files to one copy of chunks that are stored
+//! more than once ([`merge`]), copies the live chunks out of xorbs of which much is dead ([`compact`]), removes xorbs that nothing uses ([`collect`]), and deletes or rewrites packs ([`rewrite`]); what to
 //! do is decided by pure functions ([`plan`]).
 //!
 //! Why nothing reachable is ever removed:
@@ -26,10 +26,12 @@ use super::pace::{Pace, Stopped};
 
 mod collect;
 mod compact;
+mod merge;
 mod plan;
 mod rewrite;
 
 use collect::Listed;
+pub use plan::Thrift;
 
 /// Rows looked at together.
 const PAGE: usize = 1000;
@@ -70,8 +72,12 @@ pub struct GcOptions {
     pub expire_uploads_after: Option<Duration>,
     /// How long to wait for readers; what they may still need is left to the next pass.
     pub patience: Duration,
-    /// Whether to look for xorbs with few live chunks: it reads all file records.
+    /// Whether to look for xorbs with dead chunks: it reads all file records.
     pub compact: bool,
+    /// How many chunks are looked at for other copies of them, some 5 us each; the next pass goes on from there.
+    pub merge_chunks_max: u64,
+    /// How much dead space is worth copying what lives beside it.
+    pub thrift: Thrift,
 }
 
 impl Default for GcOptions {
@@ -81,6 +87,8 @@ impl Default for GcOptions {
             expire_uploads_after: Some(Duration::from_hours(7 * 24)),
             patience: Duration::from_mins(1),
             compact: true,
+            merge_chunks_max: 1 << 20,
+            thrift: Thrift::Usual,
         }
     }
 }
@@ -94,7 +102,9 @@ pub struct GcReport {
     pub uploads_expired: u64,
     /// Registrations of files that were forgotten.
     pub registrations_expired: u64,
-    /// Xorbs with few live chunks whose live chunks were copied.
+    /// Bytes of chunks that are stored elsewhere too and that no file names any more.
+    pub duplicate_bytes: u64,
+    /// Xorbs with dead chunks whose live chunks were copied.
     pub xorbs_compacted: u64,
     /// File records that name other xorbs now.
     pub files_rewritten: u64,
@@ -121,9 +131,10 @@ pub struct GcReport {
 impl GcReport {
     /// The report for people.
     pub fn table(&self) -> String {
-        let rows: [(&str, String); 13] = [
+        let rows: [(&str, String); 14] = [
             ("uploads expired", self.uploads_expired.to_string()),
             ("registrations expired", self.registrations_expired.to_string()),
+            ("duplicate bytes merged", self.duplicate_bytes.to_string()),
             ("xorbs compacted", self.xorbs_compacted.to_string()),
             ("files rewritten", self.files_rewritten.to_string()),
             ("xorbs removed", self.xorbs_removed.to_string()),
@@ -145,12 +156,14 @@ pub struct Collector {
     store: Arc<LocalStore>,
     clock: Arc<dyn Clock>,
     waiting: Mutex<Option<Listed>>,
+    /// The walk over all xorbs that looks for duplicates. It is used by one pass at a time.
+    walk: tokio::sync::Mutex<merge::Walk>,
 }
 
 impl Collector {
     /// A collector of `store`.
     pub fn new(store: Arc<LocalStore>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, clock, waiting: Mutex::new(None) }
+        Self { store, clock, waiting: Mutex::new(None), walk: tokio::sync::Mutex::default() }
     }
 
     /// Makes one pass. May be dropped at any time.
@@ -163,8 +176,12 @@ impl Collector {
             report.uploads_expired = expire_uploads(&*self.store.meta, before, options.dry_run).await?;
         }
         report.registrations_expired = forget_registrations(&self.store, now, options.dry_run).await?;
+        let mut walk = self.walk.lock().await;
+        let (chunks, dry_run) = (options.merge_chunks_max, options.dry_run);
+        merge::run(&self.store, &mut walk, chunks, dry_run, pace, &mut report).await?;
+        drop(walk);
         if options.compact {
-            compact::run(&self.store, options.dry_run, pace, &mut report).await?;
+            compact::run(&self.store, options, pace, &mut report).await?;
         }
         let mut dying = rewrite::Dying::default();
         if options.dry_run {
@@ -175,7 +192,7 @@ impl Collector {
                 collect::run(&self.store, now, options.patience, waiting, pace, &mut report).await?;
             *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = waiting;
         }
-        rewrite::run(&self.store, options.dry_run, &dying, pace, &mut report).await?;
+        rewrite::run(&self.store, options, &dying, pace, &mut report).await?;
         Ok(report)
     }
 }

@@ -11,7 +11,7 @@ use crate::xet::xorb::ChunkTable;
 pub(super) enum PackPlan {
     /// Nothing in it is live.
     Delete { id: PackId, len: u64 },
-    /// Most of it is dead: its live frames are worth copying.
+    /// Enough of it is dead: its live frames are worth copying.
     Rewrite { id: PackId, len: u64, live: u64 },
 }
 
@@ -23,18 +23,77 @@ impl PackPlan {
     }
 }
 
-/// Which packs to delete and to rewrite: those of which more than half is dead.
-pub(super) fn plan_packs(lengths: &[(PackId, u64)], rows: &[PackRow]) -> Vec<PackPlan> {
-    let plan = lengths.iter().filter_map(|(id, len)| {
-        let (id, len) = (*id, *len);
-        let live = rows.iter().find(|row| row.id == id).map_or(0, |row| row.live_bytes);
-        match live {
-            0 => Some(PackPlan::Delete { id, len }),
-            live if live < len.saturating_sub(live) => Some(PackPlan::Rewrite { id, len, live }),
-            _ => None,
+/// Something of which a part is live: a pack, or a xorb.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Part<N> {
+    pub(super) name: N,
+    pub(super) whole: u64,
+    pub(super) live: u64,
+}
+
+impl<N> Part<N> {
+    fn dead(&self) -> u64 {
+        self.whole.saturating_sub(self.live)
+    }
+
+    /// Whether so much is dead: one part of so many.
+    fn has_dead(&self, one_of: u64) -> bool {
+        self.dead() >= (self.whole / one_of).max(1)
+    }
+}
+
+/// How much dead space is given back at the price of copying what lives beside it. To free a byte where one part of n is
+/// dead, n - 1 bytes are copied.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Thrift {
+    /// Packs of which a quarter is dead (3 bytes copied for each that is freed, at most), xorbs of which half is: what
+    /// goes on all the time beside clients.
+    #[default]
+    Usual,
+    /// What is most dead first, until one part in 64 of all that lives is dead; not where less than one in 32 is.
+    Thorough,
+}
+
+impl Thrift {
+    fn chosen<N>(self, mut parts: Vec<Part<N>>, usual_one_of: u64) -> Vec<Part<N>> {
+        if self == Self::Usual {
+            parts.retain(|part| part.has_dead(usual_one_of));
+            return parts;
         }
-    });
-    plan.collect()
+        let live: u64 = parts.iter().map(|part| part.live).sum();
+        let mut dead: u64 = parts.iter().map(Part::dead).sum();
+        parts.sort_by_key(|part| part.live.saturating_mul(1 << 20) / part.whole.max(1));
+        let enough = parts.iter().position(|part| {
+            let is_enough = dead <= live / 64 || !part.has_dead(32);
+            dead -= part.dead();
+            is_enough
+        });
+        parts.truncate(enough.unwrap_or(parts.len()));
+        parts
+    }
+
+    /// The packs to rewrite.
+    fn packs(self, packs: Vec<Part<PackId>>) -> Vec<Part<PackId>> {
+        self.chosen(packs, 4)
+    }
+
+    /// The xorbs to compact.
+    pub(super) fn xorbs<N>(self, xorbs: Vec<Part<N>>) -> Vec<Part<N>> {
+        self.chosen(xorbs, 2)
+    }
+}
+
+/// Which packs to delete and to rewrite.
+pub(super) fn plan_packs(lengths: &[(PackId, u64)], rows: &[PackRow], thrift: Thrift) -> Vec<PackPlan> {
+    let live_of = |id: PackId| rows.iter().find(|row| row.id == id).map_or(0, |row| row.live_bytes);
+    let parts = lengths.iter().map(|(id, len)| Part { name: *id, whole: *len, live: live_of(*id) });
+    let (dead, alive): (Vec<_>, Vec<_>) = parts.partition(|part| part.live == 0);
+    let mut plan: Vec<_> =
+        dead.into_iter().map(|part| PackPlan::Delete { id: part.name, len: part.whole }).collect();
+    let rewritten = thrift.packs(alive).into_iter();
+    plan.extend(rewritten.map(|part| PackPlan::Rewrite { id: part.name, len: part.whole, live: part.live }));
+    plan.sort_unstable_by_key(|plan| plan.id());
+    plan
 }
 
 /// Chunk ranges of one xorb that do not touch each other, in order.
@@ -56,11 +115,10 @@ impl Ranges {
         self.0.iter().cloned()
     }
 
-    /// Whether less than a quarter of the xorb's bytes lie in these ranges.
-    pub(super) fn are_few_of(&self, table: &ChunkTable) -> bool {
+    /// Bytes of their records.
+    pub(super) fn record_bytes_in(&self, table: &ChunkTable) -> u64 {
         let bytes = self.iter().filter_map(|chunks| table.record_range(chunks));
-        let live: u64 = bytes.map(|records| u64::from(records.end - records.start)).sum();
-        live * 4 < u64::from(table.record_bytes())
+        bytes.map(|records| u64::from(records.end - records.start)).sum()
     }
 
     /// How many chunks and how many uncompressed bytes they are.
@@ -76,12 +134,27 @@ mod tests {
     use crate::xet::hash::ChunkHash;
 
     #[test]
-    fn packs_are_deleted_when_dead_and_rewritten_when_mostly_dead() {
+    fn packs_are_deleted_when_dead_and_rewritten_when_a_quarter_is() {
         let row = |id, live_bytes| PackRow { id: PackId(id), committed_end: 100, live_bytes };
         let lengths = [1, 2, 3, 4].map(|id| (PackId(id), 100));
-        let plan = plan_packs(&lengths, &[row(1, 50), row(2, 49), row(3, 0)]);
+        let plan = plan_packs(&lengths, &[row(1, 76), row(2, 75), row(3, 0)], Thrift::Usual);
         let (delete, rewrite) = (|id| PackPlan::Delete { id: PackId(id), len: 100 }, PackId(2));
-        assert_eq!(plan, [PackPlan::Rewrite { id: rewrite, len: 100, live: 49 }, delete(3), delete(4)]);
+        assert_eq!(plan, [PackPlan::Rewrite { id: rewrite, len: 100, live: 75 }, delete(3), delete(4)]);
+    }
+
+    #[test]
+    fn a_thorough_pass_rewrites_until_little_is_dead() {
+        let part = |name, live| Part { name, whole: 1000, live };
+        let chosen = |lives: &[u64]| {
+            let parts = (0..).zip(lives).map(|(name, live)| part(name, *live)).collect();
+            let chosen = Thrift::Thorough.xorbs(parts);
+            chosen.into_iter().map(|part: Part<i32>| part.name).collect::<Vec<_>>()
+        };
+        assert_eq!(chosen(&[1000, 990, 500, 960, 800]), [2, 4], "enough is given back");
+        assert_eq!(chosen(&[1000, 500, 960]), [1, 2]);
+        assert_eq!(chosen(&[975, 975, 975]), [0; 0], "too little is dead in each");
+        assert_eq!(chosen(&[1000, 999]), [0; 0]);
+        assert_eq!(chosen(&[]), [0; 0]);
     }
 
     #[test]
@@ -96,17 +169,14 @@ mod tests {
     }
 
     #[test]
-    fn a_quarter_is_not_few() {
+    fn ranges_have_the_bytes_of_their_records() {
         let mut table = ChunkTable::default();
         for chunk in 0..8 {
             table.push(ChunkHash::of(&[chunk]), 100, 92);
         }
-        let few = |range| {
-            let mut ranges = Ranges::default();
-            ranges.add(range);
-            ranges.are_few_of(&table)
-        };
-        assert!(few(3..4));
-        assert!(!few(3..5));
+        let mut ranges = Ranges::default();
+        ranges.add(3..4);
+        ranges.add(6..8);
+        assert_eq!(ranges.record_bytes_in(&table), 300);
     }
 }

@@ -7,7 +7,7 @@ use tokio::task::spawn_blocking;
 use tracing::warn;
 
 use super::plan::{PackPlan, plan_packs};
-use super::{GcError, GcReport, PAGE, io};
+use super::{GcError, GcOptions, GcReport, PAGE, io};
 use crate::store::local::LocalStore;
 use crate::store::meta::{FramePlace, MetaError, XorbMove};
 use crate::store::pace::Pace;
@@ -27,7 +27,7 @@ pub(super) struct Dying(pub(super) HashMap<PackId, u64>);
 /// Deletes and rewrites packs.
 pub(super) async fn run(
     store: &Arc<LocalStore>,
-    dry_run: bool,
+    options: &GcOptions,
     dying: &Dying,
     pace: &Pace,
     report: &mut GcReport,
@@ -38,8 +38,8 @@ pub(super) async fn run(
     for row in &mut rows {
         row.live_bytes -= dying.0.get(&row.id).copied().unwrap_or(0).min(row.live_bytes);
     }
-    let plans = plan_packs(&lengths, &rows);
-    if dry_run {
+    let plans = plan_packs(&lengths, &rows, options.thrift);
+    if options.dry_run {
         for plan in plans {
             count(report, plan);
         }

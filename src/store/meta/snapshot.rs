@@ -3,13 +3,13 @@
 use std::ops::Bound;
 
 use async_trait::async_trait;
-use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata, StorageError};
+use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata, StorageError};
 
 use super::engine::engine;
 use super::files::decode_file;
 use super::folders::FOLDERS;
 use super::lean::{decode_object, decode_xorb};
-use super::tables::{self, decode};
+use super::tables::{self, HashHead, decode};
 use super::view::{Counts, MetaView, XorbEntry};
 use super::xorbs::{at_place, behind};
 use super::{MetaError, PackRow, RegistrationName, holdings, registry};
@@ -36,6 +36,33 @@ impl Snapshot {
 
     fn read<T>(&self, read: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error>) -> Result<T, MetaError> {
         read(&self.0).map_err(engine)
+    }
+}
+
+/// What is known of xorbs beside their rows.
+struct XorbEntries {
+    uses: ReadOnlyTable<[u8; 32], u64>,
+    idle: ReadOnlyTable<[u8; 32], u64>,
+    in_packs: ReadOnlyTable<(u64, u64), HashHead>,
+}
+
+impl XorbEntries {
+    fn open(snapshot: &ReadTransaction) -> Result<Self, redb::Error> {
+        Ok(Self {
+            uses: snapshot.open_table(tables::XORB_USES)?,
+            idle: snapshot.open_table(tables::IDLE)?,
+            in_packs: snapshot.open_table(tables::PACK_XORBS)?,
+        })
+    }
+
+    fn entry(&self, hash: XorbHash, row: &[u8]) -> Result<XorbEntry, redb::Error> {
+        let row = decode_xorb(&hash, row)?;
+        let idle = self.idle.get(hash.as_bytes())?.map(|generation| generation.value());
+        let uses = self.uses.get(hash.as_bytes())?.map(|uses| uses.value());
+        let uses = uses.unwrap_or(u64::from(idle.is_none()));
+        let head = self.in_packs.get((row.pack.0, row.offset))?.map(|head| head.value());
+        let in_pack = head.is_some_and(|head| hash.as_bytes().starts_with(&head));
+        Ok(XorbEntry { hash, row, uses, idle, in_pack })
     }
 }
 
@@ -187,21 +214,21 @@ impl MetaView for Snapshot {
     async fn xorbs(&self, after: Option<&XorbHash>, limit: usize) -> Result<Vec<XorbEntry>, MetaError> {
         self.read(|snapshot| {
             let table = snapshot.open_table(tables::XORBS)?;
-            let (uses, idle) = (snapshot.open_table(tables::XORB_USES)?, snapshot.open_table(tables::IDLE)?);
-            let in_packs = snapshot.open_table(tables::PACK_XORBS)?;
+            let entries = XorbEntries::open(snapshot)?;
             let rows = table.range::<[u8; 32]>(behind(after.map(XorbHash::as_bytes)))?.take(limit);
             rows.map(|entry| {
                 let (hash, row) = entry?;
-                let hash = XorbHash::from_bytes(hash.value());
-                let row = decode_xorb(&hash, row.value())?;
-                let idle = idle.get(hash.as_bytes())?.map(|generation| generation.value());
-                let uses = uses.get(hash.as_bytes())?.map(|uses| uses.value());
-                let uses = uses.unwrap_or(u64::from(idle.is_none()));
-                let head = in_packs.get((row.pack.0, row.offset))?.map(|head| head.value());
-                let in_pack = head.is_some_and(|head| hash.as_bytes().starts_with(&head));
-                Ok(XorbEntry { hash, row, uses, idle, in_pack })
+                entries.entry(XorbHash::from_bytes(hash.value()), row.value())
             })
             .collect()
+        })
+    }
+
+    async fn xorb_entry(&self, hash: &XorbHash) -> Result<Option<XorbEntry>, MetaError> {
+        self.read(|snapshot| {
+            let row = snapshot.open_table(tables::XORBS)?.get(hash.as_bytes())?;
+            let entries = XorbEntries::open(snapshot)?;
+            row.map(|row| entries.entry(*hash, row.value())).transpose()
         })
     }
 

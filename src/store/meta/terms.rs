@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::store::rows::{FileRecord, StoredXorb, Term};
 use crate::xet::hash::{FileHash, XorbHash};
+use crate::xet::xorb::ChunkTable;
 
 /// A run of a xorb's chunks that another xorb holds too.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,34 +26,72 @@ pub struct TermChange {
     pub xorbs: Vec<StoredXorb>,
     /// The files to change. One that is gone is passed over.
     pub files: Vec<FileHash>,
-    /// For each xorb that is to be named no longer, its runs, which do not touch each other.
+    /// For each xorb that is to be named no longer, its runs, in order, which do not overlap.
     pub moved: HashMap<XorbHash, Vec<MovedRun>>,
+    /// The chunks of those of the xorbs whose terms may be taken to pieces; others are moved whole or not at all.
+    pub tables: HashMap<XorbHash, Arc<ChunkTable>>,
 }
 
 impl TermChange {
-    /// The record with the change made. A term that no run covers whole stays as it is.
+    /// The record with the change made.
     pub fn apply(&self, record: &FileRecord) -> FileRecord {
         let mut terms: Vec<Term> = Vec::with_capacity(record.terms.len());
         for term in &record.terms {
-            let term = self.moved_term(term).unwrap_or(*term);
-            match terms.last_mut() {
-                Some(last) if last.xorb == term.xorb && last.end == term.start => {
-                    last.end = term.end;
-                    last.raw_bytes += term.raw_bytes;
+            for term in self.moved_terms(term) {
+                match terms.last_mut() {
+                    Some(last) if last.xorb == term.xorb && last.end == term.start => {
+                        last.end = term.end;
+                        last.raw_bytes += term.raw_bytes;
+                    }
+                    _ => terms.push(term),
                 }
-                _ => terms.push(term),
             }
         }
         FileRecord { terms, ..*record }
     }
 
-    fn moved_term(&self, term: &Term) -> Option<Term> {
-        let runs = self.moved.get(&term.xorb)?;
+    /// What becomes of a term. One that no run covers whole stays as it is, if it is not to be taken to pieces.
+    fn moved_terms(&self, term: &Term) -> Vec<Term> {
+        let runs = self.moved.get(&term.xorb).map(Vec::as_slice).unwrap_or_default();
         let covers = |run: &&MovedRun| run.chunks.start <= term.start && term.end <= run.chunks.end;
-        let run = runs.iter().find(covers)?;
-        let start = run.to_start + (term.start - run.chunks.start);
-        Some(Term { xorb: run.to, start, end: start + (term.end - term.start), ..*term })
+        if let Some(run) = runs.iter().find(covers) {
+            return vec![run.moved(term)];
+        }
+        let pieces = self.tables.get(&term.xorb).and_then(|table| pieces(term, runs, table));
+        pieces.unwrap_or_else(|| vec![*term])
     }
+}
+
+impl MovedRun {
+    /// A term within the run.
+    fn moved(&self, term: &Term) -> Term {
+        let start = self.to_start + (term.start - self.chunks.start);
+        Term { xorb: self.to, start, end: start + (term.end - term.start), ..*term }
+    }
+}
+
+/// A term in pieces, those within runs moved; `None` if the table does not have its chunks.
+fn pieces(term: &Term, runs: &[MovedRun], table: &ChunkTable) -> Option<Vec<Term>> {
+    let piece = |chunks: Range<u32>| {
+        let raw = table.raw_range(chunks.clone())?;
+        Some(Term { start: chunks.start, end: chunks.end, raw_bytes: raw.end - raw.start, ..*term })
+    };
+    let (mut pieces, mut at) = (Vec::new(), term.start);
+    for run in runs {
+        let chunks = run.chunks.start.max(at)..run.chunks.end.min(term.end);
+        if chunks.is_empty() {
+            continue;
+        }
+        if at < chunks.start {
+            pieces.push(piece(at..chunks.start)?);
+        }
+        at = chunks.end;
+        pieces.push(run.moved(&piece(chunks)?));
+    }
+    if at < term.end {
+        pieces.push(piece(at..term.end)?);
+    }
+    Some(pieces)
 }
 
 #[cfg(test)]
@@ -78,5 +118,26 @@ mod tests {
         assert_eq!(apply(&[term(1, 3, 5), term(1, 7, 8)]), [term(9, 1, 4)]);
         assert_eq!(apply(&[term(1, 4, 6), term(2, 2, 5)]), [term(1, 4, 6), term(2, 2, 5)]);
         assert_eq!(apply(&[term(1, 8, 9), term(1, 2, 3)]), [term(9, 4, 5), term(9, 0, 1)]);
+    }
+
+    #[test]
+    fn terms_are_taken_to_pieces_where_the_chunks_are_known() {
+        let mut table = ChunkTable::default();
+        for chunk in 0..12 {
+            table.push(crate::xet::hash::ChunkHash::of(&[chunk]), 18, 10);
+        }
+        let run = |chunks, name, to_start| MovedRun { chunks, to: xorb(name), to_start };
+        let moved = HashMap::from([(xorb(1), vec![run(2..5, 8, 0), run(5..6, 9, 3), run(8..10, 8, 20)])]);
+        let tables = HashMap::from([(xorb(1), Arc::new(table))]);
+        let change = TermChange { moved, tables, ..TermChange::default() };
+        let apply = |terms: &[Term]| {
+            let record = FileRecord { hash: FileHash::EMPTY, size: 1, terms: terms.to_vec() };
+            change.apply(&record).terms
+        };
+        let whole = [term(1, 0, 2), term(8, 0, 3), term(9, 3, 4), term(1, 6, 8), term(8, 20, 22), term(1, 10, 12)];
+        assert_eq!(apply(&[term(1, 0, 12)]), whole);
+        assert_eq!(apply(&[term(1, 3, 9)]), [term(8, 1, 3), term(9, 3, 4), term(1, 6, 8), term(8, 20, 21)]);
+        assert_eq!(apply(&[term(1, 0, 2)]), [term(1, 0, 2)]);
+        assert_eq!(apply(&[term(1, 6, 12), term(2, 0, 1)])[0], term(1, 6, 8));
     }
 }

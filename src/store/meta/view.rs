@@ -102,6 +102,9 @@ pub trait MetaView: Send + Sync {
     /// A page of xorbs.
     async fn xorbs(&self, after: Option<&XorbHash>, limit: usize) -> Result<Vec<XorbEntry>, MetaError>;
 
+    /// A xorb, with all that is known of it.
+    async fn xorb_entry(&self, hash: &XorbHash) -> Result<Option<XorbEntry>, MetaError>;
+
     /// Where a xorb lies.
     async fn xorb(&self, hash: &XorbHash) -> Result<Option<XorbRow>, MetaError>;
 

@@ -143,7 +143,8 @@ async fn files_keep_their_hashes_when_their_terms_change(store: Store) {
     let (old, new) = (xorb_of(&file("x")), file("compacted").xorbs);
     let run = MovedRun { chunks: 0..1, to: new[0].hash, to_start: 0 };
     let files = ["x", "y", "absent"].map(|name| file(name).record.hash).to_vec();
-    let change = TermChange { xorbs: new.clone(), files, moved: HashMap::from([(old, vec![run])]) };
+    let moved = HashMap::from([(old, vec![run])]);
+    let change = TermChange { xorbs: new.clone(), files, moved, ..TermChange::default() };
     assert_eq!(store.replace_terms(change.clone()).await.unwrap(), 1);
     let record = store.file(&file("x").record.hash).await.unwrap().unwrap();
     assert_eq!(record.terms, [Term { xorb: new[0].hash, ..file("x").record.terms[0] }]);

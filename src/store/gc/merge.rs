@@ -1,0 +1,221 @@
+//! Merging duplicates: the file records that name a chunk's other copies are pointed to the one that is kept.
+//!
+//! Which one that is says the chunk index ([`crate::store::duplicates`]). A run that is too short stays, or files would
+//! be read in small pieces; so does one whose kept copy does not have the right bytes. What is no longer named is given
+//! back by the steps that follow in the same pass. A walk over all xorbs may take several passes; it can be cut off
+//! anywhere, for what is merged is not met again.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::task::spawn_blocking;
+use tracing::warn;
+
+use super::compact::files_of;
+use super::{GcError, GcReport, PAGE, io};
+use crate::store::duplicates::{DuplicateRun, Duplicates, record_bytes};
+use crate::store::local::LocalStore;
+use crate::store::meta::{MetaView, MovedRun, TermChange, XorbEntry};
+use crate::store::pace::Pace;
+use crate::store::pack::log::PackLog;
+use crate::store::pack::verify::check_record;
+use crate::store::rows::XorbRow;
+use crate::xet::hash::{FileHash, XorbHash};
+use crate::xet::xorb::ChunkTable;
+
+/// Xorb rows looked at together.
+const XORB_PAGE: usize = 64;
+
+/// Xorbs with duplicates whose tables are in memory at the same time, 330 KiB each at most; for each so many all file
+/// records are read.
+const CANDIDATES_MAX: usize = 256;
+
+/// Shortest run that is merged, in chunks: what the guard against fragmentation wants on average.
+const RUN_MIN: u32 = 8;
+
+/// A walk over all xorbs.
+#[derive(Default)]
+pub(super) struct Walk {
+    /// The last xorb that was looked at.
+    last: Option<XorbHash>,
+    distinct_bytes: u64,
+    duplicate_bytes: u64,
+}
+
+struct Candidate {
+    hash: XorbHash,
+    row: XorbRow,
+    runs: Vec<DuplicateRun>,
+}
+
+/// What of a walk is done at once.
+struct Stretch {
+    candidates: Vec<Candidate>,
+    is_last: bool,
+}
+
+/// Merges: goes on with a walk until it ends, or as many chunks were looked at.
+pub(super) async fn run(
+    store: &Arc<LocalStore>,
+    walk: &mut Walk,
+    mut chunks_left: u64,
+    dry_run: bool,
+    pace: &Pace,
+    report: &mut GcReport,
+) -> Result<(), GcError> {
+    while chunks_left > 0 {
+        let view = store.meta.view().await?;
+        let stretch = look(store, &*view, walk, &mut chunks_left, pace).await?;
+        if !dry_run && !stretch.candidates.is_empty() {
+            merge(store, &*view, &stretch.candidates, pace, report).await?;
+        } else {
+            let bytes = |candidate: &Candidate| record_bytes(&candidate.row.table, &candidate.runs);
+            report.duplicate_bytes += stretch.candidates.iter().map(bytes).sum::<u64>();
+        }
+        if stretch.is_last {
+            store.figures.distinct_bytes.set(walk.distinct_bytes);
+            store.figures.duplicate_bytes.set(walk.duplicate_bytes);
+            *walk = Walk::default();
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Looks for xorbs with duplicates that are worth merging.
+async fn look(
+    store: &Arc<LocalStore>,
+    view: &dyn MetaView,
+    walk: &mut Walk,
+    chunks_left: &mut u64,
+    pace: &Pace,
+) -> Result<Stretch, GcError> {
+    let mut duplicates = Duplicates::new(view, Arc::clone(&store.index));
+    let mut candidates = Vec::new();
+    while candidates.len() < CANDIDATES_MAX && *chunks_left > 0 {
+        pace.spend(0).await?;
+        let page = view.xorbs(walk.last.as_ref(), XORB_PAGE).await?;
+        if page.is_empty() {
+            return Ok(Stretch { candidates, is_last: true });
+        }
+        for xorb in page {
+            if *chunks_left == 0 || candidates.len() == CANDIDATES_MAX {
+                break;
+            }
+            walk.last = Some(xorb.hash);
+            *chunks_left = chunks_left.saturating_sub(xorb.row.table.len() as u64);
+            if xorb.uses == 0 {
+                continue;
+            }
+            let runs = duplicates.of(&xorb).await?;
+            let XorbEntry { hash, row, .. } = xorb;
+            let all = record_bytes(&row.table, &runs);
+            let runs = worthwhile(&row.table, runs);
+            walk.distinct_bytes += u64::from(row.table.record_bytes()) - all;
+            walk.duplicate_bytes += all - record_bytes(&row.table, &runs);
+            if !runs.is_empty() {
+                candidates.push(Candidate { hash, row, runs });
+            }
+        }
+    }
+    Ok(Stretch { candidates, is_last: false })
+}
+
+/// The runs that are merged: long ones, and any of a xorb that is no longer than such a run itself.
+fn worthwhile(table: &ChunkTable, mut runs: Vec<DuplicateRun>) -> Vec<DuplicateRun> {
+    if table.len() as u32 > RUN_MIN {
+        runs.retain(|run| run.chunks.end - run.chunks.start >= RUN_MIN);
+    }
+    runs
+}
+
+async fn merge(
+    store: &Arc<LocalStore>,
+    view: &dyn MetaView,
+    candidates: &[Candidate],
+    pace: &Pace,
+    report: &mut GcReport,
+) -> Result<(), GcError> {
+    let names: Vec<_> = candidates.iter().map(|candidate| candidate.hash).collect();
+    let files = files_of(view, &names).await?;
+    for candidate in candidates {
+        let Candidate { hash, row, runs } = candidate;
+        pace.spend(record_bytes(&row.table, runs)).await?;
+        let runs = verified(store, view, runs).await?;
+        let files = files.get(hash).map(Vec::as_slice).unwrap_or_default();
+        report.duplicate_bytes += record_bytes(&row.table, &runs);
+        report.files_rewritten += point(store, *hash, &row.table, runs, files).await?;
+    }
+    Ok(())
+}
+
+/// Those of the runs whose copies have the right bytes.
+async fn verified(
+    store: &Arc<LocalStore>,
+    view: &dyn MetaView,
+    runs: &[DuplicateRun],
+) -> Result<Vec<DuplicateRun>, GcError> {
+    let mut good = Vec::with_capacity(runs.len());
+    let mut last: Option<(XorbHash, Arc<XorbRow>)> = None;
+    for run in runs {
+        let row = match &last {
+            Some((to, row)) if *to == run.to => Arc::clone(row),
+            _ => match view.xorb(&run.to).await? {
+                Some(row) => Arc::clone(&last.insert((run.to, Arc::new(row))).1),
+                None => continue,
+            },
+        };
+        let (packs, copies) = (Arc::clone(&store.packs), run.copies());
+        let checked = spawn_blocking(move || are_right(&packs, &row, copies)).await?;
+        if checked.map_err(io("reading duplicates"))? {
+            good.push(run.clone());
+        } else {
+            warn!(xorb = %run.to, "a damaged copy is not relied on");
+        }
+    }
+    Ok(good)
+}
+
+/// Whether chunks have the right bytes.
+fn are_right(packs: &PackLog, row: &XorbRow, chunks: std::ops::Range<u32>) -> std::io::Result<bool> {
+    let Some(records) = row.table.record_range(chunks.clone()) else {
+        return Ok(false);
+    };
+    let start = row.offset + u64::from(records.start);
+    let Some(bytes) = packs.read_if_there(row.pack, start, records.len())? else {
+        return Ok(false);
+    };
+    let is_right = |index: u32| {
+        let at = row.table.record_range(index..index + 1)?;
+        let record = bytes.get((at.start - records.start) as usize..(at.end - records.start) as usize)?;
+        check_record(record, &row.table.hash(index)?).ok()
+    };
+    Ok(chunks.clone().all(|index| is_right(index).is_some()))
+}
+
+/// Points files to the copies; answers how many were changed.
+async fn point(
+    store: &Arc<LocalStore>,
+    xorb: XorbHash,
+    table: &ChunkTable,
+    runs: Vec<DuplicateRun>,
+    files: &[FileHash],
+) -> Result<u64, GcError> {
+    if runs.is_empty() {
+        return Ok(0);
+    }
+    let moved = runs.into_iter().map(|DuplicateRun { chunks, to, to_start }| MovedRun { chunks, to, to_start });
+    let moved = HashMap::from([(xorb, moved.collect::<Vec<_>>())]);
+    let tables = HashMap::from([(xorb, Arc::new(table.clone()))]);
+    let mut rewritten = 0;
+    for files in files.chunks(PAGE) {
+        let change = TermChange {
+            files: files.to_vec(),
+            moved: moved.clone(),
+            tables: tables.clone(),
+            ..TermChange::default()
+        };
+        rewritten += store.meta.replace_terms(change).await? as u64;
+    }
+    Ok(rewritten)
+}
