@@ -87,6 +87,11 @@ pub fn doors(config: &Config, behind: Behind) -> Doors {
 pub(super) fn addressing(config: &Config) -> Addressing {
     let namespaced = config.s3.addressing == AddressingStyle::Namespaced;
     let domains = config.s3.domains.iter().map(|domain| domain.to_ascii_lowercase()).collect();
-    let aliases = config.s3.aliases.0.clone();
-    Addressing { namespaced, domains, aliases, foreign_names: config.s3.foreign_names }
+    Addressing {
+        namespaced,
+        domains,
+        aliases: config.s3.aliases.0.clone(),
+        foreign_names: config.s3.foreign_names,
+        trusted_proxies: config.server.trusted_proxies.clone(),
+    }
 }

@@ -48,6 +48,7 @@ mod names;
 mod object_attributes;
 mod objects;
 mod ops;
+mod parameters;
 mod parts;
 mod preauth;
 mod ranges;

@@ -49,8 +49,7 @@ pub(super) async fn run(
     let turns = view.counts().await?.xorbs / XORBS_A_TURN + 1;
     for turn in 0..turns {
         pace.spend(0).await?;
-        let candidates =
-            candidates(&*view, options.thrift, |xorb| xorb.words()[0] % turns == turn).await?;
+        let candidates = candidates(&*view, options.thrift, |xorb| xorb.words()[0] % turns == turn).await?;
         report.xorbs_compacted += candidates.len() as u64;
         if options.dry_run || candidates.is_empty() {
             continue;

@@ -204,7 +204,8 @@ async fn point(
     if runs.is_empty() {
         return Ok(0);
     }
-    let moved = runs.into_iter().map(|DuplicateRun { chunks, to, to_start }| MovedRun { chunks, to, to_start });
+    let moved =
+        runs.into_iter().map(|DuplicateRun { chunks, to, to_start }| MovedRun { chunks, to, to_start });
     let moved = HashMap::from([(xorb, moved.collect::<Vec<_>>())]);
     let tables = HashMap::from([(xorb, Arc::new(table.clone()))]);
     let mut rewritten = 0;

@@ -8,6 +8,7 @@ mod settings;
 mod signer;
 mod strangers;
 mod trust;
+mod users;
 
 use std::sync::Arc;
 
