@@ -20,6 +20,7 @@ use crate::telemetry::LogFormat;
 mod accounts;
 mod environment;
 mod error;
+mod hub_environment;
 mod hub_mode;
 mod show;
 mod upkeep;
@@ -27,6 +28,7 @@ mod watch;
 
 pub use accounts::{AccountConfig, CredentialConfig};
 pub use error::ConfigError;
+pub use hub_environment::{HubEnvironment, NO_IMPLICIT_TOKEN_VAR, clean_token};
 pub use hub_mode::{CacheConfig, HubGiven, HubModeConfig, hub_given};
 pub use show::{Shown, show};
 pub use upkeep::{GcConfig, ScrubConfig, UploadsConfig};

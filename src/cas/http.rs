@@ -69,6 +69,9 @@ pub enum HttpError {
         /// The most.
         max: usize,
     },
+    /// Requests are forbidden by the variable of this name.
+    #[error("offline mode is enabled: unset the {0} environment variable to send requests")]
+    Offline(&'static str),
     /// The client cannot be made.
     #[error("cannot make an HTTP client: {0}")]
     Setup(String),
@@ -157,6 +160,8 @@ pub struct HttpClient {
     client: reqwest::Client,
     turns: Arc<Semaphore>,
     retry: RetryPolicy,
+    /// The variable that forbids all requests, if one does.
+    offline: Option<&'static str>,
     /// Whether any server has answered.
     was_answered: Arc<AtomicBool>,
 }
@@ -172,7 +177,13 @@ impl HttpClient {
             .build();
         let client = client.map_err(|error| HttpError::Setup(error.to_string()))?;
         let turns = Arc::new(Semaphore::new(REQUESTS_MAX));
-        Ok(Self { client, turns, retry, was_answered: Arc::default() })
+        Ok(Self { client, turns, retry, offline: None, was_answered: Arc::default() })
+    }
+
+    /// Refuses every request with [`HttpError::Offline`] if a variable, named here, forbids them.
+    #[must_use]
+    pub fn forbidden_by(self, offline: Option<&'static str>) -> Self {
+        Self { offline, ..self }
     }
 
     /// Sends a request, again if that helps, and reads the answer, of at most `max` bytes.
@@ -214,6 +225,9 @@ impl HttpClient {
 
     /// Sends a request once and gives the answer as soon as its head is there.
     async fn open(&self, request: RequestBuilder) -> Result<OpenAnswer, Failure> {
+        if let Some(name) = self.offline {
+            return Err(Failure::after_reaching(HttpError::Offline(name)));
+        }
         // The semaphore is never closed.
         let turn = Arc::clone(&self.turns).acquire_owned().await;
         let turn = turn.map_err(|closed| Failure {
@@ -246,7 +260,7 @@ impl HttpClient {
             let result = self.open(build(&self.client)).await;
             let retry = match &result {
                 Ok(answer) if is_passing(answer.status) => Some(asked_rest(answer.response.headers())),
-                Ok(_) => None,
+                Ok(_) | Err(Failure { error: HttpError::Offline(_), .. }) => None,
                 Err(failure) if failure.is_nobody && !self.retry.awaits_local => None,
                 Err(_) => Some(None),
             };
@@ -268,7 +282,10 @@ impl HttpClient {
             // Busy servers say so before they begin; what a failing one did is not known.
             Ok(answer) if repeat == Repeat::Unsafe && !is_refusal(answer.status) => return None,
             Ok(answer) => asked_rest(&answer.headers),
-            Err(Failure { error: HttpError::TooLong { .. } | HttpError::Setup(_), .. }) => return None,
+            Err(Failure {
+                error: HttpError::TooLong { .. } | HttpError::Setup(_) | HttpError::Offline(_),
+                ..
+            }) => return None,
             Err(failure) if repeat == Repeat::Unsafe && failure.reached => return None,
             Err(failure) if failure.is_nobody && !self.retry.awaits_local => return None,
             Err(_) => None,
