@@ -183,6 +183,97 @@ def test_names_that_lead_out_write_nothing(hub, ours, work, place, name):
     assert not (work / "out").exists() and not (work.parent / "out").exists()
 
 
+@pytest.mark.parametrize("command", ["cp", "sync", "cp -r"])
+def test_a_download_keeps_modes_and_links_as_hf_does(hub, ours, theirs, work, place, command):
+    (work / "up/d").mkdir(parents=True)
+    for name in ("mode", "link", "dangling", "empty", "new"):
+        (work / "up/d" / name).write_bytes(b"" if name == "empty" else b"new")
+    ours.text("sync", "up", place, cwd=work)
+
+    def down(program, root: pathlib.Path) -> dict:
+        (root / "d").mkdir(parents=True)
+        (root / "elsewhere").mkdir()
+        for path, mode in (("d/mode", 0o600), ("d/empty", 0o640), ("elsewhere/target", 0o700)):
+            (root / path).write_bytes(b"old content")
+            (root / path).chmod(mode)
+        (root / "d/link").symlink_to("../elsewhere/target")
+        (root / "d/dangling").symlink_to("../elsewhere/made")
+        if command == "sync":
+            program.text("sync", place, str(root), cwd=work)
+        elif command == "cp -r" and program is ours:
+            program.text("cp", "-r", f"{place}/", str(root), cwd=work)
+        else:
+            for name in ("mode", "link", "dangling", "empty", "new"):
+                program.text("cp", f"{place}/d/{name}", str(root / "d" / name), cwd=work)
+        every = {path.relative_to(root): path for path in root.rglob("*") if not path.is_dir()}
+        return {str(name): (path.read_bytes(), path.is_symlink(), oct(path.stat().st_mode)) for name, path in every.items()}
+
+    found = down(ours, work / "ours")
+    assert found == down(theirs, work / "theirs")
+    assert found["d/link"] == (b"new", True, oct(0o100700)) and found["d/mode"][2] == oct(0o100600)
+    assert found["elsewhere/made"][0] == b"new"
+
+
+def test_devices_are_written_into(hub, ours, work, place):
+    (work / "f").write_bytes(b"through")
+    ours.text("cp", "f", f"{place}/f", cwd=work)
+    ours.text("cp", f"{place}/f", "/dev/null", cwd=work)
+    assert pathlib.Path("/dev/null").is_char_device()
+    os.mkfifo(work / "pipe")
+    with subprocess.Popen(["cat", "pipe"], cwd=work, stdout=subprocess.PIPE) as reader:
+        ours.text("cp", f"{place}/f", "pipe", cwd=work)
+        assert reader.stdout.read() == b"through"
+    assert (work / "pipe").is_fifo()
+    (work / "folder").mkdir()
+    (work / "link").symlink_to("folder")
+    ours.text("cp", f"{place}/f", "link", cwd=work)
+    assert (work / "link").is_symlink() and (work / "folder/f").read_bytes() == b"through"
+
+
+def test_names_that_are_too_long_are_told_and_left_out_every_time(hub, ours, work, place):
+    (work / "x").write_bytes(b"x")
+    ours.text("cp", "x", f"{place}/good", cwd=work)
+    long = "n" * 256
+    ours.text("cp", "x", f"{place}/sub/{long}", cwd=work)
+    for _ in range(2):
+        for command in (["sync", place, "down"], ["sync", place, "down", "--delete"], ["cp", "-r", f"{place}/", "down"]):
+            err = ours.text(*command, cwd=work)[1]
+            assert err.startswith("Warning: 1 name(s) in the bucket have a part of more than 255 bytes") and "'sub/nnnn" in err
+    assert names(work / "down") == ["good"]
+    err = ours.text("cp", f"{place}/sub/{long}", "down/", cwd=work, rc=1)[1]
+    assert "Give a full destination path" in err
+    ours.text("cp", f"{place}/sub/{long}", "down/short", cwd=work)
+    header = f'{{"type": "header", "source": "{place}", "dest": "down", "timestamp": "t"}}\n'
+    (work / "p").write_text(header + f'{{"type": "operation", "action": "download", "path": "sub/{long}"}}\n')
+    assert "more than 255 bytes" in ours.text("sync", "--apply", "p", cwd=work)[1]
+
+
+def test_what_is_excluded_is_not_judged(gate, ours, work, bucket, place):
+    (work / "d/data").mkdir(parents=True)
+    (work / "d/a.txt").write_bytes(b"a")
+    bad = os.fsencode(work / "d/data") + b"/\xff.tmp"
+    with open(bad, "wb") as file:
+        file.write(b"bad")
+    err = ours.text("sync", "d", place, cwd=work, rc=1)[1]
+    assert "is not a UTF-8 name" in err and "--exclude" in err
+    for pattern in ("*.tmp", "data/*", "d*/?.tmp"):
+        ours.text("sync", "d", place, "--exclude", pattern, "--delete", cwd=work)
+        assert list(gate.files(f"username/{bucket}")) == ["a.txt"], pattern
+
+
+def test_a_plan_in_the_wrong_direction_is_refused(gate, ours, work, bucket, place):
+    (work / "d").mkdir()
+    (work / "d/f").write_bytes(b"f")
+    ours.text("sync", "d", place, cwd=work)
+    for source, dest, action in (("d", place, "download"), (place, "d", "upload")):
+        lines = [{"type": "header", "source": source, "dest": dest, "timestamp": "t"}]
+        lines += [{"type": "operation", "action": what, "path": "f"} for what in ("delete", action)]
+        (work / "p").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        out, err = ours.text("sync", "--apply", "p", cwd=work, rc=1)
+        assert out == "" and f"but 'f' is to be {action}ed. Nothing was done" in err
+        assert (work / "d/f").exists() and list(gate.files(f"username/{bucket}")) == ["f"]
+
+
 def test_a_file_that_changes_is_an_error_for_that_file(gate, ours, work, bucket, place):
     (work / "d").mkdir()
     (work / "d/steady").write_bytes(b"steady")

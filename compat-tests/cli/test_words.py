@@ -26,6 +26,11 @@ USAGE = [
 def test_usage_errors_are_those_of_hf(hf_link, theirs, work, args, typed, operands, message):
     expected = f"Usage: hf buckets {typed} [OPTIONS] {operands}\nTry 'hf buckets {typed} --help' for help.\n\nError: Invalid value: {message}\n"
     assert hf_link.text("buckets", *args, cwd=work, rc=2) == ("", expected)
+    if args[0] == "cp":
+        bare = expected.replace("hf buckets cp", "hf cp")
+        assert hf_link.text(*args, cwd=work, rc=2) == ("", bare)
+        if args == ["cp", "a", "b"]:
+            assert theirs.text(*args, cwd=work, rc=2) == ("", bare)
     if args in (["rm", "u/c1"], ["cp", "a", "b"]):
         # The original, for a sample: a process of it takes half a second.
         assert theirs.text("buckets", *args, cwd=work, rc=2) == ("", expected)
@@ -60,6 +65,89 @@ def test_nobody_there_and_wrong_tokens_are_one_line(ours, work):
     assert err.startswith("Error: Cannot reach http://127.0.0.1:1: ") and "`xetgate serve`" in err and err.count("\n") == 1
     err = ours.text("buckets", "list", "--token", "hf_wrong", cwd=work, rc=1)[1]
     assert "does not accept the token (from --token)" in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", [["buckets", "ls"], ["buckets", "create", "new"], ["cp", "f", "hf://buckets/username/any/f"], ["sync", "d", "hf://buckets/username/any"]], ids=" ".join)
+def test_who_has_no_token_is_told_what_to_do(ours, work, bucket, command):
+    (work / "d").mkdir()
+    for path in ("f", "d/f"):
+        (work / path).write_bytes(b"x")
+    command = [word.replace("any", bucket) for word in command]
+    err = ours.text(*command, cwd=work, rc=1, HF_TOKEN="")[1]
+    assert "asks for a token, and none was found. Give one with --token or HF_TOKEN" in err and err.count("\n") == 1
+    for value in ("1", "true", "Yes"):
+        err = ours.text(*command, cwd=work, rc=1, HF_HUB_DISABLE_IMPLICIT_TOKEN=value)[1]
+        assert "none was sent, for HF_HUB_DISABLE_IMPLICIT_TOKEN is set. Give one with --token." in err
+    ours.text(*command, "--token", ours.env["HF_TOKEN"], cwd=work, HF_HUB_DISABLE_IMPLICIT_TOKEN="1")
+    err = ours.text(*command, "--token", "hf_wrong", cwd=work, rc=1)[1]
+    assert "with the token (from --token)" in err or "does not accept the token (from --token)" in err
+    assert err.count("\n") == 1
+
+
+def test_an_unknown_namespace_is_one_line_that_says_what_to_do(ours, work):
+    err = ours.text("buckets", "ls", "nobody", cwd=work, rc=1)[1]
+    assert err.startswith("Error: There is no user or organization 'nobody' on http://") and "`xetgate buckets list`" in err
+    assert err.count("\n") == 1
+
+
+OFFLINE = [["buckets", "ls"], ["buckets", "rm", "username/b/f", "-y"], ["cp", "f", "hf://buckets/username/b/f"], ["sync", "d", "hf://buckets/username/b"]]
+
+
+@pytest.mark.parametrize("command", OFFLINE, ids=" ".join)
+def test_nothing_is_sent_where_that_is_forbidden(ours, theirs, work, command):
+    (work / "d").mkdir()
+    (work / "f").write_bytes(b"x")
+    for env in ({"HF_HUB_OFFLINE": "1"}, {"HF_HUB_OFFLINE": "true"}, {"TRANSFORMERS_OFFLINE": "ON"}):
+        err = ours.text(*command, cwd=work, rc=1, HF_ENDPOINT="http://127.0.0.1:1", **env)[1]
+        assert err.startswith("Error: ") and err.count("\n") == 1
+        name = next(iter(env))
+        assert f"offline mode is enabled. To disable it, please unset the `{name}` environment variable." in err
+    if command == OFFLINE[0]:
+        assert "offline mode is enabled" in theirs.text(*command, cwd=work, rc=1, HF_HUB_OFFLINE="true")[1]
+        # The first of the two decides.
+        for program in (ours, theirs):
+            program.text(*command, cwd=work, HF_HUB_OFFLINE="0", TRANSFORMERS_OFFLINE="1")
+
+
+def test_tokens_are_read_as_hf_reads_them(ours, theirs, work):
+    token = ours.env["HF_TOKEN"]
+    for program in (ours, theirs):
+        (work / "token").write_text(f"  {token[:5]}\n{token[5:]}\r\n")
+        for env in (
+            {"HF_TOKEN": f" {token[:9]}\r\n{token[9:]}\n"},
+            {"HF_TOKEN": "", "HUGGING_FACE_HUB_TOKEN": f"{token}\n"},
+            {"HF_TOKEN": " \n", "HUGGING_FACE_HUB_TOKEN": "hf_wrong", "HF_TOKEN_PATH": str(work / "token")},
+            {"HF_TOKEN": "", "HF_HOME": "$WHERE/../work", "WHERE": str(work)},
+        ):
+            program.text("buckets", "list", cwd=work, **env)
+
+
+EMPTY = ["username/{}//a.txt", "username/{}/x//a.txt", "username/{}/x//", "hf://buckets/username/{}//a.txt", "{endpoint}/buckets/username/{}/tree//a.txt"]
+
+
+def test_an_empty_segment_names_nothing(hub, ours, work, bucket, place):
+    (work / "a.txt").write_bytes(b"x")
+    ours.text("cp", "a.txt", f"{place}/a.txt", cwd=work)
+    ours.text("cp", "a.txt", f"{place}/x/a.txt", cwd=work)
+    for spelling in EMPTY:
+        path = spelling.format(bucket, endpoint=ours.env["HF_ENDPOINT"])
+        for command in (["buckets", "rm", path, "-y"], ["buckets", "rm", path, "-R", "-y"], ["buckets", "ls", path]):
+            assert "Path must not contain empty segments" in ours.text(*command, cwd=work, rc=1)[1], command
+    for command in (["cp", "a.txt", f"{place}//b"], ["cp", f"{place}/a.txt", f"{place}/x//b"], ["cp", f"{place}//a.txt", "b"], ["sync", ".", f"{place}/x//y"]):
+        assert "Path must not contain empty segments" in ours.text(*command, cwd=work, rc=1)[1], command
+    # A slash at the end of the plain spelling names the mark of a folder, for both programs.
+    ours.text("buckets", "rm", f"username/{bucket}/a.txt/", "-y", cwd=work)
+    assert sorted(hub.files(f"username/{bucket}")) == ["a.txt", "x/a.txt"]
+    assert sorted(path.name for path in work.iterdir()) == ["a.txt"]
+
+
+def test_only_buckets_are_copied_and_synced(ours, work, place):
+    err = ours.text("cp", f"{place}/a", "hf://datasets/u/d/a", cwd=work, rc=1)[1]
+    assert err == "Error: `xetgate cp` only works with buckets. Name one as hf://buckets/namespace/bucket_name/path.\n"
+    for other in ("hf://datasets/u/d", f"{ours.env['HF_ENDPOINT']}/buckets/u/b"):
+        err = ours.text("sync", place, other, cwd=work, rc=1)[1]
+        assert err.startswith("Error: Invalid value. Only buckets can be synced, named as hf://buckets/"), err
+    assert list(work.iterdir()) == []
 
 
 def test_colours_end_with_no_color(ours, bucket, work):

@@ -140,7 +140,9 @@ impl From<RemoteError> for BucketError {
             RemoteError::Denied(_) => Self::AccessDenied(error.to_string()),
             RemoteError::Busy => Self::Busy(error.into()),
             // What was refused was made here, perhaps from what is no longer so: made anew, it may be taken.
-            RemoteError::Unavailable(_) | RemoteError::Refused { .. } => Self::Unavailable(error.into()),
+            RemoteError::Offline(_) | RemoteError::Unavailable(_) | RemoteError::Refused { .. } => {
+                Self::Unavailable(error.into())
+            }
             RemoteError::Missing(_) | RemoteError::Wrong(_) => Self::Corrupt(error.to_string()),
         }
     }

@@ -84,6 +84,9 @@ pub enum HttpError {
         /// The host.
         host: String,
     },
+    /// Requests are forbidden by the variable of this name.
+    #[error("offline mode is enabled: unset the {0} environment variable to send requests")]
+    Offline(&'static str),
     /// The client cannot be made.
     #[error("cannot make an HTTP client: {0}")]
     Setup(String),
@@ -96,7 +99,7 @@ impl HttpError {
 
     /// Whether asking again would lead to the same.
     fn is_final(&self) -> bool {
-        matches!(self, Self::TooLong { .. } | Self::Setup(_) | Self::Elsewhere { .. })
+        matches!(self, Self::TooLong { .. } | Self::Setup(_) | Self::Elsewhere { .. } | Self::Offline(_))
     }
 
     fn transport(error: reqwest::Error) -> Self {
@@ -186,6 +189,8 @@ pub struct HttpClient {
     turns: Turns,
     destinations: Destinations,
     retry: RetryPolicy,
+    /// The variable that forbids all requests, if one does.
+    offline: Option<&'static str>,
     /// Whether any server has answered.
     was_answered: Arc<AtomicBool>,
 }
@@ -204,7 +209,13 @@ impl HttpClient {
             .build();
         let client = client.map_err(|error| HttpError::Setup(error.to_string()))?;
         let turns = Turns::new(REQUESTS_MAX.0, REQUESTS_MAX.1);
-        Ok(Self { client, turns, destinations, retry, was_answered: Arc::default() })
+        Ok(Self { client, turns, destinations, retry, offline: None, was_answered: Arc::default() })
+    }
+
+    /// Refuses every request with [`HttpError::Offline`] if a variable, named here, forbids them.
+    #[must_use]
+    pub fn forbidden_by(self, offline: Option<&'static str>) -> Self {
+        Self { offline, ..self }
     }
 
     /// Sends a request, again if that helps, and reads the answer, of at most `max` bytes.
@@ -247,6 +258,9 @@ impl HttpClient {
     /// Sends a request once and gives the answer as soon as its head is there.
     async fn open(&self, request: RequestBuilder) -> Result<OpenAnswer, Failure> {
         let not_sent = |error| Failure { reached: false, is_nobody: false, error };
+        if let Some(name) = self.offline {
+            return Err(not_sent(HttpError::Offline(name)));
+        }
         let request = request.build().map_err(|error| not_sent(HttpError::transport(error)))?;
         if !self.destinations.allow(request.url()) {
             return Err(not_sent(HttpError::elsewhere(request.url())));

@@ -37,10 +37,15 @@ pub(super) enum HubModeError {
     Cache(std::io::Error),
     #[error("{0} is not a token: it must be visible ASCII characters")]
     Token(String),
+    #[error("{0} forbids requests to the Hub: unset it to run a gateway in front of one")]
+    Offline(&'static str),
 }
 
 /// The Hub that the configuration and the environment name.
 pub(super) fn client(config: &Config, given: &HubGiven) -> Result<HubClient, HubModeError> {
+    if let Some(name) = given.offline {
+        return Err(HubModeError::Offline(name));
+    }
     let endpoint = config.hub_mode.endpoint.clone().or_else(|| given.endpoint.clone());
     let endpoint = endpoint.unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned());
     let hosts = if config.hub_mode.hosts.is_empty() { &given.hosts } else { &config.hub_mode.hosts };

@@ -1,7 +1,7 @@
 //! The command line: the one place that prints, reads the environment and ends the process.
 //!
 //! A command that fails says why in one line on standard error and exits with 1; a command line that cannot be
-//! understood exits with 2. `buckets` and `sync` speak as `hf` does, and are all there is when the program is called
+//! understood exits with 2. `buckets`, `cp` and `sync` speak as `hf` does, and are all there is when the program is called
 //! through a link of that name; the rest speaks in clap's words.
 
 use std::io::Write as _;
@@ -95,6 +95,8 @@ enum BucketCommand {
         #[command(subcommand)]
         command: buckets::BucketsCommand,
     },
+    /// Copy files between local paths and buckets; the same as `buckets cp`.
+    Cp(buckets::CpArgs),
     /// Sync files between a local folder and a bucket; the same as `buckets sync`.
     Sync(sync::command::SyncArgs),
 }

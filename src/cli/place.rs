@@ -5,16 +5,16 @@ use std::path::PathBuf;
 use super::data_folder::{DataFolder, DataFolderError};
 use crate::config::{self, Config, ConfigError};
 
-/// What every command that works on a data folder takes. Flags win over the environment, the environment over the
-/// file.
+/// What every command that works on a data folder takes, before its sub-command or after it. Flags win over the
+/// environment, the environment over the file.
 #[derive(Debug, clap::Args)]
 pub(super) struct PlaceArgs {
     /// Configuration file (every key is documented in config/xetgate.toml).
-    #[arg(long, value_name = "FILE", env = "XETGATE_CONFIG")]
+    #[arg(long, value_name = "FILE", env = "XETGATE_CONFIG", global = true)]
     pub(super) config: Option<PathBuf>,
     // Not a doc comment: clap would show its backticks.
     #[arg(help = "Data folder [default: $XDG_DATA_HOME/xetgate or ~/.local/share/xetgate]")]
-    #[arg(long, value_name = "DIR", env = "XETGATE_DATA_DIR")]
+    #[arg(long, value_name = "DIR", env = "XETGATE_DATA_DIR", global = true)]
     data_dir: Option<PathBuf>,
 }
 

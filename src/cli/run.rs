@@ -10,6 +10,7 @@ use super::remote::connection::Connection;
 use super::session::Session;
 use super::terminal::{Mode, Style, Terminal};
 use super::usage::Named;
+use crate::config::HubEnvironment;
 use crate::store::ambient::Ambient;
 
 /// How a process ends that a person has stopped. Source: POSIX shells, 128 and the signal's number.
@@ -24,6 +25,7 @@ pub(super) fn run(
 ) -> ExitCode {
     let common = match command {
         BucketCommand::Buckets { command } => command.common(),
+        BucketCommand::Cp(args) => &args.common,
         BucketCommand::Sync(args) => &args.common,
     };
     let plain = Style { mode: Mode::Human, colors: true, columns: None };
@@ -47,14 +49,12 @@ fn prepare(
     program: &'static str,
     style: Style,
 ) -> Result<Session, Failure> {
-    let set = |name: &str| vars.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
-    let disabled =
-        set("HF_HUB_DISABLE_PROGRESS_BARS").is_some_and(|value| matches!(value, "1" | "ON" | "YES" | "TRUE"));
+    let hides_progress = HubEnvironment::of(vars).hides_progress();
     Ok(Session {
         terminal: Terminal::of_process(style),
         connection: Connection::new(&common.connect, vars, program)?,
         program,
-        shows_progress: io::stderr().is_terminal() && !disabled,
+        shows_progress: io::stderr().is_terminal() && !hides_progress,
         clock: Ambient::system().clock,
     })
 }
@@ -65,6 +65,7 @@ fn work(command: &BucketCommand, mut session: Session) -> Result<(), Failure> {
     let done = runtime.block_on(async {
         match command {
             BucketCommand::Buckets { command } => command.run(&mut session).await,
+            BucketCommand::Cp(args) => args.run(&mut session).await,
             BucketCommand::Sync(args) => args.run(&mut session).await,
         }
     });

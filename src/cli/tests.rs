@@ -95,3 +95,44 @@ fn every_command_has_examples_that_name_the_program() {
         assert!(help.contains("hf ") && !help.contains("$ xetgate"), "{help}");
     }
 }
+
+#[test]
+fn place_and_gateway_may_be_named_before_the_sub_command_and_after_it() {
+    let values = |line: &str, ids: [&str; 2]| {
+        let matches = grammar("xetgate").try_get_matches_from(line.split(' ')).unwrap();
+        let (_, command) = matches.subcommand().unwrap();
+        ids.map(|id| {
+            command.get_raw(id).and_then(|mut raw| raw.next()).map(|raw| raw.to_string_lossy().into_owned())
+        })
+    };
+    for (before, after) in [
+        ("store --data-dir D --config C stats", "store stats --data-dir D --config C"),
+        ("store --data-dir D --config C gc --dry-run", "store gc --dry-run --data-dir D --config C"),
+        ("store --data-dir D --config C backup to", "store backup to --data-dir D --config C"),
+        ("config --data-dir D --config C show", "config show --data-dir D --config C"),
+        ("admin --data-dir D --config C backup to", "admin backup to --data-dir D --config C"),
+        ("admin --data-dir D --config C keys list", "admin keys list --data-dir D --config C"),
+        ("admin --data-dir D --config C users create u", "admin users --data-dir D create u --config C"),
+        ("health --data-dir D --config C", "health --config C --data-dir D"),
+        ("serve --data-dir D --config C", "serve --config C --data-dir D"),
+    ] {
+        let expected = ["D", "C"].map(|text| Some(text.to_owned()));
+        for line in [before, after] {
+            assert_eq!(values(&format!("xetgate {line}"), ["data_dir", "config"]), expected, "{line}");
+        }
+    }
+    for line in ["admin --endpoint D --token C keys list", "admin keys list --token C --endpoint D"] {
+        let expected = ["D", "C"].map(|text| Some(text.to_owned()));
+        assert_eq!(values(&format!("xetgate {line}"), ["endpoint", "token"]), expected, "{line}");
+    }
+}
+
+#[test]
+fn cp_and_sync_stand_alone_too() {
+    for program in ["xetgate", "hf"] {
+        let text = complaint(program, "cp");
+        assert!(text.starts_with(&format!("Usage: {program} cp [OPTIONS] SRC [DST]\n")), "{text}");
+        assert!(text.ends_with("Error: Missing argument 'SRC'."), "{text}");
+        assert!(complaint(program, "sync --nope").contains("No such option '--nope'."));
+    }
+}

@@ -25,7 +25,7 @@ impl<'a> Named<'a> {
 
     /// Whether it is one whose faults are told here; others are told in clap's words.
     pub(super) fn is_for_buckets(&self) -> bool {
-        self.path.get(1).is_some_and(|first| matches!(first.as_str(), "buckets" | "sync"))
+        self.path.get(1).is_some_and(|first| matches!(first.as_str(), "buckets" | "cp" | "sync"))
             || self.path[0] == "hf"
     }
 

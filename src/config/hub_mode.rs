@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::HubEnvironment;
+
 /// The Hub behind a gateway in hub mode.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -32,19 +34,22 @@ impl Default for CacheConfig {
 pub struct HubGiven {
     /// `HF_ENDPOINT`.
     pub endpoint: Option<String>,
-    /// `HF_TOKEN`: for the root credential.
+    /// `HF_TOKEN`: for the root credential. `None` where `HF_HUB_DISABLE_IMPLICIT_TOKEN` forbids to use it.
     pub token: Option<String>,
     /// `XETGATE_HUB_HOSTS`, separated by commas: see [`HubModeConfig::hosts`].
     pub hosts: Vec<String>,
+    /// The name of the variable that forbids all requests to the Hub, if one is set.
+    pub offline: Option<&'static str>,
 }
 
 /// Reads what the environment says of the Hub, under the names that the Hub's own clients read.
 pub fn hub_given(vars: &[(String, String)]) -> HubGiven {
-    let var = |name: &str| {
-        let found = vars.iter().find(|(key, value)| key == name && !value.is_empty());
-        found.map(|(_, value)| value.clone())
-    };
-    let hosts = var("XETGATE_HUB_HOSTS").unwrap_or_default();
-    let hosts = hosts.split(',').map(str::trim).filter(|host| !host.is_empty()).map(str::to_owned).collect();
-    HubGiven { endpoint: var("HF_ENDPOINT"), token: var("HF_TOKEN"), hosts }
+    let hub = HubEnvironment::of(vars);
+    let token = hub.token().filter(|_| !hub.forbids_implicit_token());
+    HubGiven {
+        endpoint: hub.endpoint().map(str::to_owned),
+        token: token.map(|(_, token)| token),
+        hosts: hub.hosts(),
+        offline: hub.offline(),
+    }
 }

@@ -14,7 +14,7 @@ use super::wire::{
     BatchOp, BatchOutcome, BucketInfo, CreatedBucket, FileEntry, NewBucket, TreeEntry, WhoAmI, XetTokenAnswer,
 };
 use crate::bucket::{BucketId, Timestamp};
-use crate::cas::http::{Answer, BearerToken, HttpClient, Repeat};
+use crate::cas::http::{Answer, BearerToken, HttpClient, HttpError, Repeat};
 use crate::cas::remote::{AccessSource, CasAccess, Reach, RemoteError};
 
 /// Largest answer: a page of a thousand entries with the longest paths has some 2 MiB.
@@ -169,6 +169,10 @@ impl HubClient {
     /// The first page of a listing, ordered by path.
     pub async fn tree(&self, id: &BucketId, query: &TreeQuery) -> Result<Page<TreeEntry>, HubError> {
         let prefix = query.prefix.as_deref().filter(|prefix| !prefix.is_empty());
+        if let Some(dots @ ("." | "..")) = prefix {
+            // As a segment of an address it would lead to another one.
+            return Err(HubError::BadName(format!("'{dots}' cannot be listed: name what is in it")));
+        }
         let prefix = prefix.map(|prefix| format!("/{}", quote(prefix))).unwrap_or_default();
         let mut url = self.bucket_url(id, &format!("/tree{prefix}"))?;
         url.query_pairs_mut().append_pair("recursive", if query.recursive { "true" } else { "false" });
@@ -352,6 +356,7 @@ impl AccessSource for BucketAccess {
             }
             HubError::Busy(_) => RemoteError::Busy,
             HubError::BadAnswer { .. } => RemoteError::Wrong(error.to_string()),
+            HubError::Http(HttpError::Offline(name)) => RemoteError::Offline(name),
             error => RemoteError::Unavailable(error.to_string()),
         })
     }

@@ -29,6 +29,9 @@ pub enum RemoteError {
     /// The CAS or the way to it failed, also when asked again.
     #[error("the CAS cannot be used now: {0}")]
     Unavailable(String),
+    /// Requests are forbidden by the variable of this name.
+    #[error("offline mode is enabled: unset the {0} environment variable to send requests")]
+    Offline(&'static str),
     /// The answer is not what it must be: other bytes than their hash says, or no answer of this API.
     #[error("the CAS answers wrongly: {0}")]
     Wrong(String),
@@ -37,6 +40,7 @@ pub enum RemoteError {
 impl From<HttpError> for RemoteError {
     fn from(error: HttpError) -> Self {
         match error {
+            HttpError::Offline(name) => Self::Offline(name),
             HttpError::TooLong { .. } | HttpError::Elsewhere { .. } => Self::Wrong(error.to_string()),
             error => Self::Unavailable(error.to_string()),
         }

@@ -1,7 +1,7 @@
 //! `xetgate admin`: accounts and credentials of a running gateway, over its admin API.
 //!
-//! The gateway is that of `--endpoint`, with the admin token of `--token`; without them, the one whose data folder and
-//! configuration would be used here. Secrets are printed once, when they are made.
+//! The gateway is that of `--endpoint` or `HF_ENDPOINT`, with the admin token of `--token` or `HF_TOKEN`; without them,
+//! the one whose data folder and configuration would be used here. Secrets are printed once, when they are made.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -10,9 +10,11 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::place::PlaceArgs;
+use super::remote::connection::is_local;
 use crate::auth::AuthError;
 use crate::auth::root;
-use crate::config::{self, ConfigError};
+use crate::cas::http::BearerToken;
+use crate::config::{self, ConfigError, HubEnvironment};
 
 mod client;
 mod table;
@@ -24,11 +26,16 @@ use client::Client;
 pub(super) struct AdminArgs {
     #[command(flatten)]
     place: PlaceArgs,
-    /// The gateway's Hub endpoint [default: where the configuration has it listen].
-    #[arg(long, value_name = "URL", env = "HF_ENDPOINT")]
+    // Not doc comments: clap would show their backticks.
+    #[arg(
+        help = "The gateway's Hub endpoint [default: HF_ENDPOINT, or where the configuration has it listen]"
+    )]
+    #[arg(long, value_name = "URL", global = true)]
     endpoint: Option<String>,
-    /// An admin token [default: the root token of the data folder].
-    #[arg(long, value_name = "TOKEN", env = "HF_TOKEN", hide_env_values = true)]
+    #[arg(
+        help = "An admin token [default: HF_TOKEN, or the root token of the data folder for a gateway on this machine]"
+    )]
+    #[arg(long, value_name = "TOKEN", global = true)]
     token: Option<String>,
     /// Print JSON.
     #[arg(long, global = true)]
@@ -121,6 +128,10 @@ pub(super) enum AdminError {
     NoToken(AuthError),
     #[error("no admin token: give --token, or name the data folder whose root token to use")]
     NoRoot,
+    #[error("no admin token for {0}: give --token (the root token is sent to no other machine)")]
+    RootStays(String),
+    #[error("the admin token has characters that no token has: give another with --token or HF_TOKEN")]
+    BadToken,
     #[error("cannot reach {url}: {error}")]
     Unreachable { url: String, error: reqwest::Error },
     #[error("{0}")]
@@ -137,16 +148,20 @@ pub(super) enum AdminError {
 pub(super) fn run(args: &AdminArgs, vars: &[(String, String)]) -> Result<(), AdminError> {
     let config = args.place.configuration(vars)?;
     let tls = config.tls.cert_file.is_some();
-    let endpoint = args.endpoint.clone().unwrap_or_else(|| super::banner::endpoint(config.hub.listen, tls));
-    let token = if let Some(token) = &args.token {
-        token.clone()
-    } else {
-        let data_dir = config.data_dir.clone().map_or_else(|| config::default_data_dir(vars), Ok)?;
-        root_token(&data_dir, vars)?
+    let given = args.endpoint.as_deref().or(HubEnvironment::of(vars).endpoint());
+    let endpoint = given.map_or_else(|| super::banner::endpoint(config.hub.listen, tls), str::to_owned);
+    let endpoint = endpoint.trim_end_matches('/').to_owned();
+    let token = match args.token.clone().or(HubEnvironment::of(vars).token().map(|(_, token)| token)) {
+        Some(token) => BearerToken::new(token.trim()).ok_or(AdminError::BadToken)?.expose().to_owned(),
+        // The root token opens everything: it is sent to no other machine.
+        None if given.is_some_and(|given| !is_local(given)) => return Err(AdminError::RootStays(endpoint)),
+        None => {
+            let data_dir = config.data_dir.clone().map_or_else(|| config::default_data_dir(vars), Ok)?;
+            root_token(&data_dir, vars)?
+        }
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let endpoint = endpoint.trim_end_matches('/').to_owned();
-    let client = Client::new(endpoint, token, args.endpoint.is_none())?;
+    let client = Client::new(endpoint, token, given.is_none())?;
     let answer = runtime.map_err(AdminError::Runtime)?.block_on(ask(&client, &args.what))?;
     let text = if args.json { format!("{answer:#}\n") } else { table::text(&answer) };
     std::io::stdout().lock().write_all(text.as_bytes()).map_err(AdminError::Print)

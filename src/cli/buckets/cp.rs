@@ -7,7 +7,7 @@ use super::{CommonArgs, copy, folder};
 use crate::cli::failure::Failure;
 use crate::cli::remote::uri::{Location, Remote};
 use crate::cli::session::Session;
-use crate::cli::sync::local::check_name;
+use crate::cli::sync::names::{check_name, is_too_long};
 use crate::cli::terminal::Fields;
 use crate::cli::terminal::words::printable;
 use crate::cli::transfer::{Download, Source, Transfers, Upload};
@@ -40,18 +40,17 @@ pub(in crate::cli) struct CpArgs {
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
     #[command(flatten)]
-    pub(super) common: CommonArgs,
+    pub(in crate::cli) common: CommonArgs,
 }
 
 impl CpArgs {
-    pub(super) async fn run(&self, session: &mut Session) -> Result<(), Failure> {
+    pub(in crate::cli) async fn run(&self, session: &mut Session) -> Result<(), Failure> {
         let uris = &session.connection.uris;
-        let from = uris.is_remote(&self.src).then(|| uris.remote(&self.src)).transpose()?;
-        let to =
-            self.dst.as_deref().filter(|dst| uris.is_remote(dst)).map(|dst| uris.remote(dst)).transpose()?;
+        let from = uris.argument(&self.src)?;
+        let to = self.dst.as_deref().map_or(Ok(None), |dst| uris.argument(dst))?;
         if let (Some(Remote::Repository), _) | (_, Some(Remote::Repository)) = (&from, &to) {
             return Err(Failure::Told(format!(
-                "`{} buckets cp` only works with buckets. Name one as hf://buckets/namespace/bucket_name/path.",
+                "`{} cp` only works with buckets. Name one as hf://buckets/namespace/bucket_name/path.",
                 session.program
             )));
         }
@@ -68,18 +67,13 @@ impl CpArgs {
                 folder::upload(session, &self.src, &to, self.jobs).await
             }
             (None, Some(Remote::Bucket(to))) => self.upload(session, to).await,
-            _ => {
-                // A URI with a mistake in it is not a local path: say which mistake.
-                for text in [Some(self.src.as_str()), self.dst.as_deref()].into_iter().flatten() {
-                    if text.starts_with("hf://") {
-                        session.connection.uris.location(text)?;
-                    }
+            _ => Err(Failure::Usage(match self.dst {
+                None => "Missing destination. Provide a repo or bucket hf:// URI as DST.".to_owned(),
+                Some(_) => {
+                    "One of SRC or DST must be a repo (hf://username/...) or bucket (hf://buckets/...) URI."
+                        .to_owned()
                 }
-                Err(Failure::Usage(match self.dst {
-                    None => "Missing destination. Provide a repo or bucket hf:// URI as DST.".to_owned(),
-                    Some(_) => "One of SRC or DST must be a repo (hf://username/...) or bucket (hf://buckets/...) URI.".to_owned(),
-                }))
-            }
+            })),
         }
     }
 
@@ -112,6 +106,12 @@ impl CpArgs {
         // The name is the bucket's unless a full destination was given.
         if self.dst.as_deref() != Some(to.as_str()) {
             check_name(name)?;
+            if is_too_long(name) {
+                return Err(Failure::Value(
+                    "The file's name is longer than a local file's can be. Give a full destination path."
+                        .to_owned(),
+                ));
+            }
         }
         transfers.download(vec![Download { file, to: PathBuf::from(&to) }]).await?;
         session.terminal.result("Downloaded", &Fields::texts([("src", &self.src), ("dst", &to)]))

@@ -9,7 +9,8 @@ use crate::cli::failure::Failure;
 use crate::cli::remote::uri::Location;
 use crate::cli::session::Session;
 use crate::cli::sync::filter::Filter;
-use crate::cli::sync::local::{check_name, is_file_name, walk};
+use crate::cli::sync::local::walk;
+use crate::cli::sync::names::{LeftOut, check_name};
 use crate::cli::terminal::{Fields, Value};
 use crate::cli::transfer::{Download, Source, Transfers, Upload};
 
@@ -37,7 +38,7 @@ pub(super) async fn upload(
         Some(name) => format!("{}/{name}", to.path),
         None => to.path.clone(),
     };
-    let listing = walk(root, &Filter::default())?;
+    let listing = walk(root, &Filter::default())?.listing;
     let uploads = listing.iter().map(|(path, state)| Upload {
         source: Source::File(root.join(path)),
         path: if prefix.is_empty() { path.clone() } else { format!("{prefix}/{path}") },
@@ -70,15 +71,20 @@ pub(super) async fn download(
         None => target.to_owned(),
     };
     let below = format!("{}/", from.path);
+    let mut left_out = LeftOut::default();
     let mut downloads = Vec::new();
     for file in session.files(from).await? {
         let path =
             if from.path.is_empty() { Some(file.path.as_str()) } else { file.path.strip_prefix(&below) };
-        // The place may be a file, and names that no file can have stay where they are.
-        let Some(path) = path.filter(|path| is_file_name(path)) else { continue };
+        // The place may be a file.
+        let Some(path) = path else { continue };
         check_name(path)?;
+        if !left_out.admits(path) {
+            continue;
+        }
         downloads.push(Download { to: root.join(path), file });
     }
+    left_out.tell(session);
     if downloads.is_empty() {
         return Err(Failure::Told(format!("No files found at '{}' in bucket '{}'.", from.path, from.bucket)));
     }

@@ -2,6 +2,7 @@
 
 use super::CommonArgs;
 use super::manage::description;
+use crate::bucket::Namespace;
 use crate::bucket::hub::{BucketInfo, TreeEntry};
 use crate::cli::failure::Failure;
 use crate::cli::remote::uri::BUCKET_PREFIX;
@@ -78,8 +79,12 @@ impl ListArgs {
             return misused("--recursive");
         }
         let namespace = self.argument.as_deref().map(|text| text.strip_prefix(BUCKET_PREFIX).unwrap_or(text));
+        if let Some(name) = namespace {
+            Namespace::new(name)
+                .map_err(|error| Failure::Value(format!("Invalid namespace: '{name}'. The {error}.")))?;
+        }
         let found = session.connection.hub.list_buckets(namespace, self.search.as_deref()).await;
-        let found = found.map_err(|error| session.connection.failure(error, None))?;
+        let found = found.map_err(session.connection.about_namespace(namespace))?;
         let row = |info: &BucketInfo| -> Fields {
             let size = if self.human_readable {
                 Value::Text(words::human_size(info.size))

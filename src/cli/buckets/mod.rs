@@ -14,6 +14,8 @@ mod list;
 mod manage;
 mod remove;
 
+pub(in crate::cli) use cp::CpArgs;
+
 /// What every command takes.
 #[derive(Debug, Clone, clap::Args)]
 pub(in crate::cli) struct CommonArgs {
@@ -27,7 +29,7 @@ pub(in crate::cli) struct CommonArgs {
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum BucketsCommand {
     /// Copy files between local paths and buckets.
-    Cp(cp::CpArgs),
+    Cp(CpArgs),
     /// Create a new bucket.
     Create(manage::CreateArgs),
     /// Delete a bucket.

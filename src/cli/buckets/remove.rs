@@ -47,7 +47,12 @@ pub(in crate::cli) struct RemoveArgs {
 
 impl RemoveArgs {
     pub(super) async fn run(&self, session: &mut Session) -> Result<(), Failure> {
-        let place = session.connection.uris.location(&self.argument)?;
+        let uris = &session.connection.uris;
+        let place = if self.recursive {
+            uris.location(&self.argument)?
+        } else {
+            uris.exact_location(&self.argument)?
+        };
         let id = &place.bucket;
         if place.path.is_empty() && !self.recursive {
             return Err(Failure::Usage(format!(

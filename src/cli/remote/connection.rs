@@ -5,8 +5,10 @@
 //! | endpoint | `--endpoint`, `HF_ENDPOINT`, the local server |
 //! | token | `--token`, `HF_TOKEN`, `HUGGING_FACE_HUB_TOKEN`, `$HF_HOME/token`, the local server's root token |
 //!
+//! With `HF_HUB_DISABLE_IMPLICIT_TOKEN`, `--token` is the only place that is looked at.
 //! The root token is never sent anywhere but to this machine.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::args::ConnectArgs;
@@ -17,7 +19,7 @@ use crate::bucket::{BoxError, BucketId};
 use crate::cas::destinations::Destinations;
 use crate::cas::http::{BearerToken, HttpClient, HttpError, RetryPolicy, is_this_machine};
 use crate::cli::failure::Failure;
-use crate::config;
+use crate::config::{self, HubEnvironment, NO_IMPLICIT_TOKEN_VAR, clean_token};
 
 /// The local server's Hub listener, as `serve` has it by default.
 const LOCAL_ENDPOINT: &str = "http://127.0.0.1:9001";
@@ -29,6 +31,8 @@ enum TokenSource {
     Variable(&'static str),
     File(PathBuf),
     Root,
+    /// None was looked for: the environment forbids to send one that is not given as an argument.
+    Forbidden,
     None,
 }
 
@@ -39,6 +43,7 @@ impl std::fmt::Display for TokenSource {
             Self::Variable(name) => write!(f, "from {name}"),
             Self::File(path) => write!(f, "from {}", path.display()),
             Self::Root => f.write_str("of the local server's root account"),
+            Self::Forbidden => write!(f, "none was sent, for {NO_IMPLICIT_TOKEN_VAR} is set"),
             Self::None => f.write_str("none was found"),
         }
     }
@@ -61,20 +66,21 @@ impl Connection {
         vars: &[(String, String)],
         program: &'static str,
     ) -> Result<Self, Failure> {
-        let given = args.endpoint.clone().or_else(|| var(vars, "HF_ENDPOINT").map(str::to_owned));
-        let endpoint = given.unwrap_or_else(|| LOCAL_ENDPOINT.to_owned());
+        let environment = HubEnvironment::of(vars);
+        let endpoint = args.endpoint.as_deref().or(environment.endpoint()).unwrap_or(LOCAL_ENDPOINT);
         let endpoint = endpoint.trim_end_matches('/');
         let (token, token_source) = token(args, vars, endpoint)?;
         let token = token.map(|token| {
-            BearerToken::new(token.trim()).ok_or_else(|| {
+            BearerToken::new(&token).ok_or_else(|| {
                 Failure::Value(format!(
                     "The token ({token_source}) has characters that no token has. Give another with --token."
                 ))
             })
         });
         let retry = RetryPolicy { awaits_local: false, ..RetryPolicy::default() };
-        let destinations = Destinations::of(endpoint, &config::hub_given(vars).hosts);
+        let destinations = Destinations::of(endpoint, &environment.hosts());
         let http = HttpClient::new(retry, destinations).map_err(|error| Failure::Told(error.to_string()))?;
+        let http = http.forbidden_by(environment.offline());
         let hub = HubClient::new(http, endpoint, token.transpose()?)
             .map_err(|error| Failure::Value(error.to_string()))?;
         Ok(Self { hub, uris: UriReader::new(endpoint), program, token_source })
@@ -91,11 +97,10 @@ impl Connection {
             ));
         }
         Failure::Told(match (error, bucket) {
-            (HubError::Unauthorized(message), _) => format!(
-                "{} does not accept the token ({}): {} Give another with --token or HF_TOKEN.",
-                endpoint,
-                self.token_source,
-                sentence(&message)
+            (HubError::Unauthorized(message), _) => self.unauthorized(&message),
+            (HubError::Http(HttpError::Offline(name)), _) => format!(
+                "Cannot reach {endpoint}: offline mode is enabled. To disable it, please unset the `{name}` \
+                 environment variable."
             ),
             (HubError::Forbidden(message), _) => format!(
                 "403 Forbidden: {} Use a token with more rights (--token or HF_TOKEN).",
@@ -108,6 +113,53 @@ impl Connection {
             (HubError::BucketExists { message, .. }, _) => sentence(&message),
             (error, _) => one_line(&error.to_string()),
         })
+    }
+
+    /// What a 401 means: a token that is unknown, or none.
+    fn unauthorized(&self, message: &str) -> String {
+        let endpoint = self.hub.endpoint();
+        match &self.token_source {
+            TokenSource::Forbidden => format!(
+                "{endpoint} asks for a token, and none was sent, for {NO_IMPLICIT_TOKEN_VAR} is set. Give one with \
+                 --token."
+            ),
+            TokenSource::None => format!(
+                "{endpoint} asks for a token, and none was found. Give one with --token or HF_TOKEN, or keep one with \
+                 `hf auth login`."
+            ),
+            source => format!(
+                "{endpoint} does not accept the token ({source}): {} Give another with --token or HF_TOKEN.",
+                sentence(message)
+            ),
+        }
+    }
+
+    /// What it means that the server gives no access to a bucket's content; `why` is what it said.
+    pub(in crate::cli) fn denied(&self, why: &str) -> Failure {
+        Failure::Told(match &self.token_source {
+            TokenSource::Forbidden | TokenSource::None => self.unauthorized(why),
+            source => format!(
+                "{} does not give access with the token ({source}): {} Use one with more rights (--token or HF_TOKEN).",
+                self.hub.endpoint(),
+                sentence(why)
+            ),
+        })
+    }
+
+    /// What a refused call about the buckets of a namespace means; `None` for the token's own namespace.
+    pub(in crate::cli) fn about_namespace(&self, namespace: Option<&str>) -> impl Fn(HubError) -> Failure {
+        move |error| match (error, namespace) {
+            (HubError::NoSuchBucket(_) | HubError::Refused { status: 404, .. }, Some(name)) => {
+                Failure::Told(format!(
+                    "There is no user or organization '{}' on {}. To list your own buckets, run `{program} buckets \
+                     list`; to list the files of a bucket, name it as namespace/bucket_name.",
+                    one_line(name),
+                    self.hub.endpoint(),
+                    program = self.program,
+                ))
+            }
+            (error, _) => self.failure(error, None),
+        }
     }
 
     /// The same as a function of the error.
@@ -150,28 +202,32 @@ pub(in crate::cli) fn chained(error: impl Into<BoxError>) -> String {
     chain(error.as_ref())
 }
 
-fn var<'a>(vars: &'a [(String, String)], name: &str) -> Option<&'a str> {
-    vars.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.as_str())
-}
-
+/// The token to send, and where it came from.
 fn token(
     args: &ConnectArgs,
     vars: &[(String, String)],
     endpoint: &str,
 ) -> Result<(Option<String>, TokenSource), Failure> {
     if let Some(token) = &args.token {
-        return Ok((Some(token.clone()), TokenSource::Option));
+        return Ok((Some(token.trim().to_owned()), TokenSource::Option));
     }
-    for name in ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"] {
-        if let Some(token) = var(vars, name) {
-            return Ok((Some(token.to_owned()), TokenSource::Variable(name)));
-        }
+    let hub = HubEnvironment::of(vars);
+    if hub.forbids_implicit_token() {
+        return Ok((None, TokenSource::Forbidden));
     }
-    if let Some(path) = token_file(vars)
-        && let Ok(text) = std::fs::read_to_string(&path)
-        && !text.trim().is_empty()
+    if let Some(name) = hub.wants_ci_token() {
+        return Err(Failure::Value(format!(
+            "{name} asks for a token of a CI system, which this program does not fetch. Give a token with --token, or \
+             unset {name}."
+        )));
+    }
+    if let Some((name, token)) = hub.token() {
+        return Ok((Some(token), TokenSource::Variable(name)));
+    }
+    if let Some(path) = hub.token_file()
+        && let Some(token) = kept_token(&path)?
     {
-        return Ok((Some(text.trim().to_owned()), TokenSource::File(path)));
+        return Ok((Some(token), TokenSource::File(path)));
     }
     if is_local(endpoint)
         && let Some(token) = root_token(vars)?
@@ -181,19 +237,18 @@ fn token(
     Ok((None, TokenSource::None))
 }
 
-/// Where `hf auth login` keeps its token. Source: `huggingface_hub`, "Environment variables".
-fn token_file(vars: &[(String, String)]) -> Option<PathBuf> {
-    if let Some(path) = var(vars, "HF_TOKEN_PATH") {
-        return Some(path.into());
+/// The token in a file, if the file is there and holds one. One that cannot be read is an error: without it, the
+/// command would act as someone else.
+fn kept_token(path: &Path) -> Result<Option<String>, Failure> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(clean_token(&text)),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+        Err(error) => Err(Failure::local("read the token in", path)(error)),
     }
-    let home = var(vars, "HF_HOME").map(PathBuf::from);
-    let cache = || var(vars, "XDG_CACHE_HOME").map(|cache| Path::new(cache).join("huggingface"));
-    let dot_cache = || var(vars, "HOME").map(|home| Path::new(home).join(".cache/huggingface"));
-    home.or_else(cache).or_else(dot_cache).map(|home| home.join("token"))
 }
 
 /// Whether an endpoint is on this machine.
-fn is_local(endpoint: &str) -> bool {
+pub(in crate::cli) fn is_local(endpoint: &str) -> bool {
     let rest = endpoint.split_once("://").map_or(endpoint, |(_, rest)| rest);
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
@@ -202,10 +257,11 @@ fn is_local(endpoint: &str) -> bool {
 
 /// The token of the local server's root account: as given to it, or as kept in its data folder.
 fn root_token(vars: &[(String, String)]) -> Result<Option<String>, Failure> {
-    if let Some(token) = var(vars, root::TOKEN_VAR) {
+    let var = |name: &str| vars.iter().find(|(key, value)| key == name && !value.is_empty());
+    if let Some((_, token)) = var(root::TOKEN_VAR) {
         return Ok(Some(token.to_owned()));
     }
-    let data_dir = var(vars, "XETGATE_DATA_DIR").map(PathBuf::from);
+    let data_dir = var("XETGATE_DATA_DIR").map(|(_, path)| PathBuf::from(path));
     let Some(data_dir) = data_dir.or_else(|| config::default_data_dir(vars).ok()) else { return Ok(None) };
     let kept = root::kept_token(&data_dir).map_err(|error| Failure::Told(one_line(&error.to_string())))?;
     Ok(kept.map(|token| token.expose().to_owned()))
@@ -246,6 +302,44 @@ mod tests {
         let with_var = [place[0], place[1], ("HF_TOKEN", "hf_var")];
         assert_eq!(found(None, &with_var, local).0.as_deref(), Some("hf_var"));
         assert_eq!(found(Some("hf_opt"), &with_var, local).0.as_deref(), Some("hf_opt"));
+    }
+
+    #[test]
+    fn a_token_is_read_as_published_clients_read_it() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("t");
+        let file = ("HF_TOKEN_PATH", path.to_str().unwrap());
+        std::fs::write(&path, " hf_\r\nfile \n").unwrap();
+        let of_file = (Some("hf_file".to_owned()), TokenSource::File(path.clone()));
+        assert_eq!(found(None, &[file], LOCAL_ENDPOINT), of_file);
+        assert_eq!(found(None, &[file, ("HF_TOKEN", " \n")], LOCAL_ENDPOINT), of_file, "a blank one is none");
+        assert_eq!(found(None, &[file, ("HF_TOKEN", "\thf_v\n")], LOCAL_ENDPOINT).0.as_deref(), Some("hf_v"));
+        assert_eq!(found(Some(" hf_o\n"), &[file], LOCAL_ENDPOINT).0.as_deref(), Some("hf_o"));
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        let vars =
+            [(file.0.to_owned(), file.1.to_owned()), ("XETGATE_ROOT_TOKEN".to_owned(), "hf_r".to_owned())];
+        let args = ConnectArgs { token: None, endpoint: None };
+        let refusal = super::token(&args, &vars, LOCAL_ENDPOINT).unwrap_err().to_string();
+        assert!(refusal.starts_with("Cannot read the token in '"), "not as root instead: {refusal}");
+    }
+
+    #[test]
+    fn no_token_is_sent_that_was_not_given_where_that_is_forbidden() {
+        let root = ("XETGATE_ROOT_TOKEN", "hf_root");
+        let (var, forbidden) = (("HF_TOKEN", "hf_v"), (NO_IMPLICIT_TOKEN_VAR, "true"));
+        assert_eq!(found(None, &[root, var, forbidden], LOCAL_ENDPOINT), (None, TokenSource::Forbidden));
+        let given = found(Some("hf_o"), &[root, var, forbidden], LOCAL_ENDPOINT);
+        assert_eq!(given, (Some("hf_o".to_owned()), TokenSource::Option));
+        assert_eq!(
+            found(None, &[var, (NO_IMPLICIT_TOKEN_VAR, "0")], LOCAL_ENDPOINT).0.as_deref(),
+            Some("hf_v")
+        );
+        let ci =
+            [("HF_OIDC_RESOURCE".to_owned(), "ada/x".to_owned()), ("HF_TOKEN".to_owned(), "hf_v".to_owned())];
+        let args = ConnectArgs { token: None, endpoint: None };
+        let refusal = super::token(&args, &ci, LOCAL_ENDPOINT).unwrap_err().to_string();
+        assert!(refusal.contains("HF_OIDC_RESOURCE") && refusal.contains("--token"), "{refusal}");
     }
 
     #[test]

@@ -77,6 +77,26 @@ impl UriReader {
         Self { endpoint_host, endpoint_path: path.trim_matches('/').to_owned() }
     }
 
+    /// What an argument names that may also be a local path; `None` for a local path. What is meant to be on the Hub and
+    /// has a mistake in it is refused, and not taken for a local path.
+    pub(in crate::cli) fn argument(&self, text: &str) -> Result<Option<Remote>, UriError> {
+        if text.starts_with(PROTOCOL) || has_web_scheme(text) {
+            return self.remote(text).map(Some);
+        }
+        Ok(self.remote(text).ok())
+    }
+
+    /// Like [`UriReader::location`], but a slash at the end of the plain spelling stays: `namespace/name/dir/` names the
+    /// empty object `dir/` with which S3 clients mark a folder, and never the file `dir`. Source: `hf` 2.4.0.
+    pub(in crate::cli) fn exact_location(&self, text: &str) -> Result<Location, UriError> {
+        let mut location = self.location(text)?;
+        let is_plain = !text.starts_with(PROTOCOL) && !self.looks_like_url(text);
+        if is_plain && text.ends_with('/') && !location.path.is_empty() {
+            location.path.push('/');
+        }
+        Ok(location)
+    }
+
     /// A place in a bucket in any of the three spellings.
     pub(in crate::cli) fn location(&self, text: &str) -> Result<Location, UriError> {
         if text.starts_with(PROTOCOL) || self.looks_like_url(text) {
@@ -95,7 +115,8 @@ impl UriReader {
             )));
         }
         let path = parts.next().unwrap_or_default();
-        Ok(Location { bucket: bucket_id(namespace, name)?, path: path.trim_matches('/').to_owned() })
+        check_segments(path).map_err(|why| UriError::Malformed { uri: text.to_owned(), why })?;
+        Ok(Location { bucket: bucket_id(namespace, name)?, path: path.trim_end_matches('/').to_owned() })
     }
 
     /// A URI or the address of a page; anything else is refused.
@@ -121,21 +142,15 @@ impl UriReader {
         in_bucket(rest).map(Remote::Bucket).map_err(malformed)
     }
 
-    /// Whether the text is meant to be something on the Hub; for `cp`, where anything else is a local path.
-    pub(in crate::cli) fn is_remote(&self, text: &str) -> bool {
-        self.remote(text).is_ok()
-    }
-
     fn knows(&self, host: &str) -> bool {
         HUB_HOSTS.contains(&host) || self.endpoint_host.as_deref() == Some(host)
     }
 
     fn looks_like_url(&self, text: &str) -> bool {
-        let lowered = text.to_lowercase();
-        if lowered.starts_with("http://") || lowered.starts_with("https://") {
+        if has_web_scheme(text) {
             return true;
         }
-        lowered.split_once('/').is_some_and(|(host, _)| host.contains('.') && self.knows(host))
+        text.to_lowercase().split_once('/').is_some_and(|(host, _)| host.contains('.') && self.knows(host))
     }
 
     /// What would stand after `hf://`.
@@ -149,7 +164,9 @@ impl UriReader {
         }
         let path = path.split(['?', '#']).next().unwrap_or_default().trim_start_matches('/');
         let own = self.endpoint_host.as_deref() == Some(host.as_str()) && !self.endpoint_path.is_empty();
-        let path = if own { path.strip_prefix(self.endpoint_path.as_str()).unwrap_or(path) } else { path };
+        let below = path.strip_prefix(self.endpoint_path.as_str()).filter(|rest| rest.starts_with('/'));
+        let path = below.filter(|_| own).map_or(path, |rest| rest.trim_start_matches('/'));
+        check_segments(path.trim_end_matches('/'))?;
         let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
         match segments.as_slice() {
             [] => Err(format!("Missing repository or bucket identifier in URL '{url}'.")),
@@ -161,12 +178,25 @@ impl UriReader {
             ["buckets", _, _, action, ..] => {
                 Err(format!("Cannot parse bucket URL '{url}': unsupported '/{action}/' route."))
             }
-            ["buckets", ..] => Err(format!(
+            ["buckets", ..] | [_] => Err(format!(
                 "Cannot parse URL '{url}': expected a '<namespace>/<name>' repository or bucket."
             )),
             [kind, ..] => Ok(format!("{kind}/")),
         }
     }
+}
+
+fn has_web_scheme(text: &str) -> bool {
+    let begins = |scheme: &str| text.get(..scheme.len()).is_some_and(|it| it.eq_ignore_ascii_case(scheme));
+    begins("http://") || begins("https://")
+}
+
+/// Refuses a path with an empty segment; a slash at its end is none. Left out silently, it would name another file.
+fn check_segments(path: &str) -> Result<(), String> {
+    if path.starts_with('/') || path.contains("//") {
+        return Err(format!("Path must not contain empty segments (got '{path}')."));
+    }
+    Ok(())
 }
 
 /// Host and what follows it; the port is not told.
@@ -195,9 +225,7 @@ fn in_bucket(body: &str) -> Result<Location, String> {
         return Err("Bucket URIs do not support a revision marker ('@').".to_owned());
     }
     let path = parts.next().unwrap_or_default();
-    if path.starts_with('/') || path.contains("//") {
-        return Err(format!("Path must not contain empty segments (got '{path}')."));
-    }
+    check_segments(path)?;
     let bucket = bucket_id(namespace, name).map_err(|error| match error {
         UriError::Value(why) | UriError::Malformed { why, .. } => why,
     })?;
@@ -257,6 +285,41 @@ mod tests {
         let reader = UriReader::new("http://localhost:8080/hf");
         let location = reader.location("http://localhost:8080/hf/buckets/u/b/tree/x").unwrap();
         assert_eq!(location.uri(), "hf://buckets/u/b/x");
+        assert!(reader.location("http://localhost:8080/hfx/buckets/u/b/tree/x").is_err());
+    }
+
+    /// `buckets rm u/b//a.txt` deleted `a.txt`.
+    #[test]
+    fn empty_segments_are_refused_in_every_spelling() {
+        for text in [
+            "u/b//a.txt",
+            "u/b/x//a.txt",
+            "u/b/x//",
+            "u/b//",
+            "hf://buckets/u/b//a.txt",
+            "hf://buckets/u/b/x//a.txt",
+            "https://hf.co/buckets/u/b/tree//a.txt",
+            "https://hf.co/buckets/u/b/resolve/x//a.txt",
+            "http://127.0.0.1:9001/buckets//u/b/tree/a.txt",
+            "hf.co/buckets/u/b/tree/x//a.txt",
+        ] {
+            let refusal = refusal(text);
+            assert!(refusal.contains("Path must not contain empty segments"), "{text}: {refusal}");
+        }
+        for text in ["u//b/a.txt", "//b/a.txt", "hf://buckets/u//b/a.txt"] {
+            assert!(reader().location(text).is_err(), "{text}");
+        }
+    }
+
+    /// Expected values: `_parse_bucket_uri` of `huggingface_hub` 2.4.0.
+    #[test]
+    fn a_slash_at_the_end_of_the_plain_spelling_names_the_mark_of_a_folder() {
+        let exact = |text: &str| reader().exact_location(text).unwrap().path;
+        assert_eq!(exact("u/b/dir/"), "dir/");
+        assert_eq!(exact("u/b/dir"), "dir");
+        assert_eq!(exact("u/b/"), "");
+        assert_eq!(exact("hf://buckets/u/b/dir/"), "dir");
+        assert_eq!(exact("https://hf.co/buckets/u/b/tree/dir/"), "dir");
     }
 
     #[test]
@@ -300,11 +363,16 @@ mod tests {
     }
 
     #[test]
-    fn local_paths_are_not_remote() {
+    fn local_paths_are_not_remote_and_mistakes_are_not_local_paths() {
         let reader = reader();
-        for local in ["./a", "/a/b", "u/b", "-", "C:\\x", "a.b/c"] {
-            assert!(!reader.is_remote(local), "{local}");
+        for local in ["./a", "/a/b", "u/b", "-", "C:\\x", "a.b/c", "hf.co", "huggingface.co/settings"] {
+            assert_eq!(reader.argument(local), Ok(None), "{local}");
         }
-        assert_eq!(reader.remote("hf://datasets/u/d/x.csv"), Ok(Remote::Repository));
+        assert_eq!(reader.argument("hf://datasets/u/d/x.csv"), Ok(Some(Remote::Repository)));
+        for mistaken in
+            ["hf://", "hf://buckets/u", "hf://buckets/u/b/x//y", "https://hf.co/buckets/u/b/settings"]
+        {
+            assert!(reader.argument(mistaken).is_err(), "{mistaken}");
+        }
     }
 }

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use super::execute;
 use super::filter::Filter;
-use super::local;
+use super::local::{self, Walked};
 use super::mtime::Mtime;
+use super::names::{LeftOut, check_name};
 use super::plan::{self, Action, Compare, Direction, FileState, Listing, Plan, Rules, Scope};
 use super::plan_file;
 use crate::bucket::hub::FileEntry;
@@ -109,14 +110,16 @@ impl Sides {
     }
 }
 
-/// The place that an argument names, if it is a URI. Here only URIs do; all else is a local path.
+/// The place that an argument names, if it is a URI. Here only `hf://` URIs do, as in `hf`; but what is meant to be on
+/// the Hub is no local folder either.
 fn bucket(session: &Session, text: &str) -> Result<Option<Location>, Failure> {
-    if !text.starts_with("hf://") {
-        return Ok(None);
-    }
-    match session.connection.uris.remote(text)? {
-        Remote::Bucket(location) => Ok(Some(location)),
-        Remote::Repository => Ok(None),
+    let is_uri = text.starts_with("hf://");
+    match session.connection.uris.argument(text)? {
+        Some(Remote::Bucket(location)) if is_uri => Ok(Some(location)),
+        Some(_) if is_uri || text.contains("://") => Err(Failure::Value(format!(
+            "Only buckets can be synced, named as hf://buckets/namespace/bucket_name: {text}"
+        ))),
+        _ => Ok(None),
     }
 }
 
@@ -136,6 +139,7 @@ impl SyncArgs {
             let text = std::fs::read_to_string(file).map_err(Failure::local("read", file))?;
             let plan = plan_file::read(file, &text).map_err(|error| Failure::Value(error.to_string()))?;
             let sides = Sides::new(session, &plan.source, &plan.dest)?;
+            execute::check(&sides, &plan)?;
             self.say(session, quiet, &(summary(&plan) + "Executing plan...\n"))?;
             execute::run(session, &sides, &plan, None, self.verbose, self.jobs).await?;
             return self.say(session, quiet, "Sync completed.\n");
@@ -253,11 +257,16 @@ impl SyncArgs {
 
     async fn make(&self, session: &mut Session, source: &str, dest: &str) -> Result<Made, Failure> {
         let (sides, filter, rules) = (Sides::new(session, source, dest)?, self.filter()?, self.rules());
-        let (files, remote) = remote_listing(session, &sides, &filter).await?;
+        let (files, mut remote) = remote_listing(session, &sides, &filter).await?;
         let mut local = match sides.direction {
             Direction::Download if !rules.delete => stat_those(&sides.local, &remote)?,
             Direction::Download if !sides.local.is_dir() => Listing::new(),
-            Direction::Upload | Direction::Download => local::walk(&sides.local, &filter)?,
+            Direction::Upload | Direction::Download => {
+                let Walked { listing, unread } = local::walk(&sides.local, &filter)?;
+                // What is not known on one side is left alone on both.
+                remote.retain(|path, _| !unread.iter().any(|folder| path.starts_with(folder)));
+                listing
+            }
         };
         if rules.compare == Compare::Content && rules.scope != Scope::New {
             self.hash(session, &sides, &mut local, &remote).await?;
@@ -308,27 +317,21 @@ async fn remote_listing(
         files => files?,
     };
     let mut listing = Listing::new();
-    let mut odd = 0;
+    let mut left_out = LeftOut::default();
     for file in &files {
         let path = below(&sides.remote.path, &file.path);
         if !filter.allows(path) {
             continue;
         }
-        local::check_name(path)?;
-        if sides.direction == Direction::Download && !local::is_file_name(path) {
-            odd += 1;
+        check_name(path)?;
+        if sides.direction == Direction::Download && !left_out.admits(path) {
             continue;
         }
         let state =
             FileState { size: file.size, mtime: Mtime::of_server(file.mtime), hash: Some(file.xet_hash) };
         listing.insert(path.to_owned(), state);
     }
-    if odd > 0 {
-        let warning = format!(
-            "{odd} name(s) in the bucket end with a slash or have an empty part, and cannot be files; skipped."
-        );
-        session.terminal.warning(&warning);
-    }
+    left_out.tell(session);
     Ok((files, listing))
 }
 

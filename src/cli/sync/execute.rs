@@ -6,13 +6,40 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use super::command::{Sides, below};
-use super::local::{check_name, is_file_name};
+use super::names::{LeftOut, check_name, is_file_name};
 use super::plan::{Action, Direction, Plan};
 use crate::bucket::hub::{BatchOp, FileEntry};
 use crate::cli::failure::Failure;
 use crate::cli::session::Session;
 use crate::cli::terminal::words::printable;
 use crate::cli::transfer::{Download, Source, Transfers, Upload};
+
+/// Refuses a plan that this program would not make: a plan from a file may have been edited, or be another program's.
+pub(super) fn check(sides: &Sides, plan: &Plan) -> Result<(), Failure> {
+    let (right, wrong, doing) = match sides.direction {
+        Direction::Upload => ("uploads", Action::Download, "downloaded"),
+        Direction::Download => ("downloads", Action::Upload, "uploaded"),
+    };
+    for operation in &plan.operations {
+        check_name(&operation.path)?;
+        if operation.action == wrong {
+            return Err(Failure::Value(format!(
+                "The plan {right} from '{}' to '{}', but '{}' is to be {doing}. Nothing was done; make the plan again \
+                 with --plan.",
+                printable(&plan.source),
+                printable(&plan.dest),
+                printable(&operation.path)
+            )));
+        }
+        if sides.direction == Direction::Download && !is_file_name(&operation.path) {
+            return Err(Failure::Value(format!(
+                "Invalid filename '{}': it cannot be a file.",
+                printable(&operation.path)
+            )));
+        }
+    }
+    Ok(())
+}
 
 /// Carries out a plan. `files` are the bucket's files if they were listed for it; a plan from a file looks them up.
 pub(super) async fn run(
@@ -23,16 +50,7 @@ pub(super) async fn run(
     verbose: bool,
     jobs: Option<usize>,
 ) -> Result<(), Failure> {
-    // A plan from a file may have been edited.
-    for operation in &plan.operations {
-        check_name(&operation.path)?;
-        if sides.direction == Direction::Download && !is_file_name(&operation.path) {
-            return Err(Failure::Value(format!(
-                "Invalid filename '{}': it cannot be a file.",
-                printable(&operation.path)
-            )));
-        }
-    }
+    check(sides, plan)?;
     if verbose {
         tell(session, plan)?;
     }
@@ -89,7 +107,10 @@ async fn download(
     files: Option<Vec<FileEntry>>,
 ) -> Result<(), Failure> {
     fs::create_dir_all(&sides.local).map_err(Failure::local("create", &sides.local))?;
-    let wanted: Vec<_> = paths(plan, Action::Download).map(|operation| operation.path.as_str()).collect();
+    let mut left_out = LeftOut::default();
+    let wanted = paths(plan, Action::Download).map(|operation| operation.path.as_str());
+    let wanted: Vec<_> = wanted.filter(|path| left_out.admits(path)).collect();
+    left_out.tell(session);
     let mut known = match files {
         Some(files) => by_path(sides, files),
         None => look_up(session, sides, &wanted).await?,

@@ -50,6 +50,29 @@ impl Filter {
         let any = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches(path));
         !any(&self.excludes) && (self.includes.is_empty() || any(&self.includes))
     }
+
+    /// Whether this very path is excluded, and not merely left out because something else was included.
+    pub(in crate::cli) fn excludes(&self, path: &str) -> bool {
+        match self.rules.iter().find(|(_, pattern)| pattern.matches(path)) {
+            Some((sign, _)) => *sign == Sign::Exclude,
+            None => self.excludes.iter().any(|pattern| pattern.matches(path)),
+        }
+    }
+
+    /// Whether no path below a folder takes part, so that the folder need not be opened. `folder` ends with a slash. True
+    /// only where that is certain.
+    pub(in crate::cli) fn excludes_all_below(&self, folder: &str) -> bool {
+        for (sign, pattern) in &self.rules {
+            match sign {
+                Sign::Exclude if pattern.matches_all_below(folder) => return true,
+                Sign::Include if pattern.may_match_below(folder) => return false,
+                Sign::Exclude | Sign::Include => {}
+            }
+        }
+        self.excludes.iter().any(|pattern| pattern.matches_all_below(folder))
+            || (!self.includes.is_empty()
+                && !self.includes.iter().any(|pattern| pattern.may_match_below(folder)))
+    }
 }
 
 #[cfg(test)]
@@ -89,5 +112,35 @@ mod tests {
     #[test]
     fn includes_of_a_file_alone_leave_nothing_out() {
         assert!(filter(&[], &[], "+ *.safetensors").allows("other.bin"));
+    }
+
+    #[test]
+    fn a_folder_is_out_only_if_nothing_below_it_can_be_in() {
+        let out = |includes: &[&str], excludes: &[&str], file: &str| {
+            filter(includes, excludes, file).excludes_all_below("lost+found/")
+        };
+        for pattern in ["lost+found/*", "lost*", "*", "lost[+]found*", "l?st+found/**"] {
+            assert!(out(&[], &[pattern], ""), "{pattern}");
+            assert!(out(&[], &[], &format!("- {pattern}")), "{pattern}");
+        }
+        for pattern in ["lost+found", "lost+found/", "lost+found/*.txt", "*.txt", "other/*", "lost+found/a*"]
+        {
+            assert!(!out(&[], &[pattern], ""), "{pattern}");
+        }
+        assert!(out(&["data/*", "a.txt"], &[], ""), "nothing below it is included");
+        for pattern in ["*.txt", "lost+found/a", "lost+found/*", "lost*x", "[a-z]*"] {
+            assert!(!out(&[pattern], &[], ""), "{pattern}");
+        }
+        assert!(!out(&[], &[], "+ *.txt\n- lost+found/*"), "an earlier rule takes some of it");
+        assert!(out(&[], &[], "+ data/*\n- lost+found/*"));
+        assert!(out(&[], &["lost+found/*"], "+ data/*.txt"));
+    }
+
+    #[test]
+    fn a_path_is_excluded_by_a_rule_for_it_alone() {
+        assert!(filter(&[], &["lost+found"], "").excludes("lost+found"));
+        assert!(filter(&[], &[], "- lost+found").excludes("lost+found"));
+        assert!(!filter(&[], &["lost+found"], "+ lost*").excludes("lost+found"));
+        assert!(!filter(&["*.txt"], &[], "").excludes("lost+found"), "others were included");
     }
 }

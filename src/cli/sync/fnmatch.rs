@@ -88,6 +88,29 @@ impl Pattern {
             }
         }
     }
+
+    /// Whether it matches every path below a folder. `folder` ends with a slash. True only where that is certain: what
+    /// ends in a star and matches the folder itself matches all that is in it.
+    pub(in crate::cli) fn matches_all_below(&self, folder: &str) -> bool {
+        self.0.last() == Some(&Piece::AnyRun) && self.matches(folder)
+    }
+
+    /// Whether it may match a path below a folder. `folder` ends with a slash. False only where that is certain: what
+    /// stands before the first wildcard leads elsewhere.
+    pub(in crate::cli) fn may_match_below(&self, folder: &str) -> bool {
+        let literal: Vec<char> = self
+            .0
+            .iter()
+            .map_while(|piece| match piece {
+                Piece::Char(own) => Some(*own),
+                _ => None,
+            })
+            .collect();
+        let mut both = folder.chars().zip(&literal);
+        let agree = both.all(|(a, b)| a == *b);
+        let is_literal = literal.len() == self.0.len();
+        agree && !(is_literal && literal.len() <= folder.chars().count())
+    }
 }
 
 /// Where the `]` is that ends a class begun before `start`; one that comes first belongs to the class.

@@ -1,12 +1,15 @@
-//! The local side of a sync: which files there are, and which names may be made.
+//! The local side of a sync: which files there are.
 //!
 //! Links to files count as what they point to; links to folders are not followed, so that no walk runs in a circle;
 //! links that point nowhere, and what is neither file nor folder, do not count. Hidden files do.
 
+use std::ffi::OsStr;
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::str::Utf8Chunk;
 
 use rustix::io::Errno;
 
@@ -14,38 +17,90 @@ use super::filter::Filter;
 use super::mtime::Mtime;
 use super::plan::{FileState, Listing};
 use crate::cli::failure::Failure;
+use crate::cli::terminal::words::printable;
 use crate::cli::transfer::PART_SUFFIX;
 
-/// All files below a folder that the filter lets through. A folder that cannot be read is an error: taken for empty, it
-/// would have its copies deleted.
-pub(in crate::cli) fn walk(root: &Path, filter: &Filter) -> Result<Listing, Failure> {
-    let mut listing = Listing::new();
-    let mut folders = vec![(root.to_owned(), String::new())];
-    while let Some((folder, prefix)) = folders.pop() {
+/// Errors that say that there is no such file, beside those that [`ErrorKind`] knows.
+const NO_FILE: [Errno; 2] = [Errno::LOOP, Errno::NAMETOOLONG];
+
+/// What a walk has found.
+#[derive(Debug, Default)]
+pub(in crate::cli) struct Walked {
+    /// The files.
+    pub(in crate::cli) listing: Listing,
+    /// Folders that are excluded by their own names and could not be read; each ends with a slash. What is below them is
+    /// not known, so nothing may be concluded from its absence.
+    pub(in crate::cli) unread: Vec<String>,
+}
+
+/// A folder to be read.
+struct Folder {
+    path: PathBuf,
+    /// Its path below the root, with a slash at its end; empty for the root.
+    prefix: String,
+    /// Whether its name is not UTF-8, or that of a folder it is in.
+    is_odd: bool,
+}
+
+/// All files below a folder that the filter lets through; what it leaves out is neither opened nor judged. A folder
+/// that cannot be read is an error: taken for empty, it would have its copies deleted.
+pub(in crate::cli) fn walk(root: &Path, filter: &Filter) -> Result<Walked, Failure> {
+    walk_by(root, filter, |folder| fs::read_dir(folder))
+}
+
+/// The same, with the call that opens a folder.
+fn walk_by(
+    root: &Path,
+    filter: &Filter,
+    open: impl Fn(&Path) -> io::Result<fs::ReadDir>,
+) -> Result<Walked, Failure> {
+    let mut walked = Walked::default();
+    let mut folders = vec![Folder { path: root.to_owned(), prefix: String::new(), is_odd: false }];
+    while let Some(Folder { path: folder, prefix, is_odd }) = folders.pop() {
         let read = |error| Failure::local("read", &folder)(error);
-        for entry in fs::read_dir(&folder).map_err(read)? {
+        let entries = match open(&folder) {
+            Err(_) if !prefix.is_empty() && filter.excludes(prefix.trim_end_matches('/')) => {
+                walked.unread.push(prefix);
+                continue;
+            }
+            entries => entries.map_err(read)?,
+        };
+        for entry in entries {
             let entry = entry.map_err(read)?;
-            let kind = entry.file_type().map_err(read)?;
-            let path = entry.path();
-            let Some(name) = entry.file_name().to_str().map(str::to_owned) else {
-                return Err(Failure::Told(format!(
-                    "'{}' is not a UTF-8 name and cannot stand in a bucket. Rename it.",
-                    path.display()
-                )));
-            };
+            let (kind, name, path) = (entry.file_type().map_err(read)?, entry.file_name(), entry.path());
+            let is_odd = is_odd || name.to_str().is_none();
+            let relative = prefix.clone() + &readable(&name);
             if kind.is_dir() {
-                folders.push((path, format!("{prefix}{name}/")));
+                let prefix = relative + "/";
+                if !filter.excludes_all_below(&prefix) {
+                    folders.push(Folder { path, prefix, is_odd });
+                }
                 continue;
             }
-            let relative = format!("{prefix}{name}");
+            let is_part = name.as_bytes().ends_with(PART_SUFFIX.as_bytes());
             // What an interrupted download has left.
-            if name.ends_with(PART_SUFFIX) || !filter.allows(&relative) {
+            if is_part || !filter.allows(&relative) {
                 continue;
             }
-            listing.extend(stat(&path)?.map(|state| (relative, state)));
+            let Some(state) = stat(&path)? else { continue };
+            if is_odd {
+                return Err(Failure::Told(format!(
+                    "'{}' is not a UTF-8 name and cannot stand in a bucket. Rename it, or leave it out with `sync \
+                     --exclude`.",
+                    printable(&path.to_string_lossy())
+                )));
+            }
+            walked.listing.insert(relative, state);
         }
     }
-    Ok(listing)
+    Ok(walked)
+}
+
+/// A name as patterns see it: each byte that is not UTF-8 is one character, as in Python.
+fn readable(name: &OsStr) -> String {
+    let chunks = name.as_bytes().utf8_chunks();
+    let text = |chunk: Utf8Chunk<'_>| chunk.valid().to_owned() + &"\u{fffd}".repeat(chunk.invalid().len());
+    chunks.map(text).collect()
 }
 
 /// What a path is, if it is a file or a link to one.
@@ -57,50 +112,25 @@ pub(in crate::cli) fn stat(path: &Path) -> Result<Option<FileState>, Failure> {
             hash: None,
         })),
         Ok(_) => Ok(None),
-        // A link that points nowhere, one to itself, or a file where a folder was thought to be.
+        // A link that points nowhere, one to itself, a file where a folder was thought to be, or a name that this file
+        // system cannot have.
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
-        Err(error) if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => Ok(None),
+        Err(error) if NO_FILE.iter().any(|none| error.raw_os_error() == Some(none.raw_os_error())) => {
+            Ok(None)
+        }
         Err(error) => Err(Failure::local("read", path)(error)),
     }
 }
 
-/// Refuses a name from a bucket that would lead out of the folder that it is written into, on any system.
-pub(in crate::cli) fn check_name(name: &str) -> Result<(), Failure> {
-    let refuse = |why: &str| {
-        Err(Failure::Value(format!(
-            "Invalid filename '{}': {why}. Rename it in the bucket, or leave it out with --exclude.",
-            crate::cli::terminal::words::printable(name)
-        )))
-    };
-    if name.replace('\\', "/").split('/').any(|part| part == "..") {
-        return refuse("cannot contain a '..' path segment");
-    }
-    let has_drive = |part: &str| {
-        let bytes = part.as_bytes();
-        bytes.len() >= 2 && bytes[0].is_ascii_alphabetic() && bytes[1] == b':'
-    };
-    if name.starts_with('/') || name.split('/').any(|part| part.starts_with('\\') || has_drive(part)) {
-        return refuse("cannot be an absolute, drive-relative or UNC path");
-    }
-    if name.contains('\0') {
-        return refuse("cannot contain a NUL character");
-    }
-    Ok(())
-}
-
-/// Whether a name can be a file's: `dir/` (as S3 clients make for empty folders), `a//b` or `./a` can be none of its own.
-pub(in crate::cli) fn is_file_name(name: &str) -> bool {
-    name.split('/').all(|part| !part.is_empty() && part != ".")
-}
-
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::os::unix::fs::symlink;
 
     use super::*;
 
     fn names(root: &Path, filter: &Filter) -> Vec<String> {
-        walk(root, filter).unwrap().into_keys().collect()
+        walk(root, filter).unwrap().listing.into_keys().collect()
     }
 
     #[test]
@@ -116,7 +146,7 @@ mod tests {
         symlink("nowhere", at("broken")).unwrap();
         symlink("loop", at("loop")).unwrap();
         symlink(at("sub"), at("sub/circle")).unwrap();
-        let listing = walk(root.path(), &Filter::default()).unwrap();
+        let listing = walk(root.path(), &Filter::default()).unwrap().listing;
         let found: Vec<_> = listing.keys().map(String::as_str).collect();
         assert_eq!(found, [".hidden", "a.txt", "link.txt", "sub/.h", "sub/deep/é 😀.bin"]);
         assert_eq!(listing["link.txt"].size, 5, "the size of what it points to");
@@ -135,31 +165,49 @@ mod tests {
     }
 
     #[test]
-    fn names_that_lead_out_are_refused() {
-        for bad in [
-            "../x",
-            "a/../../x",
-            "a\\..\\x",
-            "..",
-            "/etc/passwd",
-            "C:/x",
-            "a/D:foo",
-            "a:b",
-            "\\\\host\\share",
-            "a\0b",
-        ] {
-            assert!(check_name(bad).is_err(), "{bad:?}");
+    fn filters_are_asked_before_a_name_is_judged() {
+        let root = tempfile::tempdir().unwrap();
+        let bad = OsStr::from_bytes(b"b\xff\xfed");
+        fs::create_dir_all(root.path().join(bad).join("sub")).unwrap();
+        fs::write(root.path().join("a.txt"), "").unwrap();
+        assert_eq!(names(root.path(), &Filter::default()), ["a.txt"], "a folder without files is no matter");
+        fs::write(root.path().join(bad).join("sub/x.tmp"), "").unwrap();
+        let refusal = walk(root.path(), &Filter::default()).unwrap_err().to_string();
+        assert!(refusal.contains("is not a UTF-8 name") && refusal.contains("--exclude"), "{refusal}");
+        let exclude = |pattern: &str| Filter::new(&[], &[pattern.to_owned()]);
+        for pattern in ["b??d/*", "b*", "*.tmp", "b[!a-z][!a-z]d/sub/x.tmp"] {
+            assert_eq!(names(root.path(), &exclude(pattern)), ["a.txt"], "{pattern}");
         }
-        for good in ["a", "a/b..c", "...", "1:x", "ab:c", "x\ny", "C", "é"] {
-            assert!(check_name(good).is_ok(), "{good:?}");
-        }
+        assert_eq!(names(root.path(), &Filter::new(&["*.txt".to_owned()], &[])), ["a.txt"]);
     }
 
     #[test]
-    fn marks_of_folders_are_no_files() {
-        for bad in ["dir/", "a//b", "./a", "a/./b", ""] {
-            assert!(!is_file_name(bad), "{bad:?}");
-        }
-        assert!(is_file_name("a/.b/c"));
+    fn an_unreadable_folder_is_an_error_unless_it_is_excluded() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("sub/lost+found")).unwrap();
+        fs::write(root.path().join("a.txt"), "").unwrap();
+        let opened = Cell::new(0);
+        let open = |folder: &Path| {
+            opened.set(opened.get() + 1);
+            if folder.ends_with("lost+found") {
+                return Err(ErrorKind::PermissionDenied.into());
+            }
+            fs::read_dir(folder)
+        };
+        let refusal = walk_by(root.path(), &Filter::default(), open).unwrap_err().to_string();
+        assert!(refusal.starts_with("Cannot read '") && refusal.contains("lost+found"), "{refusal}");
+        assert!(walk_by(root.path(), &Filter::new(&["*.txt".to_owned()], &[]), open).is_err());
+        let unread = |pattern: &str, opens: usize| {
+            opened.set(0);
+            let walked = walk_by(root.path(), &Filter::new(&[], &[pattern.to_owned()]), open).unwrap();
+            assert_eq!(walked.listing.keys().collect::<Vec<_>>(), ["a.txt"], "{pattern}");
+            assert_eq!(opened.get(), opens, "{pattern}");
+            walked.unread
+        };
+        assert_eq!(unread("sub/lost+found/*", 2), [""; 0], "it is not even opened");
+        assert_eq!(unread("sub/*", 1), [""; 0]);
+        assert_eq!(unread("*lost+found", 3), ["sub/lost+found/"]);
+        let root_too = |_: &Path| Err(ErrorKind::PermissionDenied.into());
+        assert!(walk_by(root.path(), &Filter::new(&[], &["*".to_owned()]), root_too).is_err());
     }
 }

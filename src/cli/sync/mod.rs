@@ -6,5 +6,6 @@ pub(in crate::cli) mod filter;
 mod fnmatch;
 pub(in crate::cli) mod local;
 pub(in crate::cli) mod mtime;
+pub(in crate::cli) mod names;
 pub(in crate::cli) mod plan;
 pub(in crate::cli) mod plan_file;

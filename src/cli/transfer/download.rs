@@ -1,5 +1,5 @@
 //! Downloads. A file is written beside its place, checked against its hash, and renamed into it: under its own name
-//! there is the old file or the new one, never a half of either.
+//! there is the old file or the new one, never a half of either. What stays of the old one, [`target`](super::target) says.
 //!
 //! A large file that was interrupted stays beside its place, under a name that tells its content, and the next download
 //! of the same content goes on where it ended. What goes on is hashed again from its first byte.
@@ -13,6 +13,7 @@ use futures::TryStreamExt as _;
 use tokio::runtime::Handle;
 
 use super::checksum::FileHasher;
+use super::target::{Target, keep_access, open_part};
 use super::{Failed, Progress, Queue, Stop, Transfers, outcome};
 use crate::bucket::FileHash;
 use crate::bucket::hub::FileEntry;
@@ -134,13 +135,22 @@ impl Worker {
 
     fn download(&self, download: &Download) -> Result<(), DownloadError> {
         let Download { file, to } = download;
-        let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        fs::create_dir_all(folder)?;
-        let part = folder.join(part_name(file.xet_hash, to));
-        let fetched = self.fetch(file, &part).and_then(|()| Ok(fs::rename(&part, to)?));
+        if let Some(folder) = to.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        let (path, old) = match Target::of(to)? {
+            Target::File { path, old } => (path, old),
+            Target::Stream(path) => {
+                let mut out = OpenOptions::new().write(true).open(path)?;
+                return self.receive(file, 0, &mut out, None);
+            }
+        };
+        let part = path.with_file_name(part_name(file.xet_hash, to));
+        let fetched = self.fetch(file, &part, old.as_ref()).and_then(|()| Ok(fs::rename(&part, &path)?));
         if fetched.is_err() {
             let kept = !matches!(fetched, Err(DownloadError::WrongBytes))
-                && fs::metadata(&part).is_ok_and(|part| part.len() >= KEPT_BYTES_MIN);
+                && fs::symlink_metadata(&part)
+                    .is_ok_and(|part| part.is_file() && part.len() >= KEPT_BYTES_MIN);
             if !kept {
                 // It may never have been made.
                 let _ = fs::remove_file(&part);
@@ -149,9 +159,9 @@ impl Worker {
         fetched
     }
 
-    /// Makes the unfinished file whole.
-    fn fetch(&self, file: &FileEntry, part: &Path) -> Result<(), DownloadError> {
-        let mut out = OpenOptions::new().read(true).append(true).create(true).open(part)?;
+    /// Makes the unfinished file whole, and like the one that it replaces.
+    fn fetch(&self, file: &FileEntry, part: &Path, old: Option<&fs::Metadata>) -> Result<(), DownloadError> {
+        let mut out = open_part(part, old)?;
         let mut have = out.metadata()?.len();
         if have > file.size {
             out.set_len(0)?;
@@ -163,6 +173,18 @@ impl Worker {
             hash_beginning(&mut out, hasher)?;
             self.progress.bytes(have);
         }
+        self.receive(file, have, &mut out, hasher)?;
+        old.map_or(Ok(()), |old| Ok(keep_access(&out, old)?))
+    }
+
+    /// Writes what comes after the first `have` bytes; `hasher` has taken those.
+    fn receive(
+        &self,
+        file: &FileEntry,
+        have: u64,
+        out: &mut File,
+        mut hasher: Option<FileHasher>,
+    ) -> Result<(), DownloadError> {
         let mut bytes = self.chunks.open_file(file.xet_hash, file.size, have..file.size);
         while let Some(piece) = self.runtime.block_on(bytes.try_next()).map_err(DownloadError::Store)? {
             if self.stop.is_told() {

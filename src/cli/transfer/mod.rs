@@ -12,14 +12,16 @@ use super::remote::connection::Connection;
 use super::session::{Session, several};
 use super::terminal::Mode;
 use crate::bucket::BucketId;
-use crate::bucket::hub::BucketAccess;
+use crate::bucket::hub::{BucketAccess, HubError};
 use crate::cas::CasError;
+use crate::cas::http::HttpError;
 use crate::cas::remote::{Known, RemoteChunks, RemoteError, RemoteShared};
 use crate::engine::EngineError;
 
 mod checksum;
 mod download;
 mod progress;
+mod target;
 mod upload;
 
 pub(in crate::cli) use checksum::hash_files;
@@ -105,9 +107,13 @@ impl Transfers {
     /// What a failed store means for people.
     fn failure(&self, session: &Session, error: EngineError) -> Failure {
         match &error {
-            EngineError::Cas(CasError::Remote(RemoteError::NoSuchBucket(_))) => session
-                .connection
-                .failure(crate::bucket::hub::HubError::NoSuchBucket(String::new()), Some(&self.bucket)),
+            EngineError::Cas(CasError::Remote(RemoteError::NoSuchBucket(_))) => {
+                session.connection.failure(HubError::NoSuchBucket(String::new()), Some(&self.bucket))
+            }
+            EngineError::Cas(CasError::Remote(RemoteError::Offline(name))) => {
+                session.connection.failure(HubError::Http(HttpError::Offline(name)), Some(&self.bucket))
+            }
+            EngineError::Cas(CasError::Remote(RemoteError::Denied(why))) => session.connection.denied(why),
             _ => Failure::Told(super::remote::connection::chained(error)),
         }
     }
