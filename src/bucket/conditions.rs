@@ -58,6 +58,47 @@ impl ReadCondition {
     }
 }
 
+/// `If-Range`: the range is of use only if the object is still the one that the client has a part of; otherwise the
+/// whole of it is wanted. Source: RFC 9110, section 13.1.5.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IfRange {
+    /// It has this `ETag`, without quotes.
+    ETag(String),
+    /// It was last written at this second since the epoch.
+    Date(u64),
+    /// A weak `ETag`, or what is neither an `ETag` nor a date: it is known of no object.
+    Never,
+}
+
+impl IfRange {
+    /// Reads the header's value. Quotes may be missing, as clients leave them out.
+    pub fn parse(text: &str) -> Self {
+        let text = text.trim();
+        if let Some(etag) = text.strip_prefix('"') {
+            return etag.strip_suffix('"').map_or(Self::Never, |etag| Self::ETag(etag.to_owned()));
+        }
+        if text.starts_with("W/") {
+            return Self::Never;
+        }
+        if let Ok(date) = httpdate::parse_http_date(text) {
+            let since = date.duration_since(std::time::UNIX_EPOCH);
+            return since.map_or(Self::Never, |since| Self::Date(since.as_secs()));
+        }
+        let is_tag = !text.is_empty() && !text.contains(char::is_whitespace);
+        if is_tag { Self::ETag(text.to_owned()) } else { Self::Never }
+    }
+
+    /// Whether the object with this `ETag` (without quotes, as the API that is asked shows it) and time of writing is
+    /// the one meant.
+    pub fn holds(&self, etag: &str, modified_at: Timestamp) -> bool {
+        match self {
+            Self::ETag(known) => known == etag,
+            Self::Date(at) => *at == modified_at.secs(),
+            Self::Never => false,
+        }
+    }
+}
+
 /// HTTP's dates know whole seconds.
 fn secs(at: Timestamp) -> i64 {
     i64::try_from(at.secs()).unwrap_or(i64::MAX)
@@ -96,6 +137,27 @@ mod tests {
         assert_eq!(etags(None, Some(ZEROS)).check(&object()), Err(Unmet::Known));
         assert_eq!(etags(None, Some("x")).check(&object()), Ok(()));
         assert_eq!(etags(Some("x"), Some(ZEROS)).check(&object()), Err(Unmet::Other));
+    }
+
+    #[test]
+    fn a_range_is_wanted_of_the_very_object_that_a_part_is_known_of() {
+        let holds = |text: &str| IfRange::parse(text).holds("abc", Timestamp(784_111_777_900));
+        assert!(holds("\"abc\""));
+        assert!(holds("abc"));
+        assert!(holds("Sun, 06 Nov 1994 08:49:37 GMT"));
+        for other in [
+            "\"abd\"",
+            "W/\"abc\"",
+            "\"abc",
+            "\"abc\", \"abd\"",
+            "*",
+            "",
+            "Sun, 06 Nov 1994 08:49:38 GMT",
+            "Sun, 06 Nov 1994 08:49:36 GMT",
+            "yesterday at noon",
+        ] {
+            assert!(!holds(other), "{other:?}");
+        }
     }
 
     #[test]

@@ -32,7 +32,7 @@ mod local;
 mod range;
 
 pub use changes::AttributeChanges;
-pub use conditions::{ReadCondition, Unmet};
+pub use conditions::{IfRange, ReadCondition, Unmet};
 pub use error::BucketError;
 pub use local::{LocalBuckets, LocalXet, OutlinedFile, ShardRefusal, XetError};
 pub use range::ByteRange;

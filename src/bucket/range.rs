@@ -33,7 +33,14 @@ impl ByteRange {
     }
 
     /// The bytes meant in an object of `size` bytes, end excluded; `None` if there are none.
+    ///
+    /// The last bytes of an empty object are no bytes, which is a range that can be satisfied: an empty one, to be
+    /// answered as the whole object. Source: RFC 9110, section 14.1.2 ("If the selected representation is shorter than
+    /// the specified suffix-length, the entire representation is used"), which S3 follows.
     pub fn resolve(self, size: u64) -> Option<Range<u64>> {
+        if size == 0 && matches!(self, Self::Suffix(1..)) {
+            return Some(0..0);
+        }
         let range = match self {
             Self::Bounded(first, last) => first..size.min(last.saturating_add(1)),
             Self::From(first) => first..size,
@@ -87,5 +94,14 @@ mod tests {
         assert_eq!(ByteRange::From(5).resolve(5), None);
         assert_eq!(ByteRange::Suffix(7).resolve(5), Some(0..5));
         assert_eq!(ByteRange::Suffix(0).resolve(5), None);
+    }
+
+    #[test]
+    fn the_last_bytes_of_an_empty_object_are_none_and_others_cannot_be_had() {
+        assert_eq!(ByteRange::Suffix(1).resolve(0), Some(0..0));
+        assert_eq!(ByteRange::Suffix(u64::MAX).resolve(0), Some(0..0));
+        assert_eq!(ByteRange::Suffix(0).resolve(0), None);
+        assert_eq!(ByteRange::From(0).resolve(0), None);
+        assert_eq!(ByteRange::Bounded(0, 0).resolve(0), None);
     }
 }

@@ -82,5 +82,5 @@ pub fn doors(config: &Config, behind: Behind) -> Doors {
 pub(super) fn addressing(config: &Config) -> Addressing {
     let namespaced = config.s3.addressing == AddressingStyle::Namespaced;
     let domains = config.s3.domains.iter().map(|domain| domain.to_ascii_lowercase()).collect();
-    Addressing { namespaced, domains }
+    Addressing { namespaced, domains, trusted_proxies: config.server.trusted_proxies.clone() }
 }

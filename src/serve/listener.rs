@@ -2,8 +2,9 @@
 //! off what runs.
 //!
 //! Everything is bounded: connections by a semaphore that is taken before one is accepted (so that more wait in the
-//! kernel's queue), heads and idle time by a timer, bodies by [`super::stall`], and the end by a grace time. An error
-//! of accepting, such as too many open files, is waited out: it ends when connections end.
+//! kernel's queue), heads and idle time by a timer, bodies by [`super::stall`], and the end by a grace time. A request
+//! that is answered before its body was read has its answer read all the same ([`super::leftover`]). An error of
+//! accepting, such as too many open files, is waited out: it ends when connections end.
 
 use std::convert::Infallible;
 use std::io;
@@ -14,7 +15,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ConnectInfo;
-use axum::http::header::HOST;
+use axum::http::header::{CONNECTION, HOST};
 use axum::http::uri::PathAndQuery;
 use axum::http::{HeaderValue, Version};
 use axum::response::Response;
@@ -29,6 +30,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tower::ServiceExt as _;
 
+use super::closing::{Closing, DRAIN, Unread};
+use super::leftover::{self, Leftover};
 use super::stall::{StallBody, StallGuard};
 use super::tls::Tls;
 
@@ -172,10 +175,11 @@ impl Listener {
             tracing::debug!(%error, %remote, "cannot set TCP_NODELAY");
         }
         let (limits, router) = (self.limits, router.clone());
-        let stream = StallGuard::new(stream, limits.stall_timeout);
+        let unread = Unread::default();
+        let stream = Closing::new(StallGuard::new(stream, limits.stall_timeout), unread.clone(), DRAIN);
         let Some(tls) = &self.tls else {
-            let connection =
-                graceful.watch(http1(stream, limits, Handing { router, remote, limits, tls: false }));
+            let handing = Handing { router, remote, limits, unread, tls: false };
+            let connection = graceful.watch(http1(stream, limits, handing));
             connections.spawn(async move {
                 let _permit = permit;
                 log_end(connection.await, remote);
@@ -191,8 +195,9 @@ impl Listener {
                 Err(_) => return tracing::debug!(%remote, "the client takes too long to agree on TLS"),
             };
             let speaks_2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-            let handing = Handing { router, remote, limits, tls: true };
+            let handing = Handing { router, remote, limits, unread, tls: true };
             if speaks_2 {
+                handing.unread.disregard();
                 log_end(watcher.watch(http2(stream, limits, handing)).await, remote);
             } else {
                 log_end(watcher.watch(http1(stream, limits, handing)).await, remote);
@@ -207,7 +212,20 @@ struct Handing {
     router: Router,
     remote: SocketAddr,
     limits: Limits,
+    unread: Unread,
     tls: bool,
+}
+
+/// Sees to what is left of the body of a request that has been answered.
+async fn end(left: Option<Leftover>, version: Version, unread: &Unread, response: &mut Response) {
+    let Some(mut left) = left else { return unread.clear() };
+    if left.ends_soon().await {
+        unread.clear();
+    } else if version == Version::HTTP_2 {
+        tokio::spawn(left.drain(DRAIN));
+    } else {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
 }
 
 impl Service<hyper::Request<Incoming>> for Handing {
@@ -216,15 +234,24 @@ impl Service<hyper::Request<Incoming>> for Handing {
     type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
 
     fn call(&self, request: hyper::Request<Incoming>) -> Self::Future {
-        let mut request = request.map(|body| StallBody::wrap(body, self.limits.stall_timeout));
+        let version = request.version();
+        let (head, body) = request.into_parts();
+        let body = StallBody::wrap(body, self.limits.stall_timeout);
+        let (body, left) = leftover::hold(body, &head.headers);
+        let mut request = hyper::Request::from_parts(head, body);
         request.extensions_mut().insert(ConnectInfo(self.remote));
         if self.tls {
             request.extensions_mut().insert(OverTls);
         }
-        if request.version() == Version::HTTP_2 {
+        if version == Version::HTTP_2 {
             as_of_http1(&mut request);
         }
-        Box::pin(self.router.clone().oneshot(request))
+        let (router, unread) = (self.router.clone(), self.unread.clone());
+        Box::pin(async move {
+            let mut response = router.oneshot(request).await?;
+            end(left, version, &unread, &mut response).await;
+            Ok(response)
+        })
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 
@@ -29,6 +29,13 @@ impl Origin {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Of a request with these headers and extensions; `None` if it says nothing sensible of its host.
+    pub fn of(headers: &HeaderMap, extensions: &Extensions, trusted_proxies: &[IpAddr]) -> Option<Self> {
+        let remote = extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+        let is_trusted = remote.is_some_and(|remote| trusted_proxies.contains(&remote.to_canonical()));
+        origin(headers, is_trusted, extensions.get::<OverTls>().is_some())
+    }
 }
 
 /// Gives every request its [`Origin`], and refuses one that says nothing sensible of its host.
@@ -37,10 +44,7 @@ pub fn with_origin(router: Router, trusted_proxies: Vec<IpAddr>) -> Router {
 }
 
 async fn attach(State(trusted): State<Arc<Vec<IpAddr>>>, mut request: Request, next: Next) -> Response {
-    let remote = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
-    let is_trusted = remote.is_some_and(|remote| trusted.contains(&remote.to_canonical()));
-    let over_tls = request.extensions().get::<OverTls>().is_some();
-    match origin(request.headers(), is_trusted, over_tls) {
+    match Origin::of(request.headers(), request.extensions(), &trusted) {
         Some(origin) => {
             request.extensions_mut().insert(origin);
             guarded(next.run(request).await)

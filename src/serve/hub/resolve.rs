@@ -40,7 +40,8 @@ pub(super) async fn resolve(call: &Call<'_>, namespace: &str, name: &str, path: 
     let read = call.door.buckets.read(&bucket.id, &key, range).await?;
     let mut headers = headers(call, &bucket, &read.object);
     headers.insert(CONTENT_LENGTH, (read.range.end - read.range.start).into());
-    let status = if range.is_some() {
+    // The last bytes of an empty file are no bytes, of which there is no range.
+    let status = if range.is_some() && !read.range.is_empty() {
         let text = format!("bytes {}-{}/{}", read.range.start, read.range.end - 1, read.object.size);
         insert(&mut headers, CONTENT_RANGE, &text);
         StatusCode::PARTIAL_CONTENT
@@ -53,7 +54,7 @@ pub(super) async fn resolve(call: &Call<'_>, namespace: &str, name: &str, path: 
 }
 
 fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
+    if let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
         headers.insert(name, value);
     }
 }

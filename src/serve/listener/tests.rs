@@ -138,6 +138,53 @@ async fn a_body_that_does_not_come_is_given_up() {
     assert!(answer.ends_with("stalled"), "{answer}");
 }
 
+/// A door that answers without asking for the body.
+fn refusing() -> Router {
+    Router::new().fallback(async || (axum::http::StatusCode::FORBIDDEN, "refused"))
+}
+
+#[tokio::test]
+async fn a_refusal_is_read_by_a_client_that_sends_its_body_to_the_end() {
+    let running = run(refusing(), LIMITS).await;
+    let body = "x".repeat(16 << 20);
+    let head = format!("PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
+    let answer = talk(running.address, &(head + &body)).await;
+    assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
+    assert!(answer.contains("connection: close") && answer.ends_with("refused"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_malformed_head_is_told_of_to_a_client_that_sends_on() {
+    let running = run(refusing(), LIMITS).await;
+    let answer = talk(running.address, &format!("PUT / HTTP/9.9\r\n\r\n{}", "x".repeat(8 << 20))).await;
+    assert!(answer.starts_with("HTTP/1.1 400") || answer.starts_with("HTTP/1.1 505"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_refusal_with_a_small_body_keeps_the_connection() {
+    let running = run(refusing(), LIMITS).await;
+    for framing in
+        ["Content-Length: 4\r\n\r\nbody", "Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n"]
+    {
+        let two = format!("PUT / HTTP/1.1\r\nHost: x\r\n{framing}{GET}");
+        let answers = talk(running.address, &two).await;
+        assert_eq!(answers.matches("HTTP/1.1 403").count(), 2, "{answers}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_waits_to_be_asked_for_its_body_is_refused_without() {
+    let running = run(refusing(), LIMITS).await;
+    let head = "PUT / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n";
+    let begun = tokio::time::Instant::now();
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 403") && answer.contains("connection: close"), "{answer}");
+    assert!(!answer.contains("100 Continue") && begun.elapsed() < Duration::from_secs(3), "{answer}");
+}
+
 #[tokio::test]
 async fn an_answer_that_is_not_taken_is_given_up() {
     /// Tells when it is dropped.

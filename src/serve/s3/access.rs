@@ -7,7 +7,7 @@ use s3s::{S3Error, S3Result, s3_error};
 
 use super::errors::{access_denied, not_implemented};
 use super::gate::{Call, Refused};
-use super::{S3Door, absent, acl, refuse};
+use super::{S3Door, absent, acl, parameters};
 use crate::auth::Action;
 use crate::bucket::Visibility;
 use crate::serve::visit::Visit;
@@ -150,9 +150,13 @@ impl S3Access for Access {
             return Err(access_denied());
         }
         context.extensions_mut().get::<Refused>().map_or(Ok(()), Refused::check)?;
-        refuse::check_parameters(operation, context.uri())?;
+        parameters::check(operation, context.uri())?;
         if let (Some(acl), Some(bucket), true) = (acl, bucket, WITH_OBJECT_ACL.contains(&operation)) {
-            acl::check_of_object(door, &bucket, &acl).await?;
+            if operation == "PutObjectAcl" {
+                acl::check_of_object(door, &bucket, &acl).await?;
+            } else {
+                acl::check_of_write(door, &bucket, &acl).await?;
+            }
         }
         absent::answer(operation).map_or(Ok(()), Err)
     }

@@ -41,6 +41,13 @@ pub(super) fn of_new_bucket(acl: Option<&dto::BucketCannedACL>) -> S3Result<Visi
     canned(acl.map_or("", dto::BucketCannedACL::as_str))
 }
 
+/// Refuses an ACL that comes with an object, if the object will not have it. `private` is what an object has that comes
+/// without one, also where a setting of the bucket makes all of it public, as a bucket's policy does on AWS. Decision
+/// 0077.
+pub(super) async fn check_of_write(door: &S3Door, bucket: &Bucket, acl: &str) -> S3Result<()> {
+    if acl == "private" { Ok(()) } else { check_of_object(door, bucket, acl).await }
+}
+
 /// Refuses an ACL of an object that it does not have anyway.
 pub(super) async fn check_of_object(door: &S3Door, bucket: &Bucket, acl: &str) -> S3Result<()> {
     if is_public(acl) {

@@ -9,16 +9,18 @@
 //! Signatures are made over the request as it was sent, so all this comes after they are checked.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
-use axum::http::{HeaderMap, Uri};
+use axum::http::{Extensions, HeaderMap, Uri};
 use s3s::host::{S3Host, VirtualHost};
 use s3s::{S3Result, s3_error};
 
 use crate::auth::{Action, Caller};
 use crate::bucket::{Bucket, BucketId, BucketName, Namespace};
+use crate::serve::origin::Origin;
 
 use super::S3Door;
-use super::encoding::decode_url;
+use super::encoding::{decode_url, encode_url};
 use super::errors::access_denied;
 
 /// What the door's configuration says about addresses.
@@ -28,6 +30,8 @@ pub struct Addressing {
     pub namespaced: bool,
     /// Domains whose subdomains are buckets, in lower case, without a port.
     pub domains: Vec<String>,
+    /// Proxies that say truly which scheme and host a client has used.
+    pub trusted_proxies: Vec<IpAddr>,
 }
 
 /// Where a request goes.
@@ -37,6 +41,8 @@ pub(super) struct Located {
     pub(super) namespace: Option<Namespace>,
     /// `/{bucket}/{key}`, percent-encoded as it was sent.
     pub(super) path: String,
+    /// Whether the host names the bucket.
+    pub(super) in_host: bool,
 }
 
 impl Located {
@@ -46,6 +52,17 @@ impl Located {
         let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
         let decoded = |text: &str| decode_url(text).unwrap_or_else(|| text.to_owned());
         (decoded(bucket), decoded(key))
+    }
+
+    /// The address of an object of this bucket in the form in which the request names the bucket; without scheme and
+    /// host if the origin is not known.
+    pub(super) fn address(&self, origin: Option<&Origin>, key: &str) -> String {
+        let origin = origin.map_or("", Origin::as_str);
+        let namespace = self.namespace.as_ref().map(|namespace| format!("/{}", namespace.as_str()));
+        let bucket =
+            self.bucket().filter(|_| !self.in_host).map(|bucket| format!("/{}", encode_url(&bucket)));
+        let (namespace, bucket) = (namespace.unwrap_or_default(), bucket.unwrap_or_default());
+        format!("{origin}{namespace}{bucket}/{}", encode_url(key))
     }
 
     /// The bucket's name, if the request is for one.
@@ -68,11 +85,15 @@ impl Addressing {
             (namespace, path) = (Some(name), behind);
         }
         let host = headers.get("host").and_then(|host| host.to_str().ok());
-        let path = match host.and_then(|host| self.bucket_of(host)) {
-            Some(bucket) => format!("/{bucket}{path}"),
-            None => path.to_owned(),
-        };
-        Ok(Located { namespace, path })
+        let bucket = host.and_then(|host| self.bucket_of(host));
+        let in_host = bucket.is_some();
+        let path = bucket.map_or_else(|| path.to_owned(), |bucket| format!("/{bucket}{path}"));
+        Ok(Located { namespace, path, in_host })
+    }
+
+    /// What the client calls us.
+    pub(super) fn origin(&self, headers: &HeaderMap, extensions: &Extensions) -> Option<Origin> {
+        Origin::of(headers, extensions, &self.trusted_proxies)
     }
 
     /// The bucket that a host names.
@@ -150,10 +171,10 @@ mod tests {
 
     fn locate(namespaced: bool, host: &str, path: &str) -> Option<(Option<String>, String)> {
         let domains = vec!["s3.example".to_owned(), "eu.s3.example".to_owned()];
-        let addressing = Addressing { namespaced, domains };
+        let addressing = Addressing { namespaced, domains, ..Addressing::default() };
         let mut headers = HeaderMap::new();
         headers.insert("host", HeaderValue::from_str(host).unwrap());
-        let Located { namespace, path } = addressing.locate(&headers, &path.parse().unwrap()).ok()?;
+        let Located { namespace, path, .. } = addressing.locate(&headers, &path.parse().unwrap()).ok()?;
         Some((namespace.map(|namespace| namespace.as_str().to_owned()), path))
     }
 
@@ -182,8 +203,25 @@ mod tests {
     }
 
     #[test]
+    fn an_address_names_the_bucket_where_the_request_does() {
+        let domains = vec!["s3.example".to_owned()];
+        let address = |namespaced, host: &str, path: &str| {
+            let addressing = Addressing { namespaced, domains: domains.clone(), ..Addressing::default() };
+            let headers = HeaderMap::from_iter([(axum::http::header::HOST, host.parse().unwrap())]);
+            let located = addressing.locate(&headers, &path.parse().unwrap()).unwrap();
+            let origin = addressing.origin(&headers, &Extensions::new());
+            located.address(origin.as_ref(), "k ü/x")
+        };
+        let key = "k%20%C3%BC/x";
+        assert_eq!(address(false, "h:9000", "/b/k"), format!("http://h:9000/b/{key}"));
+        assert_eq!(address(false, "b.s3.example", "/k"), format!("http://b.s3.example/{key}"));
+        assert_eq!(address(true, "h", "/ada/b/k"), format!("http://h/ada/b/{key}"));
+        assert_eq!(address(false, "not a host", "/b/k"), format!("/b/{key}"));
+    }
+
+    #[test]
     fn the_bucket_is_read_from_the_path() {
-        let bucket = |path: &str| Located { namespace: None, path: path.to_owned() }.bucket();
+        let bucket = |path: &str| Located { namespace: None, path: path.to_owned(), in_host: false }.bucket();
         assert_eq!(bucket("/"), None);
         assert_eq!(bucket("/b").as_deref(), Some("b"));
         assert_eq!(bucket("/b%2Dc//k%20").as_deref(), Some("b-c"));

@@ -4,14 +4,14 @@
 //! `ETag`s is a list. The gate takes these headers out before the second s3s service reads the request.
 
 use axum::http::header::{
-    IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, RANGE as RANGE_HEADER,
+    IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE as RANGE_HEADER,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use s3s::dto::{Timestamp as S3Timestamp, TimestampFormat};
 use s3s::{S3Result, TrailingHeaders};
 use time::OffsetDateTime;
 
-use crate::bucket::{Attributes, BucketName, ByteRange, ObjectKey, ReadCondition, WriteCondition};
+use crate::bucket::{Attributes, BucketName, ByteRange, IfRange, ObjectKey, ReadCondition, WriteCondition};
 
 use super::encoding::decode_url;
 use super::errors::invalid_argument;
@@ -39,12 +39,16 @@ pub(super) struct AskedSource {
 pub(super) struct Asked {
     /// `Range`.
     pub(super) range: Option<ByteRange>,
+    /// `If-Range`.
+    pub(super) if_range: Option<IfRange>,
     /// Conditions on the object addressed.
     pub(super) conditions: ReadCondition,
     /// `x-amz-copy-source`.
     pub(super) source: Option<AskedSource>,
     /// The standard headers that are kept with an object; no user metadata, no tags.
     pub(super) attributes: Attributes,
+    /// The address that the object of a completed upload has.
+    pub(super) location: Option<String>,
     /// Where trailers will be.
     pub(super) trailers: Option<TrailingHeaders>,
 }
@@ -53,6 +57,9 @@ impl Asked {
     /// Takes the headers out and reads them.
     pub(super) fn take(headers: &mut HeaderMap) -> S3Result<Self> {
         let range = text(headers, &RANGE_HEADER).as_deref().and_then(ByteRange::parse_header);
+        // A value that cannot be read is of no object, so that the whole of it is answered.
+        let if_range =
+            headers.remove(IF_RANGE).map(|value| value.to_str().map_or(IfRange::Never, IfRange::parse));
         let names = [IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE];
         let conditions = take_conditions(headers, &names)?;
         let source_conditions = take_conditions(headers, &SOURCE_CONDITIONS)?;
@@ -64,8 +71,8 @@ impl Asked {
                 Some(AskedSource { bucket, key, conditions: source_conditions })
             }
         };
-        let attributes = attributes::take(headers);
-        Ok(Self { range, conditions, source, attributes, trailers: None })
+        let attributes = attributes::take(headers)?;
+        Ok(Self { range, if_range, conditions, source, attributes, location: None, trailers: None })
     }
 }
 

@@ -11,7 +11,6 @@ use s3s::{S3Result, s3_error};
 
 use crate::bucket::Attributes;
 
-use super::asked::text;
 use super::encoding::query_pairs;
 use super::errors::invalid_argument;
 use super::tagging;
@@ -25,18 +24,34 @@ pub(super) const DEFAULT_CONTENT_TYPE: &str = "binary/octet-stream";
 const TAGGING_COUNT: HeaderName = HeaderName::from_static("x-amz-tagging-count");
 const WEBSITE_REDIRECT_LOCATION: HeaderName = HeaderName::from_static("x-amz-website-redirect-location");
 
-/// Takes the standard headers out.
-pub(super) fn take(headers: &mut HeaderMap) -> Attributes {
-    Attributes {
-        content_type: text(headers, &CONTENT_TYPE),
-        cache_control: text(headers, &CACHE_CONTROL),
-        content_disposition: text(headers, &CONTENT_DISPOSITION),
-        content_encoding: text(headers, &CONTENT_ENCODING).and_then(|value| without_aws_chunked(&value)),
-        content_language: text(headers, &CONTENT_LANGUAGE),
-        expires: text(headers, &EXPIRES),
-        website_redirect_location: text(headers, &WEBSITE_REDIRECT_LOCATION),
+/// Takes the standard headers out. Each is kept as it was sent, or refused.
+pub(super) fn take(headers: &mut HeaderMap) -> S3Result<Attributes> {
+    let mut kept = |name: &HeaderName| kept(headers, name);
+    Ok(Attributes {
+        content_type: kept(&CONTENT_TYPE)?,
+        cache_control: kept(&CACHE_CONTROL)?,
+        content_disposition: kept(&CONTENT_DISPOSITION)?,
+        content_encoding: kept(&CONTENT_ENCODING)?.and_then(|value| without_aws_chunked(&value)),
+        content_language: kept(&CONTENT_LANGUAGE)?,
+        expires: kept(&EXPIRES)?,
+        website_redirect_location: kept(&WEBSITE_REDIRECT_LOCATION)?,
         ..Attributes::default()
-    }
+    })
+}
+
+/// Takes a header out that is kept with an object. Several of one name are one list. Source: RFC 9110, section 5.3.
+fn kept(headers: &mut HeaderMap, name: &HeaderName) -> S3Result<Option<String>> {
+    let values = headers.get_all(name).iter().map(|value| std::str::from_utf8(value.as_bytes()));
+    let values: Result<Vec<_>, _> = values.collect();
+    let values = values.map_err(|_| {
+        invalid_argument(format!(
+            "The value of the header {name} is not UTF-8. Send it as UTF-8 or as ASCII."
+        ))
+    })?;
+    let kept: Vec<_> = values.into_iter().map(str::trim).filter(|value| !value.is_empty()).collect();
+    let kept = (!kept.is_empty()).then(|| kept.join(", "));
+    headers.remove(name);
+    Ok(kept)
 }
 
 /// `aws-chunked` is how the body came, not what the object is.
@@ -138,9 +153,23 @@ mod tests {
             (CONTENT_DISPOSITION, HeaderValue::from_bytes("attachment; filename=ü".as_bytes()).unwrap()),
         ]);
         let before = headers.clone();
-        let attributes = take(&mut headers);
+        let attributes = take(&mut headers).unwrap();
         assert!(headers.is_empty());
         assert_eq!(to_headers(&attributes), before);
+    }
+
+    #[test]
+    fn a_header_that_cannot_be_kept_is_refused_and_a_repeated_one_is_a_list() {
+        for name in [CONTENT_DISPOSITION, CONTENT_TYPE, CACHE_CONTROL, EXPIRES, WEBSITE_REDIRECT_LOCATION] {
+            let latin_1 = HeaderValue::from_bytes(b"attachment; filename=\xfc").unwrap();
+            let refused = take(&mut HeaderMap::from_iter([(name, latin_1)])).unwrap_err();
+            assert_eq!(refused.code().as_str(), "InvalidArgument");
+        }
+        let mut headers = HeaderMap::new();
+        for value in ["no-cache", "", "private"] {
+            headers.append(CACHE_CONTROL, HeaderValue::from_static(value));
+        }
+        assert_eq!(take(&mut headers).unwrap().cache_control.as_deref(), Some("no-cache, private"));
     }
 
     #[test]

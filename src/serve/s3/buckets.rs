@@ -6,6 +6,7 @@ use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 use crate::auth::Action;
 use crate::bucket::{After, Bucket, BucketError, BucketId, DeleteBucket, Visibility};
 
+use super::conditions::whole_seconds;
 use super::encoding::{decode_token, encode_token};
 use super::errors::{invalid_argument, not_implemented};
 use super::gate::{Call, Visitor};
@@ -67,7 +68,7 @@ pub(super) async fn list(
 fn to_s3(bucket: &Bucket, region: &str) -> dto::Bucket {
     dto::Bucket {
         bucket_region: Some(region.to_owned()),
-        creation_date: Some(std::time::SystemTime::from(bucket.created_at).into()),
+        creation_date: Some(whole_seconds(bucket.created_at)),
         name: Some(bucket.id.name.as_str().to_owned()),
     }
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use axum::http::header::{ETAG, LAST_MODIFIED};
-use s3s::{S3Error, S3Result, s3_error};
+use s3s::{S3Error, S3Result, dto, s3_error};
 
 use crate::bucket::{BucketError, ETagCondition, Object, ReadCondition, Timestamp, Unmet, WriteCondition};
 
@@ -48,6 +48,12 @@ fn not_modified(object: &Object) -> S3Error {
 /// A time as HTTP headers write it.
 pub(super) fn http_date(at: Timestamp) -> String {
     httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(at.secs()))
+}
+
+/// A time as answers in XML write it: in whole seconds, as HTTP's headers do, so that a client which compares a listing
+/// with a read finds the same. S3 writes `.000Z` everywhere.
+pub(super) fn whole_seconds(at: Timestamp) -> dto::Timestamp {
+    (UNIX_EPOCH + Duration::from_secs(at.secs())).into()
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use crate::bucket::{AttributeChanges, Attributes, BucketId, CopySource, ObjectCo
 
 use super::asked::{Asked, AskedSource};
 use super::checksums::{asked_algorithm, set_checksums, type_of};
+use super::conditions::whole_seconds;
 use super::errors::{access_denied, invalid_argument, invalid_request};
 use super::gate::{Call, Visitor};
 use super::objects::etag;
@@ -91,7 +92,7 @@ pub(super) async fn object(
     let object = door.buckets.copy(&id, copy).await?;
     let mut result = dto::CopyObjectResult {
         e_tag: Some(etag(&object)),
-        last_modified: Some(std::time::SystemTime::from(object.modified_at).into()),
+        last_modified: Some(whole_seconds(object.modified_at)),
         checksum_type: type_of(&object.checksums),
         ..dto::CopyObjectResult::default()
     };

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use axum::body::Body as AxumBody;
 use axum::extract::{Request, State};
-use axum::http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, ORIGIN, SERVER};
+use axum::http::header::{
+    CONNECTION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, EXPECT, ORIGIN, RANGE, SERVER,
+};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use futures::TryStreamExt as _;
@@ -24,6 +26,7 @@ use crate::serve::RequestId;
 use crate::serve::visit::Visit;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
+const COPY_SOURCE_RANGE: HeaderName = HeaderName::from_static("x-amz-copy-source-range");
 const BUCKET_REGION: HeaderName = HeaderName::from_static("x-amz-bucket-region");
 
 /// The door and the first of its two s3s services.
@@ -112,7 +115,8 @@ pub(super) async fn handle(State(front): State<Arc<Front>>, request: Request) ->
     }
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let visit = Visit::of(request.extensions());
-    let (close, expects) = (must_close(&request), request.headers().contains_key(EXPECT));
+    let close = must_close(&request);
+    let range = [RANGE, COPY_SOURCE_RANGE].iter().find_map(|name| request.headers().get(name).cloned());
     let span = tracing::info_span!("s3", request_id = %id, %method, path = uri.path());
     async {
         let origin = request.headers().contains_key(ORIGIN).then(|| request.headers().clone());
@@ -120,7 +124,7 @@ pub(super) async fn handle(State(front): State<Arc<Front>>, request: Request) ->
             Ok(()) => front.answer(request).await,
             Err(error) => error_response(error),
         };
-        let mut response = dress(response, &id, &method, &uri).await;
+        let mut response = dress(response, &Shown { id: &id, method: &method, uri: &uri, range }).await;
         if let Some(ErrorCode(code)) = response.extensions_mut().remove() {
             visit.ends_with(&code);
         }
@@ -128,10 +132,7 @@ pub(super) async fn handle(State(front): State<Arc<Front>>, request: Request) ->
             let buckets = front.door.may_mean(&headers, &uri).await;
             response.headers_mut().extend(cors::headers(&front.door, &buckets, &method, &headers).await);
         }
-        // Refused before its body was asked for. A client that lost patience has sent it all the same, and it would be
-        // taken for the next request.
-        let refused = expects && (response.status().is_client_error() || response.status().is_server_error());
-        if close || refused {
+        if close {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         tracing::debug!(status = response.status().as_u16(), "answered");
@@ -190,14 +191,23 @@ fn error_response(error: S3Error) -> HttpResponse {
     })
 }
 
+/// What of a request is shown in its answer.
+struct Shown<'r> {
+    id: &'r str,
+    method: &'r Method,
+    uri: &'r Uri,
+    /// `Range`, or the range of a copy's source.
+    range: Option<HeaderValue>,
+}
+
 /// Gives the answer what every answer has, and completes errors.
-async fn dress(response: HttpResponse, id: &str, method: &Method, uri: &Uri) -> Response {
+async fn dress(response: HttpResponse, shown: &Shown<'_>) -> Response {
     let (mut parts, mut body) = response.into_parts();
     if let Some(OverrideStatus(status)) = parts.extensions.remove() {
         parts.status = status;
     }
     let failed = parts.status.is_client_error() || parts.status.is_server_error();
-    if parts.status == StatusCode::NOT_MODIFIED || (failed && method == Method::HEAD) {
+    if parts.status == StatusCode::NOT_MODIFIED || (failed && shown.method == Method::HEAD) {
         parts.extensions.insert(ErrorCode::of(&text(body).await));
         body = Body::empty();
         parts.headers.remove(CONTENT_LENGTH);
@@ -205,13 +215,20 @@ async fn dress(response: HttpResponse, id: &str, method: &Method, uri: &Uri) -> 
     } else if failed {
         let xml = text(body).await;
         parts.extensions.insert(ErrorCode::of(&xml));
-        body = complete_error(xml, id, uri, &parts.headers);
+        body = complete_error(xml, shown, &parts.headers);
     } else if parts.extensions.remove::<BareETag>().is_some() {
         let xml = text(body).await.replace("<ETag>\"", "<ETag>").replace("\"</ETag>", "</ETag>");
         parts.headers.remove(CONTENT_LENGTH);
         body = Body::from(xml);
     }
-    show_id(&mut parts.headers, id);
+    // XML is in memory; what streams is the bytes of an object, whatever it says it is.
+    let is_xml =
+        parts.headers.get(CONTENT_TYPE).is_some_and(|of| of.as_bytes().starts_with(b"application/xml"));
+    if let Some(mended) = body.bytes().filter(|_| is_xml).and_then(|xml| refer_to_controls(&xml)) {
+        parts.headers.remove(CONTENT_LENGTH);
+        body = Body::from(mended);
+    }
+    show_id(&mut parts.headers, shown.id);
     Response::from_parts(parts, AxumBody::new(body))
 }
 
@@ -223,17 +240,45 @@ fn show_id(headers: &mut HeaderMap, id: &str) {
     }
 }
 
-/// Adds to an error's XML what s3s leaves out: a message if there is none, `Region`, `Resource`, `RequestId`.
-fn complete_error(xml: String, id: &str, uri: &Uri, headers: &HeaderMap) -> Body {
+/// What `InvalidRange` says of the range and the object: clients of the AWS Common Runtime learn from it that an object is
+/// empty.
+fn missed_range(shown: &Shown<'_>, headers: &HeaderMap) -> Option<String> {
+    let size = headers.get(CONTENT_RANGE)?.to_str().ok()?.strip_prefix("bytes */")?;
+    let range = escape(shown.range.as_ref()?.to_str().ok()?);
+    Some(format!("<RangeRequested>{range}</RangeRequested><ActualObjectSize>{size}</ActualObjectSize>"))
+}
+
+/// Replaces control characters in XML by references to them; `None` if there are none. XML parsers read a raw carriage
+/// return as a line feed (XML 1.0, section 2.11), and s3s writes it raw. Characters that XML cannot have at all become
+/// references as well, as S3 writes them: a client that is to list such names asks for `encoding-type=url`.
+fn refer_to_controls(xml: &[u8]) -> Option<Vec<u8>> {
+    let is_control = |byte: &u8| *byte < b' ' && !matches!(byte, b'\t' | b'\n');
+    xml.iter().any(is_control).then(|| {
+        let mut mended = Vec::with_capacity(xml.len() + 64);
+        for byte in xml {
+            if is_control(byte) {
+                mended.extend(format!("&#{byte};").into_bytes());
+            } else {
+                mended.push(*byte);
+            }
+        }
+        mended
+    })
+}
+
+/// Adds to an error's XML what s3s leaves out: a message if there is none, `RangeRequested` and `ActualObjectSize`,
+/// `Region`, `Resource`, `RequestId`.
+fn complete_error(xml: String, shown: &Shown<'_>, headers: &HeaderMap) -> Body {
     let Some((head, _)) = xml.rsplit_once("</Error>") else {
         return Body::from(xml);
     };
     let message = if head.contains("<Message>") { "" } else { "<Message>The request was refused.</Message>" };
     let region = headers.get(BUCKET_REGION).and_then(|value| value.to_str().ok());
     let region = region.map(|region| format!("<Region>{}</Region>", escape(region))).unwrap_or_default();
-    let resource = escape(&resource(uri));
+    let range = missed_range(shown, headers).unwrap_or_default();
+    let (resource, id) = (escape(&resource(shown.uri)), shown.id);
     Body::from(format!(
-        "{head}{message}{region}<Resource>{resource}</Resource><RequestId>{id}</RequestId></Error>"
+        "{head}{message}{range}{region}<Resource>{resource}</Resource><RequestId>{id}</RequestId></Error>"
     ))
 }
 
@@ -258,11 +303,22 @@ pub(super) fn escape(text: &str) -> String {
 mod tests {
     use super::*;
 
+    fn shown<'r>(method: &'r Method, uri: &'r Uri) -> Shown<'r> {
+        Shown { id: "0A", method, uri, range: None }
+    }
+
+    #[test]
+    fn control_characters_come_back_from_xml() {
+        assert_eq!(refer_to_controls("<Key>a\tb\nü</Key>".as_bytes()), None);
+        let mended = refer_to_controls("<Key>a\rb\u{1}ü</Key>".as_bytes()).unwrap();
+        assert_eq!(mended, "<Key>a&#13;b&#1;ü</Key>".as_bytes());
+    }
+
     #[tokio::test]
     async fn an_error_names_its_resource_and_request() {
         let response = error_response(s3s::s3_error!(NoSuchKey, "gone"));
         let uri = Uri::from_static("/b/k%20&x?acl");
-        let dressed = dress(response, "0A", &Method::GET, &uri).await;
+        let dressed = dress(response, &shown(&Method::GET, &uri)).await;
         assert_eq!(dressed.status(), StatusCode::NOT_FOUND);
         assert_eq!(dressed.headers()[REQUEST_ID], "0A");
         let body = dressed.into_body().collect().await.unwrap().to_bytes();
@@ -276,7 +332,7 @@ mod tests {
     #[tokio::test]
     async fn an_error_to_head_has_no_body() {
         let response = error_response(s3s::s3_error!(NoSuchKey));
-        let dressed = dress(response, "0A", &Method::HEAD, &Uri::from_static("/b/k")).await;
+        let dressed = dress(response, &shown(&Method::HEAD, &Uri::from_static("/b/k"))).await;
         assert!(dressed.headers().get(CONTENT_TYPE).is_none());
         assert!(dressed.into_body().collect().await.unwrap().to_bytes().is_empty());
     }

@@ -7,7 +7,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::http::header::AUTHORIZATION;
-use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
+use axum::http::{Extensions, HeaderMap, Method, Request, Uri};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Limited};
 use s3s::auth::{S3Auth, SecretKey};
@@ -24,10 +24,10 @@ use crate::serve::visit::Visit;
 use super::access::Access;
 use super::addressing::Located;
 use super::asked::Asked;
-use super::encoding::{decode_url, query_pairs};
+use super::encoding::query_pairs;
 use super::errors::{access_denied, from_stream, slow_down};
 use super::ops::Operations;
-use super::{S3Door, checksums, refuse};
+use super::{S3Door, checksums, parameters, refuse};
 
 /// Largest XML body: every configuration of a bucket fits many times over.
 const XML_BODY_BYTES_MAX: usize = 1 << 20;
@@ -203,7 +203,9 @@ impl Gate {
         let located = self.door.addressing.locate(&headers, &uri)?;
         let (bucket, key) = located.named();
         visit.is_about(&bucket, &key);
-        let uri = take_signed_query(&located.path, uri.query(), &mut headers)?;
+        let origin = || self.door.addressing.origin(&headers, &extensions);
+        let location = (method == Method::POST).then(|| located.address(origin().as_ref(), &key));
+        let uri = parameters::take_headers(&located.path, uri.query(), &mut headers)?;
         let door = self.door.of(&caller);
         let caller = door.visitor(caller, &located, creates_bucket(&method, &uri)).await?;
         // AWS tells of what is asked for only after it has told that there is no such bucket, or no permission.
@@ -214,7 +216,7 @@ impl Gate {
             body = Body::from(xml.unwrap_or_default());
         }
         let asked = Asked::take(&mut headers).map_err(|error| refused.get_or_insert(error));
-        let asked = Asked { trailers: trailing_headers, ..asked.unwrap_or_default() };
+        let asked = Asked { trailers: trailing_headers, location, ..asked.unwrap_or_default() };
         let mut request = Request::new(body);
         *request.method_mut() = method;
         *request.uri_mut() = uri;
@@ -224,40 +226,6 @@ impl Gate {
         request.extensions_mut().insert(Refused(Arc::new(Mutex::new(refused))));
         Ok(request)
     }
-}
-
-/// Takes the parameters out that sign a presigned URL. Other `x-amz-` parameters are headers that the signer has
-/// moved into the URL: they become headers again. (With Version 2 there are none: it would not sign them.)
-fn take_signed_query(path: &str, query: Option<&str>, headers: &mut HeaderMap) -> S3Result<Uri> {
-    const SIGNING: [&str; 7] = [
-        "x-amz-algorithm",
-        "x-amz-credential",
-        "x-amz-date",
-        "x-amz-expires",
-        "x-amz-signedheaders",
-        "x-amz-signature",
-        "x-amz-content-sha256",
-    ];
-    const SIGNING_V2: [&str; 3] = ["awsaccesskeyid", "expires", "signature"];
-    let malformed = || s3_error!(InvalidURI, "Couldn't parse the specified URI.");
-    let mut kept = Vec::new();
-    for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let name = decode_url(name).ok_or_else(malformed)?.to_ascii_lowercase();
-        if SIGNING_V2.contains(&name.as_str()) {
-            continue;
-        }
-        if !name.starts_with("x-amz-") {
-            kept.push(pair);
-        } else if !SIGNING.contains(&name.as_str()) {
-            let name = HeaderName::try_from(name).map_err(|_| malformed())?;
-            let value = decode_url(&value.replace('+', " ")).ok_or_else(malformed)?;
-            let value = HeaderValue::try_from(value).map_err(|_| malformed())?;
-            headers.entry(name).or_insert(value);
-        }
-    }
-    let text = if kept.is_empty() { path.to_owned() } else { format!("{path}?{}", kept.join("&")) };
-    text.parse().map_err(|_| malformed())
 }
 
 /// Whether an operation's body is XML, which is read whole: every POST, and a PUT on a bucket or on what is said about
@@ -330,18 +298,6 @@ async fn read_xml(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn parameters_that_were_headers_are_headers_again() {
-        let query =
-            "X-Amz-Signature=00&x-amz-meta-a=b%20c&versionId=null&X-Amz-Acl=public-read&x-id=GetObject";
-        let mut headers = HeaderMap::new();
-        let uri = take_signed_query("/b/k", Some(query), &mut headers).unwrap();
-        assert_eq!(uri, "/b/k?versionId=null&x-id=GetObject");
-        assert_eq!(headers["x-amz-meta-a"], "b c");
-        assert_eq!(headers["x-amz-acl"], "public-read");
-        assert_eq!(headers.len(), 2);
-    }
 
     #[test]
     fn lists_may_be_longer_than_other_xml() {

@@ -11,7 +11,7 @@ use axum::body::Body as AxumBody;
 use axum::extract::Request;
 use axum::http::header::{
     ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HOST, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH,
-    IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE, TRANSFER_ENCODING,
+    IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE, TRANSFER_ENCODING,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::Response;
@@ -35,7 +35,8 @@ const CHECKSUM_MODE: &str = "x-amz-checksum-mode";
 const KNOWN_AMZ: [&str; 4] = [CHECKSUM_MODE, "x-amz-content-sha256", "x-amz-date", "x-amz-user-agent"];
 
 /// Headers by which part of an object, or none of it, is asked for.
-const CHOOSING: [HeaderName; 5] = [RANGE, IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE];
+const CHOOSING: [HeaderName; 6] =
+    [RANGE, IF_RANGE, IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE];
 
 /// A plain read, by somebody who may read.
 pub(super) struct PlainRead {

@@ -8,6 +8,7 @@ use crate::bucket::{After, BucketId, ListPage, ListQuery, Object, ObjectKey};
 use super::S3Door;
 use super::buckets::owner;
 use super::checksums::{algorithm_to_s3, type_of};
+use super::conditions::whole_seconds;
 use super::encoding::{decode_token, encode_token, encode_url, query_pairs};
 use super::errors::invalid_argument;
 use super::gate::Call;
@@ -106,7 +107,7 @@ fn contents(objects: &[(ObjectKey, Object)], names: Names, owner: Option<&dto::O
         checksum_type: type_of(&object.checksums),
         e_tag: Some(etag(object)),
         key: Some(names.write(key.as_str())),
-        last_modified: Some(std::time::SystemTime::from(object.modified_at).into()),
+        last_modified: Some(whole_seconds(object.modified_at)),
         owner: owner.cloned(),
         size: i64::try_from(object.size).ok(),
         storage_class: Some(dto::ObjectStorageClass::from_static(dto::ObjectStorageClass::STANDARD)),

@@ -47,6 +47,7 @@ mod multipart;
 mod object_attributes;
 mod objects;
 mod ops;
+mod parameters;
 mod parts;
 mod preauth;
 mod ranges;

@@ -12,7 +12,7 @@ use crate::bucket::{
 use super::S3Door;
 use super::buckets::owner;
 use super::checksums::{self, set_checksums, type_of};
-use super::encoding::encode_url;
+use super::conditions::whole_seconds;
 use super::errors::{invalid_argument, invalid_request, malformed_xml, no_such_upload};
 use super::gate::Call;
 use super::listing::{Names, non_empty, page_size};
@@ -74,11 +74,9 @@ pub(super) async fn complete(
     };
     let object = door.buckets.complete_upload(&id, &upload, completion).await?;
 
-    let host = request.headers.get("host").and_then(|host| host.to_str().ok());
     let dto::CompleteMultipartUploadInput { bucket, key, .. } = request.input;
-    let path = format!("/{bucket}/{}", encode_url(&key));
     let mut output = completed(&object);
-    output.location = Some(host.map_or_else(|| path.clone(), |host| format!("http://{host}{path}")));
+    output.location = asked.location;
     output.bucket = Some(bucket);
     output.key = Some(key);
     Ok(S3Response::new(output))
@@ -224,7 +222,7 @@ fn upload_to_s3(upload: &Upload, names: Names, owner: &dto::Owner) -> dto::Multi
     dto::MultipartUpload {
         checksum_algorithm: upload.checksum.map(|(algorithm, _)| checksums::algorithm_to_s3(algorithm)),
         checksum_type: upload.checksum.map(|(_, over)| checksums::type_to_s3(over)),
-        initiated: Some(std::time::SystemTime::from(upload.created_at).into()),
+        initiated: Some(whole_seconds(upload.created_at)),
         initiator: Some(initiator(owner)),
         key: Some(names.write(upload.key.as_str())),
         owner: Some(owner.clone()),

@@ -6,6 +6,7 @@ use s3s::{S3Request, S3Response, S3Result};
 use crate::bucket::{Object, ObjectPart};
 
 use super::checksums::{set_checksums, type_of};
+use super::conditions::whole_seconds;
 use super::errors::invalid_argument;
 use super::front::BareETag;
 use super::gate::Call;
@@ -53,7 +54,7 @@ pub(super) async fn get(
     let mut response = S3Response::new(dto::GetObjectAttributesOutput {
         checksum: Some(&object).filter(|_| asks(dto::ObjectAttributes::CHECKSUM)).and_then(checksum),
         e_tag: asks(dto::ObjectAttributes::ETAG).then(|| etag(&object)),
-        last_modified: Some(std::time::SystemTime::from(object.modified_at).into()),
+        last_modified: Some(whole_seconds(object.modified_at)),
         object_parts: Some(&object)
             .filter(|_| asks(dto::ObjectAttributes::OBJECT_PARTS))
             .and_then(|object| parts(object, marker, max_parts)),

@@ -11,12 +11,13 @@ use s3s::dto;
 use s3s::{S3Error, S3Request, S3Response, S3Result, s3_error};
 
 use crate::bucket::{
-    BodyOut, BucketError, BucketId, ByteRange, Checksum, Object, ObjectDelete, ObjectKey, ObjectRead,
-    ObjectWrite, WriteCondition,
+    BodyOut, BucketError, BucketId, ByteRange, Checksum, IfRange, Object, ObjectDelete, ObjectKey,
+    ObjectRead, ObjectWrite, WriteCondition,
 };
 
 use super::asked::Asked;
 use super::checksums::{set_checksums, type_of};
+use super::conditions::whole_seconds;
 use super::errors::{invalid_request, malformed_xml, not_implemented};
 use super::front::OverrideStatus;
 use super::gate::Call;
@@ -64,6 +65,8 @@ fn with_xet_hash<T>(mut response: S3Response<T>, object: &Object) -> S3Response<
 /// What part of an object a read is for.
 pub(super) struct Wanted {
     range: Option<ByteRange>,
+    /// Of which object alone the range is wanted.
+    if_range: Option<IfRange>,
     part: Option<i32>,
     /// Whether its checksums are to be told.
     pub(super) checksums: bool,
@@ -72,7 +75,7 @@ pub(super) struct Wanted {
 impl Wanted {
     /// What a read without parameters is for.
     pub(super) fn plain(asked: &Asked, checksums: bool) -> Self {
-        Self { range: asked.range, part: None, checksums }
+        Self { range: asked.range, if_range: asked.if_range.clone(), part: None, checksums }
     }
 
     fn new(asked: &Asked, part: Option<i32>, mode: Option<&dto::ChecksumMode>) -> S3Result<Self> {
@@ -80,7 +83,7 @@ impl Wanted {
             return Err(invalid_request("Cannot specify both Range header and partNumber query parameter"));
         }
         let checksums = mode.is_some_and(|mode| mode.as_str() == dto::ChecksumMode::ENABLED);
-        Ok(Self { range: asked.range, part, checksums })
+        Ok(Self { range: asked.range, if_range: asked.if_range.clone(), part, checksums })
     }
 
     /// The checksums of what is answered: of the object, of one of its parts, or none if it is another range.
@@ -107,7 +110,9 @@ impl Wanted {
         if let Some(number) = self.part {
             return ranges::of_part(object, number).map(Some);
         }
-        let Some(range) = self.range else { return Ok(None) };
+        let holds = |if_range: &IfRange| if_range.holds(&object.etag.to_string(), object.modified_at);
+        let is_of_object = self.if_range.as_ref().is_none_or(holds);
+        let Some(range) = self.range.filter(|_| is_of_object) else { return Ok(None) };
         let unsatisfiable = BucketError::RangeNotSatisfiable { size: object.size };
         Ok(Some(range.resolve(object.size).ok_or(unsatisfiable)?))
     }
@@ -135,7 +140,7 @@ pub(super) async fn get(
         content_length: i64::try_from(range.end - range.start).ok(),
         content_range: partial.then(|| ranges::content_range(&range, object.size)),
         e_tag: Some(etag(&object)),
-        last_modified: Some(std::time::SystemTime::from(object.modified_at).into()),
+        last_modified: Some(whole_seconds(object.modified_at)),
         metadata: attributes::to_metadata(&object.attributes),
         parts_count: parts_count(&object, &wanted),
         ..dto::GetObjectOutput::default()
@@ -170,16 +175,26 @@ pub(super) async fn open(
 ) -> S3Result<Opened> {
     let mut range = wanted.range;
     // Conditions come before ranges, and a part's range is known only from the object: look before reading.
-    if wanted.part.is_some() || (range.is_some() && !asked.conditions.is_empty()) {
+    let depends = !asked.conditions.is_empty() || wanted.if_range.is_some();
+    if wanted.part.is_some() || (range.is_some() && depends) {
         let object = door.buckets.object(id, key).await?;
         conditions::check_read(&asked.conditions, &object)?;
-        if let Some(bytes) = wanted.range_of(&object)?.filter(|_| wanted.part.is_some()) {
-            range = (!bytes.is_empty()).then(|| ByteRange::Bounded(bytes.start, bytes.end - 1));
-        }
+        range = match wanted.range_of(&object)? {
+            Some(bytes) if wanted.part.is_some() => {
+                (!bytes.is_empty()).then(|| ByteRange::Bounded(bytes.start, bytes.end - 1))
+            }
+            found => range.filter(|_| found.is_some()),
+        };
     }
-    let read = door.buckets.read(id, key, range).await?;
+    let mut read = door.buckets.read(id, key, range).await?;
     conditions::check_read(&asked.conditions, &read.object)?;
-    let expected = wanted.range_of(&read.object)?;
+    let mut expected = wanted.range_of(&read.object)?;
+    if range.is_some() && expected.is_none() {
+        // Overwritten since the look, and no longer the object that the range was wanted of.
+        read = door.buckets.read(id, key, None).await?;
+        conditions::check_read(&asked.conditions, &read.object)?;
+        expected = wanted.range_of(&read.object)?;
+    }
     if expected.as_ref().is_some_and(|expected| *expected != read.range) {
         // The object was overwritten between the two looks, by one whose parts lie elsewhere.
         return Err(s3_error!(OperationAborted, "The object was overwritten. Please try again."));
@@ -283,7 +298,7 @@ pub(super) async fn head(
         content_length: i64::try_from(size).ok(),
         content_range: part.as_ref().map(|range| ranges::content_range(range, object.size)),
         e_tag: Some(etag(&object)),
-        last_modified: Some(std::time::SystemTime::from(object.modified_at).into()),
+        last_modified: Some(whole_seconds(object.modified_at)),
         metadata: attributes::to_metadata(&object.attributes),
         parts_count: parts_count(&object, &wanted),
         ..dto::HeadObjectOutput::default()

@@ -8,6 +8,7 @@ use crate::bucket::{ChecksumAlgorithm, DeclaredDigests, Part, Upload};
 use super::S3Door;
 use super::buckets::owner;
 use super::checksums::{self, set_checksums};
+use super::conditions::whole_seconds;
 use super::copy::Source;
 use super::errors::{algorithm_name, invalid_argument, invalid_request};
 use super::gate::Call;
@@ -72,7 +73,7 @@ pub(super) async fn copy(
     let part = door.buckets.copy_part(&id, &upload, number, &source.into_copy_source(), range).await?;
     let mut result = dto::CopyPartResult {
         e_tag: Some(etag(&part)),
-        last_modified: Some(std::time::SystemTime::from(part.modified_at).into()),
+        last_modified: Some(whole_seconds(part.modified_at)),
         ..dto::CopyPartResult::default()
     };
     set_checksums!(result, part.checksum.iter(), 0);
@@ -123,7 +124,7 @@ pub(super) async fn list(
 fn part_to_s3(part: &Part) -> dto::Part {
     let mut output = dto::Part {
         e_tag: Some(etag(part)),
-        last_modified: Some(std::time::SystemTime::from(part.modified_at).into()),
+        last_modified: Some(whole_seconds(part.modified_at)),
         part_number: Some(i32::from(part.number)),
         size: i64::try_from(part.size).ok(),
         ..dto::Part::default()

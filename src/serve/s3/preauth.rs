@@ -24,14 +24,30 @@ const PRESIGNED_PARAMETERS: [&str; 6] = [
     "X-Amz-Signature",
 ];
 
-/// Longest target and headers together. AWS takes 8 KB of headers; a key can fill 3 KiB of the target, percent-encoded.
-const HEAD_BYTES_MAX: usize = 8 << 10;
+/// Longest of each thing in a request's head. AWS takes 8 KB of headers; a key fills up to 3 KiB of the path,
+/// percent-encoded, and up to 5 KiB of the query, as the source of a copy that is percent-encoded twice there.
+const THING_BYTES_MAX: usize = 8 << 10;
 
-/// Refuses a head that is longer than any that is meant.
+/// Headers, or parameters that stand for them, that have a limit of their own beside the others: a copy may have two
+/// keys of full length, and all the metadata and tags that there can be.
+const OWN_LIMIT: [&str; 3] = ["x-amz-copy-source", "x-amz-meta-", "x-amz-tagging"];
+
+/// Refuses a head of which a thing is longer than any that is meant. What AWS allows of each (a key, metadata) is
+/// checked where it is read.
 pub(super) fn check_size(uri: &Uri, headers: &HeaderMap) -> S3Result<()> {
-    let of_uri = uri.path().len() + uri.query().map_or(0, str::len);
-    let of_headers: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
-    if of_uri + of_headers <= HEAD_BYTES_MAX {
+    let thing = |name: &str| {
+        let begins = |own: &&str| name.get(..own.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(own));
+        OWN_LIMIT.iter().position(begins).unwrap_or(OWN_LIMIT.len())
+    };
+    let (mut of_query, mut of_headers) = ([0; OWN_LIMIT.len() + 1], [0; OWN_LIMIT.len() + 1]);
+    for pair in uri.query().unwrap_or_default().split('&') {
+        of_query[thing(pair)] += pair.len() + 1;
+    }
+    for (name, value) in headers {
+        of_headers[thing(name.as_str())] += name.as_str().len() + value.len();
+    }
+    let things = of_query.into_iter().chain(of_headers).chain([uri.path().len()]);
+    if things.max().is_none_or(|longest| longest <= THING_BYTES_MAX) {
         return Ok(());
     }
     Err(s3_error!(
@@ -223,6 +239,28 @@ mod tests {
              &X-Amz-Date=20260101T000000Z&X-Amz-Expires={expires}&X-Amz-SignedHeaders=host&X-Amz-Signature=00"
         );
         code(check(&uri.parse().unwrap(), &HeaderMap::new(), "us-east-1"))
+    }
+
+    #[test]
+    fn each_thing_in_a_head_has_a_limit_of_its_own() {
+        let size = |path: usize, query: &str, pairs: &[(&'static str, usize)]| {
+            let uri: Uri = format!("/{}?{query}", "p".repeat(path)).parse().unwrap();
+            let header = |(name, bytes): &(&'static str, usize)| {
+                (HeaderName::from_static(name), HeaderValue::from_str(&"v".repeat(*bytes)).unwrap())
+            };
+            check_size(&uri, &pairs.iter().map(header).collect()).is_ok()
+        };
+        let copy = [("x-amz-copy-source", 3200), ("x-amz-meta-a", 2048), ("x-amz-tagging", 4000)];
+        assert!(size(3200, "", &[&copy[..], &[("authorization", 1000), ("cookie", 6000)]].concat()));
+        let moved = format!("X-Amz-Copy-Source={}&x-amz-meta-a={}", "s".repeat(5200), "v".repeat(6200));
+        assert!(size(3200, &moved, &[("authorization", 1000)]));
+        assert!(!size(9000, "", &[]));
+        assert!(!size(1, &"q".repeat(9000), &[]));
+        assert!(!size(1, &format!("x-amz-meta-a={}", "v".repeat(9000)), &[]));
+        assert!(!size(1, "", &[("authorization", 4000), ("cookie", 4200)]));
+        for (name, _) in copy {
+            assert!(!size(1, "", &[(name, 9000)]), "{name}");
+        }
     }
 
     #[test]

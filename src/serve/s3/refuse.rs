@@ -1,13 +1,12 @@
-//! Headers and parameters that ask for what is not done here: refused by name, never ignored.
+//! Headers that ask for what is not done here: refused by name, never ignored. Parameters: [`super::parameters`].
 //!
 //! Works by what is known, not by what is unknown: an `x-amz-` header that this file does not name is refused.
 
-use axum::http::{HeaderMap, Uri};
+use axum::http::HeaderMap;
 use s3s::S3Result;
 
 use crate::bucket::Namespace;
 
-use super::encoding::query_pairs;
 use super::errors::{access_denied, not_implemented};
 
 /// Headers that operations read, and headers that ask for what is so anyway.
@@ -88,22 +87,6 @@ pub(super) fn check_version(version: Option<&str>) -> S3Result<()> {
     }
 }
 
-/// Refuses parameters of operations that s3s does not know and would take for the plain form of these four, which
-/// change what they are sent to.
-pub(super) fn check_parameters(operation: &str, uri: &Uri) -> S3Result<()> {
-    let object = match operation {
-        "CreateBucket" | "DeleteBucket" => false,
-        "PutObject" | "DeleteObject" => true,
-        _ => return Ok(()),
-    };
-    for (name, _) in query_pairs(uri.query()) {
-        if name != "x-id" && !(object && name == "versionId") {
-            return Err(not_implemented(&format!("The parameter {name} of {operation}")));
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,13 +124,5 @@ mod tests {
             assert!(passes(name, value), "{name}");
         }
         assert!(!passes("x-amz-expected-bucket-owner", "you"));
-    }
-
-    #[test]
-    fn an_unknown_sub_resource_is_not_taken_for_the_bucket_itself() {
-        let uri = Uri::from_static("/b?notYetInvented");
-        assert!(check_parameters("DeleteBucket", &uri).is_err());
-        assert!(check_parameters("ListObjects", &uri).is_ok());
-        assert!(check_parameters("PutObject", &Uri::from_static("/b/k?x-id=PutObject")).is_ok());
     }
 }

@@ -8,6 +8,7 @@ use crate::bucket::{After, ListQuery, Object, ObjectKey};
 use super::S3Door;
 use super::buckets::owner;
 use super::checksums::type_of;
+use super::conditions::whole_seconds;
 use super::errors::invalid_argument;
 use super::gate::Call;
 use super::listing::{Names, after_name, algorithms, name_of, non_empty, page, page_size};
@@ -65,7 +66,7 @@ fn version((key, object): &(ObjectKey, Object), names: Names, owner: &dto::Owner
         e_tag: Some(etag(object)),
         is_latest: Some(true),
         key: Some(names.write(key.as_str())),
-        last_modified: Some(std::time::SystemTime::from(object.modified_at).into()),
+        last_modified: Some(whole_seconds(object.modified_at)),
         owner: Some(owner.clone()),
         restore_status: None,
         size: i64::try_from(object.size).ok(),

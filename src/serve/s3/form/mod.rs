@@ -9,7 +9,6 @@ use std::collections::HashMap;
 
 use axum::extract::Request;
 use axum::http::header::{CONTENT_TYPE, ETAG, LOCATION};
-use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use futures::StreamExt as _;
 use s3s::xml::{Deserialize as _, Deserializer};
@@ -18,7 +17,6 @@ use s3s::{Body, HttpResponse, S3Error, S3Result, dto, s3_error};
 use crate::auth::{Action, Caller};
 use crate::bucket::limits::PART_BYTES_MAX;
 use crate::bucket::{BucketError, BucketId, Object, ObjectWrite, Payload, Tags};
-use crate::serve::listener::OverTls;
 use crate::serve::visit::Visit;
 
 use super::asked::Asked;
@@ -73,13 +71,15 @@ pub(super) async fn post(door: &S3Door, request: Request) -> S3Result<HttpRespon
     }
     let form = Form::of(&id, &fields)?;
     if let Some(acl) = fields.get("acl") {
-        acl::check_of_object(door, &bucket, acl).await?;
+        acl::check_of_write(door, &bucket, acl).await?;
     }
     let (min, max) = policy.length().unwrap_or((0, PART_BYTES_MAX));
     let write = form.into_write(Bounded::new(file, (min, max.min(PART_BYTES_MAX))))?;
     let key = write.key.clone();
     let object = door.buckets.write(&id, write).await.map_err(write_error)?;
-    Ok(answer(&parts, &fields, &name, key.as_str(), &object))
+    let origin = door.addressing.origin(&parts.headers, &parts.extensions);
+    let own = located.address(origin.as_ref(), key.as_str());
+    Ok(answer(own, &fields, &name, key.as_str(), &object))
 }
 
 /// What a form says of its object.
@@ -147,13 +147,10 @@ fn write_error(error: BucketError) -> S3Error {
     }
 }
 
-/// Tells the browser what became of its file, as the form wants it.
-fn answer(asked: &Parts, fields: &Fields, bucket: &str, key: &str, object: &Object) -> HttpResponse {
+/// Tells the browser what became of its file, as the form wants it; `own` is the object's address.
+fn answer(own: String, fields: &Fields, bucket: &str, key: &str, object: &Object) -> HttpResponse {
     let etag = format!("\"{}\"", object.etag);
     let redirect = fields.get("success_action_redirect").or(fields.get("redirect"));
-    let host = asked.headers.get("host").and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let scheme = if asked.extensions.get::<OverTls>().is_some() { "https" } else { "http" };
-    let own = format!("{scheme}://{host}/{bucket}/{}", encode_url(key));
     let (status, location) = match (redirect.filter(|url| is_url(url)), fields.get("success_action_status")) {
         (Some(url), _) => {
             let joint = if url.contains('?') { '&' } else { '?' };

@@ -7,6 +7,7 @@ mod settings;
 mod signer;
 mod strangers;
 mod trust;
+mod users;
 
 use std::sync::Arc;
 

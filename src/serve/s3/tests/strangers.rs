@@ -162,7 +162,11 @@ async fn a_path_may_begin_with_the_namespace() {
         clock: Ambient::system(),
         region: "us-east-1".to_owned(),
         own: OwnDoors::default(),
-        addressing: Addressing { namespaced: true, domains: vec!["s3.example".to_owned()] },
+        addressing: Addressing {
+            namespaced: true,
+            domains: vec!["s3.example".to_owned()],
+            ..Addressing::default()
+        },
     })
     .router;
     assert_eq!(call(&door, "PUT", "/ada/bucket", &[], "").await.status, 200);
