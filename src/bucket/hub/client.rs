@@ -101,7 +101,16 @@ impl HubClient {
         let body = json("create", bucket)?;
         let answer =
             self.call(Repeat::Unsafe, Method::POST, url, |request| json_body(request, &body)).await?;
-        read("create", &answer)
+        let created: CreatedBucket = read("create", &answer)?;
+        // A server that does not know the field ignores it, and the bucket is open to everyone.
+        if bucket.visibility == Some("private") && created.private == Some(false) {
+            let reason = format!(
+                "a private bucket was asked for and a public one created, {}: delete it or make it private",
+                created.url,
+            );
+            return Err(HubError::BadAnswer { call: "create", reason });
+        }
+        Ok(created)
     }
 
     /// A bucket's description.

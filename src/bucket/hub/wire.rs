@@ -63,6 +63,9 @@ impl NewBucket {
 pub struct CreatedBucket {
     /// `{endpoint}/buckets/{namespace}/{name}`.
     pub url: String,
+    /// Whether only its owners may read it, if the Hub tells.
+    #[serde(default)]
+    pub private: Option<bool>,
 }
 
 /// A file or a folder of a listing.

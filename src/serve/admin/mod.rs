@@ -173,10 +173,15 @@ fn admit(accounts: &Accounts, headers: &HeaderMap, visit: &Visit) -> Result<(), 
     }
 }
 
+/// Reads a JSON object; an empty body is an empty object.
 async fn body<T: DeserializeOwned>(request: Request) -> Result<T, Refusal> {
     let collected = Limited::new(request.into_body(), BODY_BYTES_MAX).collect().await;
-    let collected = collected.map_err(Refusal::bad_request)?;
-    serde_json::from_slice(&collected.to_bytes()).map_err(Refusal::bad_request)
+    let bytes = collected.map_err(Refusal::bad_request)?.to_bytes();
+    let bytes: &[u8] = if bytes.trim_ascii().is_empty() { b"{}" } else { &bytes };
+    if !bytes.trim_ascii_start().starts_with(b"{") {
+        return Err(Refusal::bad_request("the body must be a JSON object"));
+    }
+    serde_json::from_slice(bytes).map_err(Refusal::bad_request)
 }
 
 fn account_name(text: &str) -> Result<Namespace, Refusal> {
@@ -232,7 +237,10 @@ async fn answer(door: &AdminDoor, request: Request) -> Result<Response, Refusal>
             let key = accounts.create_key(new).await?;
             Ok((StatusCode::CREATED, Json(with_secrets(&key))).into_response())
         }
-        To::RotateKey => Ok(Json(with_secrets(&accounts.rotate_key(&key_id(name)?).await?)).into_response()),
+        To::RotateKey => {
+            let Nothing {} = body(request).await?;
+            Ok(Json(with_secrets(&accounts.rotate_key(&key_id(name)?).await?)).into_response())
+        }
         To::Backup => {
             let Asked { name } = body(request).await?;
             Ok((StatusCode::CREATED, Json(back_up(door, &name).await?)).into_response())
@@ -243,6 +251,11 @@ async fn answer(door: &AdminDoor, request: Request) -> Result<Response, Refusal>
         }
     }
 }
+
+/// Rotating a key takes no fields: a changed expiry or permission that is asked for here would not be set.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
 
 /// What is asked for by `POST /admin/backups`.
 #[derive(Deserialize)]

@@ -97,6 +97,10 @@ async fn what_cannot_be_is_refused_with_a_reason() {
         ("POST", "/keys", r#"{"account": "root", "permission": "all"}"#, 400),
         ("POST", "/keys", r#"{"account": "root", "expires_at": "soon"}"#, 400),
         ("DELETE", "/keys/ADMIN", "", 409),
+        ("POST", "/keys", r#"{"account": "root", "expires": "2999-01-01T00:00:00Z"}"#, 400),
+        ("POST", "/keys", r#"["root", "read", null, null]"#, 400),
+        ("POST", "/keys/ADMIN/rotate", r#"{"expires_at": "2999-01-01T00:00:00Z"}"#, 400),
+        ("POST", "/keys/ADMIN/rotate", "{}", 409),
     ] {
         let (got, answer) = admin(method, path, body).await;
         assert_eq!(got, status, "{method} {path} {body}: {answer}");

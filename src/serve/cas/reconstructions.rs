@@ -231,6 +231,7 @@ pub(super) async fn batch_of_query(
 
 /// A file in the body of a batch.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Asked {
     #[serde(default)]
     prefix: Option<String>,

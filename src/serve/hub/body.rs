@@ -19,9 +19,12 @@ pub(super) async fn read(body: Body, bytes_max: usize) -> HubResult<Bytes> {
     }
 }
 
-/// Reads a JSON body; an empty one is an empty object.
+/// Reads a JSON object; an empty body is an empty object. (A list would fill the fields in their order, unnamed.)
 pub(super) async fn json<T: DeserializeOwned>(body: Body) -> HubResult<T> {
     let bytes = read(body, JSON_BYTES_MAX).await?;
     let bytes: &[u8] = if bytes.trim_ascii().is_empty() { b"{}" } else { &bytes };
+    if !bytes.trim_ascii_start().starts_with(b"{") {
+        return Err(HubError::bad_request("The body must be a JSON object"));
+    }
     serde_json::from_slice(bytes).map_err(|error| HubError::bad_request(format!("The body: {error}")))
 }

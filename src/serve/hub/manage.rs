@@ -12,31 +12,9 @@ use super::buckets::page_url;
 use super::error::{HubError, HubResult};
 use super::paths::{decode, new_bucket_name};
 use super::route::Call;
+use super::visibility::{Creation, Settings};
 use crate::auth::{Action, Caller};
 use crate::bucket::{BucketError, BucketId, DeleteBucket, Namespace, Visibility};
-
-/// Visibility as the Hub writes it.
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Shown {
-    Public,
-    Private,
-}
-
-impl From<Shown> for Visibility {
-    fn from(shown: Shown) -> Self {
-        match shown {
-            Shown::Public => Self::Public,
-            Shown::Private => Self::Private,
-        }
-    }
-}
-
-/// Other fields (`region`, `resourceGroupId`) choose among what there is one of here.
-#[derive(Default, Deserialize)]
-struct Creation {
-    visibility: Option<Shown>,
-}
 
 impl Call<'_> {
     /// Refuses a caller who may not have a bucket of this name.
@@ -65,7 +43,7 @@ pub(super) async fn create(call: &Call<'_>, namespace: &str, name: &str, body: B
     call.must_own(&id)?;
     let (door, url) = (call.door, page_url(call, &id));
     let creation: Creation = body::json(body).await?;
-    let visibility = creation.visibility.map_or(door.visibility, Visibility::from);
+    let visibility = creation.asked()?.unwrap_or(door.visibility);
     match door.buckets.create_bucket(&id, visibility).await {
         Ok(bucket) => {
             let private = bucket.visibility == Visibility::Private;
@@ -84,7 +62,7 @@ pub(super) async fn delete(call: &Call<'_>, namespace: &str, name: &str) -> HubR
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Move {
     from_repo: String,
     to_repo: String,
@@ -115,19 +93,10 @@ pub(super) async fn relocate(call: &Call<'_>, body: Body) -> HubResult {
     Ok(Json(json!({ "url": page_url(call, &to) })).into_response())
 }
 
-#[derive(Deserialize)]
-struct Settings {
-    private: Option<bool>,
-    visibility: Option<Shown>,
-}
-
 /// `PUT /api/buckets/{ns}/{name}/settings`.
 pub(super) async fn settings(call: &Call<'_>, namespace: &str, name: &str, body: Body) -> HubResult {
     let bucket = call.bucket(namespace, name, Action::ManageBucket).await?;
-    let Settings { private, visibility } = body::json(body).await?;
-    let private = private.map(|private| if private { Shown::Private } else { Shown::Public });
-    let visibility = private.or(visibility).map(Visibility::from);
-    let visibility = visibility.ok_or_else(|| HubError::bad_request("The body must hold private"))?;
+    let visibility = body::json::<Settings>(body).await?.asked()?;
     call.door.buckets.set_visibility(&bucket.id, visibility).await?;
     Ok(Json(json!({ "private": visibility == Visibility::Private })).into_response())
 }

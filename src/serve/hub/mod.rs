@@ -29,6 +29,7 @@ mod route;
 mod tests;
 mod tokens;
 mod tree;
+mod visibility;
 mod whoami;
 
 /// The Hub's listener. Its clients print the id with an error.

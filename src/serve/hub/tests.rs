@@ -1,6 +1,7 @@
 //! The whole door over buckets in memory: rules of access, the error conventions, and input that is wrong.
 
 mod bad_input;
+mod bodies;
 mod rules;
 
 use std::sync::Arc;
@@ -74,6 +75,11 @@ struct House {
 
 impl House {
     fn new() -> Self {
+        Self::with_default(Visibility::Public)
+    }
+
+    /// Where new buckets are this, if nobody says otherwise.
+    fn with_default(visibility: Visibility) -> Self {
         let clock = Arc::new(ManualClock::at(Timestamp(1_767_323_045_678)));
         let ambient = Ambient { clock: Arc::clone(&clock) as _, ..Ambient::system() };
         let buckets = Arc::new(LocalBuckets::in_memory(ambient).unwrap());
@@ -94,7 +100,7 @@ impl House {
             buckets: Arc::clone(&buckets) as _,
             signer: CasSigner::new(&[1; 32], Arc::clone(&directory), clock),
             directory,
-            visibility: Visibility::Public,
+            visibility,
         };
         Self { door: with_origin(router(door).router, Vec::new()), buckets }
     }

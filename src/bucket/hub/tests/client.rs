@@ -118,6 +118,22 @@ async fn each_call_asks_what_the_published_client_asks() {
 }
 
 #[tokio::test]
+async fn a_bucket_that_came_out_public_though_private_was_asked_for_is_an_error() {
+    let hub = StandIn::new().await;
+    let private = NewBucket::of(crate::bucket::Visibility::Private);
+    let create = async |new: &NewBucket, answer: &str| {
+        hub.answers(200, &[], answer);
+        hub.client.create_bucket(None, "b", new).await
+    };
+    let refused = create(&private, r#"{"url":"http://h/buckets/ada/b","private":false}"#).await;
+    assert!(refused.unwrap_err().to_string().contains("http://h/buckets/ada/b"));
+    for answer in [r#"{"url":"u","private":true}"#, r#"{"url":"u"}"#] {
+        create(&private, answer).await.unwrap();
+    }
+    create(&NewBucket::default(), r#"{"url":"u","private":false}"#).await.unwrap();
+}
+
+#[tokio::test]
 async fn listings_follow_links_to_the_same_host_only() {
     let hub = StandIn::new().await;
     let link = format!(r#"<{}/api/buckets/ada/b/tree?cursor=2>; rel="next""#, hub.base);
