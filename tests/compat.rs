@@ -1,8 +1,8 @@
 //! The published S3 clients against the binary: runs `compat-tests` with pytest.
 //!
 //! Python packages are pinned in `compat-tests/requirements.txt` and installed into a virtual environment below
-//! `target/`, one for each content of that file, so that later runs need no network; s3fs and boto3[crt] have
-//! environments of their own in the same way. Nothing is skipped in silence: without Python, or when pytest finds no
+//! `target/`, one for each content of that file, so that later runs need no network; boto3[crt], s3fs with what needs it,
+//! and each older huggingface_hub have environments of their own in the same way. Nothing is skipped in silence: without Python, or when pytest finds no
 //! test, this fails and says what to do. Clients that are no Python packages are tried when `XETGATE_EXTENDED` is set,
 //! as `.ci/run` does.
 
@@ -42,7 +42,8 @@ fn python(root: &Path, requirements: &str) -> PathBuf {
         fs::remove_dir_all(&venv).unwrap();
     }
     run(Command::new("python3").args(["-m", "venv"]).arg(&venv), INSTALL_HINT);
-    let pip = ["-m", "pip", "install", "--disable-pip-version-check", "--quiet", "--requirement"];
+    // Most modules of these packages are never imported: Python compiles the few that are.
+    let pip = ["-m", "pip", "install", "--disable-pip-version-check", "--quiet", "--no-compile", "--requirement"];
     run(Command::new(&python).args(pip).arg(&requirements), "pip could not install the pinned packages");
     fs::write(finished, "").unwrap();
     python
@@ -55,7 +56,7 @@ static TURN: Mutex<()> = Mutex::new(());
 fn pytest(what: &[&str], vars: &[(&str, &str)]) {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let apart = ["crt", "s3fs"].map(|name| {
+    let apart = ["crt", "s3fs", "hub15", "hub128"].map(|name| {
         let requirements = format!("compat-tests/clients/requirements-{name}.txt");
         (format!("XETGATE_{}_PYTHON", name.to_uppercase()), python(root, &requirements))
     });

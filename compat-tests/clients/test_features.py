@@ -76,11 +76,12 @@ def test_a_listing_has_the_names_under_a_prefix_and_no_other(user, bucket, small
 
 @feature("copy")
 def test_a_copy_is_equal_and_its_source_stays(user, s3, bucket, small, tmp_path):
-    user.upload(small, bucket, "the source.bin")
-    user.copy(bucket, "the source.bin", "copies/of it.bin")
+    source = getattr(user, "COPY_SOURCE", "the source.bin")
+    user.upload(small, bucket, source)
+    user.copy(bucket, source, "copies/of it.bin")
     user.download(bucket, "copies/of it.bin", tmp_path / "back")
     assert filecmp.cmp(small, tmp_path / "back", shallow=False)
-    assert s3.head_object(Bucket=bucket, Key="the source.bin")["ContentLength"] == small.stat().st_size
+    assert s3.head_object(Bucket=bucket, Key=source)["ContentLength"] == small.stat().st_size
 
 
 @feature("metadata sent")
@@ -103,6 +104,33 @@ def test_a_presigned_get_needs_no_credential(user, bucket, small):
     user.upload(small, bucket, "shared/ü & more.bin")
     answer = requests.get(user.presign_get(bucket, "shared/ü & more.bin"), timeout=60)
     assert (answer.status_code, answer.content) == (200, small.read_bytes())
+
+
+@feature("presigned put")
+def test_a_presigned_put_needs_no_credential(user, s3, bucket, small):
+    answer = requests.put(user.presign_put(bucket, "from outside/ü & more.bin"), data=small.read_bytes(), timeout=60)
+    assert answer.status_code == 200, answer.text
+    assert s3.get_object(Bucket=bucket, Key="from outside/ü & more.bin")["Body"].read() == small.read_bytes()
+
+
+@feature("objects", of="Node fetch (presigned URLs)")
+def test_parts_by_presigned_urls_are_one_object(user, s3, bucket, tmp_path):
+    paths = [tmp_path / name for name in ("one", "two")]
+    for path, size in zip(paths, (5 * inputs.MIB, 1000)):
+        path.write_bytes(inputs.noise(size, size))
+    user.upload_in_parts(paths, bucket, "in parts.bin")
+    whole = b"".join(path.read_bytes() for path in paths)
+    assert s3.get_object(Bucket=bucket, Key="in parts.bin")["Body"].read() == whole
+
+
+@feature("objects", of="Node fetch (presigned URLs)")
+@pytest.mark.parametrize("size", [1000, 30 * inputs.MIB])
+def test_a_refusal_reaches_fetch_while_it_sends(user, s3, bucket, tmp_path, size):
+    sent = tmp_path / "sent"
+    sent.write_bytes(inputs.noise(3, size))
+    url = s3.generate_presigned_url("put_object", Params={"Bucket": bucket, "Key": "refused"}, ExpiresIn=600)
+    status, body = user.status_of_put(url.replace("/refused?", "/another?"), sent)
+    assert (status, "SignatureDoesNotMatch" in body) == (403, True), body
 
 
 @feature("delete")
@@ -160,3 +188,30 @@ def test_rclone_check_sees_a_file_that_differs(user, s3, bucket, tree):
     s3.put_object(Bucket=bucket, Key="mirror/a.txt", Body=inputs.noise(99, 20_000))
     with pytest.raises(AssertionError, match="1 differences found"):
         user.check(root, bucket, "mirror")
+
+
+@feature("tables")
+def test_a_table_keeps_what_is_appended_and_loses_what_is_deleted(user, bucket):
+    user.write_table(bucket, "numbers", [1, 2, 3])
+    user.append(bucket, "numbers", list(range(10, 1010)))
+    user.append_by_two(bucket, "numbers", [4], [5])
+    assert user.read_table(bucket, "numbers") == [1, 2, 3, 4, 5, *range(10, 1010)]
+    user.delete_below(bucket, "numbers", 500)
+    assert user.read_table(bucket, "numbers") == list(range(500, 1010))
+
+
+@feature("databases")
+@pytest.mark.timeout(300)
+def test_a_lost_database_is_restored_up_to_its_last_change(user, new_name):
+    user.make_database(new_name())
+    user.sql("CREATE TABLE numbers AS SELECT n FROM generate_series(1, 100000) AS n")
+    user.back_up("full")
+    user.sql("DELETE FROM numbers WHERE n > 50000")
+    user.back_up("incr")
+    # In no backup, only in the log of changes.
+    user.sql("INSERT INTO numbers VALUES (-1)")
+    user.wait_for_the_log()
+    user.verify()
+    user.lose()
+    user.restore()
+    assert user.sql("SELECT count(*), min(n), max(n) FROM numbers").strip() == "50001|-1|50000"

@@ -150,20 +150,24 @@ class Program(abc.ABC):
 
     def __init__(self, endpoint: str, who: Credentials, home: pathlib.Path):
         self.endpoint, self.who, self.home = endpoint, who, home
-        beside = pathlib.Path(sys.executable).parent / self.program
-        found = str(beside) if beside.exists() else shutil.which(self.program)
-        assert found, f"{self.program} is not installed: see compat-tests/README.md"
-        self.path = found
+        self.line = self.found()
         foreign = ("AWS_", "RCLONE_", "XETGATE_")
         kept = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
         self.env = kept | {"HOME": str(home), "LC_ALL": "C.UTF-8"} | self.settings()
+
+    def found(self) -> list[str]:
+        """What its command line begins with."""
+        beside = pathlib.Path(sys.executable).parent / self.program
+        found = str(beside) if beside.exists() else shutil.which(self.program)
+        assert found, f"{self.program} is not installed: see compat-tests/README.md"
+        return [found]
 
     @abc.abstractmethod
     def settings(self) -> dict[str, str]: ...
 
     def run(self, *words: str | pathlib.Path) -> bytes:
         done = subprocess.run(
-            [self.path, *map(str, words)], capture_output=True, env=self.env, cwd=self.home, timeout=CALL_SECS_MAX
+            [*self.line, *map(str, words)], capture_output=True, env=self.env, cwd=self.home, timeout=CALL_SECS_MAX
         )
         assert done.returncode == 0, f"{self.program} {words} exited {done.returncode}:\n{done.stderr.decode()}"
         return done.stdout

@@ -28,6 +28,10 @@ class Boto3(clients.Boto3):
         return self.s3.head_object(Bucket=bucket, Key=key)["Metadata"]
 
 
+    def presign_put(self, bucket, key):
+        return self.s3.generate_presigned_url("put_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=600)
+
+
 class MinioPy:
     name = "minio-py"
     EXTENDED = False
@@ -72,6 +76,10 @@ class MinioPy:
     def presign_get(self, bucket, key):
         life = datetime.timedelta(minutes=10)
         return self.minio.presigned_get_object(bucket_name=bucket, object_name=key, expires=life)
+
+    def presign_put(self, bucket, key):
+        life = datetime.timedelta(minutes=10)
+        return self.minio.presigned_put_object(bucket_name=bucket, object_name=key, expires=life)
 
     def delete(self, bucket, key):
         self.minio.remove_object(bucket_name=bucket, object_name=key)

@@ -7,6 +7,7 @@ import shutil
 from support import clients
 from support.clients import Program
 from support.inputs import MIB
+from support.offers import driven
 from support.server import REGION
 
 
@@ -210,4 +211,42 @@ class Restic(_WithAwsEnvironment):
         shutil.move(inside / last["paths"][0].lstrip("/"), root)
 
 
-ALL = (AwsCli, Rclone, S5cmd, S3cmd, Restic)
+class Dvc(_WithAwsEnvironment):
+    """Versions of data: what is added in one project and pushed is pulled in a clone of it."""
+
+    name = "DVC"
+    EXTENDED = False
+    program = "dvc"
+
+    def found(self):
+        return [driven.python("XETGATE_S3FS_PYTHON", "requirements-s3fs.txt"), "-m", "dvc"]
+
+    def settings(self):
+        return super().settings() | {"DVC_NO_ANALYTICS": "1"}
+
+    def dvc(self, project: pathlib.Path, *words):
+        self.run("--cd", project, *words)
+
+    def mirror_up(self, root: pathlib.Path, bucket, prefix):
+        project = self.home / bucket
+        if not project.exists():
+            project.mkdir()
+            self.dvc(project, "init", "--no-scm")
+            self.dvc(project, "remote", "add", "-d", "xet", f"s3://{bucket}/{prefix}")
+            self.dvc(project, "remote", "modify", "xet", "endpointurl", self.endpoint)
+        shutil.rmtree(project / "tree", ignore_errors=True)
+        shutil.copytree(root, project / "tree")
+        self.dvc(project, "add", "tree")
+        self.dvc(project, "push")
+
+    def mirror_down(self, bucket, prefix, root):
+        project, clone = self.home / bucket, self.home / f"{bucket}-clone"
+        (clone / ".dvc").mkdir(parents=True, exist_ok=True)
+        for name in ("tree.dvc", ".dvc/config"):
+            shutil.copy(project / name, clone / name)
+        self.dvc(clone, "pull")
+        shutil.rmtree(root, ignore_errors=True)
+        shutil.copytree(clone / "tree", root)
+
+
+ALL = (AwsCli, Rclone, S5cmd, S3cmd, Dvc, Restic)
