@@ -18,6 +18,7 @@ use xetgate::auth::{
 };
 use xetgate::bucket::hub::{HubBuckets, HubClient, HubShared};
 use xetgate::bucket::{BucketApi, LocalBuckets, Namespace};
+use xetgate::cas::destinations::Destinations;
 use xetgate::cas::http::{BearerToken, HttpClient, RetryPolicy};
 use xetgate::cas::remote::RemoteShared;
 use xetgate::cli::doors::{Behind, doors};
@@ -86,8 +87,9 @@ async fn hub() -> String {
 async fn on_a_hub() -> Subject {
     let (ambient, folder) = (Ambient::system(), tempfile::tempdir().unwrap());
     let retry = RetryPolicy { attempts: 2, first_rest: Duration::from_millis(1), awaits_local: true };
-    let http = HttpClient::new(retry).unwrap();
-    let client = HubClient::new(http.clone(), &hub().await, BearerToken::new(TOKEN)).unwrap();
+    let endpoint = hub().await;
+    let http = HttpClient::new(retry, Destinations::of(&endpoint, &[])).unwrap();
+    let client = HubClient::new(http.clone(), &endpoint, BearerToken::new(TOKEN)).unwrap();
     let remote = RemoteShared::new(http, None, Arc::clone(&ambient.clock));
     let meta = Arc::new(EmbeddedMeta::in_memory().unwrap());
     let shared = HubShared::new(meta, folder.path().join("uploads"), remote, ambient);
