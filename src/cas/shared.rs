@@ -302,8 +302,7 @@ impl State {
 
     fn is_streamed(&self) -> bool {
         let is_in_pack = |ended: &EndedXorb| matches!(ended.at, EndedAt::Pack { .. });
-        self.open.as_ref().is_some_and(|open| open.frame_start.is_some())
-            || self.ended.iter().any(is_in_pack)
+        self.open.as_ref().is_some_and(|open| open.frame_start.is_some()) || self.ended.iter().any(is_in_pack)
     }
 
     /// Appends a chunk to the open xorb, which is begun if there is none; answers the length of its record.

@@ -12,9 +12,7 @@ use super::builder::{FileBuilder, Place, Room, Written};
 use super::folder::StoredFolder;
 use super::fragmentation::FragmentationGuard;
 use super::ingest::StoredFile;
-use crate::cas::{
-    CasError, ChunkBytes, ChunkRef, ChunkStore, NewChunk, PendingRef, Sharing, XorbWriter,
-};
+use crate::cas::{CasError, ChunkBytes, ChunkRef, ChunkStore, NewChunk, PendingRef, Sharing, XorbWriter};
 use crate::store::hold::Hold;
 use crate::xet::hash::ChunkHash;
 use crate::xet::xorb::ChunkTable;

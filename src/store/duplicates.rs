@@ -55,11 +55,9 @@ impl<'v> Duplicates<'v> {
                 Some(run) if run.chunks.end == index && run.to == kept.xorb && run.next() == kept.index => {
                     run.chunks.end += 1;
                 }
-                _ => runs.push(DuplicateRun {
-                    chunks: index..index + 1,
-                    to: kept.xorb,
-                    to_start: kept.index,
-                }),
+                _ => {
+                    runs.push(DuplicateRun { chunks: index..index + 1, to: kept.xorb, to_start: kept.index })
+                }
             }
         }
         Ok(runs)

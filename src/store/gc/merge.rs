@@ -217,7 +217,8 @@ async fn point(
     runs: Vec<DuplicateRun>,
     files: &[FileHash],
 ) -> Result<u64, GcError> {
-    let moved = runs.into_iter().map(|DuplicateRun { chunks, to, to_start }| MovedRun { chunks, to, to_start });
+    let moved =
+        runs.into_iter().map(|DuplicateRun { chunks, to, to_start }| MovedRun { chunks, to, to_start });
     let moved = HashMap::from([(xorb, moved.collect::<Vec<_>>())]);
     let tables = HashMap::from([(xorb, Arc::new(table.clone()))]);
     let mut rewritten = 0;

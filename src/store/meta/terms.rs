@@ -134,7 +134,8 @@ mod tests {
             let record = FileRecord { hash: FileHash::EMPTY, size: 1, terms: terms.to_vec() };
             change.apply(&record).terms
         };
-        let whole = [term(1, 0, 2), term(8, 0, 3), term(9, 3, 4), term(1, 6, 8), term(8, 20, 22), term(1, 10, 12)];
+        let whole =
+            [term(1, 0, 2), term(8, 0, 3), term(9, 3, 4), term(1, 6, 8), term(8, 20, 22), term(1, 10, 12)];
         assert_eq!(apply(&[term(1, 0, 12)]), whole);
         assert_eq!(apply(&[term(1, 3, 9)]), [term(8, 1, 3), term(9, 3, 4), term(1, 6, 8), term(8, 20, 21)]);
         assert_eq!(apply(&[term(1, 0, 2)]), [term(1, 0, 2)]);

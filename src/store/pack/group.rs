@@ -132,7 +132,8 @@ mod tests {
                 scope.spawn(move || {
                     for round in 0..20 {
                         let frame = vec![thread; 100 + round];
-                        let (pack, offset) = futures::executor::block_on(writer.place(frame.clone()).unwrap()).unwrap().place;
+                        let (pack, offset) =
+                            futures::executor::block_on(writer.place(frame.clone()).unwrap()).unwrap().place;
                         assert_eq!(log.read(pack, offset, frame.len()).unwrap(), frame);
                     }
                 });

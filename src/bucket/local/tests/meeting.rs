@@ -33,8 +33,7 @@ impl Slow {
         let payload = Payload { body: Box::pin(pieces), ..payload(data) };
         let (buckets, name) = (Arc::clone(buckets), name.to_owned());
         let writer = Arc::clone(&buckets);
-        let writing =
-            tokio::spawn(async move { writer.write(&bucket_id(), write(&name, payload)).await });
+        let writing = tokio::spawn(async move { writer.write(&bucket_id(), write(&name, payload)).await });
         let figures = Arc::clone(&buckets.store().figures);
         let seen = || figures.new_raw_bytes.get() + figures.chunks_found.get() * 64 * 1024;
         let before = seen();
@@ -162,7 +161,14 @@ async fn uploads_that_all_fail_leave_nothing() {
             slow.break_off().await;
         }
         nothing_runs(&packs, &buckets).await;
-        assert_eq!(buckets.list(&bucket_id(), &ListQuery { limit: 9, ..ListQuery::default() }).await.unwrap().objects, []);
+        assert_eq!(
+            buckets
+                .list(&bucket_id(), &ListQuery { limit: 9, ..ListQuery::default() })
+                .await
+                .unwrap()
+                .objects,
+            []
+        );
     }
 }
 
@@ -219,7 +225,8 @@ async fn versions_of_a_file_in_parts_that_come_together_take_the_space_of_what_d
             let parts = (1..).zip(data.chunks(6 << 20)).map(|(number, part)| {
                 let (buckets, upload, part) = (Arc::clone(&buckets), upload.clone(), data.slice_ref(part));
                 tokio::spawn(async move {
-                    let part = buckets.write_part(&bucket_id(), &upload, number, payload(&part)).await.unwrap();
+                    let part =
+                        buckets.write_part(&bucket_id(), &upload, number, payload(&part)).await.unwrap();
                     CompletedPart { number, etag: hex::encode(part.md5), checksum: None }
                 })
             });

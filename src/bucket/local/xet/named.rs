@@ -99,8 +99,11 @@ mod tests {
         for chunk in 0..10 {
             table.push(ChunkHash::of(&[chunk]), 108, 100 + u32::from(chunk));
         }
-        let term = |name: u8, start: u32, end: u32, raw_bytes| {
-            Term { xorb: XorbHash::from_bytes([name; 32]), start, end, raw_bytes }
+        let term = |name: u8, start: u32, end: u32, raw_bytes| Term {
+            xorb: XorbHash::from_bytes([name; 32]),
+            start,
+            end,
+            raw_bytes,
         };
         let all = vec![term(1, 5, 9, 406), term(2, 0, 1, 104), term(1, 20, 25, 535)];
         let record = FileRecord { hash: FileHash::EMPTY, size: 1045, terms: all.clone() };

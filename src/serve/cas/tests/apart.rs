@@ -88,7 +88,8 @@ fn mixed(runs: &[(&Xorb, u32, u32)]) -> Xorb {
     let (mut bytes, mut table, mut raw) = (Vec::new(), ChunkTable::default(), Vec::new());
     for (xorb, start, end) in runs {
         for index in *start..*end {
-            let (record, chunk) = (xorb.table.record_range(index..index + 1), xorb.table.raw_range(index..index + 1));
+            let (record, chunk) =
+                (xorb.table.record_range(index..index + 1), xorb.table.raw_range(index..index + 1));
             let (record, chunk) = (record.unwrap(), chunk.unwrap());
             table.push(xorb.table.hash(index).unwrap(), record.end - record.start, chunk.end - chunk.start);
             bytes.extend_from_slice(&xorb.bytes[record.start as usize..record.end as usize]);
@@ -124,7 +125,10 @@ async fn of_a_xorb_only_the_new_chunks_are_written_and_all_of_it_is_served() {
         let part = Shard { files: vec![file_of(&[(&known, 1, 5)])], ..Shard::default() };
         assert_eq!(house.register(&house.mine, &part).await.json()["result"], 1);
         let raw = known.table.raw_range(1..5).unwrap();
-        assert_eq!(house.reconstruct(part.files[0].hash).await, known.raw[raw.start as usize..raw.end as usize]);
+        assert_eq!(
+            house.reconstruct(part.files[0].hash).await,
+            known.raw[raw.start as usize..raw.end as usize]
+        );
         house.add("k", file).await;
         assert_eq!(house.read("k").await, known.raw);
         house.gc().await;
