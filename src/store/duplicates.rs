@@ -34,7 +34,7 @@ pub struct DuplicateRun {
 pub struct Duplicates<'v> {
     view: &'v dyn MetaView,
     index: Arc<dyn ChunkIndex>,
-    /// Tables of xorbs in use; `None` for those that are not, or not there.
+    /// Tables of xorbs in use or kept; `None` for those that are not, or not there.
     tables: LruCache<XorbHash, Option<Arc<ChunkTable>>>,
 }
 
@@ -86,12 +86,13 @@ impl<'v> Duplicates<'v> {
         Ok(is_there.then_some(hint))
     }
 
-    /// The chunks of a xorb, if files use it.
-    pub async fn table(&mut self, xorb: &XorbHash) -> Result<Option<Arc<ChunkTable>>, MetaError> {
+    /// The chunks of a xorb, if files use it or it is kept for clients.
+    async fn table(&mut self, xorb: &XorbHash) -> Result<Option<Arc<ChunkTable>>, MetaError> {
         if let Some(table) = self.tables.get(xorb) {
             return Ok(table.clone());
         }
-        let entry = self.view.xorb_entry(xorb).await?.filter(|entry| entry.uses > 0);
+        let entry = self.view.xorb_entry(xorb).await?;
+        let entry = entry.filter(|entry| entry.uses > 0 || entry.kept_until.0 > 0);
         let table = entry.map(|entry| Arc::new(entry.row.table));
         self.tables.put(*xorb, table.clone());
         Ok(table)

@@ -13,8 +13,9 @@ use tracing::warn;
 
 use super::plan::{Part, Ranges, Thrift};
 use super::{GcError, GcOptions, GcReport, PAGE, io};
+use crate::store::ambient::Timestamp;
 use crate::store::local::LocalStore;
-use crate::store::meta::{MetaError, MetaView, MovedRun, TermChange};
+use crate::store::meta::{MetaError, MetaView, MovedRun, TermChange, XorbEntry};
 use crate::store::pace::Pace;
 use crate::store::pack::frame;
 use crate::store::pack::log::{PackHold, PackLog};
@@ -41,6 +42,7 @@ struct Candidate {
 /// Compacts.
 pub(super) async fn run(
     store: &Arc<LocalStore>,
+    now: Timestamp,
     options: &GcOptions,
     pace: &Pace,
     report: &mut GcReport,
@@ -49,7 +51,8 @@ pub(super) async fn run(
     let turns = view.counts().await?.xorbs / XORBS_A_TURN + 1;
     for turn in 0..turns {
         pace.spend(0).await?;
-        let candidates = candidates(&*view, options.thrift, |xorb| xorb.words()[0] % turns == turn).await?;
+        let candidates =
+            candidates(&*view, now, options.thrift, |xorb| xorb.words()[0] % turns == turn).await?;
         report.xorbs_compacted += candidates.len() as u64;
         if options.dry_run || candidates.is_empty() {
             continue;
@@ -68,6 +71,7 @@ pub(super) async fn run(
 /// The xorbs to be compacted among those of this turn, as they lie in the packs.
 async fn candidates(
     view: &dyn MetaView,
+    now: Timestamp,
     thrift: Thrift,
     is_in_turn: impl Fn(&XorbHash) -> bool,
 ) -> Result<Vec<Candidate>, MetaError> {
@@ -85,7 +89,9 @@ async fn candidates(
     }
     let mut parts = Vec::new();
     for (hash, live) in &live {
-        if let Some(row) = view.xorb(hash).await? {
+        // One that is kept for clients stays whole anyhow: to copy its live chunks would store them twice.
+        let entry = view.xorb_entry(hash).await?.filter(|entry| entry.kept_until <= now);
+        if let Some(XorbEntry { row, .. }) = entry {
             let (whole, live) = (row.table.record_bytes().into(), live.record_bytes_in(&row.table));
             parts.push(Part { name: *hash, whole, live });
         }

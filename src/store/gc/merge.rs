@@ -1,9 +1,11 @@
 //! Merging duplicates: the file records that name a chunk's other copies are pointed to the one that is kept.
 //!
-//! Which one that is says the chunk index ([`crate::store::duplicates`]). A run that is too short stays, or files would
-//! be read in small pieces; so does one whose kept copy does not have the right bytes. What is no longer named is given
-//! back by the steps that follow in the same pass. A walk over all xorbs may take several passes; it can be cut off
-//! anywhere, for what is merged is not met again.
+//! The chunk index says which copy that is ([`crate::store::duplicates`]). Of a xorb the longest runs are merged, and of
+//! short ones only so many that files are not read in small pieces; a run whose kept copy does not have the right bytes
+//! stays. A xorb that is kept for clients who may name it is kept by the file of its chunks from then on, whose terms are
+//! moved as others' are. The steps that follow in the same pass give back what is no longer named.
+//!
+//! A walk over all xorbs may take several passes, and can be cut off anywhere: what is merged is not met again.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,7 +14,8 @@ use tokio::task::spawn_blocking;
 use tracing::warn;
 
 use super::compact::files_of;
-use super::{GcError, GcReport, PAGE, io};
+use super::{GcError, GcOptions, GcReport, PAGE, io};
+use crate::store::ambient::Timestamp;
 use crate::store::duplicates::{DuplicateRun, Duplicates, record_bytes};
 use crate::store::local::LocalStore;
 use crate::store::meta::{MetaView, MovedRun, TermChange, XorbEntry};
@@ -30,8 +33,12 @@ const XORB_PAGE: usize = 64;
 /// records are read.
 const CANDIDATES_MAX: usize = 256;
 
-/// Shortest run that is merged, in chunks: what the guard against fragmentation wants on average.
-const RUN_MIN: u32 = 8;
+/// Chunks that the pieces of a xorb's terms are to have on average after merging: the target of the guard against
+/// fragmentation.
+const PIECE_CHUNKS: usize = 8;
+
+/// Pieces that even a small xorb may come to.
+const PIECES_MIN: usize = 8;
 
 /// A walk over all xorbs.
 #[derive(Default)]
@@ -58,15 +65,16 @@ struct Stretch {
 pub(super) async fn run(
     store: &Arc<LocalStore>,
     walk: &mut Walk,
-    mut chunks_left: u64,
-    dry_run: bool,
+    now: Timestamp,
+    options: &GcOptions,
     pace: &Pace,
     report: &mut GcReport,
 ) -> Result<(), GcError> {
+    let mut chunks_left = options.merge_chunks_max;
     while chunks_left > 0 {
         let view = store.meta.view().await?;
-        let stretch = look(store, &*view, walk, &mut chunks_left, pace).await?;
-        if !dry_run && !stretch.candidates.is_empty() {
+        let stretch = look(store, &*view, walk, now, &mut chunks_left, pace).await?;
+        if !options.dry_run && !stretch.candidates.is_empty() {
             merge(store, &*view, &stretch.candidates, pace, report).await?;
         } else {
             let bytes = |candidate: &Candidate| record_bytes(&candidate.row.table, &candidate.runs);
@@ -87,6 +95,7 @@ async fn look(
     store: &Arc<LocalStore>,
     view: &dyn MetaView,
     walk: &mut Walk,
+    now: Timestamp,
     chunks_left: &mut u64,
     pace: &Pace,
 ) -> Result<Stretch, GcError> {
@@ -94,17 +103,17 @@ async fn look(
     let mut candidates = Vec::new();
     while candidates.len() < CANDIDATES_MAX && *chunks_left > 0 {
         pace.spend(0).await?;
-        let page = view.xorbs(walk.last.as_ref(), XORB_PAGE).await?;
-        if page.is_empty() {
+        let xorbs = view.xorbs(walk.last.as_ref(), XORB_PAGE).await?;
+        if xorbs.is_empty() {
             return Ok(Stretch { candidates, is_last: true });
         }
-        for xorb in page {
+        for xorb in xorbs {
             if *chunks_left == 0 || candidates.len() == CANDIDATES_MAX {
                 break;
             }
             walk.last = Some(xorb.hash);
             *chunks_left = chunks_left.saturating_sub(xorb.row.table.len() as u64);
-            if xorb.uses == 0 {
+            if xorb.uses == 0 && xorb.kept_until <= now {
                 continue;
             }
             let runs = duplicates.of(&xorb).await?;
@@ -121,11 +130,13 @@ async fn look(
     Ok(Stretch { candidates, is_last: false })
 }
 
-/// The runs that are merged: long ones, and any of a xorb that is no longer than such a run itself.
+/// The runs that are merged: the longest, as many as leave the xorb's terms in pieces that are long enough.
 fn worthwhile(table: &ChunkTable, mut runs: Vec<DuplicateRun>) -> Vec<DuplicateRun> {
-    if table.len() as u32 > RUN_MIN {
-        runs.retain(|run| run.chunks.end - run.chunks.start >= RUN_MIN);
-    }
+    // There is a piece in each run, and between each two.
+    let runs_max = (table.len() / PIECE_CHUNKS).max(PIECES_MIN) / 2;
+    runs.sort_by_key(|run| std::cmp::Reverse(run.chunks.len()));
+    runs.truncate(runs_max.max(1));
+    runs.sort_by_key(|run| run.chunks.start);
     runs
 }
 
@@ -142,9 +153,14 @@ async fn merge(
         let Candidate { hash, row, runs } = candidate;
         pace.spend(record_bytes(&row.table, runs)).await?;
         let runs = verified(store, view, runs).await?;
-        let files = files.get(hash).map(Vec::as_slice).unwrap_or_default();
+        if runs.is_empty() {
+            continue;
+        }
+        let mut files = files.get(hash).cloned().unwrap_or_default();
+        // One that clients may still name is known by its chunks from now on, wherever they are.
+        files.extend(store.meta.keep_apart(*hash).await?);
         report.duplicate_bytes += record_bytes(&row.table, &runs);
-        report.files_rewritten += point(store, *hash, &row.table, runs, files).await?;
+        report.files_rewritten += point(store, *hash, &row.table, runs, &files).await?;
     }
     Ok(())
 }
@@ -201,9 +217,6 @@ async fn point(
     runs: Vec<DuplicateRun>,
     files: &[FileHash],
 ) -> Result<u64, GcError> {
-    if runs.is_empty() {
-        return Ok(0);
-    }
     let moved =
         runs.into_iter().map(|DuplicateRun { chunks, to, to_start }| MovedRun { chunks, to, to_start });
     let moved = HashMap::from([(xorb, moved.collect::<Vec<_>>())]);

@@ -177,11 +177,10 @@ impl Collector {
         }
         report.registrations_expired = forget_registrations(&self.store, now, options.dry_run).await?;
         let mut walk = self.walk.lock().await;
-        let (chunks, dry_run) = (options.merge_chunks_max, options.dry_run);
-        merge::run(&self.store, &mut walk, chunks, dry_run, pace, &mut report).await?;
+        merge::run(&self.store, &mut walk, now, options, pace, &mut report).await?;
         drop(walk);
         if options.compact {
-            compact::run(&self.store, options, pace, &mut report).await?;
+            compact::run(&self.store, now, options, pace, &mut report).await?;
         }
         let mut dying = rewrite::Dying::default();
         if options.dry_run {

@@ -22,7 +22,7 @@ use super::xorbs::file_of_all;
 use super::{EmbeddedMeta, MetaError, MetaStore as _, NewFile, Wanted, holdings};
 use crate::store::ambient::Timestamp;
 use crate::store::file_terms::FileTerms;
-use crate::store::rows::{BucketUid, FileRecord};
+use crate::store::rows::{BucketUid, FileRecord, Term};
 use crate::xet::hash::{FileHash, XorbHash};
 
 /// (bucket, file hash, access key id): the access keys that have proved to hold a registered file. Not part of the
@@ -65,6 +65,10 @@ pub trait MetaRegistry: Send + Sync + 'static {
     /// Takes a xorb whose chunks lie in other xorbs: `file` is the file of its chunks and no others. It is registered in
     /// no bucket, until then or longer if it is kept longer.
     async fn register_apart(&self, file: NewFile, keep_until: Timestamp) -> Result<(), MetaError>;
+
+    /// Lets a xorb that is kept although nothing uses it be kept as one that came apart: as the file of its chunks, whose
+    /// terms may be moved. Answers that file; `None` if the xorb is not kept.
+    async fn keep_apart(&self, xorb: XorbHash) -> Result<Option<FileHash>, MetaError>;
 
     /// Where the chunks of a xorb lie that was taken by [`MetaRegistry::register_apart`].
     async fn xorb_apart(&self, xorb: &XorbHash) -> Result<Option<FileRecord>, MetaError>;
@@ -129,6 +133,10 @@ impl MetaRegistry for EmbeddedMeta {
 
     async fn register_apart(&self, file: NewFile, keep_until: Timestamp) -> Result<(), MetaError> {
         self.write(move |tables| tables.register_apart(&file, keep_until)).await
+    }
+
+    async fn keep_apart(&self, xorb: XorbHash) -> Result<Option<FileHash>, MetaError> {
+        self.write(move |tables| tables.keep_apart(&xorb)).await
     }
 
     async fn xorb_apart(&self, xorb: &XorbHash) -> Result<Option<FileRecord>, MetaError> {
@@ -254,6 +262,19 @@ impl Tables<'_> {
             self.mend_file(file)?;
         }
         Ok(())
+    }
+
+    fn keep_apart(&mut self, xorb: &XorbHash) -> Result<Option<FileHash>, Failure> {
+        let kept = self.kept.get(xorb.as_bytes())?.map(|until| Timestamp(until.value()));
+        let (Some(until), Some(row)) = (kept, self.xorb_row(xorb)?) else {
+            return Ok(None);
+        };
+        let (hash, raw_bytes) = (file_of_all(xorb), row.table.raw_bytes());
+        let all = Term { xorb: *xorb, start: 0, end: row.table.len() as u32, raw_bytes };
+        let record = FileRecord { hash, size: raw_bytes.into(), terms: vec![all] };
+        self.register_apart(&NewFile { record, xorbs: Vec::new() }, until)?;
+        self.kept.remove(xorb.as_bytes())?;
+        Ok(Some(hash))
     }
 
     fn forget_registrations(&mut self, due: &[RegistrationName], now: Timestamp) -> Result<usize, Failure> {

@@ -13,6 +13,7 @@ use super::tables::{self, HashHead, decode};
 use super::view::{Counts, MetaView, XorbEntry};
 use super::xorbs::{at_place, behind};
 use super::{MetaError, PackRow, RegistrationName, holdings, registry};
+use crate::store::ambient::Timestamp;
 use crate::store::names::{ObjectKey, UploadId};
 use crate::store::pack::PackId;
 use crate::store::rows::{Bucket, BucketStats, BucketUid, FileRecord, Object, Part, Upload, XorbRow};
@@ -43,6 +44,7 @@ impl Snapshot {
 struct XorbEntries {
     uses: ReadOnlyTable<[u8; 32], u64>,
     idle: ReadOnlyTable<[u8; 32], u64>,
+    kept: ReadOnlyTable<[u8; 32], u64>,
     in_packs: ReadOnlyTable<(u64, u64), HashHead>,
 }
 
@@ -51,6 +53,7 @@ impl XorbEntries {
         Ok(Self {
             uses: snapshot.open_table(tables::XORB_USES)?,
             idle: snapshot.open_table(tables::IDLE)?,
+            kept: snapshot.open_table(tables::KEPT)?,
             in_packs: snapshot.open_table(tables::PACK_XORBS)?,
         })
     }
@@ -62,7 +65,8 @@ impl XorbEntries {
         let uses = uses.unwrap_or(u64::from(idle.is_none()));
         let head = self.in_packs.get((row.pack.0, row.offset))?.map(|head| head.value());
         let in_pack = head.is_some_and(|head| hash.as_bytes().starts_with(&head));
-        Ok(XorbEntry { hash, row, uses, idle, in_pack })
+        let kept_until = Timestamp(self.kept.get(hash.as_bytes())?.map_or(0, |until| until.value()));
+        Ok(XorbEntry { hash, row, uses, idle, kept_until, in_pack })
     }
 }
 

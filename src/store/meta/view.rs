@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 
 use super::{MetaError, PackRow, RegistrationName};
+use crate::store::ambient::Timestamp;
 use crate::store::names::{ObjectKey, UploadId};
 use crate::store::pack::PackId;
 use crate::store::rows::{Bucket, BucketStats, BucketUid, FileRecord, Object, Part, Upload, XorbRow};
@@ -36,6 +37,8 @@ pub struct XorbEntry {
     pub uses: u64,
     /// The generation of its idle record.
     pub idle: Option<u64>,
+    /// Until when it is kept even if nothing uses it; 0 if it is not.
+    pub kept_until: Timestamp,
     /// Whether the rows of its pack count it.
     pub in_pack: bool,
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::bucket::{ObjectDelete, ObjectWrite, Payload, WriteCondition};
-use crate::store::gc::{Collector, GcOptions};
+use crate::store::gc::{Collector, GcOptions, Thrift};
 use crate::store::pace::Pace;
 
 impl House {
@@ -13,6 +13,16 @@ impl House {
     async fn gc(&self) {
         let collector = Collector::new(Arc::clone(self.buckets.store()), Arc::clone(&self.clock) as _);
         let options = GcOptions { patience: Duration::from_secs(5), ..GcOptions::default() };
+        collector.pass(&options, &Pace::default()).await.unwrap();
+        let report = crate::store::check::check(self.buckets.store(), &Pace::default()).await.unwrap();
+        assert!(report.is_clean(), "{}", report.table());
+    }
+
+    /// As `store gc` does.
+    async fn gc_thoroughly(&self) {
+        let collector = Collector::new(Arc::clone(self.buckets.store()), Arc::clone(&self.clock) as _);
+        let (merge_chunks_max, thrift) = (u64::MAX, Thrift::Thorough);
+        let options = GcOptions { merge_chunks_max, thrift, ..GcOptions::default() };
         collector.pass(&options, &Pace::default()).await.unwrap();
         let report = crate::store::check::check(self.buckets.store(), &Pace::default()).await.unwrap();
         assert!(report.is_clean(), "{}", report.table());
@@ -202,6 +212,34 @@ async fn what_was_taken_apart_is_kept_for_the_grace_time_and_its_chunks_with_it(
     house.clock.advance_ms(2 * 24 * 3600 * 1000);
     house.gc().await;
     assert_eq!(house.head(&apart).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(house.stored().await, 0);
+}
+
+/// As a store has them that an older build has filled: it stored xorbs as they came.
+#[tokio::test]
+async fn xorbs_that_are_kept_for_clients_are_merged_too_and_stay_known() {
+    let house = house().await;
+    let all = xorb(1, &[60_000; 40]);
+    let xorbs: Vec<_> = (0..4).map(|skip| mixed(&[(&all, skip, 40 - skip)])).collect();
+    for xorb in &xorbs {
+        house.buckets.store().index.clear().unwrap();
+        house.upload(xorb).await;
+        assert_eq!(house.register(&house.mine, &xorb.shard()).await.json()["result"], 1);
+    }
+    crate::store::rebuild::rebuild_index(house.buckets.store(), &Pace::default()).await.unwrap();
+    assert!(house.stored().await > 3 * all.raw.len() as u64);
+    house.gc_thoroughly().await;
+    let stored = house.stored().await;
+    assert!(stored < all.raw.len() as u64 * 105 / 100, "{stored} of {}", all.raw.len());
+    for xorb in &xorbs {
+        assert_eq!(house.reconstruct(xorb.shard().files[0].hash).await, xorb.raw);
+        assert_eq!(house.head(xorb).await.headers["content-length"], xorb.table.record_bytes().to_string());
+        let part = Shard { files: vec![file_of(&[(xorb, 3, 9)])], ..Shard::default() };
+        assert_eq!(house.register(&house.other, &part).await.status, StatusCode::OK);
+        assert_eq!(house.upload(xorb).await.json()["was_inserted"], false);
+    }
+    house.clock.advance_ms(22 * 24 * 3600 * 1000);
+    house.gc().await;
     assert_eq!(house.stored().await, 0);
 }
 
