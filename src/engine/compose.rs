@@ -69,8 +69,8 @@ impl Engine {
         }
         let turn = self.turns.open.take().await;
         let composer = Composer::new(Arc::clone(&self.cas), hold, Slices::of(self.turns.work.clone()));
-        let composed = on_thread(turn, move |wanted| wanted.block_on(composer.run(&segments)));
-        Ok(composed.await?.ok_or(EngineError::GivenUp)??)
+        let joined = on_thread(turn, move |wanted| wanted.block_on(composer.run(&segments)));
+        Ok(joined.await?.ok_or(EngineError::GivenUp)??)
     }
 }
 

@@ -160,13 +160,13 @@ async fn answer(
     fetches: Fetches,
 ) -> Result<Response, CasRefusal> {
     let held = hold(&addresses.door, outline.terms.len()).await?;
-    let head = format!(r#"{{"offset_into_first_range":{},"terms":"#, outline.offset_into_first_range);
+    let begin = format!(r#"{{"offset_into_first_range":{},"terms":"#, outline.offset_into_first_range);
     let terms = answers::list(outline.terms.into_iter().map(|term| text(&TermJson::from(&term))));
     let of_xorb = move |(xorb, ranges): (XorbHash, Vec<XorbRange>)| {
         (xorb.to_string(), answers::list(fetches(addresses.clone(), xorb, ranges)))
     };
     let xorbs = answers::map(outline.xorbs.into_iter().map(of_xorb));
-    let pieces = once(head).chain(terms).chain(once(format!(r#","{name}":"#))).chain(xorbs);
+    let pieces = once(begin).chain(terms).chain(once(format!(r#","{name}":"#))).chain(xorbs);
     Ok(answers::response(Box::new(pieces.chain(once("}".to_owned()))), held))
 }
 
