@@ -122,6 +122,22 @@ def test_tokens_are_read_as_hf_reads_them(ours, theirs, work):
             program.text("buckets", "list", cwd=work, **env)
 
 
+def test_the_root_token_of_a_data_folder_stays_on_this_machine(ours, work):
+    root = {"HF_TOKEN": "", "XETGATE_ROOT_TOKEN": "hf_rootTokenOfHere001"}
+    expected = "no admin token for http://example.invalid: give --token (the root token is sent to no other machine)"
+    for args, env in ((["--endpoint", "http://example.invalid"], {}), ([], {"HF_ENDPOINT": "http://example.invalid/"})):
+        err = ours.text("admin", "keys", "list", "--data-dir", "none", *args, cwd=work, rc=1, **root, **env)[1]
+        assert err == f"xetgate: {expected}\n"
+    assert not (work / "none").exists()
+
+
+def test_a_gateway_in_front_of_a_hub_obeys_offline_mode(ours, work):
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        args = ["serve", "--mode", "hub", "--data-dir", "data", "--listen", "127.0.0.1:0"]
+        err = ours.text(*args, cwd=work, rc=1, **{name: "yes"})[1]
+        assert err.strip().endswith(f"hub mode: {name} forbids requests to the Hub: unset it to run a gateway in front of one")
+
+
 EMPTY = ["username/{}//a.txt", "username/{}/x//a.txt", "username/{}/x//", "hf://buckets/username/{}//a.txt", "{endpoint}/buckets/username/{}/tree//a.txt"]
 
 
