@@ -43,7 +43,8 @@ fn python(root: &Path, requirements: &str) -> PathBuf {
     }
     run(Command::new("python3").args(["-m", "venv"]).arg(&venv), INSTALL_HINT);
     // Most modules of these packages are never imported: Python compiles the few that are.
-    let pip = ["-m", "pip", "install", "--disable-pip-version-check", "--quiet", "--no-compile", "--requirement"];
+    let pip =
+        ["-m", "pip", "install", "--disable-pip-version-check", "--quiet", "--no-compile", "--requirement"];
     run(Command::new(&python).args(pip).arg(&requirements), "pip could not install the pinned packages");
     fs::write(finished, "").unwrap();
     python
