@@ -22,17 +22,17 @@ use tokio::time::Sleep;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct DrainLimits {
     /// Bytes in all.
-    pub(super) bytes_max: u64,
+    pub(super) bytes: u64,
     /// Time in all.
-    pub(super) time_max: Duration,
+    pub(super) time: Duration,
     /// Time in which nothing comes.
-    pub(super) idle_max: Duration,
+    pub(super) idle: Duration,
 }
 
 /// Enough for what most clients send in one request (parts of uploads have 5 to 64 MiB), and for slow ones; dropping
 /// bytes costs less than storing them would have.
 pub(super) const DRAIN: DrainLimits =
-    DrainLimits { bytes_max: 128 << 20, time_max: Duration::from_secs(30), idle_max: Duration::from_secs(5) };
+    DrainLimits { bytes: 128 << 20, time: Duration::from_secs(30), idle: Duration::from_secs(5) };
 
 /// Bytes that are read at once.
 const SCRATCH_BYTES: usize = 16 << 10;
@@ -77,7 +77,7 @@ pub(super) struct Closing<T> {
 
 struct Draining {
     left: u64,
-    idle_max: Duration,
+    patience: Duration,
     end: Pin<Box<Sleep>>,
     idle: Pin<Box<Sleep>>,
     scratch: Box<[u8]>,
@@ -93,10 +93,10 @@ impl<T> Closing<T> {
 impl Draining {
     fn new(limits: DrainLimits) -> Self {
         Self {
-            left: limits.bytes_max,
-            idle_max: limits.idle_max,
-            end: Box::pin(tokio::time::sleep(limits.time_max)),
-            idle: Box::pin(tokio::time::sleep(limits.idle_max)),
+            left: limits.bytes,
+            patience: limits.idle,
+            end: Box::pin(tokio::time::sleep(limits.time)),
+            idle: Box::pin(tokio::time::sleep(limits.idle)),
             scratch: vec![0; SCRATCH_BYTES].into(),
         }
     }
@@ -112,7 +112,7 @@ impl Draining {
                 Poll::Pending => return self.idle.as_mut().poll(cx),
                 Poll::Ready(Ok(())) if !buf.filled().is_empty() => {
                     self.left = self.left.saturating_sub(buf.filled().len() as u64);
-                    let until = tokio::time::Instant::now() + self.idle_max;
+                    let until = tokio::time::Instant::now() + self.patience;
                     self.idle.as_mut().reset(until);
                 }
                 Poll::Ready(_) => return Poll::Ready(()),
@@ -178,11 +178,8 @@ mod tests {
 
     use super::*;
 
-    const LIMITS: DrainLimits = DrainLimits {
-        bytes_max: 64 << 10,
-        time_max: Duration::from_secs(20),
-        idle_max: Duration::from_secs(20),
-    };
+    const LIMITS: DrainLimits =
+        DrainLimits { bytes: 64 << 10, time: Duration::from_secs(20), idle: Duration::from_secs(20) };
 
     /// A connection of which one byte has been read, being closed; and its client.
     async fn closing(limits: DrainLimits, is_read: bool) -> (DuplexStream, JoinHandle<()>) {
@@ -202,7 +199,7 @@ mod tests {
         let (mut client, closed) = closing(LIMITS, false).await;
         let mut rest = Vec::new();
         client.read_to_end(&mut rest).await.unwrap();
-        client.write_all(&[0; 32 << 10]).await.unwrap();
+        client.write_all(&vec![0; 32 << 10]).await.unwrap();
         assert!(!closed.is_finished(), "the client may have more");
         drop(client);
         closed.await.unwrap();
@@ -225,13 +222,13 @@ mod tests {
     #[tokio::test]
     async fn a_client_that_neither_sends_nor_closes_is_cut_off() {
         let (_client, closed) =
-            closing(DrainLimits { idle_max: Duration::from_millis(20), ..LIMITS }, false).await;
+            closing(DrainLimits { idle: Duration::from_millis(20), ..LIMITS }, false).await;
         tokio::time::timeout(Duration::from_secs(10), closed).await.unwrap().unwrap();
     }
 
     #[tokio::test]
     async fn a_client_that_sends_slowly_is_cut_off() {
-        let limits = DrainLimits { time_max: Duration::from_millis(100), ..LIMITS };
+        let limits = DrainLimits { time: Duration::from_millis(100), ..LIMITS };
         let (mut client, closed) = closing(limits, false).await;
         let sent = async {
             while client.write_all(&[0]).await.is_ok() {

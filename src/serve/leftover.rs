@@ -73,7 +73,7 @@ impl Leftover {
     pub(super) async fn drain(mut self, limits: DrainLimits) {
         if !self.is_expected {
             // That it has taken too long is no failure of ours; the stream ends with this.
-            let _ = tokio::time::timeout(limits.time_max, self.read(limits.bytes_max)).await;
+            let _ = tokio::time::timeout(limits.time, self.read(limits.bytes)).await;
         }
     }
 
