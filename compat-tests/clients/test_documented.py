@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 
 import pyarrow
 import pyarrow.parquet
@@ -14,6 +15,7 @@ import pytest
 
 from support import clients, server
 from support.hub import Hub
+from support.offers import driven
 
 DOCUMENT = pathlib.Path(__file__).resolve().parents[2] / "docs" / "clients.md"
 BODY = b"as it is documented"
@@ -33,6 +35,16 @@ def block(name: str) -> str:
 def command(name: str) -> str:
     """The first command in the text."""
     return re.search(r"`([^`]+)`", section(name)).group(1).replace("\n", " ")
+
+
+# Makes the table that the block of deltalake reads.
+DELTA = """
+from deltalake import write_deltalake
+import pyarrow
+
+options = {"AWS_ENDPOINT_URL": "ENDPOINT", "AWS_REGION": "us-east-1", "AWS_ALLOW_HTTP": "true"}
+write_deltalake("s3://bucket/delta", pyarrow.table({"n": [1, 2, 3]}), storage_options=options)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -84,18 +96,39 @@ class Place:
         return self.run([str(beside) if beside.exists() else program, *words], **more)
 
 
+# What a block is followed by, and the Python that it is run with if that is not this one.
 PROBES = {
+    "Python by fsspec: pandas, datasets, DuckDB": (
+        'assert frame["n"].to_list() == [1, 2, 3] and rows == [(1,), (2,), (3,)]\n'
+        "import datasets\n"
+        'table = "hf://buckets/root/bucket/table.parquet"\n'
+        'assert datasets.load_dataset("parquet", data_files=table, split="train")["n"][:] == [1, 2, 3]'
+    ),
+    "OpenDAL": f'assert files.read("k") == {BODY}',
+    "PyIceberg": (
+        "import pyarrow\n"
+        'catalog.create_namespace("space")\n'
+        'rows = pyarrow.table({"n": [1, 2, 3]})\n'
+        'table = catalog.create_table("space.numbers", rows.schema, location="s3://bucket/iceberg")\n'
+        "table.append(rows)\n"
+        "assert table.scan().to_arrow() == rows"
+    ),
+    "deltalake": 'assert table.to_pyarrow_table()["n"].to_pylist() == [1, 2, 3]',
     "boto3": f'assert s3.get_object(Bucket="bucket", Key="k")["Body"].read() == {BODY}',
     "s3fs": f'assert files.cat("bucket/k") == {BODY}',
     "pyarrow": f'assert s3.open_input_stream("bucket/k").read() == {BODY}',
     "polars": 'assert table.collect()["n"].to_list() == [1, 2, 3]',
 }
+APART = {"s3fs", "PyIceberg", "deltalake"}
 
 
 @pytest.mark.parametrize("name", PROBES)
 def test_a_block_of_python_reaches_the_server(place, name):
-    python = os.environ.get("XETGATE_S3FS_PYTHON", sys.executable) if name == "s3fs" else sys.executable
-    place.run([python, "-c", f"{place.filled(block(name))}\n{PROBES[name]}"])
+    python = driven.python("XETGATE_S3FS_PYTHON", "requirements-s3fs.txt") if name in APART else sys.executable
+    if name == "deltalake":
+        place.run([python, "-c", f"{place.filled(DELTA)}"])
+    hub = {"HF_ENDPOINT": place.running.hub_endpoint, "HF_TOKEN": server.ROOT_TOKEN}
+    place.run([python, "-c", f"{place.filled(block(name))}\n{PROBES[name]}"], **hub)
 
 
 def test_aws_cli_by_its_command_and_by_its_profile(place):
@@ -124,8 +157,35 @@ def test_hf_by_its_variables(place):
     assert user.ok("buckets", "cp", "hf://buckets/root/bucket/k", "-") == BODY.decode()
 
 
-# restic is no Python package: whoever runs the extended suite has it.
+def test_dvc_by_its_remote(place):
+    python = driven.python("XETGATE_S3FS_PYTHON", "requirements-s3fs.txt")
+    project = place.home / "versions"
+    project.mkdir()
+    (project / "data.bin").write_bytes(BODY)
+    lines = ["dvc init --no-scm", *place.filled(block("DVC")).splitlines(), "dvc add data.bin", "dvc push"]
+    for line in lines:
+        program, *words = line.split()
+        assert program == "dvc", line
+        place.run([python, "-m", "dvc", "--cd", str(project), *words], DVC_NO_ANALYTICS="1")
+    s3 = clients.boto3_client(place.running.endpoint, server.ROOT)
+    assert s3.list_objects_v2(Bucket="bucket", Prefix="dvc/")["KeyCount"] > 0
+
+
+# These are no Python packages: the extended suite has them.
 if os.environ.get("XETGATE_EXTENDED"):
+    SCRIPTS = {
+        "AWS SDK for JavaScript": "if ((await got.Body.transformToString()) !== TEXT) process.exit(1);",
+        "@huggingface/hub": "if ((await file.text()) !== TEXT) process.exit(1);",
+    }
+
+    @pytest.mark.parametrize("name", SCRIPTS)
+    def test_a_block_of_javascript_reaches_the_server(place, name):
+        text = f"{place.filled(block(name))}\nconst TEXT = {BODY.decode()!r};\n{SCRIPTS[name]}\n"
+        # Packages are found from where a script is.
+        with tempfile.NamedTemporaryFile("w", suffix=".mjs", dir=driven.FOLDER / "js") as script:
+            script.write(text)
+            script.flush()
+            place.run(driven.node(script.name))
 
     def test_restic_by_its_command(place):
         place.command("restic", RESTIC_PASSWORD="only for the tests")
