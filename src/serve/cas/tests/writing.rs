@@ -51,7 +51,7 @@ async fn a_registered_file_becomes_an_object_by_its_hash_alone() {
     let pieces: Vec<Bytes> = futures::TryStreamExt::try_collect(read.body).await.unwrap();
     assert_eq!(pieces.concat(), xorb.raw);
     let key = ObjectKey::new("stolen").unwrap();
-    let add = BatchChange::Add { key, file, attributes: Attributes::default() };
+    let add = BatchChange::Add { key, file, size: None, attributes: Attributes::default() };
     assert!(house.buckets.batch(&house.other.id, vec![add]).await.unwrap()[0].is_err());
     house.assert_sound().await;
 }
