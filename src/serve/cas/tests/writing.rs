@@ -172,3 +172,21 @@ async fn after_the_grace_time_a_shard_of_a_deleted_file_is_refused_whole() {
     assert_eq!(house.register(&house.mine, &shard).await.status, StatusCode::OK);
     house.assert_sound().await;
 }
+
+#[tokio::test]
+async fn older_clients_write_to_paths_without_a_version() {
+    let house = house().await;
+    let xorb = xorb(1, &[10_000, 20_000]);
+    let sent = house
+        .ask(&house.mine, Method::POST, &format!("/xorbs/default/{}", xorb.hash), xorb.bytes.clone())
+        .await;
+    assert_eq!((sent.status, &sent.json()["was_inserted"]), (StatusCode::OK, &true.into()));
+    let shard = xorb.shard();
+    let registered = house.ask(&house.mine, Method::POST, "/shards", shard.encode_upload()).await;
+    assert_eq!((registered.status, &registered.json()["result"]), (StatusCode::OK, &1.into()));
+    let file = shard.files[0].hash;
+    assert_eq!(house.get(&format!("/v1/reconstructions/{file}")).await.status, StatusCode::OK);
+    let reader = house.token(&house.mine, CasScope::Read);
+    let refused = house.ask_with(&reader, Method::POST, "/shards", shard.encode_upload(), None).await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN);
+}
