@@ -131,10 +131,8 @@ fn is_end((hash, _): &Node) -> bool {
 /// The first place, in the direction of the walk, behind a node that closes a group whatever is around: it and the nodes
 /// before and after it on the walk may close groups, and each is as far from the next as one group can reach.
 fn stable(walk: impl Iterator<Item = (usize, bool)>) -> Option<usize> {
-    let reaches = |one: usize, other: usize| {
-        let gap = one.abs_diff(other);
-        gap >= CLOSES_FROM && gap < MERKLE_GROUP_MAX - 1
-    };
+    let reaches =
+        |one: usize, other: usize| (CLOSES_FROM..MERKLE_GROUP_MAX - 1).contains(&one.abs_diff(other));
     let (mut last, mut last_but_one) = (None, None);
     for (place, _) in walk.filter(|(_, is_end)| *is_end) {
         if let (Some(last), Some(last_but_one)) = (last, last_but_one)

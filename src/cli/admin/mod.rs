@@ -57,7 +57,7 @@ enum UserCommand {
     /// Make a user.
     Create {
         name: String,
-        /// Who may read buckets created through the Hub's API without saying [default: as hub.new_buckets].
+        /// Who may read buckets created through the Hub's API without saying [default: as the server's].
         #[arg(long, value_name = "VISIBILITY")]
         new_buckets: Option<NewBuckets>,
     },
@@ -84,7 +84,7 @@ enum OrgCommand {
         /// A user whose keys reach its buckets; may be given again.
         #[arg(long = "member", value_name = "USER")]
         members: Vec<String>,
-        /// Who may read buckets created through the Hub's API without saying [default: as hub.new_buckets].
+        /// Who may read buckets created through the Hub's API without saying [default: as the server's].
         #[arg(long, value_name = "VISIBILITY")]
         new_buckets: Option<NewBuckets>,
     },
@@ -112,7 +112,7 @@ enum NewBuckets {
     Private,
     /// Everyone reads them.
     Public,
-    /// What hub.new_buckets of the configuration says.
+    /// What the configuration says for the server.
     Default,
 }
 

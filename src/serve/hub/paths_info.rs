@@ -1,6 +1,6 @@
 //! `POST /api/buckets/{ns}/{name}/paths-info`: looking at single files.
 //!
-//! The paths come as JSON, or as a form in which `paths` is repeated, as OpenDAL and the clients of repositories send them.
+//! The paths come as JSON, or as a form in which `paths` is repeated, as `OpenDAL` and the clients of repositories send them.
 //! `expand` asks for what git knows of a file, which buckets do not have: it is read, and changes nothing.
 
 use axum::Json;

@@ -2,7 +2,7 @@
 //!
 //! HEAD is answered where it is asked, not by a redirect: the client reads size, hash and the address of the CAS token
 //! from this answer's headers. A client that accepts [`FILE_INFO`] is answered with the same facts as JSON in place of the
-//! bytes, and fetches these from the CAS. Source: `@huggingface/hub`, `fileDownloadInfo`; OpenDAL, service `hf`.
+//! bytes, and fetches these from the CAS. Source: `@huggingface/hub`, `fileDownloadInfo`; `OpenDAL`, service `hf`.
 
 use axum::body::Body;
 use axum::http::header::{
