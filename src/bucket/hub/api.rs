@@ -351,7 +351,7 @@ fn line_of(change: &BatchChange, now: Timestamp) -> BatchOp {
             mtime: mtime(attributes),
             content_type: attributes.content_type.clone(),
         },
-        BatchChange::Copy { key, file, source, attributes } => BatchOp::CopyFile {
+        BatchChange::Copy { key, file, source, attributes, .. } => BatchOp::CopyFile {
             path: key.as_str().to_owned(),
             xet_hash: *file,
             mtime: mtime(attributes),

@@ -5,6 +5,7 @@
 //! chunks that are here ([`shards`]). A file is read only through a bucket that holds it. What they have sent, or were
 //! told that they may refer to, is kept for the grace time after that, for they remember it and do not ask again.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use super::super::{BoxError, BucketError, ByteRange, FileHash, Timestamp};
 use super::errors::{engine_error, meta_failed};
 use super::{LocalBuckets, wanted};
 use crate::cas::{CasError, LocalChunks};
-use crate::engine::{Engine, EngineError, IncomingError, Outline};
+use crate::engine::{Engine, EngineError, FileWindows, IncomingError, Outline};
 use crate::store::ambient::Ambient;
 use crate::store::file_terms::FileTerms;
 use crate::store::local::LocalStore;
@@ -216,5 +217,18 @@ impl LocalXet {
         };
         let outline = self.engine.outline(terms, range).await?;
         Ok(OutlinedFile { size, outline })
+    }
+
+    /// What a client needs that changes these ranges of a file within reach. They must be in order, apart, not
+    /// empty and within the file.
+    pub async fn windows(
+        &self,
+        reach: Reach<'_>,
+        file: &FileHash,
+        changed: Vec<Range<u64>>,
+    ) -> Result<FileWindows, XetError> {
+        let _reading = self.store.readers.enter();
+        let terms = self.terms(reach, file, &|size| 0..size).await?;
+        Ok(self.engine.windows(terms, changed).await?)
     }
 }

@@ -168,7 +168,7 @@ async fn what_was_taken_apart_is_proved_as_strictly_and_read_by_nobody() {
     }
     let key = ObjectKey::new("k").unwrap();
     let proved_by = house.caller.credential().map(|credential| credential.access_key_id.as_str().to_owned());
-    let add = BatchChange::Add { key, file, proved_by, attributes: Attributes::default() };
+    let add = BatchChange::Add { key, file, size: None, proved_by, attributes: Attributes::default() };
     assert!(house.buckets.batch(&house.mine.id, vec![add]).await.unwrap()[0].is_err());
     // The name of a file whose chunks are those of a xorb is not the name of a xorb that came.
     let data = xorb(9, &[50_000]);

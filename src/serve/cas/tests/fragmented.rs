@@ -37,7 +37,7 @@ async fn a_file_of_many_terms_is_answered_range_by_range() {
     let house = house().await;
     let (xorb, shard) = fragmented(&house, TERMS, 2).await;
     assert_eq!(house.register(&house.mine, &shard).await.status, StatusCode::OK);
-    let (file, token) = (shard.files[0].hash, house.token(&house.mine, CasScope::Read));
+    let (file, token) = (shard.files[0].hash, house.token(&house.mine, CasScope::Write));
     let ask = async |version: u8, range: Option<&str>| {
         let path = format!("/v{version}/reconstructions/{file}");
         house.ask_with(&token, Method::GET, &path, Body::empty(), range).await

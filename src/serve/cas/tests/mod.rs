@@ -164,7 +164,7 @@ impl House {
     async fn add(&self, key: &str, file: FileHash) {
         let key = ObjectKey::new(key).unwrap();
         let proved_by = Some("AKADA".to_owned());
-        let add = BatchChange::Add { key, file, proved_by, attributes: Attributes::default() };
+        let add = BatchChange::Add { key, file, size: None, proved_by, attributes: Attributes::default() };
         self.buckets.batch(&self.mine.id, vec![add]).await.unwrap().remove(0).unwrap();
     }
 }

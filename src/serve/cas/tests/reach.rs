@@ -47,12 +47,14 @@ async fn a_deleted_file_is_nobodys_but_who_proves_to_hold_it() {
     let named = |proved_by: Option<&str>| BatchChange::Add {
         key: ObjectKey::new("again").unwrap(),
         file,
+        size: None,
         proved_by: proved_by.map(ToOwned::to_owned),
         attributes: Attributes::default(),
     };
     let copy = BatchChange::Copy {
         key: ObjectKey::new("copy").unwrap(),
         file,
+        size: None,
         source: house.mine.id.clone(),
         attributes: Attributes::default(),
     };

@@ -19,7 +19,7 @@ fn id(text: &str) -> BucketId {
 
 fn org(name: &str, members: &[&str]) -> Account {
     let members = members.iter().map(|name| Namespace::new(name).unwrap()).collect();
-    Account { name: Namespace::new(name).unwrap(), kind: AccountKind::Org, members }
+    Account { name: Namespace::new(name).unwrap(), kind: AccountKind::Org, members, new_buckets: None }
 }
 
 /// ada is a member of `team` and of `all`, bob of `all`; each bucket of these holds its own name at `k`.
