@@ -61,7 +61,12 @@ async fn hub() -> String {
         created_at: None,
         expires_at: None,
     };
-    let team = Account { name: namespace(TEAM), kind: AccountKind::Org, members: vec![namespace(ADA)] };
+    let team = Account {
+        name: namespace(TEAM),
+        kind: AccountKind::Org,
+        members: vec![namespace(ADA)],
+        new_buckets: None,
+    };
     let clock = Arc::clone(&ambient.clock);
     let directory = Directory::declared([team], [credential], TokenUse::Shown, Arc::clone(&clock)).unwrap();
     let directory = Arc::new(directory);

@@ -12,6 +12,7 @@ use super::{AccessKeyId, Account, AccountKind, AuthError, Credential, Directory,
 use crate::store::ambient::{Ambient, Timestamp};
 use crate::store::meta::{AccountStore, MetaError};
 use crate::store::names::{BucketName, Namespace};
+use crate::store::rows::Visibility;
 
 /// Looks after accounts.
 pub struct Accounts {
@@ -75,9 +76,26 @@ impl Accounts {
 
     /// Gives an organisation other members.
     pub async fn set_members(&self, name: &Namespace, members: Vec<Namespace>) -> Result<Account, AuthError> {
+        self.change_account(name, |account| account.members = members).await
+    }
+
+    /// Says who may read the buckets that an account creates without saying.
+    pub async fn set_new_buckets(
+        &self,
+        name: &Namespace,
+        new_buckets: Option<Visibility>,
+    ) -> Result<Account, AuthError> {
+        self.change_account(name, |account| account.new_buckets = new_buckets).await
+    }
+
+    async fn change_account(
+        &self,
+        name: &Namespace,
+        change: impl FnOnce(&mut Account),
+    ) -> Result<Account, AuthError> {
         let _changing = self.changing.lock().await;
-        let account = self.changeable(name)?;
-        let account = Account { members, ..account };
+        let mut account = self.changeable(name)?;
+        change(&mut account);
         check_members(&account)?;
         let changed = self.store.change_account(account.clone()).await;
         changed.map_err(|error| account_error(error, name))?;
@@ -194,7 +212,7 @@ mod tests {
     }
 
     fn user(name: Namespace) -> Account {
-        Account { name, kind: AccountKind::User, members: Vec::new() }
+        Account { name, kind: AccountKind::User, members: Vec::new(), new_buckets: None }
     }
 
     async fn open(store: &Arc<EmbeddedMeta>, key: u8) -> Result<Accounts, AuthError> {
@@ -233,7 +251,8 @@ mod tests {
     async fn accounts_are_made_once_and_go_when_nothing_is_theirs() {
         let store = Arc::new(EmbeddedMeta::in_memory().unwrap());
         let accounts = open(&store, 1).await.unwrap();
-        let org = Account { name: name("team"), kind: AccountKind::Org, members: Vec::new() };
+        let org =
+            Account { name: name("team"), kind: AccountKind::Org, members: Vec::new(), new_buckets: None };
         accounts.create_account(org.clone()).await.unwrap();
         assert!(matches!(accounts.create_account(org).await, Err(AuthError::AccountExists(_))));
         accounts.set_members(&name("team"), vec![name("ada")]).await.unwrap();
@@ -244,6 +263,25 @@ mod tests {
         accounts.revoke_key(&key.access_key_id).await.unwrap();
         accounts.remove_account(&name("team")).await.unwrap();
         assert!(matches!(accounts.create_key(new_key("team")).await, Err(AuthError::NoSuchAccount(_))));
+    }
+
+    #[tokio::test]
+    async fn what_new_buckets_are_is_kept_with_the_account_and_beside_its_members() {
+        let store = Arc::new(EmbeddedMeta::in_memory().unwrap());
+        let accounts = open(&store, 1).await.unwrap();
+        let new_buckets = Some(Visibility::Private);
+        let team = Account { new_buckets, kind: AccountKind::Org, ..user(name("team")) };
+        accounts.create_account(team).await.unwrap();
+        accounts.set_members(&name("team"), vec![name("ada")]).await.unwrap();
+        let again = open(&store, 1).await.unwrap();
+        assert_eq!(again.directory().new_buckets(&name("team")), new_buckets);
+        again.set_new_buckets(&name("team"), None).await.unwrap();
+        assert_eq!(again.directory().new_buckets(&name("team")), None);
+        assert_eq!(again.directory().account(&name("team")).unwrap().members, [name("ada")]);
+        let unknown = again.set_new_buckets(&name("none"), new_buckets).await;
+        assert!(matches!(unknown, Err(AuthError::NoSuchAccount(_))));
+        let declared = again.set_new_buckets(&name("declared"), new_buckets).await;
+        assert!(matches!(declared, Err(AuthError::Declared(_))));
     }
 
     #[tokio::test]

@@ -50,6 +50,7 @@ impl State {
             name: name.clone(),
             kind: AccountKind::User,
             members: Vec::new(),
+            new_buckets: None,
         });
         self.by_access_key_id.insert(credential.access_key_id.clone(), credential);
         Ok(())
@@ -134,6 +135,11 @@ impl Directory {
         self.now().accounts.get(name).cloned()
     }
 
+    /// Who may read a bucket that is created in this namespace without that being said, if the account says so.
+    pub fn new_buckets(&self, name: &Namespace) -> Option<Visibility> {
+        self.now().accounts.get(name)?.new_buckets
+    }
+
     /// All accounts, by name.
     pub fn accounts(&self) -> Vec<Account> {
         self.now().accounts.values().cloned().collect()
@@ -203,7 +209,7 @@ mod tests {
 
     fn org(members: &[&str]) -> Account {
         let members = members.iter().map(|name| Namespace::new(name).unwrap()).collect();
-        Account { name: Namespace::new("team").unwrap(), kind: AccountKind::Org, members }
+        Account { name: Namespace::new("team").unwrap(), kind: AccountKind::Org, members, new_buckets: None }
     }
 
     #[test]

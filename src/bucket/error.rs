@@ -21,6 +21,16 @@ pub enum BucketError {
     /// The bucket does not have that content, nor was it told of it.
     #[error("file {0} is not known to the bucket")]
     NoSuchFile(FileHash),
+    /// A file has another length than was said.
+    #[error("file {file} has {actual} bytes, {declared} were declared")]
+    WrongSize {
+        /// The file.
+        file: FileHash,
+        /// What was said.
+        declared: u64,
+        /// What it has.
+        actual: u64,
+    },
     /// More was asked at once than may be.
     #[error("at most {max} can be asked at once")]
     TooMany {

@@ -145,6 +145,8 @@ pub enum BatchChange {
         key: ObjectKey,
         /// The content.
         file: FileHash,
+        /// How long it must be, if that is said; [`BucketError::WrongSize`].
+        size: Option<u64>,
         /// What is said about it.
         attributes: Attributes,
     },
@@ -154,6 +156,8 @@ pub enum BatchChange {
         key: ObjectKey,
         /// The content.
         file: FileHash,
+        /// As above.
+        size: Option<u64>,
         /// The bucket that has it. Whether the caller may read that one is for the door to ask.
         source: BucketId,
         /// What is said about it.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Config, ConfigError, Mode};
 use crate::auth::{AccessKeyId, Account, AccountKind, Credential, Permission, Secret, TokenUse};
 use crate::store::names::{BucketName, Namespace};
+use crate::store::rows::Visibility;
 
 /// A declared account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +21,9 @@ pub struct AccountConfig {
     /// The users that an organisation's buckets are theirs too.
     #[serde(default)]
     pub members: Vec<String>,
+    /// Who may read the buckets that are created in it through the Hub's API without that being said, in place of
+    /// `hub.new_buckets`.
+    pub new_buckets: Option<Visibility>,
     /// Its credentials.
     #[serde(default)]
     pub credentials: Vec<CredentialConfig>,
@@ -69,7 +73,7 @@ impl Config {
             if declared.kind == AccountKind::User && !members.is_empty() {
                 return Err("only an account of kind \"org\" has members".to_owned());
             }
-            Ok(Account { name, kind: declared.kind, members })
+            Ok(Account { name, kind: declared.kind, members, new_buckets: declared.new_buckets })
         };
         let refused = |declared: &AccountConfig, reason| ConfigError::Account {
             account: declared.name.clone(),

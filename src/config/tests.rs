@@ -56,6 +56,7 @@ fn the_shipped_file_names_every_key() {
         name: "a".to_owned(),
         kind: AccountKind::User,
         members: Vec::new(),
+        new_buckets: Some(Visibility::Private),
         credentials: vec![credential],
     };
     let mut full = Config { accounts: vec![account], ..Config::default() };

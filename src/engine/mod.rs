@@ -2,7 +2,8 @@
 //!
 //! [`Engine::ingest`] turns a stream into a file record and new xorbs, in bounded memory; [`Engine::reconstruct`]
 //! turns a record and a range into a stream; [`Engine::compose`] joins ranges of files into a new file without
-//! touching more bytes than the seams; [`Engine::outline`] tells clients that reconstruct themselves how. All give the
+//! touching more bytes than the seams; [`Engine::outline`] tells clients that reconstruct themselves how, and
+//! [`Engine::windows`] those that change a part of a file what to cut again. All give the
 //! same file the same hash (promise 7), because all end in the same chunks.
 
 use std::pin::Pin;
@@ -26,12 +27,14 @@ mod reconstruct;
 mod sink;
 #[cfg(test)]
 mod tests;
+mod windows;
 
 pub use builder::FileProof;
 pub use compose::Segment;
 pub use folder::{FolderIngest, StoredFolder};
 pub use ingest::{Ingested, Layout, Pieces, StoredFile, next_pieces};
 pub use outline::{Outline, XorbRange};
+pub use windows::FileWindows;
 
 /// A boxed error from outside the engine.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ambient::Timestamp;
 use super::names::{BucketName, Namespace};
+use super::rows::Visibility;
 
 /// Whose an account is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -17,8 +18,8 @@ pub enum AccountKind {
     Org,
 }
 
-/// An account, which is a namespace.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// An account, which is a namespace. How its row is written is the metadata store's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
     /// Its name.
     pub name: Namespace,
@@ -26,6 +27,9 @@ pub struct Account {
     pub kind: AccountKind,
     /// The users whose credentials reach it too; of organisations only.
     pub members: Vec<Namespace>,
+    /// Who may read a bucket that is created in it through the Hub's API without that being said; if it is not said here
+    /// either, the deployment's setting holds.
+    pub new_buckets: Option<Visibility>,
 }
 
 /// How far a credential reaches; each includes those before it.

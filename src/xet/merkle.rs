@@ -12,10 +12,10 @@ use super::hash::{ChunkHash, FileHash, NodeHash, XorbHash};
 use super::limits::MERKLE_GROUP_MAX;
 
 /// Place in a group from which on a node may close it.
-const CLOSES_FROM: usize = 3;
+pub(super) const CLOSES_FROM: usize = 3;
 
 /// A node: its hash, and the bytes of the chunks under it.
-type Node = (NodeHash, u64);
+pub(super) type Node = (NodeHash, u64);
 
 /// One level of the tree, leaves being the first.
 #[derive(Debug, Clone, Default)]
@@ -85,17 +85,24 @@ impl MerkleTree {
 impl Level {
     /// Closes the open group and returns the node above it.
     fn close(&mut self) -> Node {
-        // 64 digits, " : ", up to 20 digits, line feed.
-        let mut text = Vec::with_capacity(MERKLE_GROUP_MAX * 88);
-        let mut bytes = 0u64;
-        for (hash, size) in self.open.drain(..) {
-            // Writing to a vector cannot fail.
-            let _ = writeln!(text, "{hash} : {size}");
-            bytes = bytes.wrapping_add(size);
-        }
+        let node = parent(&self.open);
+        self.open.clear();
         self.has_closed = true;
-        (NodeHash::of_group_text(&text), bytes)
+        node
     }
+}
+
+/// The node above a group.
+pub(super) fn parent(group: &[Node]) -> Node {
+    // 64 digits, " : ", up to 20 digits, line feed.
+    let mut text = Vec::with_capacity(MERKLE_GROUP_MAX * 88);
+    let mut bytes = 0u64;
+    for (hash, size) in group {
+        // Writing to a vector cannot fail.
+        let _ = writeln!(text, "{hash} : {size}");
+        bytes = bytes.wrapping_add(*size);
+    }
+    (NodeHash::of_group_text(&text), bytes)
 }
 
 /// The root over chunks given as (hash, uncompressed length), in order.

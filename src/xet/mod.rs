@@ -11,4 +11,5 @@ pub mod limits;
 pub mod merkle;
 pub mod shard;
 pub mod stream;
+pub mod subtree;
 pub mod xorb;

@@ -99,7 +99,7 @@ pub(crate) async fn batches_name_content_by_its_hash(api: &dyn BucketApi) {
     let data = noise(1, 100_000);
     let file = put(api, "k", &data).await.file;
     let typed = || Attributes { content_type: Some("text/plain".to_owned()), ..Attributes::default() };
-    let add = |name: &str, file| BatchChange::Add { key: key(name), file, attributes: typed() };
+    let add = |name: &str, file| BatchChange::Add { key: key(name), file, size: None, attributes: typed() };
     let unknown = FileHash::from_bytes([9; 32]);
     let changes = vec![
         add("again", file),
@@ -117,6 +117,7 @@ pub(crate) async fn batches_name_content_by_its_hash(api: &dyn BucketApi) {
     let copy = |name: &str, file| BatchChange::Copy {
         key: key(name),
         file,
+        size: None,
         source: b(),
         attributes: Attributes::default(),
     };

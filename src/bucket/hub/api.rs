@@ -345,13 +345,13 @@ impl BucketApi for HubBuckets {
 fn line_of(change: &BatchChange, now: Timestamp) -> BatchOp {
     let mtime = |attributes: &Attributes| attributes.mtime().unwrap_or(now).0;
     match change {
-        BatchChange::Add { key, file, attributes } => BatchOp::AddFile {
+        BatchChange::Add { key, file, attributes, .. } => BatchOp::AddFile {
             path: key.as_str().to_owned(),
             xet_hash: *file,
             mtime: mtime(attributes),
             content_type: attributes.content_type.clone(),
         },
-        BatchChange::Copy { key, file, source, attributes } => BatchOp::CopyFile {
+        BatchChange::Copy { key, file, source, attributes, .. } => BatchOp::CopyFile {
             path: key.as_str().to_owned(),
             xet_hash: *file,
             mtime: mtime(attributes),

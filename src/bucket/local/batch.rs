@@ -48,13 +48,13 @@ impl LocalBuckets {
     async fn key_change(&self, bucket: &Bucket, change: BatchChange) -> Result<KeyChange, BucketError> {
         let (key, change) = match change {
             BatchChange::Delete { key } => (key, ObjectChange::Delete),
-            BatchChange::Add { key, file, attributes } => {
-                let size = self.size_in(bucket, &file).await?;
+            BatchChange::Add { key, file, size, attributes } => {
+                let size = must_be(size, self.size_in(bucket, &file).await?, file)?;
                 (key, put(self.content_alone(file, size, attributes)))
             }
-            BatchChange::Copy { key, file, source, attributes } => {
+            BatchChange::Copy { key, file, size, source, attributes } => {
                 let source = self.must_bucket(&source).await?;
-                let size = self.size_in(&source, &file).await?;
+                let size = must_be(size, self.size_in(&source, &file).await?, file)?;
                 let object = match self.namesake(&source, &key, &file).await? {
                     Some(namesake) => self.copy_of(namesake, attributes),
                     None => self.content_alone(file, size, attributes),
@@ -109,6 +109,14 @@ impl LocalBuckets {
             parts: Vec::new(),
             upload: None,
         }
+    }
+}
+
+/// The length of a file, if it is the one that was said.
+fn must_be(said: Option<u64>, actual: u64, file: FileHash) -> Result<u64, BucketError> {
+    match said {
+        Some(declared) if declared != actual => Err(BucketError::WrongSize { file, declared, actual }),
+        _ => Ok(actual),
     }
 }
 

@@ -6,7 +6,7 @@
 use std::io::Write as _;
 use std::path::Path;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
 use super::place::PlaceArgs;
@@ -55,7 +55,19 @@ enum What {
 #[derive(Debug, Subcommand)]
 enum UserCommand {
     /// Make a user.
-    Create { name: String },
+    Create {
+        name: String,
+        /// Who may read buckets created through the Hub's API without saying [default: as the server's].
+        #[arg(long, value_name = "VISIBILITY")]
+        new_buckets: Option<NewBuckets>,
+    },
+    /// Change a user's settings.
+    Set {
+        name: String,
+        /// Who may read buckets created through the Hub's API without saying; those that are there stay as they are.
+        #[arg(long, value_name = "VISIBILITY")]
+        new_buckets: NewBuckets,
+    },
     /// List users.
     List,
     /// Show a user.
@@ -72,6 +84,16 @@ enum OrgCommand {
         /// A user whose keys reach its buckets; may be given again.
         #[arg(long = "member", value_name = "USER")]
         members: Vec<String>,
+        /// Who may read buckets created through the Hub's API without saying [default: as the server's].
+        #[arg(long, value_name = "VISIBILITY")]
+        new_buckets: Option<NewBuckets>,
+    },
+    /// Change an organisation's settings.
+    Set {
+        name: String,
+        /// Who may read buckets created through the Hub's API without saying; those that are there stay as they are.
+        #[arg(long, value_name = "VISIBILITY")]
+        new_buckets: NewBuckets,
     },
     /// List organisations.
     List,
@@ -81,6 +103,28 @@ enum OrgCommand {
     Members { name: String, members: Vec<String> },
     /// Remove an organisation that has no buckets and no keys.
     Remove { name: String },
+}
+
+/// What new buckets of an account are.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum NewBuckets {
+    /// Only those whose key allows it read them.
+    Private,
+    /// Everyone reads them.
+    Public,
+    /// What the configuration says for the server.
+    Default,
+}
+
+impl NewBuckets {
+    /// As the admin API has it.
+    fn json(self) -> Value {
+        match self {
+            Self::Private => "private".into(),
+            Self::Public => "public".into(),
+            Self::Default => Value::Null,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -162,13 +206,24 @@ fn root_token(data_dir: &Path, vars: &[(String, String)]) -> Result<String, Admi
 }
 
 async fn ask(client: &Client, what: &What) -> Result<Value, AdminError> {
-    let account = |kind: &str, name: &str, members: &[String]| json!({ "name": name, "kind": kind, "members": members });
-    match what {
-        What::Users(UserCommand::Create { name }) => {
-            client.post("/admin/accounts", &account("user", name, &[])).await
+    let account = |kind: &str, name: &str, members: &[String], new_buckets: Option<NewBuckets>| {
+        let mut account = json!({ "name": name, "kind": kind, "members": members });
+        if let Some(new_buckets) = new_buckets {
+            account["new_buckets"] = new_buckets.json();
         }
-        What::Orgs(OrgCommand::Create { name, members }) => {
-            client.post("/admin/accounts", &account("org", name, members)).await
+        account
+    };
+    match what {
+        What::Users(UserCommand::Create { name, new_buckets }) => {
+            client.post("/admin/accounts", &account("user", name, &[], *new_buckets)).await
+        }
+        What::Orgs(OrgCommand::Create { name, members, new_buckets }) => {
+            client.post("/admin/accounts", &account("org", name, members, *new_buckets)).await
+        }
+        What::Users(UserCommand::Set { name, new_buckets })
+        | What::Orgs(OrgCommand::Set { name, new_buckets }) => {
+            let settings = json!({ "new_buckets": new_buckets.json() });
+            client.put(&format!("/admin/accounts/{name}/settings"), &settings).await
         }
         What::Users(UserCommand::List) => accounts(client, "user", None).await,
         What::Orgs(OrgCommand::List) => accounts(client, "org", None).await,

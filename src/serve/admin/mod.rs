@@ -3,7 +3,8 @@
 //! | | |
 //! |---|---|
 //! | `GET /admin/accounts` | all accounts |
-//! | `POST /admin/accounts` `{name, kind?, members?}` | makes one |
+//! | `POST /admin/accounts` `{name, kind?, members?, new_buckets?}` | makes one |
+//! | `PUT /admin/accounts/{name}/settings` `{new_buckets}` | says who may read buckets created without saying: `public`, `private`, or `null` for `hub.new_buckets` |
 //! | `PUT /admin/accounts/{name}/members` `{members}` | gives an organisation other members |
 //! | `DELETE /admin/accounts/{name}` | removes one that has nothing |
 //! | `GET /admin/keys` | all credentials, without their secrets |
@@ -26,7 +27,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use crate::auth::{AccessKeyId, Account, AccountKind, Accounts, AuthError, Caller, NewKey};
+use crate::auth::{AccessKeyId, Account, Accounts, AuthError, Caller, NewKey};
 use crate::serve::routes::{Routed, Row, find};
 use crate::serve::visit::Visit;
 use crate::store::backup::{BackupReport, backup};
@@ -38,7 +39,7 @@ mod shapes;
 #[cfg(test)]
 mod tests;
 
-use shapes::{AskedAccount, AskedKey, account_json, key_json, with_secrets};
+use shapes::{AskedAccount, AskedKey, AskedSettings, account_json, key_json, with_secrets};
 
 /// Largest body: an organisation of ten thousand members.
 const BODY_BYTES_MAX: usize = 1 << 20;
@@ -75,6 +76,7 @@ enum To {
     ListAccounts,
     CreateAccount,
     SetMembers,
+    Settings,
     RemoveAccount,
     ListKeys,
     CreateKey,
@@ -90,6 +92,7 @@ impl To {
             Self::ListAccounts => "ListAccounts",
             Self::CreateAccount => "CreateAccount",
             Self::SetMembers => "SetMembers",
+            Self::Settings => "AccountSettings",
             Self::RemoveAccount => "RemoveAccount",
             Self::ListKeys => "ListKeys",
             Self::CreateKey => "CreateKey",
@@ -105,6 +108,7 @@ static TABLE: LazyLock<Vec<Row<To>>> = LazyLock::new(|| {
         (Method::GET, "/accounts", To::ListAccounts),
         (Method::POST, "/accounts", To::CreateAccount),
         (Method::PUT, "/accounts/{name}/members", To::SetMembers),
+        (Method::PUT, "/accounts/{name}/settings", To::Settings),
         (Method::DELETE, "/accounts/{name}", To::RemoveAccount),
         (Method::GET, "/keys", To::ListKeys),
         (Method::POST, "/keys", To::CreateKey),
@@ -213,15 +217,20 @@ async fn answer(door: &AdminDoor, request: Request) -> Result<Response, Refusal>
         To::ListAccounts => Ok(list_accounts(accounts)),
         To::CreateAccount => {
             let account: Account = body::<AskedAccount>(request).await?.into();
-            check(&account)?;
+            std::iter::once(&account.name).chain(&account.members).try_for_each(check)?;
             accounts.create_account(account.clone()).await?;
             Ok((StatusCode::CREATED, Json(account_json(&account, false))).into_response())
         }
         To::SetMembers => {
             let Members { members } = body(request).await?;
             let name = account_name(name)?;
-            check(&Account { name: name.clone(), kind: AccountKind::Org, members: members.clone() })?;
+            members.iter().try_for_each(check)?;
             let account = accounts.set_members(&name, members).await?;
+            Ok(Json(account_json(&account, false)).into_response())
+        }
+        To::Settings => {
+            let AskedSettings { new_buckets } = body(request).await?;
+            let account = accounts.set_new_buckets(&account_name(name)?, new_buckets).await?;
             Ok(Json(account_json(&account, false)).into_response())
         }
         To::RemoveAccount => {
@@ -285,10 +294,8 @@ async fn back_up(door: &AdminDoor, name: &str) -> Result<BackupReport, Refusal> 
 }
 
 /// Names from JSON have not passed their constructor.
-fn check(account: &Account) -> Result<(), Refusal> {
-    std::iter::once(&account.name)
-        .chain(&account.members)
-        .try_for_each(|name| Namespace::new(name.as_str()).map(drop).map_err(Refusal::bad_request))
+fn check(name: &Namespace) -> Result<(), Refusal> {
+    account_name(name.as_str()).map(drop)
 }
 
 fn list_accounts(accounts: &Accounts) -> Response {

@@ -8,6 +8,7 @@ use time::format_description::well_known::Rfc3339;
 use crate::auth::{Account, AccountKind, Credential, NewKey, Permission, Secret};
 use crate::store::ambient::Timestamp;
 use crate::store::names::{BucketName, Namespace};
+use crate::store::rows::Visibility;
 
 /// An account to make.
 #[derive(Deserialize)]
@@ -18,12 +19,23 @@ pub(super) struct AskedAccount {
     kind: AccountKind,
     #[serde(default)]
     members: Vec<Namespace>,
+    new_buckets: Option<Visibility>,
 }
 
 impl From<AskedAccount> for Account {
     fn from(asked: AskedAccount) -> Self {
-        Self { name: asked.name, kind: asked.kind, members: asked.members }
+        let AskedAccount { name, kind, members, new_buckets } = asked;
+        Self { name, kind, members, new_buckets }
     }
+}
+
+/// What is set of an account.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AskedSettings {
+    /// `null` for what the deployment says; it must be there.
+    #[serde(deserialize_with = "Option::deserialize")]
+    pub(super) new_buckets: Option<Visibility>,
 }
 
 /// A credential to make.
@@ -69,6 +81,7 @@ pub(super) fn account_json(account: &Account, declared: bool) -> Value {
         "name": account.name,
         "kind": account.kind,
         "members": account.members,
+        "new_buckets": account.new_buckets,
         "declared": declared,
     })
 }

@@ -81,6 +81,26 @@ async fn secrets_are_shown_once_and_never_listed() {
 }
 
 #[tokio::test]
+async fn an_account_says_what_its_new_buckets_are() {
+    let door = door().await;
+    let admin =
+        async |method: &str, path: &str, body: &str| call(&door, "hf_ADMIN", method, path, body).await;
+    let (status, made) = admin("POST", "/accounts", r#"{"name": "ada", "new_buckets": "private"}"#).await;
+    assert_eq!((status, &made["new_buckets"]), (201, &"private".into()));
+    for (body, shown) in [
+        (r#"{"new_buckets": "public"}"#, json!("public")),
+        (r#"{"new_buckets": null}"#, Value::Null),
+        (r#"{"new_buckets": "private"}"#, json!("private")),
+    ] {
+        let (status, set) = admin("PUT", "/accounts/ada/settings", body).await;
+        assert_eq!((status, &set["new_buckets"]), (200, &shown), "{body}");
+    }
+    let (_, all) = admin("GET", "/accounts", "").await;
+    let ada = all.as_array().unwrap().iter().find(|account| account["name"] == "ada").unwrap();
+    assert_eq!(ada["new_buckets"], "private");
+}
+
+#[tokio::test]
 async fn what_cannot_be_is_refused_with_a_reason() {
     let door = door().await;
     let admin =
@@ -93,6 +113,13 @@ async fn what_cannot_be_is_refused_with_a_reason() {
         ("DELETE", "/accounts/root", "", 409),
         ("DELETE", "/accounts/none", "", 404),
         ("PUT", "/accounts/none/members", r#"{"members": []}"#, 404),
+        ("POST", "/accounts", r#"{"name": "ada", "new_buckets": "secret"}"#, 400),
+        ("POST", "/accounts", r#"{"name": "ada", "private": true}"#, 400),
+        ("PUT", "/accounts/none/settings", r#"{"new_buckets": "private"}"#, 404),
+        ("PUT", "/accounts/root/settings", r#"{"new_buckets": "private"}"#, 409),
+        ("PUT", "/accounts/none/settings", "{}", 400),
+        ("PUT", "/accounts/none/settings", r#"{"new_buckets": true}"#, 400),
+        ("PUT", "/accounts/none/settings", r#"{"new_buckets": null, "private": true}"#, 400),
         ("POST", "/keys", r#"{"account": "none"}"#, 404),
         ("POST", "/keys", r#"{"account": "root", "permission": "all"}"#, 400),
         ("POST", "/keys", r#"{"account": "root", "expires_at": "soon"}"#, 400),

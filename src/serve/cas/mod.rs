@@ -7,7 +7,7 @@
 //! (xorb grants, say) for an answer.
 //!
 //! [`reconstructions`] says how files are put together, [`ranges`] gives the bytes, [`xorbs`], [`shards`] and [`chunks`]
-//! are the way in. Source: Xet specification, "CAS HTTP API".
+//! are the way in, [`windows`] helps to change a part of a file. Source: Xet specification, "CAS HTTP API".
 
 use std::sync::Arc;
 
@@ -35,6 +35,7 @@ mod reconstructions;
 mod shards;
 #[cfg(test)]
 mod tests;
+mod windows;
 mod xorbs;
 
 use errors::CasRefusal;
@@ -73,11 +74,15 @@ pub fn router(door: CasDoor) -> Routed {
         .on(POST, "/v1/reconstructions", reconstructions::batch_of_body)
         .on(GET, "/v1/chunks/{prefix}/{chunk}", chunks::query)
         .on(POST, "/v1/xorbs/{prefix}/{xorb}", xorbs::upload)
+        // As hf_xet up to 1.5.1 has them.
+        .on(POST, "/xorbs/{prefix}/{xorb}", xorbs::upload)
+        .on(POST, "/shards", shards::version_1)
         .on(HEAD, "/v1/xorbs/{prefix}/{xorb}", xorbs::size)
         .on(GET, "/v1/ranges/{xorb}", ranges::fetch)
         .on(POST, "/v1/shards", shards::version_1)
         .on(POST, "/v2/shards", shards::version_2)
         .on(HEAD, "/v1/files/{file}", reconstructions::file_size)
+        .on(GET, "/v2/file-chunk-hashes/{file}", windows::of_file)
         .routed(|router| router.method_not_allowed_fallback(nothing).fallback(nothing).with_state(door))
 }
 

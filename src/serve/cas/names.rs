@@ -2,8 +2,8 @@
 
 use std::str::FromStr;
 
-use axum::http::HeaderMap;
 use axum::http::header::RANGE;
+use axum::http::{HeaderMap, HeaderName};
 
 use super::errors::CasRefusal;
 use crate::bucket::ByteRange;
@@ -25,10 +25,19 @@ pub(super) fn check_prefix(prefix: &str) -> Result<(), CasRefusal> {
 
 /// The byte ranges that a request asks for; `None` if it asks for all.
 pub(super) fn ranges(headers: &HeaderMap, ranges_max: usize) -> Result<Option<Vec<ByteRange>>, CasRefusal> {
-    let Some(header) = headers.get(RANGE) else {
+    ranges_of(headers, &RANGE, ranges_max)
+}
+
+/// The byte ranges in a header of this name, if it is there.
+pub(super) fn ranges_of(
+    headers: &HeaderMap,
+    name: &HeaderName,
+    ranges_max: usize,
+) -> Result<Option<Vec<ByteRange>>, CasRefusal> {
+    let Some(header) = headers.get(name) else {
         return Ok(None);
     };
-    let bad = || CasRefusal::Bad("the Range header is malformed".to_owned());
+    let bad = || CasRefusal::Bad(format!("the {name} header is malformed"));
     let list = header.to_str().ok().and_then(|text| text.trim().strip_prefix("bytes=")).ok_or_else(bad)?;
     let mut ranges = Vec::new();
     for text in list.split(',') {

@@ -1,6 +1,8 @@
 //! Bodies of requests, read whole up to a limit.
 
 use axum::body::Body;
+use axum::http::HeaderMap;
+use axum::http::header::CONTENT_TYPE;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
@@ -9,6 +11,12 @@ use super::error::{HubError, HubResult};
 
 /// Largest JSON body: a thousand paths of 1,024 bytes, each of which JSON may write as six.
 pub(super) const JSON_BYTES_MAX: usize = 8 << 20;
+
+/// Whether a body is a form in the way of URLs.
+pub(super) fn is_form(headers: &HeaderMap) -> bool {
+    let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()?.split(';').next());
+    media_type.is_some_and(|name| name.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded"))
+}
 
 /// Reads a body of at most so many bytes.
 pub(super) async fn read(body: Body, bytes_max: usize) -> HubResult<Bytes> {

@@ -70,6 +70,17 @@ impl HubError {
         Self::new(StatusCode::NOT_FOUND, Some("EntryNotFound"), "Entry not found")
     }
 
+    /// 404 of a model, a dataset or a space, of which there are none.
+    pub(super) fn no_such_repository() -> Self {
+        let message = "Repository not found: this server has buckets, and no models, datasets or spaces";
+        Self::new(StatusCode::NOT_FOUND, Some("RepoNotFound"), message)
+    }
+
+    /// Whether the caller is refused, and nothing has failed.
+    pub(super) fn is_refusal(&self) -> bool {
+        self.status.is_client_error()
+    }
+
     /// 404 of a path that leads nowhere.
     pub(super) fn no_such_route() -> Self {
         Self::new(StatusCode::NOT_FOUND, None, "Not Found")

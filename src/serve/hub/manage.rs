@@ -43,7 +43,8 @@ pub(super) async fn create(call: &Call<'_>, namespace: &str, name: &str, body: B
     call.must_own(&id)?;
     let (door, url) = (call.door, page_url(call, &id));
     let creation: Creation = body::json(body).await?;
-    let visibility = creation.asked()?.unwrap_or(door.visibility);
+    let visibility =
+        creation.asked()?.or(door.directory.new_buckets(&id.namespace)).unwrap_or(door.visibility);
     match door.buckets.create_bucket(&id, visibility).await {
         Ok(bucket) => {
             let private = bucket.visibility == Visibility::Private;

@@ -23,6 +23,7 @@ mod dates;
 mod error;
 mod manage;
 mod paths;
+mod paths_info;
 mod resolve;
 mod route;
 #[cfg(test)]
@@ -43,7 +44,7 @@ pub struct HubDoor {
     pub directory: Arc<Directory>,
     /// Signs the tokens of the CAS door.
     pub signer: CasSigner,
-    /// Who may read a bucket whose creator does not say.
+    /// Who may read a bucket whose creator does not say, in accounts that do not say either.
     pub visibility: Visibility,
 }
 

@@ -9,7 +9,7 @@ use axum::http::{Method, Uri};
 use axum::response::{IntoResponse as _, Response};
 
 use super::error::{HubError, HubResult};
-use super::{HubDoor, access, batch, buckets, manage, resolve, tokens, tree, whoami};
+use super::{HubDoor, access, batch, buckets, manage, paths_info, resolve, tokens, tree, whoami};
 use crate::auth::Caller;
 use crate::auth::cas_token::CasScope;
 use crate::serve::origin::Origin;
@@ -107,7 +107,7 @@ async fn answer(door: &HubDoor, request: Request) -> HubResult {
     let origin = origin.ok_or_else(|| HubError::bad_request("The Host header is missing"))?;
     // What is unknown is told before who calls is asked.
     let found = find(&TABLE, request.method(), &segments);
-    let (row, varying, rest) = found.ok_or_else(HubError::no_such_route)?;
+    let (row, varying, rest) = found.ok_or_else(|| unknown(&segments))?;
     let visit = Visit::of(request.extensions());
     visit.is_for(row.to.name());
     let caller = access::caller(door, request.headers(), &visit)?;
@@ -133,6 +133,19 @@ async fn answer(door: &HubDoor, request: Request) -> HubResult {
     }
 }
 
+/// What is said of a path that no route has. A client that looks for a model, a dataset or a space takes `RepoNotFound`
+/// alone for "there is none": fsspec raises `FileNotFoundError` by it, and goes on.
+fn unknown(segments: &[&str]) -> HubError {
+    let is_repository = match segments {
+        ["api", "models" | "datasets" | "spaces" | "kernels", name, ..] => !name.is_empty(),
+        ["datasets" | "spaces" | "kernels", _, _, "resolve" | "raw", ..]
+        | [_, _, "resolve" | "raw", ..]
+        | [_, "resolve" | "raw", _, ..] => true,
+        _ => false,
+    };
+    if is_repository { HubError::no_such_repository() } else { HubError::no_such_route() }
+}
+
 /// Routes that name a bucket.
 async fn of_bucket(
     to: To,
@@ -147,7 +160,7 @@ async fn of_bucket(
         To::Delete => manage::delete(call, namespace, name).await,
         To::Settings => manage::settings(call, namespace, name, body).await,
         To::Tree => tree::tree(call, namespace, name, rest).await,
-        To::PathsInfo => tree::paths_info(call, namespace, name, body).await,
+        To::PathsInfo => paths_info::paths_info(call, namespace, name, body).await,
         To::Batch => batch::batch(call, namespace, name, body).await,
         To::Token(scope) => tokens::token(call, namespace, name, scope).await,
         To::Resolve => resolve::resolve(call, namespace, name, rest).await,

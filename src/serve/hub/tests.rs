@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod bodies;
+mod reading;
 mod rules;
 
 use std::sync::Arc;
@@ -87,6 +88,7 @@ impl House {
             name: Namespace::new("team").unwrap(),
             kind: AccountKind::Org,
             members: vec![Namespace::new("ada").unwrap()],
+            new_buckets: Some(Visibility::Private),
         };
         let credentials = [
             credential("ada", ADA, Permission::Write),

@@ -1,20 +1,15 @@
-//! Listing what is in a bucket, and looking at single files.
+//! Listing what is in a bucket.
 
-use axum::Json;
-use axum::body::Body;
-use axum::response::IntoResponse as _;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::body;
 use super::buckets::paged;
 use super::dates::iso8601;
 use super::error::{HubError, HubResult};
 use super::paths::{decode, next_link, parameter};
 use super::route::Call;
 use crate::auth::Action;
-use crate::bucket::limits::PATHS_MAX;
 use crate::bucket::{After, Object, ObjectKey, TreeEntry, TreeQuery};
 
 /// Entries on a page. Source: the Hub's client, which reads so many at a time.
@@ -23,7 +18,7 @@ const PAGE: usize = 1000;
 /// A line of a listing. A field that is not known is left out.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
-enum Entry {
+pub(super) enum Entry {
     #[serde(rename_all = "camelCase")]
     File {
         path: String,
@@ -44,7 +39,8 @@ enum Entry {
     },
 }
 
-fn file(key: &ObjectKey, object: Object) -> Entry {
+/// A file's line.
+pub(super) fn file(key: &ObjectKey, object: Object) -> Entry {
     Entry::File {
         path: key.as_str().to_owned(),
         size: object.size,
@@ -111,22 +107,4 @@ fn decode_cursor(cursor: &str) -> Option<After> {
         ("f", folder) if !folder.is_empty() => Some(After::Prefix(folder.to_owned())),
         _ => None,
     }
-}
-
-#[derive(Deserialize)]
-struct Paths {
-    paths: Vec<String>,
-}
-
-/// `POST /api/buckets/{ns}/{name}/paths-info`: what is not there, or is a folder, is left out.
-pub(super) async fn paths_info(call: &Call<'_>, namespace: &str, name: &str, body: Body) -> HubResult {
-    let bucket = call.bucket(namespace, name, Action::ReadBucket).await?;
-    let Paths { paths } = body::json(body).await?;
-    if paths.len() > PATHS_MAX {
-        return Err(HubError::bad_request(format!("At most {PATHS_MAX} paths can be asked about at once")));
-    }
-    let keys: Vec<_> = paths.iter().filter_map(|path| ObjectKey::new(path).ok()).collect();
-    let found = call.door.buckets.paths_info(&bucket.id, &keys).await?;
-    let entries = keys.iter().zip(found).filter_map(|(key, object)| Some(file(key, object?)));
-    Ok(Json(entries.collect::<Vec<_>>()).into_response())
 }

@@ -109,6 +109,7 @@ impl From<BucketError> for S3Error {
             }
             BucketError::NoSuchKey(_) => s3_error!(NoSuchKey, "The specified key does not exist."),
             BucketError::NoSuchFile(_) => s3_error!(NoSuchKey, "The specified content does not exist."),
+            BucketError::WrongSize { .. } => invalid_request(error.to_string()),
             BucketError::TooMany { max } => {
                 s3_error!(InvalidRequest, "At most {max} can be asked at once.")
             }

@@ -10,11 +10,17 @@ fn id(name: &str) -> BucketId {
 
 fn add(name: &str, file: FileHash) -> BatchChange {
     let attributes = Attributes { content_type: Some("text/plain".to_owned()), ..Attributes::default() };
-    BatchChange::Add { key: key(name), file, attributes }
+    BatchChange::Add { key: key(name), file, size: None, attributes }
 }
 
 fn copy(name: &str, file: FileHash, from: &str) -> BatchChange {
-    BatchChange::Copy { key: key(name), file, source: id(from), attributes: Attributes::default() }
+    BatchChange::Copy {
+        key: key(name),
+        file,
+        size: None,
+        source: id(from),
+        attributes: Attributes::default(),
+    }
 }
 
 async fn two_buckets() -> (LocalBuckets, Bytes, FileHash) {
@@ -66,6 +72,7 @@ async fn a_copy_keeps_what_is_said_of_its_namesake() {
     let copy = |name: &str| BatchChange::Copy {
         key: key(name),
         file: written.file,
+        size: None,
         source: bucket_id(),
         attributes: renewed.clone(),
     };

@@ -5,6 +5,7 @@
 //! chunks that are here ([`shards`]). A file is read only through a bucket that holds it. What they have sent, or were
 //! told that they may refer to, is kept for the grace time after that, for they remember it and do not ask again.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use super::super::{BoxError, BucketError, ByteRange, FileHash, Timestamp};
 use super::LocalBuckets;
 use super::errors::{engine_error, meta_failed};
 use crate::cas::{CasError, IncomingError, LocalChunks};
-use crate::engine::{Engine, EngineError, Outline};
+use crate::engine::{Engine, EngineError, FileWindows, Outline};
 use crate::store::ambient::Ambient;
 use crate::store::local::LocalStore;
 use crate::store::meta::{MetaError, MetaStore};
@@ -190,5 +191,18 @@ impl LocalXet {
         };
         let outline = self.engine.outline(&record, range).await?;
         Ok(OutlinedFile { size, outline })
+    }
+
+    /// What a client needs that changes these ranges of a file that the bucket holds. They must be in order, apart, not
+    /// empty and within the file.
+    pub async fn windows(
+        &self,
+        bucket: BucketUid,
+        file: &FileHash,
+        changed: &[Range<u64>],
+    ) -> Result<FileWindows, XetError> {
+        let _reading = self.store.readers.enter();
+        let record = self.record(bucket, file).await?;
+        Ok(self.engine.windows(&record, changed).await?)
     }
 }

@@ -106,7 +106,7 @@ async fn what_is_not_offered_is_not_there() {
         (Method::POST, format!("/v1/xorb-grants/default/{hash}")),
         (Method::PUT, format!("/v1/xorbs/default/{hash}")),
         (Method::DELETE, "/v1/shards".to_owned()),
-        (Method::GET, format!("/v2/file-chunk-hashes/{hash}")),
+        (Method::GET, format!("/v3/file-chunk-hashes/{hash}")),
         (Method::POST, format!("/v1/xorbs/other/{hash}")),
         (Method::GET, "/".to_owned()),
     ] {

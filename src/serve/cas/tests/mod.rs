@@ -160,7 +160,7 @@ impl House {
 
     async fn add(&self, key: &str, file: FileHash) {
         let key = ObjectKey::new(key).unwrap();
-        let add = BatchChange::Add { key, file, attributes: Attributes::default() };
+        let add = BatchChange::Add { key, file, size: None, attributes: Attributes::default() };
         self.buckets.batch(&self.mine.id, vec![add]).await.unwrap().remove(0).unwrap();
     }
 }

@@ -150,3 +150,40 @@ async fn an_address_expires_and_one_of_a_xorb_that_is_gone_says_to_ask_again() {
     );
     assert_eq!(house.fetch(&url, None).await.status, StatusCode::FORBIDDEN);
 }
+
+#[tokio::test]
+async fn a_client_that_changes_a_range_learns_what_to_cut_again() {
+    let house = house().await;
+    let (a, b) = (xorb(1, &[40_000; 8]), xorb(2, &[40_000; 4]));
+    house.upload(&a).await;
+    house.upload(&b).await;
+    let file = file_of(&[(&a, 0, 8), (&b, 0, 4)]);
+    let shard = Shard { files: vec![file.clone()], ..Shard::default() };
+    assert_eq!(house.register(&house.mine, &shard).await.status, StatusCode::OK);
+    let ask = async |bucket: &Bucket, changed: Option<&str>| {
+        let mut request = Request::builder().uri(format!("/cas/v2/file-chunk-hashes/{}", file.hash));
+        request = request.header("host", "hub:1");
+        request = request.header("authorization", format!("Bearer {}", house.token(bucket, CasScope::Read)));
+        if let Some(changed) = changed {
+            request = request.header("X-Range-Dirty", changed);
+        }
+        house.send(request.body(Body::empty()).unwrap()).await
+    };
+    let last = ask(&house.mine, Some("bytes=470000-479999")).await.json();
+    assert_eq!((&last["totalChunks"], &last["fileSize"]), (&json!(12), &json!(480_000)));
+    assert_eq!(last["windows"], json!([{ "dirtyByteRange": [440_000, 480_000] }]));
+    assert_eq!((last["hashRanges"].as_array().unwrap().len(), &last["hashRanges"][1]), (2, &json!(null)));
+    assert_eq!(last["gapVerification"], json!([a.table.range_hash(0..8).unwrap().to_string()]));
+
+    let second = ask(&house.mine, Some("bytes=50000-50009")).await.json();
+    assert_eq!(second["windows"], json!([{ "dirtyByteRange": [40_000, 160_000] }]));
+    let first = json!({ "hash": a.table.hash(0).unwrap().to_string(), "size": 40_000 });
+    let before = json!({ "nodes": [first], "levels": [[1, 0]], "at_start": true, "at_end": false });
+    assert_eq!((&second["hashRanges"][0], &second["hashRanges"][1]["at_end"]), (&before, &json!(true)));
+    assert_eq!(second["gapVerification"], json!([b.table.range_hash(0..4).unwrap().to_string()]));
+
+    for bad in [None, Some("bytes=480000-"), Some("bytes=9-0"), Some("lines=0-1")] {
+        assert_eq!(ask(&house.mine, bad).await.status, StatusCode::BAD_REQUEST, "{bad:?}");
+    }
+    assert_eq!(ask(&house.other, Some("bytes=0-0")).await.status, StatusCode::NOT_FOUND);
+}

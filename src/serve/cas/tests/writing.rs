@@ -51,7 +51,7 @@ async fn a_registered_file_becomes_an_object_by_its_hash_alone() {
     let pieces: Vec<Bytes> = futures::TryStreamExt::try_collect(read.body).await.unwrap();
     assert_eq!(pieces.concat(), xorb.raw);
     let key = ObjectKey::new("stolen").unwrap();
-    let add = BatchChange::Add { key, file, attributes: Attributes::default() };
+    let add = BatchChange::Add { key, file, size: None, attributes: Attributes::default() };
     assert!(house.buckets.batch(&house.other.id, vec![add]).await.unwrap()[0].is_err());
     house.assert_sound().await;
 }
@@ -171,4 +171,22 @@ async fn after_the_grace_time_a_shard_of_a_deleted_file_is_refused_whole() {
     assert_eq!(house.upload(&xorb).await.json()["was_inserted"], true);
     assert_eq!(house.register(&house.mine, &shard).await.status, StatusCode::OK);
     house.assert_sound().await;
+}
+
+#[tokio::test]
+async fn older_clients_write_to_paths_without_a_version() {
+    let house = house().await;
+    let xorb = xorb(1, &[10_000, 20_000]);
+    let sent = house
+        .ask(&house.mine, Method::POST, &format!("/xorbs/default/{}", xorb.hash), xorb.bytes.clone())
+        .await;
+    assert_eq!((sent.status, &sent.json()["was_inserted"]), (StatusCode::OK, &true.into()));
+    let shard = xorb.shard();
+    let registered = house.ask(&house.mine, Method::POST, "/shards", shard.encode_upload()).await;
+    assert_eq!((registered.status, &registered.json()["result"]), (StatusCode::OK, &1.into()));
+    let file = shard.files[0].hash;
+    assert_eq!(house.get(&format!("/v1/reconstructions/{file}")).await.status, StatusCode::OK);
+    let reader = house.token(&house.mine, CasScope::Read);
+    let refused = house.ask_with(&reader, Method::POST, "/shards", shard.encode_upload(), None).await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN);
 }

@@ -58,8 +58,12 @@ async fn a_path_that_leads_nowhere_or_out_is_refused() {
 #[tokio::test]
 async fn more_than_may_be_is_refused_before_it_is_held() {
     let (house, hash) = house().await;
-    let lines = format!("{}\n", line(&hash, "a")).repeat(1001);
-    assert_eq!(refused(&house, lines).await, 400);
+    let lines = format!("{}\n", line(&hash, "a")).repeat(10_001);
+    let answer = house.call(ADA, "POST", "/api/buckets/ada/b/batch", lines).await;
+    assert_eq!(answer.refusal().0, 400);
+    let message = answer.json()["error"].as_str().unwrap().to_owned();
+    assert!(message.contains("10000") && message.contains("10001"), "{message}");
+    assert_eq!(house.paths().await, ["k"]);
     let chunk = Bytes::from(vec![b' '; 1 << 20]);
     let endless = stream::iter((0..).map(move |_| Ok::<_, std::io::Error>(chunk.clone())));
     assert_eq!(refused(&house, Body::from_stream(endless)).await, 413);
@@ -113,7 +117,8 @@ async fn what_is_not_known_is_404_whatever_the_method() {
     for (method, path) in [
         ("GET", "/"),
         ("POST", "/api/whoami-v2"),
-        ("GET", "/api/models/ada/b"),
+        ("GET", "/api/models"),
+        ("POST", "/api/repos/create"),
         ("PATCH", "/api/buckets/ada/b"),
         ("GET", "/api/buckets/ada/b/events"),
         ("POST", "/api/buckets/ada/b/xet-write-token"),

@@ -5,6 +5,7 @@ use crate::store::accounts::{Account, AccountKind, Permission, SealedCredential}
 use crate::store::ambient::Timestamp;
 use crate::store::meta::MetaError;
 use crate::store::names::Namespace;
+use crate::store::rows::Visibility;
 
 /// The suite's share.
 pub(super) async fn all(open: &impl Fn() -> Store) {
@@ -13,7 +14,12 @@ pub(super) async fn all(open: &impl Fn() -> Store) {
 }
 
 fn account(name: &str) -> Account {
-    Account { name: Namespace::new(name).unwrap(), kind: AccountKind::Org, members: Vec::new() }
+    Account {
+        name: Namespace::new(name).unwrap(),
+        kind: AccountKind::Org,
+        members: Vec::new(),
+        new_buckets: None,
+    }
 }
 
 fn credential(id: &str, account: &str) -> SealedCredential {
@@ -31,7 +37,11 @@ fn credential(id: &str, account: &str) -> SealedCredential {
 async fn accounts_and_credentials_are_made_once_changed_and_removed(store: Store) {
     store.create_account(account("ada")).await.unwrap();
     assert!(matches!(store.create_account(account("ada")).await, Err(MetaError::NameTaken)));
-    let changed = Account { members: vec![Namespace::new("bob").unwrap()], ..account("ada") };
+    let changed = Account {
+        members: vec![Namespace::new("bob").unwrap()],
+        new_buckets: Some(Visibility::Private),
+        ..account("ada")
+    };
     store.change_account(changed.clone()).await.unwrap();
     assert!(matches!(store.change_account(account("none")).await, Err(MetaError::NoSuchAccount)));
 
