@@ -1,10 +1,10 @@
 //! The published S3 clients against the binary: runs `compat-tests` with pytest.
 //!
 //! Python packages are pinned in `compat-tests/requirements.txt` and installed into a virtual environment below
-//! `target/`, one for each content of that file, so that later runs need no network; boto3[crt], s3fs with what needs it,
-//! and each older huggingface_hub have environments of their own in the same way. Nothing is skipped in silence: without Python, or when pytest finds no
-//! test, this fails and says what to do. Clients that are no Python packages are tried when `XETGATE_EXTENDED` is set,
-//! as `.ci/run` does.
+//! `target/`, one for each content of that file, so that later runs need no network; boto3[crt], s3fs with what needs
+//! it, and each older `huggingface_hub` have environments of their own in the same way. Nothing is skipped in
+//! silence: without Python, or when pytest finds no test, this fails and says what to do. Clients that are no Python
+//! packages are tried when `XETGATE_EXTENDED` is set, as `.ci/run` does.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

@@ -44,6 +44,8 @@ import pyarrow
 
 options = {"AWS_ENDPOINT_URL": "ENDPOINT", "AWS_REGION": "us-east-1", "AWS_ALLOW_HTTP": "true"}
 write_deltalake("s3://bucket/delta", pyarrow.table({"n": [1, 2, 3]}), storage_options=options)
+import os
+os._exit(0)
 """
 
 
@@ -113,7 +115,8 @@ PROBES = {
         "table.append(rows)\n"
         "assert table.scan().to_arrow() == rows"
     ),
-    "deltalake": 'assert table.to_pyarrow_table()["n"].to_pylist() == [1, 2, 3]',
+    # At a regular exit its threads now and then abort the process ("terminate called without an active exception").
+    "deltalake": 'assert table.to_pyarrow_table()["n"].to_pylist() == [1, 2, 3]\nimport os\nos._exit(0)',
     "boto3": f'assert s3.get_object(Bucket="bucket", Key="k")["Body"].read() == {BODY}',
     "s3fs": f'assert files.cat("bucket/k") == {BODY}',
     "pyarrow": f'assert s3.open_input_stream("bucket/k").read() == {BODY}',
