@@ -25,6 +25,9 @@ const SHARDS: usize = 256;
 /// a chunk. A chunk beyond that is stored unannounced: another upload that brings it at the same time stores it too.
 const SHARD_CHUNKS_MAX: usize = (1 << 20) / SHARDS;
 
+/// A shard's memory is not given back below room for so many announcements.
+const SHARD_ROOM_KEPT: usize = 64;
+
 /// Where an announced chunk is, or will be in a moment.
 #[derive(Clone)]
 pub(super) struct Spot {
@@ -117,7 +120,7 @@ impl Announced {
             shard.departures.fetch_add(1, Ordering::Release);
         }
         // What was needed for many uploads is not kept for few.
-        if chunks.len() * 8 < chunks.capacity() {
+        if chunks.capacity() > SHARD_ROOM_KEPT && chunks.len() * 8 < chunks.capacity() {
             let room = chunks.len() * 2;
             chunks.shrink_to(room);
         }

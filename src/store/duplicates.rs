@@ -56,7 +56,7 @@ impl<'v> Duplicates<'v> {
                     run.chunks.end += 1;
                 }
                 _ => {
-                    runs.push(DuplicateRun { chunks: index..index + 1, to: kept.xorb, to_start: kept.index })
+                    runs.push(DuplicateRun { chunks: index..index + 1, to: kept.xorb, to_start: kept.index });
                 }
             }
         }
