@@ -103,8 +103,9 @@ impl HttpError {
     }
 
     fn transport(error: reqwest::Error) -> Self {
-        let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
-        if let Some(Refused(host)) = causes.filter_map(|cause| cause.downcast_ref()).next() {
+        let mut causes =
+            std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
+        if let Some(Refused(host)) = causes.find_map(|cause| cause.downcast_ref()) {
             return Self::Elsewhere { host: host.clone() };
         }
         // A signed URL is a secret: it is not repeated.

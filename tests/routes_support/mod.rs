@@ -118,7 +118,12 @@ impl House {
                 ..credential("ada", "AKLIMIT", Permission::Write)
             },
         ];
-        let ada = Account { name: name("ada"), kind: AccountKind::Org, members: vec![name("cy")], new_buckets: None };
+        let ada = Account {
+            name: name("ada"),
+            kind: AccountKind::Org,
+            members: vec![name("cy")],
+            new_buckets: None,
+        };
         let directory =
             Directory::declared([ada], credentials, TokenUse::Shown, Arc::clone(&ambient.clock)).unwrap();
         let directory = Arc::new(directory);

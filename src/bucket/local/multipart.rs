@@ -72,8 +72,7 @@ impl LocalBuckets {
         let bucket = self.must_bucket(id).await?;
         let wanted = self.must_upload(&bucket, upload).await?.checksum.map(|(algorithm, _)| algorithm);
         let hold = self.reading();
-        let asked = range.clone();
-        let of_source = move |size| wanted_range(asked.as_ref(), size);
+        let of_source = move |size| wanted_range(range.as_ref(), size);
         let (object, terms) = self.copy_source(source, &of_source).await?;
         let range = match range {
             None => 0..object.size,

@@ -145,7 +145,7 @@ struct Group {
 
 impl Worker {
     fn run(mut self, queue: &Queue<Upload>) -> Result<Vec<Failed>, UploadError> {
-        let mut group = self.new_group()?;
+        let mut group = self.new_group();
         while let Some(upload) = queue.next().filter(|_| !self.stop.is_told()) {
             if upload.size >= LARGE_FILE_BYTES {
                 self.commit_and_begin(&mut group)?;
@@ -173,13 +173,13 @@ impl Worker {
         if group.files.is_empty() {
             return Ok(());
         }
-        let next = self.new_group()?;
+        let next = self.new_group();
         self.commit(std::mem::replace(group, next))
     }
 
-    fn new_group(&self) -> Result<Group, UploadError> {
+    fn new_group(&self) -> Group {
         let ingest = self.to.runtime.block_on(self.engine.ingest_folder());
-        Ok(Group { ingest, files: Vec::new(), bytes: 0 })
+        Group { ingest, files: Vec::new(), bytes: 0 }
     }
 
     /// Takes in one file; gives its time of change.

@@ -175,9 +175,12 @@ async fn refusals_that_are_held_back_shut_nobody_out() {
     let all = super::super::guard::Limit { requests_per_sec: 0, concurrent: 2 };
     let guard = Arc::new(Guard::new(Limits { all, failures_per_sec: 20, ..Limits::default() }));
     let watch = Watch { guard, ..Watch::plain(Ambient::system()) };
-    let answer = async |request: Request| match request.headers().contains_key(header::AUTHORIZATION) {
-        true => StatusCode::UNAUTHORIZED,
-        false => StatusCode::OK,
+    let answer = async |request: Request| {
+        if request.headers().contains_key(header::AUTHORIZATION) {
+            StatusCode::UNAUTHORIZED
+        } else {
+            StatusCode::OK
+        }
     };
     let router = observed(Router::new().fallback(answer), PLACE, watch);
     let ask = |token: Option<&str>| {

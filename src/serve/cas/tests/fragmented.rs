@@ -6,7 +6,8 @@ use super::*;
 async fn fragmented(house: &House, terms: usize, chunks: u32) -> (Xorb, Shard) {
     let xorb = xorb(9, &vec![100; 2 * chunks as usize]);
     assert_eq!(house.upload(&xorb).await.status, StatusCode::OK);
-    let term = |at: usize| if at % 2 == 0 { (&xorb, chunks, 2 * chunks) } else { (&xorb, 0, chunks) };
+    let term =
+        |at: usize| if at.is_multiple_of(2) { (&xorb, chunks, 2 * chunks) } else { (&xorb, 0, chunks) };
     let file = file_of(&(0..terms).map(term).collect::<Vec<_>>());
     let shard = Shard { files: vec![file], xorbs: Vec::new(), footer: None };
     (xorb, shard)
@@ -59,7 +60,7 @@ async fn a_file_of_many_terms_is_answered_range_by_range() {
             assert_eq!(terms.len() as u64, last / TERM_BYTES - first / TERM_BYTES + 1);
             // The chunk that the range begins in, as the file has it.
             let index = first / TERM_BYTES;
-            let chunk = if index % 2 == 0 { 2 } else { 0 } + first % TERM_BYTES / 100;
+            let chunk = if index.is_multiple_of(2) { 2 } else { 0 } + first % TERM_BYTES / 100;
             assert_eq!(terms[0]["range"]["start"], chunk);
             assert_eq!(skipped, first % 100);
             let fetches = answer[if version == 1 { "fetch_info" } else { "xorbs" }].as_object().unwrap();
