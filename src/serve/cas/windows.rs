@@ -92,7 +92,9 @@ pub(super) async fn of_file(
 
 /// The bytes meant in a file of this size: in order, and apart from each other.
 fn within(asked: &[ByteRange], size: u64) -> Vec<Range<u64>> {
-    let mut ranges: Vec<_> = asked.iter().filter_map(|range| range.resolve(size)).collect();
+    let meant = asked.iter().filter_map(|range| range.resolve(size));
+    // The last bytes of an empty file are none.
+    let mut ranges: Vec<_> = meant.filter(|range| !range.is_empty()).collect();
     ranges.sort_by_key(|range| range.start);
     ranges.dedup_by(|next, last| {
         let touches = next.start <= last.end;

@@ -164,7 +164,7 @@ async fn a_client_that_changes_a_range_learns_what_to_cut_again() {
     let ask = async |bucket: &Bucket, changed: Option<&str>| {
         let mut request = Request::builder().uri(format!("/cas/v2/file-chunk-hashes/{}", file.hash));
         request = request.header("host", "hub:1");
-        request = request.header("authorization", format!("Bearer {}", house.token(bucket, CasScope::Read)));
+        request = request.header("authorization", format!("Bearer {}", house.token(bucket, CasScope::Write)));
         if let Some(changed) = changed {
             request = request.header("X-Range-Dirty", changed);
         }
