@@ -216,19 +216,23 @@ fn a_bad_root_credential_is_one_line() {
 
     let data_dir = home.path().join("data");
     fs::create_dir(&data_dir).unwrap();
-    fs::write(data_dir.join("root-credential.toml"), "access_key_id = \"AK").unwrap();
+    let file = data_dir.join("root-credential.toml");
+    fs::write(&file, "access_key_id = \"AK").unwrap();
+    // Else there is a second line, about those who may read it.
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
     let damaged = refusal(home.path(), &["--data-dir", data_dir.to_str().unwrap()], &[]);
     assert!(damaged.contains("root-credential.toml is damaged ("), "{damaged}");
 }
 
 #[test]
-fn a_root_credential_that_others_may_read_is_warned_of() {
+fn a_root_credential_that_others_may_read_is_closed_to_them_and_warned_of() {
     let home = tempfile::tempdir().unwrap();
     assert_eq!(Gateway::start(home.path(), &[], &[]).stop("TERM"), Some(0));
     let file = home.path().join(".local/share/xetgate/root-credential.toml");
     fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
     let gateway = Gateway::start(home.path(), &[], &[]);
-    gateway.line_with("others may read the root credential");
+    gateway.line_with("others could read this key until now");
+    assert_eq!(mode(&file), 0o600);
 }
 
 /// A collector of traces that takes one batch; gives what it was sent.
