@@ -148,7 +148,7 @@ impl Worker {
         let mut group = self.new_group();
         while let Some(upload) = queue.next().filter(|_| !self.stop.is_told()) {
             if upload.size >= LARGE_FILE_BYTES {
-                self.commit_and_begin(&mut group)?;
+                group = self.commit_and_begin(group)?;
             }
             match self.take(&mut group, &upload) {
                 Ok(mtime) => {
@@ -162,19 +162,20 @@ impl Worker {
                 Err(Refusal::Store(error)) => return Err(error.into()),
             }
             if group.files.len() >= ITEMS_MAX || group.bytes >= GROUP_BYTES_MAX {
-                self.commit_and_begin(&mut group)?;
+                group = self.commit_and_begin(group)?;
             }
         }
         self.commit(group)?;
         Ok(self.failed)
     }
 
-    fn commit_and_begin(&mut self, group: &mut Group) -> Result<(), UploadError> {
+    /// Commits a group, and begins the next one only then: there is one turn for each worker.
+    fn commit_and_begin(&mut self, group: Group) -> Result<Group, UploadError> {
         if group.files.is_empty() {
-            return Ok(());
+            return Ok(group);
         }
-        let next = self.new_group();
-        self.commit(std::mem::replace(group, next))
+        self.commit(group)?;
+        Ok(self.new_group())
     }
 
     fn new_group(&self) -> Group {
