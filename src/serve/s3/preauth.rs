@@ -67,12 +67,15 @@ const SIGNED_BY_V2: [&str; 35] = [
     "website",
 ];
 
-/// The parameters that Version 2 leaves unsigned and that may be there: its own, and those by which a listing is asked
-/// for in pages, which select no other operation than a listing of the same bucket.
-const BESIDE_V2: [&str; 18] = [
+/// The parameters that Version 2 leaves unsigned and that may be there: its own, the two headers that botocore repeats and
+/// that are read nowhere (see [`parameters`](super::parameters)), and those by which a listing is asked for in pages, which
+/// select no other operation than a listing of the same bucket.
+const BESIDE_V2: [&str; 20] = [
     "AWSAccessKeyId",
     "Expires",
     "Signature",
+    "content-md5",
+    "content-type",
     "continuation-token",
     "delimiter",
     "encoding-type",
