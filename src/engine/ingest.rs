@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::StreamExt;
+use tokio::sync::mpsc;
 
 use super::builder::{FileProof, Room};
 use super::cutter::Cutter;
@@ -18,10 +19,13 @@ use super::{BodyIn, Engine, EngineError};
 use crate::cas::{CasError, SMALL_RAW_BYTES_MAX};
 use crate::store::hold::Hold;
 use crate::store::rows::{ChecksumAlgorithm, FileRecord, StoredXorb};
-use crate::store::turns::{Turn, Turns, on_thread};
+use crate::store::turns::{SLICE_BYTES, Turn, Turns, Wanted, on_thread};
 
 /// Pieces are handed to the threads in batches of at least this, to wake them rarely.
 const BATCH_BYTES: usize = 512 << 10;
+
+/// Batches on their way to each of the threads; with one being gathered and one at work, an upload holds 4 of them.
+const BATCHES_QUEUED: usize = 2;
 
 /// A piece counts as at least this: a client may send a byte at a time, and a piece costs more than its bytes.
 const PIECE_BYTES_MIN: usize = 2 << 10;
@@ -126,45 +130,77 @@ impl Taking {
         Ok(taken.await?.ok_or(EngineError::GivenUp)??)
     }
 
-    /// Takes a body of which more may come.
+    /// Takes a body of which more may come: one batch is gathered, one cut and one digested at the same time, and each is
+    /// at most [`BATCHES_QUEUED`] ahead of the next.
     async fn take_long(
         self,
         first: Batch,
         mut body: BodyIn,
         turns: &Turns,
     ) -> Result<(ChunkSink, Digests), EngineError> {
-        let (mut taking, mut at_hand) = (self, Pieces { pieces: first, ended: false });
-        loop {
-            let Pieces { pieces, ended } = at_hand;
-            if ended {
-                taking = taking.take_batch(pieces, turns).await?;
-                break;
+        let Self { cutting, digester } = self;
+        let (to_cut, batches) = mpsc::channel(BATCHES_QUEUED);
+        let cutting = work_off(cutting, batches, turns, cut);
+        let (to_digest, batches) = mpsc::channel(BATCHES_QUEUED);
+        let digesting = work_off(digester, batches, turns, digest);
+        let gather = async move {
+            let mut at_hand = Pieces { pieces: first, ended: false };
+            loop {
+                let Pieces { pieces, ended } = at_hand;
+                // Where nobody takes it any more there is an error already, which says more.
+                let is_cut = to_cut.send(Arc::clone(&pieces)).await.is_ok();
+                if !is_cut || to_digest.send(pieces).await.is_err() || ended {
+                    return Ok::<_, EngineError>(());
+                }
+                at_hand = next_pieces(&mut body).await?;
             }
-            // Waits for the work in any case: when an error is answered, the write is over.
-            let (taken, more) = tokio::join!(taking.take_batch(pieces, turns), next_pieces(&mut body));
-            (taking, at_hand) = (taken?, more?);
-        }
-        let Self { cutting, digester } = taking;
+        };
+        // Waits for the work in any case: when an error is answered, the write is over.
+        let (gathered, cutting, digester) = tokio::join!(gather, cutting, digesting);
+        let (cutting, digester) = (cutting?, digester?);
+        gathered?;
         let turn = turns.take().await;
         let ended = on_thread(turn, move |wanted| wanted.block_on(cutting.end()));
         Ok((ended.await?.ok_or(EngineError::GivenUp)??, digester.finish()))
     }
+}
 
-    /// Takes one batch, on two threads.
-    async fn take_batch(self, batch: Batch, turns: &Turns) -> Result<Self, EngineError> {
-        let Self { mut cutting, mut digester } = self;
-        let (turn, pieces) = (Arc::new(turns.take().await), Arc::clone(&batch));
-        let cut = on_thread(Arc::clone(&turn), move |wanted| {
-            let fed = wanted.block_on(cutting.feed(&pieces));
-            fed.map(|fed| fed.map(|()| cutting))
+/// What a worker does with a batch; `None` if nobody waits for it any more.
+type Step<W> = fn(&mut W, &Batch, &Wanted) -> Option<Result<(), CasError>>;
+
+fn cut(cutting: &mut Cutting, batch: &Batch, wanted: &Wanted) -> Option<Result<(), CasError>> {
+    wanted.block_on(cutting.feed(batch))
+}
+
+fn digest(digester: &mut Digester, batch: &Batch, wanted: &Wanted) -> Option<Result<(), CasError>> {
+    wanted.is_wanted().then(|| {
+        update(digester, batch);
+        Ok(())
+    })
+}
+
+/// Works off all batches. A turn lasts as long as there are batches at hand, and a slice of work at most: to wait for each
+/// on its own would cost a busy machine a wait for a core per batch.
+async fn work_off<W: Send + 'static>(
+    mut worker: W,
+    mut batches: mpsc::Receiver<Batch>,
+    turns: &Turns,
+    step: Step<W>,
+) -> Result<W, EngineError> {
+    while let Some(first) = batches.recv().await {
+        let turn = turns.take().await;
+        let working = on_thread(turn, move |wanted| {
+            let (mut at_hand, mut bytes) = (Some(first), 0);
+            while let Some(batch) = at_hand {
+                step(&mut worker, &batch, wanted).ok_or(EngineError::GivenUp)??;
+                bytes += batch.iter().map(|piece| piece.len() as u64).sum::<u64>();
+                at_hand = (bytes < SLICE_BYTES).then(|| batches.try_recv().ok()).flatten();
+            }
+            Ok::<_, EngineError>((worker, batches))
         });
-        let digest = on_thread(turn, move |_| {
-            update(&mut digester, &batch);
-            digester
-        });
-        let (cut, digester) = tokio::join!(cut, digest);
-        Ok(Self { cutting: cut?.ok_or(EngineError::GivenUp)??, digester: digester? })
+        (worker, batches) = working.await??;
     }
+    Ok(worker)
 }
 
 /// Pieces of a body that were gathered, to be worked on at once.

@@ -58,10 +58,11 @@ pub struct EngineTurns {
 }
 
 impl EngineTurns {
-    /// Over chunks on this machine: twice as many pieces of work as cores, for some wait for the disk.
+    /// Over chunks on this machine: three times as many pieces of work as cores, for an upload is two of them (it is cut and
+    /// digested at the same time), and some wait for the disk.
     pub fn near() -> Self {
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-        let work = Turns::new((2 * cores).max(4), cores.max(2));
+        let work = Turns::new((3 * cores).max(6), (2 * cores).max(4));
         Self { open: Turns::new(OPEN_MAX.0, OPEN_MAX.1), work }
     }
 

@@ -148,7 +148,7 @@ pub struct Slices {
 }
 
 /// Bytes worked on in one slice: some 5 ms of hashing.
-const SLICE_BYTES: u64 = 4 << 20;
+pub const SLICE_BYTES: u64 = 4 << 20;
 
 impl Slices {
     /// Work that has no turn yet.
