@@ -42,6 +42,8 @@ pub(crate) struct Gateway {
     pub(crate) address: SocketAddr,
     pub(crate) hub: SocketAddr,
     pub(crate) banner: String,
+    /// What the log said until it listened.
+    pub(crate) start_lines: Vec<String>,
     lines: mpsc::Receiver<String>,
 }
 
@@ -53,8 +55,15 @@ impl Gateway {
         std::thread::spawn(move || {
             BufReader::new(stderr).lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
         });
-        let mut gateway = Self { child, address: NOWHERE, hub: NOWHERE, banner: String::new(), lines };
-        let line = gateway.line_with("listening");
+        let (banner, start_lines) = (String::new(), Vec::new());
+        let mut gateway = Self { child, address: NOWHERE, hub: NOWHERE, banner, start_lines, lines };
+        let line = loop {
+            let line = gateway.line_with("");
+            if line.contains("listening") {
+                break line;
+            }
+            gateway.start_lines.push(line);
+        };
         let mut ports = line.split("127.0.0.1:").skip(1);
         let mut next = || {
             let rest = ports.next().expect("the line tells both addresses");
