@@ -23,8 +23,8 @@ use xetgate::cas::http::{BearerToken, HttpClient, RetryPolicy};
 use xetgate::cas::remote::RemoteShared;
 use xetgate::cli::doors::{Behind, doors};
 use xetgate::config::Config;
+use xetgate::model::clock::Ambient;
 use xetgate::serve::access::Watch;
-use xetgate::store::ambient::Ambient;
 use xetgate::store::meta::EmbeddedMeta;
 
 use conformance::{ADA, TEAM};

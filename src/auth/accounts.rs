@@ -9,9 +9,9 @@ use tokio::sync::Mutex;
 
 use super::seal::MasterKey;
 use super::{AccessKeyId, Account, AccountKind, AuthError, Credential, Directory, Permission, generate};
-use crate::store::ambient::{Ambient, Timestamp};
+use crate::model::clock::{Ambient, Timestamp};
+use crate::model::names::{BucketName, Namespace};
 use crate::store::meta::{AccountStore, MetaError};
-use crate::store::names::{BucketName, Namespace};
 use crate::store::rows::Visibility;
 
 /// Looks after accounts.

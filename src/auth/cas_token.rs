@@ -23,7 +23,7 @@ use blake3::Hash;
 
 use super::files::keep;
 use super::{ACCESS_KEY_ID_BYTES_MAX, AuthError, Caller, Directory};
-use crate::store::ambient::{Ambient, Clock};
+use crate::model::clock::{Ambient, Clock};
 use crate::store::rows::BucketUid;
 use crate::xet::hash::XorbHash;
 
@@ -289,8 +289,8 @@ mod tests {
 
     use super::*;
     use crate::auth::{AccessKeyId, Credential, Permission, Secret};
-    use crate::store::ambient::{ManualClock, Timestamp};
-    use crate::store::names::Namespace;
+    use crate::model::clock::{ManualClock, Timestamp};
+    use crate::model::names::Namespace;
 
     fn credential(id: &str, secret: &str) -> Credential {
         Credential {

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::{AccessKeyId, Account, AccountKind, Action, AuthError, Caller, Credential, TokenUse};
-use crate::store::ambient::{Ambient, Clock};
-use crate::store::names::{BucketId, Namespace};
+use crate::model::clock::{Ambient, Clock};
+use crate::model::names::{BucketId, Namespace};
 use crate::store::rows::Visibility;
 
 /// All accounts and credentials of a deployment.
@@ -193,8 +193,8 @@ fn is_member(org: &Account, account: &Namespace) -> bool {
 mod tests {
     use super::*;
     use crate::auth::{Permission, Secret};
-    use crate::store::ambient::{ManualClock, Timestamp};
-    use crate::store::names::BucketName;
+    use crate::model::clock::{ManualClock, Timestamp};
+    use crate::model::names::BucketName;
 
     fn credential(account: &str, id: &str, permission: Permission) -> Credential {
         Credential {

@@ -4,8 +4,8 @@ use std::io;
 use std::path::PathBuf;
 
 use super::AccessKeyId;
+use crate::model::names::Namespace;
 use crate::store::meta::MetaError;
-use crate::store::names::Namespace;
 
 /// An error about credentials.
 #[derive(Debug, thiserror::Error)]

@@ -2,7 +2,7 @@
 //! 34 for the token.
 
 use super::{AccessKeyId, AuthError, Secret};
-use crate::store::ambient::Ambient;
+use crate::model::clock::Ambient;
 
 const UPPER: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 

@@ -13,8 +13,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::store::ambient::Timestamp;
-use crate::store::names::{BucketId, BucketName, Namespace};
+use crate::model::clock::Timestamp;
+use crate::model::names::{BucketId, BucketName, Namespace};
 
 mod accounts;
 pub mod cas_token;

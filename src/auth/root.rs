@@ -13,8 +13,8 @@ use figment::Figment;
 use figment::providers::{Format as _, Toml};
 
 use super::{AccessKeyId, AuthError, Credential, Permission, Secret, files, generate};
-use crate::store::ambient::Ambient;
-use crate::store::names::Namespace;
+use crate::model::clock::Ambient;
+use crate::model::names::Namespace;
 
 /// Name of the credential's file in the data folder.
 pub const FILE_NAME: &str = "root-credential.toml";

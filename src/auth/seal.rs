@@ -12,8 +12,8 @@ use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 
 use super::{AuthError, Credential, Secret, files};
+use crate::model::clock::{Ambient, Timestamp};
 use crate::store::accounts::SealedCredential;
-use crate::store::ambient::{Ambient, Timestamp};
 
 /// Name of the master key's file in the data folder: 64 hexadecimal digits.
 pub const FILE_NAME: &str = "master-key";
@@ -139,7 +139,7 @@ mod tests {
 
     use super::*;
     use crate::auth::{AccessKeyId, Permission};
-    use crate::store::names::Namespace;
+    use crate::model::names::Namespace;
 
     fn credential() -> Credential {
         Credential {

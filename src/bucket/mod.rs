@@ -11,11 +11,11 @@ use futures::Stream;
 
 pub use crate::engine::digest::checksum;
 pub use crate::engine::{BodyIn, BoxError};
-pub use crate::store::ambient::Timestamp;
+pub use crate::model::clock::Timestamp;
+pub use crate::model::names::{BucketId, BucketName, NameError, Namespace, ObjectKey, UploadId};
 pub use crate::store::meta::{
     After, ETagCondition, ListPage, ListQuery, TreeEntry, TreePage, TreeQuery, WriteCondition,
 };
-pub use crate::store::names::{BucketId, BucketName, NameError, Namespace, ObjectKey, UploadId};
 pub use crate::store::rows::{
     Attributes, Bucket, BucketStats, Checksum, ChecksumAlgorithm, ChecksumType, ETag, Object, ObjectPart,
     Part, Upload, Visibility,

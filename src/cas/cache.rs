@@ -26,7 +26,7 @@ use lru::LruCache;
 use rustix::io::{Errno, ReadWriteFlags};
 use tracing::debug;
 
-use crate::store::ambient::Clock;
+use crate::model::clock::Clock;
 use crate::store::figures::Count;
 use crate::xet::hash::{ChunkHash, XorbHash};
 use crate::xet::limits::XORB_CHUNKS_MAX;
@@ -407,7 +407,7 @@ impl std::fmt::Debug for ChunkCache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::ambient::{ManualClock, Timestamp};
+    use crate::model::clock::{ManualClock, Timestamp};
 
     fn chunk(byte: u8, len: usize) -> CachedChunk {
         let bytes = Bytes::from(vec![byte; len]);

@@ -114,7 +114,7 @@ pub(super) fn endpoint(listen: SocketAddr, tls: bool) -> String {
 mod tests {
     use super::*;
     use crate::auth::{AccessKeyId, Permission, Secret};
-    use crate::store::names::Namespace;
+    use crate::model::names::Namespace;
 
     fn text(source: RootSource, terminal: bool) -> String {
         let credential = Credential {

@@ -8,8 +8,8 @@ use clap::{Args, Subcommand};
 use super::place::PlaceArgs;
 use crate::auth::{AuthError, Directory};
 use crate::config::{self, ConfigError};
+use crate::model::clock::Ambient;
 use crate::serve::tls::{Tls, TlsError};
-use crate::store::ambient::Ambient;
 use crate::telemetry::{self, TelemetryError};
 
 /// What `config` takes.

@@ -19,7 +19,7 @@ use crate::cas::destinations::Destinations;
 use crate::cas::http::{BearerToken, HttpClient, HttpError, RetryPolicy};
 use crate::cas::remote::RemoteShared;
 use crate::config::{Config, HubGiven};
-use crate::store::ambient::Ambient;
+use crate::model::clock::Ambient;
 use crate::store::meta::{EmbeddedMeta, MetaError};
 
 /// Why hub mode could not begin.

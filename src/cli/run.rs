@@ -11,7 +11,7 @@ use super::session::Session;
 use super::terminal::{Mode, Style, Terminal};
 use super::usage::Named;
 use crate::config::HubEnvironment;
-use crate::store::ambient::Ambient;
+use crate::model::clock::Ambient;
 
 /// How a process ends that a person has stopped. Source: POSIX shells, 128 and the signal's number.
 const INTERRUPTED: u8 = 130;

@@ -23,6 +23,7 @@ use crate::auth::{Accounts, AuthError, Directory};
 use crate::bucket::hub::{HubClient, upkeep as hub_upkeep};
 use crate::bucket::{BucketError, LocalBuckets};
 use crate::config::{self, Config, ConfigError, Mode};
+use crate::model::clock::Ambient;
 use crate::serve::access::observed;
 use crate::serve::admin::Backups;
 use crate::serve::audit::AuditLog;
@@ -32,7 +33,6 @@ use crate::serve::ops::{self, OpsDoor};
 use crate::serve::s3::{self, OwnDoors, S3Door};
 use crate::serve::tls::{Tls, TlsError};
 use crate::serve::traces::Traces;
-use crate::store::ambient::Ambient;
 use crate::store::upkeep;
 use crate::telemetry::{self, LogFormat, TelemetryError};
 

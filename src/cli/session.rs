@@ -10,7 +10,7 @@ use super::remote::uri::Location;
 use super::terminal::Terminal;
 use crate::bucket::BucketId;
 use crate::bucket::hub::{BatchOp, FileEntry, ITEMS_MAX, TreeEntry, TreeQuery};
-use crate::store::ambient::Clock;
+use crate::model::clock::Clock;
 
 /// Most failed lines of a batch that are told.
 const FAILED_TOLD_MAX: usize = 3;

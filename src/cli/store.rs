@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::data_folder::{BESIDE_STORE, DataFolder};
 use super::place::{PlaceArgs, PlaceError, take_folder};
 use crate::config::ConfigError;
-use crate::store::ambient::Ambient;
+use crate::model::clock::Ambient;
 use crate::store::backup::backup;
 use crate::store::check::check;
 use crate::store::gc::{Collector, GcOptions, Thrift};

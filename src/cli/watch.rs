@@ -7,13 +7,13 @@ use std::sync::Arc;
 use tokio::runtime::Runtime;
 
 use crate::config::Config;
+use crate::model::clock::Ambient;
 use crate::serve::access::Watch;
 use crate::serve::audit::AuditLog;
 use crate::serve::guard::{Guard, Limit, Limits};
 use crate::serve::metrics::Metrics;
 use crate::serve::tls::{Tls, TlsError};
 use crate::serve::traces::{Traces, TracesError};
-use crate::store::ambient::Ambient;
 
 /// Something cannot be kept of requests.
 #[derive(Debug, thiserror::Error)]

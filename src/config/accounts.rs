@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Config, ConfigError, Mode};
 use crate::auth::{AccessKeyId, Account, AccountKind, Credential, Permission, Secret, TokenUse};
-use crate::store::names::{BucketName, Namespace};
+use crate::model::names::{BucketName, Namespace};
 use crate::store::rows::Visibility;
 
 /// A declared account.

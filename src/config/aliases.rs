@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::store::names::{BucketId, BucketName, Namespace};
+use crate::model::names::{BucketId, BucketName, Namespace};
 
 /// What each name means: `name = "namespace/bucket"`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

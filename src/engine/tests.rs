@@ -10,12 +10,12 @@ use futures::{TryStreamExt, stream};
 
 use super::{Engine, EngineError, Layout, Segment};
 use crate::cas::{CasError, ChunkRef, ChunkStore, LocalChunks, Ticket, XorbWriter};
-use crate::store::ambient::Timestamp;
+use crate::model::clock::Timestamp;
+use crate::model::names::{BucketId, BucketName, Namespace, ObjectKey};
 use crate::store::hold::Hold;
 use crate::store::index::MemoryIndex;
 use crate::store::local::LocalStore;
 use crate::store::meta::{EmbeddedMeta, MetaStore, NewFile, ObjectChange, WriteCondition};
-use crate::store::names::{BucketId, BucketName, Namespace, ObjectKey};
 use crate::store::pack::{MemoryPacks, PackStore};
 use crate::store::rows::{Attributes, Bucket, ETag, FileRecord, Object, Visibility};
 use crate::xet::chunker::chunk_lengths;

@@ -28,7 +28,7 @@ use super::guard::{Guard, Limits, Permit};
 use super::metrics::{Ended, Metrics};
 use super::traces::{self, Traces};
 use super::visit::Visit;
-use crate::store::ambient::{Ambient, Entropy};
+use crate::model::clock::{Ambient, Entropy};
 use crate::store::figures::Count;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");

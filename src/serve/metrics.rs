@@ -346,7 +346,7 @@ mod tests {
     #[test]
     fn a_gateway_in_front_of_a_hub_tells_of_its_cache() {
         let folder = tempfile::tempdir().unwrap();
-        let clock = crate::store::ambient::Ambient::system().clock;
+        let clock = crate::model::clock::Ambient::system().clock;
         let cache = Arc::new(ChunkCache::open(folder.path(), 1 << 20, clock).unwrap());
         cache.figures.hits.add(3);
         cache.figures.misses.add(2);

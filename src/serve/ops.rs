@@ -15,7 +15,7 @@ use super::metrics::Metrics;
 use super::routes::{Collecting, GET, Routed};
 use crate::auth::{Caller, Directory};
 use crate::bucket::{BucketApi, BucketError, BucketId};
-use crate::store::names::{BucketName, Namespace};
+use crate::model::names::{BucketName, Namespace};
 
 /// The text format of metrics. Source: `OpenMetrics` 1.0, "Protocol negotiation".
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -29,7 +29,7 @@ use opentelemetry_sdk::trace::{
 };
 use tokio::runtime::Handle;
 
-use crate::store::ambient::Entropy;
+use crate::model::clock::Entropy;
 
 /// Spans that wait at most; each is some 1 KiB.
 const QUEUE_SPANS_MAX: usize = 4096;

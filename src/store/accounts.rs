@@ -3,9 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ambient::Timestamp;
-use super::names::{BucketName, Namespace};
 use super::rows::Visibility;
+use crate::model::clock::Timestamp;
+use crate::model::names::{BucketName, Namespace};
 
 /// Whose an account is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

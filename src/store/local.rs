@@ -5,7 +5,6 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::ambient::Ambient;
 use super::figures::StoreFigures;
 use super::index::{ChunkIndex, FjallIndex, IndexError, MemoryIndex};
 use super::located::XorbRows;
@@ -14,6 +13,7 @@ use super::pack::log::{PACK_BYTES_MAX, PackLog};
 use super::pack::{LocalPacks, MemoryPacks, PackStore};
 use super::pins::Pins;
 use super::readers::Readers;
+use crate::model::clock::Ambient;
 
 /// Why a store could not be opened.
 #[derive(Debug, thiserror::Error)]

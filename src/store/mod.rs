@@ -1,16 +1,15 @@
 //! Where bytes and rows live.
 //!
 //! [`meta`] holds the truth in rows, [`pack`] holds the bytes, [`index`] remembers where chunks are (a cache of the
-//! packs); [`local`] puts them together. [`ambient`] is where time and randomness come in. Nothing here knows what an
-//! upload or a request is: what those rely on they say with a [`hold`], made of [`pins`], [`readers`] and packs. Work for
-//! them is shared out by [`turns`], to each [`tenant`] its part.
+//! packs); [`local`] puts them together. Nothing here knows what an upload or a request is: what those rely on they say with
+//! a [`hold`], made of [`pins`], [`readers`] and packs. Work for them is shared out by [`turns`], to each [`tenant`] its
+//! part.
 //!
 //! Upkeep: [`gc`] gives space back, [`check`] compares rows with what they point at, [`scrub`] reads every byte,
 //! [`stats`] counts, [`rebuild`] makes the chunk index anew, [`backup`] copies; each as fast as its [`pace`] allows. [`upkeep`] does the
 //! first and the third again and again.
 
 pub mod accounts;
-pub mod ambient;
 pub mod backup;
 pub mod check;
 mod damage;
@@ -24,7 +23,6 @@ pub mod index;
 pub mod local;
 pub mod located;
 pub mod meta;
-pub mod names;
 pub mod pace;
 pub mod pack;
 pub mod pins;

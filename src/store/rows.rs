@@ -9,11 +9,11 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::ambient::Timestamp;
 use super::meta::FramePlace;
-use super::names::{BucketId, ObjectKey, UploadId};
 use super::pack::PackId;
 use super::pack::frame::HEAD as FRAME_HEAD;
+use crate::model::clock::Timestamp;
+use crate::model::names::{BucketId, ObjectKey, UploadId};
 use crate::xet::hash::{FileHash, XorbHash};
 use crate::xet::xorb::ChunkTable;
 

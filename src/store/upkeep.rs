@@ -10,12 +10,12 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::ambient::Clock;
 use super::figures::StoreFigures;
 use super::gc::{Collector, GcError, GcOptions, GcReport};
 use super::local::LocalStore;
 use super::pace::Pace;
 use super::scrub::{ScrubCursor, ScrubReport, scrub};
+use crate::model::clock::Clock;
 
 /// How upkeep is done.
 #[derive(Debug, Clone)]

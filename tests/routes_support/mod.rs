@@ -25,9 +25,9 @@ use xetgate::bucket::{
 };
 use xetgate::cli::doors::{Behind, doors};
 use xetgate::config::Config;
+use xetgate::model::clock::Ambient;
 use xetgate::serve::access::Watch;
 use xetgate::serve::routes::Route;
-use xetgate::store::ambient::Ambient;
 
 pub(crate) use reach::reach;
 pub(crate) use requests::{S3Request, hub_request, s3_request};

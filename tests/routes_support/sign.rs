@@ -35,7 +35,7 @@ pub(crate) fn request(asked: &S3Request, key: Option<(&str, String)>) -> Request
 
 fn sign(asked: &S3Request, headers: &mut Vec<(&'static str, String)>, id: &str, secret: &str) {
     let format = format_description!("[year][month][day]T[hour][minute][second]Z");
-    let now = xetgate::store::ambient::Ambient::system().clock.now();
+    let now = xetgate::model::clock::Ambient::system().clock.now();
     let time = OffsetDateTime::from(std::time::SystemTime::from(now)).format(format).unwrap();
     let payload = sha256_hex(b"");
     headers.push(("x-amz-date", time.clone()));

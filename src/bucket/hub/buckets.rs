@@ -28,7 +28,7 @@ use crate::bucket::{
 };
 use crate::cas::remote::{Known, NewRemoteFile, RemoteChunks, RemoteError, RemoteShared};
 use crate::engine::{Engine, EngineError, EngineTurns};
-use crate::store::ambient::{Ambient, Timestamp};
+use crate::model::clock::{Ambient, Timestamp};
 use crate::store::meta::{MetaError, MetaStore, NewFile, ObjectChange};
 use crate::store::rows::{Bucket, BucketUid, FileRecord, StoredXorb};
 use crate::xet::hash::RangeHash;

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::buckets::HubShared;
-use crate::store::ambient::Timestamp;
+use crate::model::clock::Timestamp;
 use crate::store::gc::expire_uploads;
 use crate::store::meta::MetaError;
 

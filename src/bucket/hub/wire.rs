@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::bucket::{BucketId, FileHash, Timestamp, Visibility};
-use crate::store::names::{BucketName, Namespace};
+use crate::model::names::{BucketName, Namespace};
 
 /// A bucket, as the Hub describes it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

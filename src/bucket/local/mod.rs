@@ -19,7 +19,7 @@ use super::{
 };
 use crate::cas::LocalChunks;
 use crate::engine::{Engine, StoredFile};
-use crate::store::ambient::Ambient;
+use crate::model::clock::Ambient;
 use crate::store::hold::Hold;
 use crate::store::local::LocalStore;
 use crate::store::meta::{Content, MetaError, MetaStore, NewFile, ObjectChange, Wanted};

@@ -7,7 +7,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::super::*;
 use super::LocalBuckets;
-use crate::store::ambient::Ambient;
+use crate::model::clock::Ambient;
 use crate::store::index::MemoryIndex;
 use crate::store::local::LocalStore;
 use crate::store::meta::EmbeddedMeta;

@@ -7,7 +7,7 @@ use tokio::sync::Mutex;
 
 use super::RemoteError;
 use crate::cas::http::BearerToken;
-use crate::store::ambient::{Clock, Timestamp};
+use crate::model::clock::{Clock, Timestamp};
 
 /// A token is replaced this long before it ends. Source: Xet specification, "CAS HTTP API", token issue.
 const RENEW_BEFORE_MS: u64 = 30_000;
@@ -82,7 +82,7 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::*;
-    use crate::store::ambient::ManualClock;
+    use crate::model::clock::ManualClock;
 
     struct Counting(AtomicU64);
 

@@ -15,7 +15,7 @@ use super::access::{AccessSource, CasAccess, KeptAccess, Reach};
 use super::layout::Layout;
 use super::{RemoteError, layout};
 use crate::cas::http::{Answer, HttpClient, OpenAnswer, Repeat};
-use crate::store::ambient::Clock;
+use crate::model::clock::Clock;
 use crate::xet::hash::{ChunkHash, FileHash, XorbHash};
 use crate::xet::limits::SHARD_BYTES_MAX;
 

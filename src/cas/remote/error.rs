@@ -1,7 +1,7 @@
 //! What can go wrong with a CAS far away.
 
 use crate::cas::http::HttpError;
-use crate::store::names::BucketId;
+use crate::model::names::BucketId;
 
 /// An error of a CAS far away, in words that say whether it helps to try again.
 #[derive(Debug, Clone, thiserror::Error)]

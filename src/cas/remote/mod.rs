@@ -21,7 +21,7 @@ use tracing::debug;
 use super::cache::ChunkCache;
 use super::http::HttpClient;
 use super::{CasError, ChunkRef, ChunkStore, ChunkStream, XorbWriter};
-use crate::store::ambient::Clock;
+use crate::model::clock::Clock;
 use crate::store::hold::Hold;
 use crate::store::pack::PackId;
 use crate::store::rows::{FileRecord, StoredXorb, XorbRow};

@@ -28,11 +28,11 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::auth::{AccessKeyId, Account, Accounts, AuthError, Caller, NewKey, Permission};
+use crate::model::names::Namespace;
 use crate::serve::routes::{Routed, Row, find};
 use crate::serve::visit::Visit;
 use crate::store::backup::{BackupReport, backup};
 use crate::store::local::LocalStore;
-use crate::store::names::Namespace;
 use crate::store::pace::Pace;
 
 mod shapes;

@@ -7,7 +7,7 @@ use tower::ServiceExt as _;
 use super::*;
 use crate::auth::seal::MasterKey;
 use crate::auth::{Credential, Directory, Secret};
-use crate::store::ambient::Ambient;
+use crate::model::clock::Ambient;
 use crate::store::meta::EmbeddedMeta;
 
 fn credential(id: &str, permission: Permission) -> Credential {

@@ -23,8 +23,8 @@ use crate::bucket::{
     Attributes, BucketApi, BucketId, BucketName, DeclaredDigests, LocalBuckets, Namespace, ObjectKey,
     ObjectWrite, Payload, Visibility, WriteCondition,
 };
+use crate::model::clock::{Ambient, ManualClock, Timestamp};
 use crate::serve::origin::with_origin;
-use crate::store::ambient::{Ambient, ManualClock, Timestamp};
 
 /// Tokens: of ada, of a reader of hers, of bob, and of nobody.
 const ADA: &str = "hf_token_of_ada";

@@ -20,9 +20,9 @@ use s3s::{S3Error, S3ErrorCode, S3Result};
 
 use crate::auth::{Caller, Directory};
 use crate::bucket::{BucketApi, BucketId, BucketName, ObjectKey};
+use crate::model::clock::Ambient;
 use crate::serve::access::Observed;
 use crate::serve::routes::Routed;
-use crate::store::ambient::Ambient;
 
 mod absent;
 mod access;

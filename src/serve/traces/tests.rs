@@ -19,9 +19,9 @@ use tokio::net::TcpListener;
 use tower::ServiceExt as _;
 
 use super::*;
+use crate::model::clock::Ambient;
 use crate::serve::access::{Observed, Watch, observed};
 use crate::serve::visit::Visit;
-use crate::store::ambient::Ambient;
 
 const PLACE: Observed = Observed {
     door: "test",

@@ -9,7 +9,7 @@ use tracing::warn;
 
 use super::rewrite::Dying;
 use super::{GcError, GcReport, PAGE};
-use crate::store::ambient::Timestamp;
+use crate::model::clock::Timestamp;
 use crate::store::local::LocalStore;
 use crate::store::meta::{IdleXorb, MetaError};
 use crate::store::pace::Pace;

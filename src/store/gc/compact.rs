@@ -13,7 +13,7 @@ use tracing::warn;
 
 use super::plan::{Part, Ranges, Thrift};
 use super::{GcError, GcOptions, GcReport, PAGE, io};
-use crate::store::ambient::Timestamp;
+use crate::model::clock::Timestamp;
 use crate::store::local::LocalStore;
 use crate::store::meta::{MetaError, MetaView, MovedRun, TermChange, XorbEntry};
 use crate::store::pace::Pace;

@@ -15,7 +15,7 @@ use tracing::warn;
 
 use super::compact::files_of;
 use super::{GcError, GcOptions, GcReport, PAGE, io};
-use crate::store::ambient::Timestamp;
+use crate::model::clock::Timestamp;
 use crate::store::duplicates::{DuplicateRun, Duplicates, record_bytes};
 use crate::store::local::LocalStore;
 use crate::store::meta::{MetaView, MovedRun, TermChange, XorbEntry};

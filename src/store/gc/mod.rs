@@ -19,10 +19,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::ambient::{Clock, Timestamp};
 use super::local::LocalStore;
 use super::meta::{MetaError, MetaStore};
 use super::pace::{Pace, Stopped};
+use crate::model::clock::{Clock, Timestamp};
 
 mod collect;
 mod compact;

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::tables::{self, Failure, Tables, decode, encode};
 use super::{EmbeddedMeta, MetaError};
+use crate::model::names::Namespace;
 use crate::store::accounts::{Account, AccountKind, SealedCredential};
-use crate::store::names::Namespace;
 
 /// Accounts and credentials that were made at run time. Every write is one transaction.
 #[async_trait]

@@ -11,7 +11,7 @@
 use redb::{ReadTransaction, ReadableTable, StorageError, TableDefinition};
 
 use super::tables::{self, Failure, Tables, decode};
-use crate::store::names::BucketName;
+use crate::model::names::BucketName;
 use crate::store::rows::{Bucket, BucketUid};
 
 /// bucket uid -> (namespace, name, number of the name)
@@ -93,9 +93,9 @@ mod tests {
     use redb::Database;
 
     use super::*;
-    use crate::store::ambient::Timestamp;
+    use crate::model::clock::Timestamp;
+    use crate::model::names::{BucketId, Namespace};
     use crate::store::meta::{EmbeddedMeta, MetaStore as _};
-    use crate::store::names::{BucketId, Namespace};
     use crate::store::rows::Visibility;
 
     fn id(text: &str) -> BucketId {

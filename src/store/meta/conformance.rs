@@ -6,8 +6,8 @@ use super::{
     After, Completion, ETagCondition, EmbeddedMeta, ListPage, ListQuery, MetaError, MetaStore, NewFile,
     ObjectChange, PackRow, RelyOnPart, WriteCondition,
 };
-use crate::store::ambient::Timestamp;
-use crate::store::names::{BucketId, BucketName, Namespace, ObjectKey, UploadId};
+use crate::model::clock::Timestamp;
+use crate::model::names::{BucketId, BucketName, Namespace, ObjectKey, UploadId};
 use crate::store::pack::PackId;
 use crate::store::rows::{
     Attributes, Bucket, ETag, FileRecord, Object, Part, StoredXorb, Term, Upload, Visibility, XorbRow,

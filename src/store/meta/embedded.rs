@@ -24,10 +24,10 @@ use super::{
     ObjectChange, PackRow, TermChange, TreePage, TreeQuery, Wanted, WriteCondition, XorbMove, bucket_names,
     folders, holdings, listing, settings, tree, xorbs,
 };
-use crate::store::ambient::Timestamp;
+use crate::model::clock::Timestamp;
+use crate::model::names::{BucketId, BucketName, Namespace, ObjectKey, UploadId};
 use crate::store::figures::MetaFigures;
 use crate::store::file_terms::{FileTerms, TermRuns};
-use crate::store::names::{BucketId, BucketName, Namespace, ObjectKey, UploadId};
 use crate::store::pack::PackId;
 use crate::store::rows::{
     Bucket, BucketStats, BucketUid, FileRecord, Object, Part, StoredXorb, Upload, Visibility, XorbRow,

@@ -12,7 +12,7 @@ use redb::{ReadableTable, StorageError, TableDefinition};
 use super::listing::successor;
 use super::tables::Tables;
 use super::{After, ListPage, ListQuery};
-use crate::store::names::ObjectKey;
+use crate::model::names::ObjectKey;
 use crate::store::rows::BucketUid;
 
 /// Steps of the deepest folder that has a row.

@@ -61,7 +61,7 @@ fn upgrade(transaction: &WriteTransaction) -> Result<(), MetaError> {
 mod tests {
     use super::super::{EmbeddedMeta, MetaStore as _};
     use super::*;
-    use crate::store::names::{BucketId, BucketName, Namespace, ObjectKey};
+    use crate::model::names::{BucketId, BucketName, Namespace, ObjectKey};
 
     fn stored(format: u64) -> (tempfile::TempDir, std::path::PathBuf) {
         let folder = tempfile::tempdir().unwrap();

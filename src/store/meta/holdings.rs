@@ -9,7 +9,7 @@ use super::bucket_names::COUNTER;
 use super::files::decode_file_size;
 use super::registry::PROVED;
 use super::tables::{self, Failure, Tables, decode, encode};
-use crate::store::names::BucketId;
+use crate::model::names::BucketId;
 use crate::store::rows::{Bucket, BucketStats, BucketUid, Object, Visibility};
 use crate::xet::hash::FileHash;
 

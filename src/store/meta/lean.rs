@@ -7,8 +7,8 @@ use redb::StorageError;
 use serde::{Deserialize, Serialize};
 
 use super::tables::{decode, encode};
-use crate::store::ambient::Timestamp;
-use crate::store::names::UploadId;
+use crate::model::clock::Timestamp;
+use crate::model::names::UploadId;
 use crate::store::pack::PackId;
 use crate::store::rows::{Attributes, Checksum, ETag, Object, XorbRow};
 use crate::xet::hash::{ChunkHash, FileHash, XorbHash};

@@ -17,12 +17,12 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 
-use super::names::{BucketId, BucketName, Namespace, ObjectKey, UploadId};
 use super::rows::{
     Bucket, BucketStats, BucketUid, ETag, FileRecord, Object, Part, StoredXorb, Upload, Visibility, XorbRow,
 };
 use super::settings::{BucketChange, BucketSettings, Tags};
-use crate::store::ambient::Timestamp;
+use crate::model::clock::Timestamp;
+use crate::model::names::{BucketId, BucketName, Namespace, ObjectKey, UploadId};
 use crate::store::figures::MetaFigures;
 use crate::store::file_terms::FileTerms;
 use crate::store::pack::PackId;

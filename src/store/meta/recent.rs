@@ -17,8 +17,8 @@ use super::files::{decode_file, terms_within};
 use super::lean::{decode_whole_object, decode_xorb};
 use super::tables::{self, Row, decode};
 use super::{Content, MetaError};
+use crate::model::names::{BucketId, ObjectKey};
 use crate::store::file_terms::{FileTerms, RunName, TermRuns};
-use crate::store::names::{BucketId, ObjectKey};
 use crate::store::rows::{Bucket, BucketUid, FileRecord, Object, XorbRow};
 use crate::xet::hash::{FileHash, XorbHash};
 

@@ -20,7 +20,7 @@ use super::files::decode_file;
 use super::tables::{self, Failure, Tables, xorbs_of};
 use super::xorbs::file_of_all;
 use super::{EmbeddedMeta, MetaError, MetaStore as _, NewFile, Wanted, holdings};
-use crate::store::ambient::Timestamp;
+use crate::model::clock::Timestamp;
 use crate::store::file_terms::FileTerms;
 use crate::store::rows::{BucketUid, FileRecord, Term};
 use crate::xet::hash::{FileHash, XorbHash};

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 
 use super::MetaError;
 use super::tables::{self, Failure, Tables, decode, encode};
-use crate::store::names::BucketId;
+use crate::model::names::BucketId;
 use crate::store::rows::{Bucket, BucketUid};
 use crate::store::settings::{BucketChange, BucketSettings};
 

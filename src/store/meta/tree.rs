@@ -11,8 +11,8 @@ use redb::{ReadableTable, StorageError};
 use super::After;
 use super::lean::{decode_modified_at, decode_object};
 use super::listing::successor;
-use crate::store::ambient::Timestamp;
-use crate::store::names::ObjectKey;
+use crate::model::clock::Timestamp;
+use crate::model::names::ObjectKey;
 use crate::store::rows::{BucketUid, Object};
 
 /// Most objects looked at for the newest in a folder; among more, it is the newest of the first so many by name. A

@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 
 use super::{MetaError, PackRow, RegistrationName};
-use crate::store::ambient::Timestamp;
-use crate::store::names::{ObjectKey, UploadId};
+use crate::model::clock::Timestamp;
+use crate::model::names::{ObjectKey, UploadId};
 use crate::store::pack::PackId;
 use crate::store::rows::{Bucket, BucketStats, BucketUid, FileRecord, Object, Part, Upload, XorbRow};
 use crate::xet::hash::{FileHash, XorbHash};

@@ -8,7 +8,7 @@ use redb::{ReadTransaction, ReadableTable, StorageError};
 use super::lean::{decode_xorb, encode_xorb};
 use super::tables::{self, Failure, HashHead, Tables, xorbs_of};
 use super::{IdleXorb, NewFile, TermChange, XorbMove};
-use crate::store::ambient::Timestamp;
+use crate::model::clock::Timestamp;
 use crate::store::pack::PackId;
 use crate::store::rows::{FileRecord, StoredXorb, XorbRow};
 use crate::xet::hash::{FileHash, NodeHash, XorbHash};

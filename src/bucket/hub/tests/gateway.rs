@@ -20,7 +20,7 @@ use crate::cas::cache::ChunkCache;
 use crate::cas::destinations::Destinations;
 use crate::cas::http::{BearerToken, HttpClient, RetryPolicy};
 use crate::cas::remote::RemoteShared;
-use crate::store::ambient::Ambient;
+use crate::model::clock::Ambient;
 use crate::store::meta::EmbeddedMeta;
 
 pub(super) struct Gateway {

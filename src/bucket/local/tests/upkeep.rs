@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::store::ambient::{Clock, ManualClock};
+use crate::model::clock::{Clock, ManualClock};
 use crate::store::check::check;
 use crate::store::gc::{Collector, GcOptions, GcReport};
 use crate::store::meta::{FramePlace, XorbMove};

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 
 use super::{LocalXet, XetError};
 use crate::cas::{ChunkRef, ChunkStore as _};
-use crate::store::ambient::Timestamp;
+use crate::model::clock::Timestamp;
 use crate::store::hold::Hold;
 use crate::xet::hash::{ChunkHash, XorbHash};
 use crate::xet::shard::{Shard, ShardChunk, ShardFooter, ShardXorb, keyed_chunk_hash};

@@ -14,7 +14,7 @@ use super::errors::{engine_error, meta_failed};
 use super::{LocalBuckets, wanted};
 use crate::cas::{CasError, LocalChunks};
 use crate::engine::{Engine, EngineError, FileWindows, IncomingError, Outline};
-use crate::store::ambient::Ambient;
+use crate::model::clock::Ambient;
 use crate::store::file_terms::FileTerms;
 use crate::store::local::LocalStore;
 use crate::store::meta::{MetaError, MetaStore, Wanted};

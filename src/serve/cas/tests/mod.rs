@@ -17,8 +17,8 @@ use crate::bucket::{
     Attributes, BatchChange, Bucket, BucketApi as _, BucketId, BucketName, FileHash, LocalBuckets, Namespace,
     ObjectKey, Visibility,
 };
+use crate::model::clock::{Ambient, ManualClock, Timestamp};
 use crate::serve::origin::with_origin;
-use crate::store::ambient::{Ambient, ManualClock, Timestamp};
 use crate::xet::compression::Compressor;
 use crate::xet::hash::{ChunkHash, XorbHash};
 use crate::xet::merkle::file_hash;

@@ -21,7 +21,7 @@ use tower::ServiceExt as _;
 use super::{OwnDoors, S3Door, router};
 use crate::auth::{AccessKeyId, Credential, Directory, Permission, Secret};
 use crate::bucket::{BucketName, LocalBuckets, Namespace};
-use crate::store::ambient::{Ambient, ManualClock, Timestamp};
+use crate::model::clock::{Ambient, ManualClock, Timestamp};
 use signer::{Signer, sha256_hex};
 
 const ADA: Signer = Signer { access_key: "AKADA", secret_key: "secret-of-ada", region: "us-east-1" };

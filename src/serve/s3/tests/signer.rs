@@ -6,8 +6,8 @@ use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 use time::macros::format_description;
 
+use crate::model::clock::Ambient;
 use crate::serve::s3::encoding::{encode_url, query_pairs};
-use crate::store::ambient::Ambient;
 
 /// A key pair and what it signs for.
 #[derive(Clone, Copy)]

@@ -1,10 +1,10 @@
 //! Accounts and credentials.
 
 use super::{Store, bucket};
+use crate::model::clock::Timestamp;
+use crate::model::names::Namespace;
 use crate::store::accounts::{Account, AccountKind, Permission, SealedCredential};
-use crate::store::ambient::Timestamp;
 use crate::store::meta::MetaError;
-use crate::store::names::Namespace;
 use crate::store::rows::Visibility;
 
 /// The suite's share.

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::{Store, bucket, change, file, id, key, object, put};
-use crate::store::ambient::Timestamp;
+use crate::model::clock::Timestamp;
+use crate::model::names::{BucketId, BucketName, Namespace};
 use crate::store::meta::{MetaError, ObjectChange};
-use crate::store::names::{BucketId, BucketName, Namespace};
 use crate::store::rows::Visibility;
 use crate::store::settings::{BucketChange, BucketSettings, CorsRule, PublicAccessBlock, Tags};
 

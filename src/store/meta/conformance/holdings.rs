@@ -1,8 +1,8 @@
 //! What a bucket holds, what it is called, and many changes at once.
 
 use super::{Store, bucket, change, file, id, key, object, put};
+use crate::model::names::{BucketId, Namespace};
 use crate::store::meta::{ETagCondition, KeyChange, MetaError, ObjectChange, WriteCondition};
-use crate::store::names::{BucketId, Namespace};
 use crate::store::rows::{BucketStats, Visibility};
 
 /// The suite's share.

@@ -1,7 +1,7 @@
 //! Files and folders.
 
 use super::{Store, bucket, change, file, key, object};
-use crate::store::ambient::Timestamp;
+use crate::model::clock::Timestamp;
 use crate::store::meta::{ObjectChange, TreeEntry, TreeQuery};
 use crate::store::rows::{Bucket, Object};
 

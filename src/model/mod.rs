@@ -1,0 +1,9 @@
+//! The words that every layer shares: what a bucket, an object and an upload are, as plain data, and where time and
+//! randomness come in.
+//!
+//! Nothing here reads a disk, speaks a protocol or knows how it is stored. Rules that need only the data itself (is this
+//! name allowed, does this condition hold, which bytes does this range mean) are here, so that every layer applies the
+//! same one.
+
+pub mod clock;
+pub mod names;
