@@ -14,7 +14,7 @@ use figment::providers::{Format as _, Serialized, Toml};
 use serde::{Deserialize, Serialize};
 
 use crate::auth::root::{self, RootGiven};
-use crate::store::rows::Visibility;
+use crate::model::bucket::Visibility;
 use crate::telemetry::LogFormat;
 
 mod accounts;

@@ -9,10 +9,10 @@ use tokio::sync::Mutex;
 
 use super::seal::MasterKey;
 use super::{AccessKeyId, Account, AccountKind, AuthError, Credential, Directory, Permission, generate};
+use crate::model::bucket::Visibility;
 use crate::model::clock::{Ambient, Timestamp};
 use crate::model::names::{BucketName, Namespace};
 use crate::store::meta::{AccountStore, MetaError};
-use crate::store::rows::Visibility;
 
 /// Looks after accounts.
 pub struct Accounts {

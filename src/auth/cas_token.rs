@@ -23,8 +23,8 @@ use blake3::Hash;
 
 use super::files::keep;
 use super::{ACCESS_KEY_ID_BYTES_MAX, AuthError, Caller, Directory};
+use crate::model::bucket::BucketUid;
 use crate::model::clock::{Ambient, Clock};
-use crate::store::rows::BucketUid;
 use crate::xet::hash::XorbHash;
 
 /// Name of the secret's file in the data folder.

@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::{AccessKeyId, Account, AccountKind, Action, AuthError, Caller, Credential, TokenUse};
+use crate::model::bucket::Visibility;
 use crate::model::clock::{Ambient, Clock};
 use crate::model::names::{BucketId, Namespace};
-use crate::store::rows::Visibility;
 
 /// All accounts and credentials of a deployment.
 pub struct Directory {

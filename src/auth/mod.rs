@@ -29,7 +29,7 @@ pub use accounts::{Accounts, NewKey};
 pub use directory::Directory;
 pub use error::AuthError;
 
-pub use crate::store::accounts::{Account, AccountKind, Permission};
+pub use crate::model::accounts::{Account, AccountKind, Permission};
 
 /// Longest access key id, in bytes. Source: AWS IAM API reference, `AccessKey`.
 pub const ACCESS_KEY_ID_BYTES_MAX: usize = 128;

@@ -12,8 +12,8 @@ use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 
 use super::{AuthError, Credential, Secret, files};
+use crate::model::accounts::SealedCredential;
 use crate::model::clock::{Ambient, Timestamp};
-use crate::store::accounts::SealedCredential;
 
 /// Name of the master key's file in the data folder: 64 hexadecimal digits.
 pub const FILE_NAME: &str = "master-key";

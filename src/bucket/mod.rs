@@ -11,16 +11,16 @@ use futures::Stream;
 
 pub use crate::engine::digest::checksum;
 pub use crate::engine::{BodyIn, BoxError};
+pub use crate::model::bucket::{Bucket, BucketStats, Visibility};
+pub use crate::model::checksums::{Checksum, ChecksumAlgorithm, ChecksumType};
 pub use crate::model::clock::Timestamp;
 pub use crate::model::names::{BucketId, BucketName, NameError, Namespace, ObjectKey, UploadId};
+pub use crate::model::object::{Attributes, ETag, Object, ObjectPart};
+pub use crate::model::settings::{BucketChange, BucketSettings, CorsRule, PublicAccessBlock, Tags};
+pub use crate::model::upload::{Part, Upload};
 pub use crate::store::meta::{
     After, ETagCondition, ListPage, ListQuery, TreeEntry, TreePage, TreeQuery, WriteCondition,
 };
-pub use crate::store::rows::{
-    Attributes, Bucket, BucketStats, Checksum, ChecksumAlgorithm, ChecksumType, ETag, Object, ObjectPart,
-    Part, Upload, Visibility,
-};
-pub use crate::store::settings::{BucketChange, BucketSettings, CorsRule, PublicAccessBlock, Tags};
 pub use crate::xet::hash::FileHash;
 
 mod changes;

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Config, ConfigError, Mode};
 use crate::auth::{AccessKeyId, Account, AccountKind, Credential, Permission, Secret, TokenUse};
+use crate::model::bucket::Visibility;
 use crate::model::names::{BucketName, Namespace};
-use crate::store::rows::Visibility;
 
 /// A declared account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

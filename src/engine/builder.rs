@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::cas::{ChunkRef, PendingRef};
-use crate::store::rows::{FileRecord, StoredXorb, Term};
+use crate::model::file::{FileRecord, Term};
+use crate::store::rows::StoredXorb;
 use crate::xet::hash::{ChunkHash, FileHash, RangeHash, RangeHasher, XorbHash};
 use crate::xet::merkle::MerkleTree;
 

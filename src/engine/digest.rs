@@ -5,7 +5,7 @@ use fast_md5::Md5;
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
 
-use crate::store::rows::{ChecksumAlgorithm, ChecksumType};
+use crate::model::checksums::{ChecksumAlgorithm, ChecksumType};
 
 /// The digests of a body.
 #[derive(Debug, Clone, PartialEq, Eq)]

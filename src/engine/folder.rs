@@ -13,8 +13,9 @@ use super::builder::{FileBuilder, FileProof};
 use super::cutter::Cutter;
 use super::sink::ChunkSink;
 use crate::cas::CasError;
+use crate::model::file::FileRecord;
 use crate::store::hold::Hold;
-use crate::store::rows::{FileRecord, StoredXorb};
+use crate::store::rows::StoredXorb;
 use crate::store::turns::Turn;
 use crate::xet::limits::CHUNK_BYTES_MAX;
 

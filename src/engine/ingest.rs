@@ -17,8 +17,10 @@ use super::digest::{Digester, Digests};
 use super::sink::ChunkSink;
 use super::{BodyIn, Engine, EngineError};
 use crate::cas::{CasError, SMALL_RAW_BYTES_MAX};
+use crate::model::checksums::ChecksumAlgorithm;
+use crate::model::file::FileRecord;
 use crate::store::hold::Hold;
-use crate::store::rows::{ChecksumAlgorithm, FileRecord, StoredXorb};
+use crate::store::rows::StoredXorb;
 use crate::store::turns::{SLICE_BYTES, Turn, Turns, Wanted, on_thread};
 
 /// Pieces are handed to the threads in batches of at least this, to wake them rarely.

@@ -10,8 +10,9 @@ use futures::{Stream, StreamExt, TryStreamExt, stream};
 use super::digest::{Digester, Digests};
 use super::{Engine, EngineError};
 use crate::cas::{CasError, ChunkStore};
+use crate::model::checksums::ChecksumAlgorithm;
+use crate::model::file::Term;
 use crate::store::file_terms::{Cursor, FileTerms};
-use crate::store::rows::{ChecksumAlgorithm, Term};
 use crate::store::turns::{Slices, on_thread};
 use crate::xet::hash::XorbHash;
 

@@ -10,14 +10,16 @@ use futures::{TryStreamExt, stream};
 
 use super::{Engine, EngineError, Layout, Segment};
 use crate::cas::{CasError, ChunkRef, ChunkStore, LocalChunks, Ticket, XorbWriter};
+use crate::model::bucket::{Bucket, Visibility};
 use crate::model::clock::Timestamp;
+use crate::model::file::FileRecord;
 use crate::model::names::{BucketId, BucketName, Namespace, ObjectKey};
+use crate::model::object::{Attributes, ETag, Object};
 use crate::store::hold::Hold;
 use crate::store::index::MemoryIndex;
 use crate::store::local::LocalStore;
 use crate::store::meta::{EmbeddedMeta, MetaStore, NewFile, ObjectChange, WriteCondition};
 use crate::store::pack::{MemoryPacks, PackStore};
-use crate::store::rows::{Attributes, Bucket, ETag, FileRecord, Object, Visibility};
 use crate::xet::chunker::chunk_lengths;
 use crate::xet::hash::{ChunkHash, XorbHash};
 use crate::xet::xorb::ChunkTable;

@@ -5,5 +5,12 @@
 //! name allowed, does this condition hold, which bytes does this range mean) are here, so that every layer applies the
 //! same one.
 
+pub mod accounts;
+pub mod bucket;
+pub mod checksums;
 pub mod clock;
+pub mod file;
 pub mod names;
+pub mod object;
+pub mod settings;
+pub mod upload;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::meta::{MetaError, MetaView};
-use crate::store::rows::BucketUid;
+use crate::model::bucket::BucketUid;
 use crate::xet::hash::{FileHash, XorbHash};
 
 /// Rows looked at together.

@@ -8,7 +8,7 @@ use std::ops::{Deref, Range};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use super::rows::{FileRecord, Term};
+use crate::model::file::{FileRecord, Term};
 use crate::xet::hash::FileHash;
 
 /// Terms of long records that readers may hold at once, all together: some 350 MiB.

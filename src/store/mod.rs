@@ -9,7 +9,6 @@
 //! [`stats`] counts, [`rebuild`] makes the chunk index anew, [`backup`] copies; each as fast as its [`pace`] allows. [`upkeep`] does the
 //! first and the third again and again.
 
-pub mod accounts;
 pub mod backup;
 pub mod check;
 mod damage;
@@ -31,7 +30,6 @@ pub mod rebuild;
 pub mod report;
 pub mod rows;
 pub mod scrub;
-pub mod settings;
 #[cfg(test)]
 pub(crate) mod simulated;
 pub mod stats;

@@ -13,7 +13,7 @@ use xetgate::bucket::{
     Attributes, BucketApi as _, BucketId, BucketName, DeclaredDigests, DeleteBucket, ObjectDelete, ObjectKey,
     ObjectWrite, Payload, Visibility, WriteCondition,
 };
-use xetgate::store::rows::BucketUid;
+use xetgate::model::bucket::BucketUid;
 
 use super::{CONTENT, House, KEY, OPEN, S3Request, SHUT, bucket, name};
 

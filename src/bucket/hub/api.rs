@@ -23,8 +23,8 @@ use crate::bucket::{
     Visibility, WriteCondition,
 };
 use crate::engine::{EngineError, Layout};
+use crate::model::file::FileRecord;
 use crate::store::meta::MetaError;
-use crate::store::rows::FileRecord;
 
 /// Namespaces that are asked at once for a bucket that is named without one: they are few, and the Hub is one.
 const LOOKS_MAX: usize = 8;

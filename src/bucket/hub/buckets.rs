@@ -28,9 +28,11 @@ use crate::bucket::{
 };
 use crate::cas::remote::{Known, NewRemoteFile, RemoteChunks, RemoteError, RemoteShared};
 use crate::engine::{Engine, EngineError, EngineTurns};
+use crate::model::bucket::{Bucket, BucketUid};
 use crate::model::clock::{Ambient, Timestamp};
+use crate::model::file::FileRecord;
 use crate::store::meta::{MetaError, MetaStore, NewFile, ObjectChange};
-use crate::store::rows::{Bucket, BucketUid, FileRecord, StoredXorb};
+use crate::store::rows::StoredXorb;
 use crate::xet::hash::RangeHash;
 
 /// Uploads at work at once in hub mode: each gathers a xorb of 16 MiB and has three on their way.

@@ -20,9 +20,11 @@ use crate::bucket::{
     NewUpload, Object, Part, Payload, Upload, UploadCompletion, UploadId, UploadRef,
 };
 use crate::engine::{Engine, Layout};
+use crate::model::bucket::BucketUid;
+use crate::model::file::FileRecord;
 use crate::store::hold::Hold;
 use crate::store::meta::{MetaError, NewFile};
-use crate::store::rows::{BucketUid, FileRecord, StoredXorb};
+use crate::store::rows::StoredXorb;
 
 fn unreadable(error: std::io::Error) -> BucketError {
     if crate::store::disk::is_full(&error) {

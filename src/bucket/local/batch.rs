@@ -13,8 +13,9 @@ use super::super::{
 };
 use super::LocalBuckets;
 use super::errors::{bucket_error, change_error, meta_failed};
+use crate::model::bucket::Bucket;
+use crate::model::file::FileRecord;
 use crate::store::meta::{KeyChange, NewFile, ObjectChange};
-use crate::store::rows::{Bucket, FileRecord};
 
 /// Most keys at which the source of a copy is looked for: a row each, and folders are seldom deeper.
 const NAMESAKES_MAX: usize = 8;

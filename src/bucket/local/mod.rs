@@ -19,11 +19,12 @@ use super::{
 };
 use crate::cas::LocalChunks;
 use crate::engine::{Engine, StoredFile};
+use crate::model::bucket::Bucket;
 use crate::model::clock::Ambient;
 use crate::store::hold::Hold;
 use crate::store::local::LocalStore;
 use crate::store::meta::{Content, MetaError, MetaStore, NewFile, ObjectChange, Wanted};
-use crate::store::rows::{Bucket, StoredXorb};
+use crate::store::rows::StoredXorb;
 
 mod batch;
 pub(super) mod errors;

@@ -16,9 +16,9 @@ use super::payload::Taken;
 use super::{LocalBuckets, TakenFile, wanted as wanted_range};
 use crate::engine::digest::checksum_of_parts;
 use crate::engine::{EngineError, JOINED_TERMS_MAX, Layout, Segment};
+use crate::model::bucket::Bucket;
 use crate::store::file_terms::FileTerms;
 use crate::store::meta::{Completion, MetaError, RelyOnPart};
-use crate::store::rows::Bucket;
 
 impl LocalBuckets {
     pub(super) async fn begin_upload(&self, id: &BucketId, upload: NewUpload) -> Result<Upload, BucketError> {

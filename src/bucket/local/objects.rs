@@ -10,9 +10,9 @@ use super::errors::{change_error, engine_error, meta_failed};
 use super::payload::Taken;
 use super::{LocalBuckets, TakenFile};
 use crate::engine::Layout;
+use crate::model::bucket::Bucket;
 use crate::store::file_terms::FileTerms;
 use crate::store::meta::{Content, MetaError, ObjectChange, Wanted};
-use crate::store::rows::Bucket;
 
 impl LocalBuckets {
     pub(super) async fn write_object(

@@ -1,8 +1,8 @@
 //! Listing running uploads, rolled up at a delimiter.
 
 use super::super::{ListUploads, UploadPage};
+use crate::model::bucket::BucketUid;
 use crate::store::meta::{MetaError, MetaStore};
-use crate::store::rows::BucketUid;
 
 /// Rows read at a time.
 const ROWS: usize = 1000;

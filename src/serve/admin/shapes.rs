@@ -6,9 +6,9 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::auth::{Account, AccountKind, Credential, NewKey, Permission, Secret};
+use crate::model::bucket::Visibility;
 use crate::model::clock::Timestamp;
 use crate::model::names::{BucketName, Namespace};
-use crate::store::rows::Visibility;
 
 /// An account to make.
 #[derive(Deserialize)]

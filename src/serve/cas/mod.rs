@@ -20,11 +20,11 @@ use axum::http::{Extensions, StatusCode};
 use crate::auth::cas_token::{CasGrant, CasScope, CasSigner};
 use crate::auth::{Action, Caller, Directory};
 use crate::bucket::{LocalXet, Reach};
+use crate::model::bucket::BucketUid;
 use crate::model::clock::Ambient;
 use crate::serve::guard::Busy;
 use crate::serve::routes::{Collecting, GET, HEAD, POST, Routed};
 use crate::serve::visit::Visit;
-use crate::store::rows::BucketUid;
 use crate::store::turns::Turns;
 
 mod answers;

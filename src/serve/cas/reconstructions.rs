@@ -19,8 +19,8 @@ use super::errors::CasRefusal;
 use super::{Door, Reader, names};
 use crate::bucket::{FileHash, XetError};
 use crate::engine::{OUTLINE_TERMS_MAX, Outline, XorbRange};
+use crate::model::file::Term;
 use crate::serve::origin::Origin;
-use crate::store::rows::Term;
 use crate::store::turns::Turn;
 use crate::xet::hash::XorbHash;
 

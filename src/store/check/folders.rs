@@ -1,8 +1,8 @@
 //! Rows of folders against the objects in them.
 
 use super::{CheckReport, Finding, PAGE};
+use crate::model::bucket::BucketUid;
 use crate::store::meta::{FOLDER_DEPTH_MAX, MetaError, MetaView};
-use crate::store::rows::BucketUid;
 
 /// A folder that the objects walked over lie in, and how many of them lie directly in it.
 struct Open {

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use super::{CheckReport, Finding, PAGE, Turns};
+use crate::model::bucket::{BucketStats, BucketUid};
 use crate::store::meta::{MetaError, MetaView};
-use crate::store::rows::{BucketStats, BucketUid};
 use crate::xet::hash::FileHash;
 
 /// Counts objects by bucket, and by bucket and file, and compares. `rows` is how many pairs of bucket and file are

@@ -13,7 +13,7 @@ use super::local::LocalStore;
 use super::meta::{MetaError, MetaView};
 use super::pace::{Pace, Stopped};
 use super::report;
-use super::rows::BucketStats;
+use crate::model::bucket::BucketStats;
 
 mod files;
 mod folders;

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use lru::LruCache;
 
 use super::{CheckReport, Finding, PAGE, Turns};
+use crate::model::file::{FileRecord, Term};
 use crate::store::meta::{MetaError, MetaView, XorbEntry};
-use crate::store::rows::{FileRecord, Term};
 use crate::xet::hash::{FileHash, XorbHash};
 use crate::xet::xorb::ChunkTable;
 

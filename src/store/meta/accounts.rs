@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::tables::{self, Failure, Tables, decode, encode};
 use super::{EmbeddedMeta, MetaError};
+use crate::model::accounts::{Account, AccountKind, SealedCredential};
 use crate::model::names::Namespace;
-use crate::store::accounts::{Account, AccountKind, SealedCredential};
 
 /// Accounts and credentials that were made at run time. Every write is one transaction.
 #[async_trait]
@@ -176,7 +176,7 @@ impl AccountStore for EmbeddedMeta {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::rows::Visibility;
+    use crate::model::bucket::Visibility;
 
     #[test]
     fn rows_from_before_new_buckets_was_there_are_read_and_written_alike() {

@@ -11,8 +11,8 @@
 use redb::{ReadTransaction, ReadableTable, StorageError, TableDefinition};
 
 use super::tables::{self, Failure, Tables, decode};
+use crate::model::bucket::{Bucket, BucketUid};
 use crate::model::names::BucketName;
-use crate::store::rows::{Bucket, BucketUid};
 
 /// bucket uid -> (namespace, name, number of the name)
 pub(super) const BUCKET_NAMES: TableDefinition<u64, (&str, &str, u64)> = TableDefinition::new("bucket_names");
@@ -93,10 +93,10 @@ mod tests {
     use redb::Database;
 
     use super::*;
+    use crate::model::bucket::Visibility;
     use crate::model::clock::Timestamp;
     use crate::model::names::{BucketId, Namespace};
     use crate::store::meta::{EmbeddedMeta, MetaStore as _};
-    use crate::store::rows::Visibility;
 
     fn id(text: &str) -> BucketId {
         let (namespace, name) = text.split_once('/').unwrap();

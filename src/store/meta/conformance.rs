@@ -6,12 +6,14 @@ use super::{
     After, Completion, ETagCondition, EmbeddedMeta, ListPage, ListQuery, MetaError, MetaStore, NewFile,
     ObjectChange, PackRow, RelyOnPart, WriteCondition,
 };
+use crate::model::bucket::{Bucket, Visibility};
 use crate::model::clock::Timestamp;
+use crate::model::file::{FileRecord, Term};
 use crate::model::names::{BucketId, BucketName, Namespace, ObjectKey, UploadId};
+use crate::model::object::{Attributes, ETag, Object};
+use crate::model::upload::{Part, Upload};
 use crate::store::pack::PackId;
-use crate::store::rows::{
-    Attributes, Bucket, ETag, FileRecord, Object, Part, StoredXorb, Term, Upload, Visibility, XorbRow,
-};
+use crate::store::rows::{StoredXorb, XorbRow};
 use crate::xet::hash::{ChunkHash, FileHash};
 use crate::xet::merkle::file_hash;
 use crate::xet::xorb::ChunkTable;

@@ -24,15 +24,17 @@ use super::{
     ObjectChange, PackRow, TermChange, TreePage, TreeQuery, Wanted, WriteCondition, XorbMove, bucket_names,
     folders, holdings, listing, settings, tree, xorbs,
 };
+use crate::model::bucket::{Bucket, BucketStats, BucketUid, Visibility};
 use crate::model::clock::Timestamp;
+use crate::model::file::FileRecord;
 use crate::model::names::{BucketId, BucketName, Namespace, ObjectKey, UploadId};
+use crate::model::object::Object;
+use crate::model::settings::{BucketChange, BucketSettings};
+use crate::model::upload::{Part, Upload};
 use crate::store::figures::MetaFigures;
 use crate::store::file_terms::{FileTerms, TermRuns};
 use crate::store::pack::PackId;
-use crate::store::rows::{
-    Bucket, BucketStats, BucketUid, FileRecord, Object, Part, StoredXorb, Upload, Visibility, XorbRow,
-};
-use crate::store::settings::{BucketChange, BucketSettings};
+use crate::store::rows::{StoredXorb, XorbRow};
 use crate::xet::hash::{FileHash, XorbHash};
 
 /// Requests that may wait for the writer; beyond it, callers wait.

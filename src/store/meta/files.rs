@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 use super::MetaError;
 use super::engine::engine;
 use super::tables::{Row, Tables, decode, encode};
+use crate::model::file::{FileRecord, Term};
 use crate::store::file_terms::{FileTerms, RunName, TermRuns, TooManyHeld};
-use crate::store::rows::{FileRecord, Term};
 use crate::xet::hash::{FileHash, XorbHash};
 
 /// Terms in a row, at most: 45 KiB, and 10 us to read.

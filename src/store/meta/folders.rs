@@ -12,8 +12,8 @@ use redb::{ReadableTable, StorageError, TableDefinition};
 use super::listing::successor;
 use super::tables::Tables;
 use super::{After, ListPage, ListQuery};
+use crate::model::bucket::BucketUid;
 use crate::model::names::ObjectKey;
-use crate::store::rows::BucketUid;
 
 /// Steps of the deepest folder that has a row.
 pub const DEPTH_MAX: u16 = 8;

@@ -9,8 +9,9 @@ use super::bucket_names::COUNTER;
 use super::files::decode_file_size;
 use super::registry::PROVED;
 use super::tables::{self, Failure, Tables, decode, encode};
+use crate::model::bucket::{Bucket, BucketStats, BucketUid, Visibility};
 use crate::model::names::BucketId;
-use crate::store::rows::{Bucket, BucketStats, BucketUid, Object, Visibility};
+use crate::model::object::Object;
 use crate::xet::hash::FileHash;
 
 /// A bucket's figures.

@@ -7,10 +7,12 @@ use redb::StorageError;
 use serde::{Deserialize, Serialize};
 
 use super::tables::{decode, encode};
+use crate::model::checksums::Checksum;
 use crate::model::clock::Timestamp;
 use crate::model::names::UploadId;
+use crate::model::object::{Attributes, ETag, Object};
 use crate::store::pack::PackId;
-use crate::store::rows::{Attributes, Checksum, ETag, Object, XorbRow};
+use crate::store::rows::XorbRow;
 use crate::xet::hash::{ChunkHash, FileHash, XorbHash};
 use crate::xet::xorb::{ChunkEntry, ChunkTable};
 
@@ -154,7 +156,8 @@ pub(super) fn decode_xorb(hash: &XorbHash, row: &[u8]) -> Result<XorbRow, Storag
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::rows::{ChecksumAlgorithm, ChecksumType, ObjectPart};
+    use crate::model::checksums::{ChecksumAlgorithm, ChecksumType};
+    use crate::model::object::ObjectPart;
 
     fn object(attributes: Attributes) -> Object {
         Object {

@@ -6,8 +6,8 @@ use redb::{ReadableTable, StorageError};
 
 use super::lean::decode_object;
 use super::{After, ListPage, ListQuery};
+use crate::model::bucket::BucketUid;
 use crate::model::names::ObjectKey;
-use crate::store::rows::BucketUid;
 
 /// The smallest byte string above every one that begins with `prefix`. UTF-8 never holds 0xFF, so its last byte can
 /// always be raised.

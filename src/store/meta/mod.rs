@@ -17,12 +17,14 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 
-use super::rows::{
-    Bucket, BucketStats, BucketUid, ETag, FileRecord, Object, Part, StoredXorb, Upload, Visibility, XorbRow,
-};
-use super::settings::{BucketChange, BucketSettings, Tags};
+use super::rows::{StoredXorb, XorbRow};
+use crate::model::bucket::{Bucket, BucketStats, BucketUid, Visibility};
 use crate::model::clock::Timestamp;
+use crate::model::file::FileRecord;
 use crate::model::names::{BucketId, BucketName, Namespace, ObjectKey, UploadId};
+use crate::model::object::{ETag, Object};
+use crate::model::settings::{BucketChange, BucketSettings, Tags};
+use crate::model::upload::{Part, Upload};
 use crate::store::figures::MetaFigures;
 use crate::store::file_terms::FileTerms;
 use crate::store::pack::PackId;

@@ -17,9 +17,12 @@ use super::files::{decode_file, terms_within};
 use super::lean::{decode_whole_object, decode_xorb};
 use super::tables::{self, Row, decode};
 use super::{Content, MetaError};
+use crate::model::bucket::{Bucket, BucketUid};
+use crate::model::file::FileRecord;
 use crate::model::names::{BucketId, ObjectKey};
+use crate::model::object::Object;
 use crate::store::file_terms::{FileTerms, RunName, TermRuns};
-use crate::store::rows::{Bucket, BucketUid, FileRecord, Object, XorbRow};
+use crate::store::rows::XorbRow;
 use crate::xet::hash::{FileHash, XorbHash};
 
 /// Most buckets remembered between two commits, at some 200 bytes each.

@@ -20,9 +20,10 @@ use super::files::decode_file;
 use super::tables::{self, Failure, Tables, xorbs_of};
 use super::xorbs::file_of_all;
 use super::{EmbeddedMeta, MetaError, MetaStore as _, NewFile, Wanted, holdings};
+use crate::model::bucket::BucketUid;
 use crate::model::clock::Timestamp;
+use crate::model::file::{FileRecord, Term};
 use crate::store::file_terms::FileTerms;
-use crate::store::rows::{BucketUid, FileRecord, Term};
 use crate::xet::hash::{FileHash, XorbHash};
 
 /// (bucket, file hash, access key id): the access keys that have proved to hold a registered file. Not part of the

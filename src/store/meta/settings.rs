@@ -6,9 +6,9 @@ use serde::de::DeserializeOwned;
 
 use super::MetaError;
 use super::tables::{self, Failure, Tables, decode, encode};
+use crate::model::bucket::{Bucket, BucketUid};
 use crate::model::names::BucketId;
-use crate::store::rows::{Bucket, BucketUid};
-use crate::store::settings::{BucketChange, BucketSettings};
+use crate::model::settings::{BucketChange, BucketSettings};
 
 /// The names of the rows.
 const TAGS: &str = "tags";

@@ -13,10 +13,14 @@ use super::tables::{self, HashHead, decode};
 use super::view::{Counts, MetaView, XorbEntry};
 use super::xorbs::{at_place, behind};
 use super::{MetaError, PackRow, RegistrationName, holdings, registry};
+use crate::model::bucket::{Bucket, BucketStats, BucketUid};
 use crate::model::clock::Timestamp;
+use crate::model::file::FileRecord;
 use crate::model::names::{ObjectKey, UploadId};
+use crate::model::object::Object;
+use crate::model::upload::{Part, Upload};
 use crate::store::pack::PackId;
-use crate::store::rows::{Bucket, BucketStats, BucketUid, FileRecord, Object, Part, Upload, XorbRow};
+use crate::store::rows::XorbRow;
 use crate::xet::hash::{FileHash, XorbHash};
 
 /// Rows of one moment. While it lives, the database cannot use the pages again that are freed meanwhile.

@@ -14,10 +14,13 @@ use super::folders::{FOLDERS, FolderName};
 use super::lean::{decode_object, decode_whole_object, encode_object};
 use super::registry::PROVED;
 use super::{Completion, KeyChange, MetaError, NewFile, ObjectChange, WriteCondition};
+use crate::model::bucket::{Bucket, BucketUid};
+use crate::model::file::FileRecord;
 use crate::model::names::{BucketId, ObjectKey, UploadId};
+use crate::model::object::Object;
+use crate::model::settings::Tags;
+use crate::model::upload::{Part, Upload};
 use crate::store::file_terms::RunName;
-use crate::store::rows::{Bucket, BucketUid, FileRecord, Object, Part, Upload};
-use crate::store::settings::Tags;
 use crate::xet::hash::{FileHash, XorbHash};
 
 /// A row in its serialised form.
@@ -38,7 +41,7 @@ pub(super) const OBJECTS: TableDefinition<(u64, &[u8]), Row> = TableDefinition::
 pub(super) const UPLOADS: TableDefinition<(u64, &[u8], &str), Row> = TableDefinition::new("uploads");
 /// (upload id, part number) -> [`Part`]
 pub(super) const PARTS: TableDefinition<(&str, u16), Row> = TableDefinition::new("parts");
-/// file hash -> [`FileRecord`](crate::store::rows::FileRecord), as [`super::files`] writes it
+/// file hash -> [`FileRecord`](crate::model::file::FileRecord), as [`super::files`] writes it
 pub(super) const FILES: TableDefinition<[u8; 32], Row> = TableDefinition::new("files");
 /// (number of a long record, run) -> its terms
 pub(super) const FILE_TERMS: TableDefinition<RunName, Row> = TableDefinition::new("file_terms");
@@ -65,9 +68,9 @@ pub(super) const PACK_XORBS: TableDefinition<(u64, u64), HashHead> = TableDefini
 pub(super) const BUCKET_STATS: TableDefinition<u64, (u64, u64)> = TableDefinition::new("bucket_stats");
 /// (bucket, file hash) -> number of the bucket's objects that have it as their content
 pub(super) const BUCKET_FILES: TableDefinition<(u64, [u8; 32]), u64> = TableDefinition::new("bucket_files");
-/// account name -> [`Account`](crate::store::accounts::Account)
+/// account name -> [`Account`](crate::model::accounts::Account)
 pub(super) const ACCOUNTS: TableDefinition<&str, Row> = TableDefinition::new("accounts");
-/// access key id -> [`SealedCredential`](crate::store::accounts::SealedCredential)
+/// access key id -> [`SealedCredential`](crate::model::accounts::SealedCredential)
 pub(super) const CREDENTIALS: TableDefinition<&str, Row> = TableDefinition::new("credentials");
 /// name -> number
 pub(super) const COUNTERS: TableDefinition<&str, u64> = TableDefinition::new("counters");

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::store::rows::{FileRecord, StoredXorb, Term};
+use crate::model::file::{FileRecord, Term};
+use crate::store::rows::StoredXorb;
 use crate::xet::hash::{FileHash, XorbHash};
 use crate::xet::xorb::ChunkTable;
 

@@ -11,9 +11,10 @@ use redb::{ReadableTable, StorageError};
 use super::After;
 use super::lean::{decode_modified_at, decode_object};
 use super::listing::successor;
+use crate::model::bucket::BucketUid;
 use crate::model::clock::Timestamp;
 use crate::model::names::ObjectKey;
-use crate::store::rows::{BucketUid, Object};
+use crate::model::object::Object;
 
 /// Most objects looked at for the newest in a folder; among more, it is the newest of the first so many by name. A
 /// listing must not read all of a bucket of millions to show one line.

@@ -3,10 +3,14 @@
 use async_trait::async_trait;
 
 use super::{MetaError, PackRow, RegistrationName};
+use crate::model::bucket::{Bucket, BucketStats, BucketUid};
 use crate::model::clock::Timestamp;
+use crate::model::file::FileRecord;
 use crate::model::names::{ObjectKey, UploadId};
+use crate::model::object::Object;
+use crate::model::upload::{Part, Upload};
 use crate::store::pack::PackId;
-use crate::store::rows::{Bucket, BucketStats, BucketUid, FileRecord, Object, Part, Upload, XorbRow};
+use crate::store::rows::XorbRow;
 use crate::xet::hash::{FileHash, XorbHash};
 
 /// How many rows there are.

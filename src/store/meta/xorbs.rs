@@ -9,8 +9,9 @@ use super::lean::{decode_xorb, encode_xorb};
 use super::tables::{self, Failure, HashHead, Tables, xorbs_of};
 use super::{IdleXorb, NewFile, TermChange, XorbMove};
 use crate::model::clock::Timestamp;
+use crate::model::file::FileRecord;
 use crate::store::pack::PackId;
-use crate::store::rows::{FileRecord, StoredXorb, XorbRow};
+use crate::store::rows::{StoredXorb, XorbRow};
 use crate::xet::hash::{FileHash, NodeHash, XorbHash};
 
 /// Where a page of rows named by hashes begins.

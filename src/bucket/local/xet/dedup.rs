@@ -83,7 +83,7 @@ impl LocalXet {
             None => None,
         };
         let terms = home.map(|record| record.terms).unwrap_or_default();
-        let names = |term: &crate::store::rows::Term| {
+        let names = |term: &crate::model::file::Term| {
             term.xorb == found.xorb && (term.start..term.end).contains(&found.index)
         };
         let first = terms.iter().position(names).unwrap_or(terms.len());

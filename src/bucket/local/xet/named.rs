@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use super::XetError;
 use crate::cas::{CasError, ChunkStore as _, LocalChunks};
+use crate::model::file::{FileRecord, Term};
 use crate::store::meta::MetaStore;
-use crate::store::rows::{FileRecord, Term};
 use crate::xet::hash::XorbHash;
 use crate::xet::xorb::ChunkTable;
 

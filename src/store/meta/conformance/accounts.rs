@@ -1,11 +1,11 @@
 //! Accounts and credentials.
 
 use super::{Store, bucket};
+use crate::model::accounts::{Account, AccountKind, Permission, SealedCredential};
+use crate::model::bucket::Visibility;
 use crate::model::clock::Timestamp;
 use crate::model::names::Namespace;
-use crate::store::accounts::{Account, AccountKind, Permission, SealedCredential};
 use crate::store::meta::MetaError;
-use crate::store::rows::Visibility;
 
 /// The suite's share.
 pub(super) async fn all(open: &impl Fn() -> Store) {

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::{Store, bucket, change, file, id, key, object, put};
+use crate::model::bucket::Visibility;
 use crate::model::clock::Timestamp;
 use crate::model::names::{BucketId, BucketName, Namespace};
+use crate::model::settings::{BucketChange, BucketSettings, CorsRule, PublicAccessBlock, Tags};
 use crate::store::meta::{MetaError, ObjectChange};
-use crate::store::rows::Visibility;
-use crate::store::settings::{BucketChange, BucketSettings, CorsRule, PublicAccessBlock, Tags};
 
 pub(super) async fn all(open: &impl Fn() -> Store) {
     settings_are_set_alone_and_go_with_the_bucket(open()).await;

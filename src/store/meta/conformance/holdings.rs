@@ -1,9 +1,9 @@
 //! What a bucket holds, what it is called, and many changes at once.
 
 use super::{Store, bucket, change, file, id, key, object, put};
+use crate::model::bucket::{BucketStats, Visibility};
 use crate::model::names::{BucketId, Namespace};
 use crate::store::meta::{ETagCondition, KeyChange, MetaError, ObjectChange, WriteCondition};
-use crate::store::rows::{BucketStats, Visibility};
 
 /// The suite's share.
 pub(super) async fn all(open: &impl Fn() -> Store) {

@@ -1,9 +1,10 @@
 //! Files and folders.
 
 use super::{Store, bucket, change, file, key, object};
+use crate::model::bucket::Bucket;
 use crate::model::clock::Timestamp;
+use crate::model::object::Object;
 use crate::store::meta::{ObjectChange, TreeEntry, TreeQuery};
-use crate::store::rows::{Bucket, Object};
 
 /// The suite's share.
 pub(super) async fn all(open: &impl Fn() -> Store) {

@@ -1,11 +1,11 @@
-//! The rows of accounts and credentials made at run time. Plain data, like the other [`rows`](super::rows); what they
-//! allow is decided in `auth`, which also seals the secrets: here they are bytes that nobody can read.
+//! Accounts and credentials made at run time. What they allow is decided in `auth`, which also seals the secrets: here
+//! they are bytes that nobody can read.
 
 use serde::{Deserialize, Serialize};
 
-use super::rows::Visibility;
-use crate::model::clock::Timestamp;
-use crate::model::names::{BucketName, Namespace};
+use super::bucket::Visibility;
+use super::clock::Timestamp;
+use super::names::{BucketName, Namespace};
 
 /// Whose an account is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -1,0 +1,43 @@
+//! Buckets: their identity, who may read them, how much is in them.
+
+use serde::{Deserialize, Serialize};
+
+use super::clock::Timestamp;
+use super::names::BucketId;
+
+/// A bucket's identity inside one store; stays when the bucket is renamed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct BucketUid(pub u64);
+
+/// Who may read a bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Visibility {
+    /// Only those whose credential allows it.
+    #[default]
+    Private,
+    /// Everyone.
+    Public,
+}
+
+/// A bucket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bucket {
+    /// Its identity in this store.
+    pub uid: BucketUid,
+    /// Its name.
+    pub id: BucketId,
+    /// Who may read it.
+    pub visibility: Visibility,
+    /// When it was created.
+    pub created_at: Timestamp,
+}
+
+/// How much is in a bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct BucketStats {
+    /// The sizes of its objects together.
+    pub bytes: u64,
+    /// How many objects there are.
+    pub objects: u64,
+}
