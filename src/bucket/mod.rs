@@ -14,28 +14,24 @@ pub use crate::engine::{BodyIn, BoxError};
 pub use crate::model::bucket::{Bucket, BucketStats, Visibility};
 pub use crate::model::checksums::{Checksum, ChecksumAlgorithm, ChecksumType};
 pub use crate::model::clock::Timestamp;
+pub use crate::model::conditions::{ETagCondition, IfRange, ReadCondition, Unmet, WriteCondition};
+pub use crate::model::listing::{After, ListPage, ListQuery, TreeEntry, TreePage, TreeQuery};
 pub use crate::model::names::{BucketId, BucketName, NameError, Namespace, ObjectKey, UploadId};
 pub use crate::model::object::{Attributes, ETag, Object, ObjectPart};
+pub use crate::model::range::ByteRange;
 pub use crate::model::settings::{BucketChange, BucketSettings, CorsRule, PublicAccessBlock, Tags};
 pub use crate::model::upload::{Part, Upload};
-pub use crate::store::meta::{
-    After, ETagCondition, ListPage, ListQuery, TreeEntry, TreePage, TreeQuery, WriteCondition,
-};
 pub use crate::xet::hash::FileHash;
 
 mod changes;
-mod conditions;
 mod error;
 pub mod hub;
 pub mod limits;
 mod local;
-mod range;
 
 pub use changes::AttributeChanges;
-pub use conditions::{IfRange, ReadCondition, Unmet};
 pub use error::BucketError;
 pub use local::{LocalBuckets, LocalXet, OutlinedFile, Reach, ShardRefusal, XetError};
-pub use range::ByteRange;
 
 /// A body on its way out. An error means that the bytes cannot be had intact; whoever sends them must cut off.
 pub type BodyOut = Pin<Box<dyn Stream<Item = Result<Bytes, BucketError>> + Send>>;

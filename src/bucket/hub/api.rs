@@ -395,7 +395,7 @@ impl HubBuckets {
     /// The source of a copy, if it is as the copy wants it.
     pub(super) async fn copy_source(&self, source: &CopySource) -> Result<Object, BucketError> {
         let object = self.must_object(&source.bucket, &source.key).await?;
-        source.condition.check_source(&object)?;
+        source.condition.check(&object).map_err(|_| BucketError::PreconditionFailed)?;
         Ok(object)
     }
 

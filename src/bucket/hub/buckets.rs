@@ -30,6 +30,7 @@ use crate::cas::remote::{Known, NewRemoteFile, RemoteChunks, RemoteError, Remote
 use crate::engine::{Engine, EngineError, EngineTurns};
 use crate::model::bucket::{Bucket, BucketUid};
 use crate::model::clock::{Ambient, Timestamp};
+use crate::model::conditions::WriteRefused;
 use crate::model::file::FileRecord;
 use crate::store::meta::{MetaError, MetaStore, NewFile, ObjectChange};
 use crate::store::rows::StoredXorb;
@@ -261,9 +262,9 @@ impl HubBuckets {
             Err(BucketError::NoSuchKey(_)) => None,
             Err(error) => return Err(error),
         };
-        condition.check(present.as_ref()).map_err(|error| match error {
-            MetaError::NoSuchObject => BucketError::NoSuchKey(key.clone()),
-            _ => BucketError::PreconditionFailed,
+        condition.check(present.as_ref()).map_err(|refused| match refused {
+            WriteRefused::NoObject => BucketError::NoSuchKey(key.clone()),
+            WriteRefused::ETag => BucketError::PreconditionFailed,
         })
     }
 

@@ -55,7 +55,7 @@ impl LocalBuckets {
         }
         let present = self.meta.object(bucket.uid, key).await.map_err(meta_failed)?;
         let checked = condition.check(present.as_ref().map(|object| &object.etag));
-        checked.map_err(|error| change_error(error, &bucket.id, key))
+        checked.map_err(|refused| change_error(refused.into(), &bucket.id, key))
     }
 
     /// The source of a copy, if it is as the copy wants it, and the terms that hold what is wanted of it.
@@ -65,7 +65,7 @@ impl LocalBuckets {
         wanted: Wanted<'_>,
     ) -> Result<(Object, FileTerms), BucketError> {
         let Content { object, terms } = self.content(&source.bucket, &source.key, wanted).await?;
-        source.condition.check_source(&object)?;
+        source.condition.check(&object).map_err(|_| BucketError::PreconditionFailed)?;
         Ok((object, terms))
     }
 

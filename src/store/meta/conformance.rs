@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{
-    After, Completion, ETagCondition, EmbeddedMeta, ListPage, ListQuery, MetaError, MetaStore, NewFile,
-    ObjectChange, PackRow, RelyOnPart, WriteCondition,
-};
+use super::{Completion, EmbeddedMeta, MetaError, MetaStore, NewFile, ObjectChange, PackRow, RelyOnPart};
 use crate::model::bucket::{Bucket, Visibility};
 use crate::model::clock::Timestamp;
+use crate::model::conditions::{ETagCondition, WriteCondition};
 use crate::model::file::{FileRecord, Term};
+use crate::model::listing::{After, ListPage, ListQuery};
 use crate::model::names::{BucketId, BucketName, Namespace, ObjectKey, UploadId};
 use crate::model::object::{Attributes, ETag, Object};
 use crate::model::upload::{Part, Upload};

@@ -20,13 +20,14 @@ use super::snapshot::Snapshot;
 use super::tables::{self, Failure, Tables, decode};
 use super::writer::{Finish, Job, Request, write_in_groups};
 use super::{
-    Completion, Content, IdleXorb, KeyChange, ListPage, ListQuery, MetaError, MetaStore, MetaView, NewFile,
-    ObjectChange, PackRow, TermChange, TreePage, TreeQuery, Wanted, WriteCondition, XorbMove, bucket_names,
-    folders, holdings, listing, settings, tree, xorbs,
+    Completion, Content, IdleXorb, KeyChange, MetaError, MetaStore, MetaView, NewFile, ObjectChange, PackRow,
+    TermChange, Wanted, XorbMove, bucket_names, folders, holdings, listing, settings, tree, xorbs,
 };
 use crate::model::bucket::{Bucket, BucketStats, BucketUid, Visibility};
 use crate::model::clock::Timestamp;
+use crate::model::conditions::WriteCondition;
 use crate::model::file::FileRecord;
+use crate::model::listing::{ListPage, ListQuery, TreePage, TreeQuery};
 use crate::model::names::{BucketId, BucketName, Namespace, ObjectKey, UploadId};
 use crate::model::object::Object;
 use crate::model::settings::{BucketChange, BucketSettings};

@@ -11,8 +11,8 @@ use redb::{ReadableTable, StorageError, TableDefinition};
 
 use super::listing::successor;
 use super::tables::Tables;
-use super::{After, ListPage, ListQuery};
 use crate::model::bucket::BucketUid;
+use crate::model::listing::{After, ListPage, ListQuery};
 use crate::model::names::ObjectKey;
 
 /// Steps of the deepest folder that has a row.

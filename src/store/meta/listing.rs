@@ -5,8 +5,8 @@ use std::ops::Bound;
 use redb::{ReadableTable, StorageError};
 
 use super::lean::decode_object;
-use super::{After, ListPage, ListQuery};
 use crate::model::bucket::BucketUid;
+use crate::model::listing::{After, ListPage, ListQuery};
 use crate::model::names::ObjectKey;
 
 /// The smallest byte string above every one that begins with `prefix`. UTF-8 never holds 0xFF, so its last byte can

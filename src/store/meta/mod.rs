@@ -20,9 +20,11 @@ use async_trait::async_trait;
 use super::rows::{StoredXorb, XorbRow};
 use crate::model::bucket::{Bucket, BucketStats, BucketUid, Visibility};
 use crate::model::clock::Timestamp;
+use crate::model::conditions::{WriteCondition, WriteRefused};
 use crate::model::file::FileRecord;
+use crate::model::listing::{ListPage, ListQuery, TreePage, TreeQuery};
 use crate::model::names::{BucketId, BucketName, Namespace, ObjectKey, UploadId};
-use crate::model::object::{ETag, Object};
+use crate::model::object::Object;
 use crate::model::settings::{BucketChange, BucketSettings, Tags};
 use crate::model::upload::{Part, Upload};
 use crate::store::figures::MetaFigures;
@@ -61,7 +63,6 @@ pub(crate) use engine::OpenBackend;
 pub use folders::DEPTH_MAX as FOLDER_DEPTH_MAX;
 pub use registry::{MetaRegistry, RegistrationName};
 pub use terms::{MovedRun, TermChange};
-pub use tree::{TreeEntry, TreePage, TreeQuery};
 pub use view::{Counts, MetaView, XorbEntry};
 
 /// Why a transaction was not made.
@@ -117,81 +118,13 @@ pub enum MetaError {
     Engine(String),
 }
 
-/// Which `ETag`s a condition means.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ETagCondition {
-    /// `*`: any object.
-    Any,
-    /// One of these, without quotes.
-    OneOf(Vec<String>),
-}
-
-impl ETagCondition {
-    /// Whether it means this one.
-    pub fn matches(&self, etag: &ETag) -> bool {
-        match self {
-            Self::Any => true,
-            Self::OneOf(wanted) => wanted.contains(&etag.to_string()),
+impl From<WriteRefused> for MetaError {
+    fn from(refused: WriteRefused) -> Self {
+        match refused {
+            WriteRefused::NoObject => Self::NoSuchObject,
+            WriteRefused::ETag => Self::ConditionFailed,
         }
     }
-}
-
-/// Under what condition a change is made; checked in the transaction that makes it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct WriteCondition {
-    /// The present object must match; [`MetaError::NoSuchObject`] if there is none.
-    pub if_match: Option<ETagCondition>,
-    /// The present object, if there is one, must not match.
-    pub if_none_match: Option<ETagCondition>,
-}
-
-impl WriteCondition {
-    /// Checks the condition against the present object.
-    pub fn check(&self, present: Option<&ETag>) -> Result<(), MetaError> {
-        if let Some(wanted) = &self.if_match {
-            let etag = present.ok_or(MetaError::NoSuchObject)?;
-            if !wanted.matches(etag) {
-                return Err(MetaError::ConditionFailed);
-            }
-        }
-        match (&self.if_none_match, present) {
-            (Some(unwanted), Some(etag)) if unwanted.matches(etag) => Err(MetaError::ConditionFailed),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// Where a listing goes on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum After {
-    /// After this key.
-    Key(String),
-    /// After every key that begins with this common prefix.
-    Prefix(String),
-}
-
-/// Which objects to list.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ListQuery {
-    /// Only keys that begin with this.
-    pub prefix: String,
-    /// Keys that hold it behind the prefix are rolled up into common prefixes; never empty.
-    pub delimiter: Option<String>,
-    /// Where to go on.
-    pub after: Option<After>,
-    /// At most so many objects and common prefixes together.
-    pub limit: usize,
-}
-
-/// A page of a listing; both lists are in the byte order of keys.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ListPage {
-    /// The objects.
-    pub objects: Vec<(ObjectKey, Object)>,
-    /// The common prefixes, delimiter included.
-    pub common_prefixes: Vec<String>,
-    /// Where the next page begins; `None` at the end.
-    pub next: Option<After>,
 }
 
 /// Which range is wanted of a file of this size; none, if it is empty.

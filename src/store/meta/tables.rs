@@ -13,8 +13,9 @@ use super::bucket_names::{self, BUCKET_NAMES};
 use super::folders::{FOLDERS, FolderName};
 use super::lean::{decode_object, decode_whole_object, encode_object};
 use super::registry::PROVED;
-use super::{Completion, KeyChange, MetaError, NewFile, ObjectChange, WriteCondition};
+use super::{Completion, KeyChange, MetaError, NewFile, ObjectChange};
 use crate::model::bucket::{Bucket, BucketUid};
+use crate::model::conditions::WriteCondition;
 use crate::model::file::FileRecord;
 use crate::model::names::{BucketId, ObjectKey, UploadId};
 use crate::model::object::Object;
@@ -237,7 +238,7 @@ impl<'t> Tables<'t> {
     ) -> Result<(), Failure> {
         self.must_have_bucket(bucket)?;
         let present = self.present_object(bucket, key)?;
-        condition.check(present.as_ref().map(|object| &object.etag))?;
+        condition.check(present.as_ref().map(|object| &object.etag)).map_err(MetaError::from)?;
         match change {
             ObjectChange::Put(object, file) => {
                 self.must_have_file(&object.file, file.as_deref())?;
@@ -349,7 +350,7 @@ impl<'t> Tables<'t> {
             }
         }
         let present = self.present_object(bucket, key)?;
-        condition.check(present.as_ref().map(|object| &object.etag))?;
+        condition.check(present.as_ref().map(|object| &object.etag)).map_err(MetaError::from)?;
         self.must_have_file(&object.file, file.as_ref())?;
         self.put_object(bucket, key, present, object, file.as_ref())?;
         self.uploads.remove((bucket.0, key.as_str().as_bytes(), id.as_str()))?;

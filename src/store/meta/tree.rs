@@ -8,13 +8,12 @@ use std::ops::Bound;
 
 use redb::{ReadableTable, StorageError};
 
-use super::After;
 use super::lean::{decode_modified_at, decode_object};
 use super::listing::successor;
 use crate::model::bucket::BucketUid;
 use crate::model::clock::Timestamp;
+use crate::model::listing::{After, TreeEntry, TreePage, TreeQuery};
 use crate::model::names::ObjectKey;
-use crate::model::object::Object;
 
 /// Most objects looked at for the newest in a folder; among more, it is the newest of the first so many by name. A
 /// listing must not read all of a bucket of millions to show one line.
@@ -22,42 +21,6 @@ const FOLDER_OBJECTS_MAX: usize = 10_000;
 
 /// Most objects looked at for a page; beyond it the page ends early. Bounds the time of one request.
 const PAGE_OBJECTS_MAX: usize = 100_000;
-
-/// Which files and folders to list.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct TreeQuery {
-    /// Only what begins with this. What lies directly in a folder of exactly this name is shown, not the folder.
-    pub prefix: String,
-    /// Whether to show all files in place of folders.
-    pub recursive: bool,
-    /// Where to go on.
-    pub after: Option<After>,
-    /// At most so many.
-    pub limit: usize,
-}
-
-/// A line of a listing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TreeEntry {
-    /// A file.
-    File(ObjectKey, Box<Object>),
-    /// A folder.
-    Folder {
-        /// Its path, without `/` at the end.
-        path: String,
-        /// When the newest object in it, or in a folder of it, was written.
-        newest: Timestamp,
-    },
-}
-
-/// A page of a listing, in the byte order of keys (a folder's ends in `/`).
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct TreePage {
-    /// Its lines.
-    pub entries: Vec<TreeEntry>,
-    /// Where the next page begins; `None` at the end.
-    pub next: Option<After>,
-}
 
 /// The folder that `key` is shown as, `/` included; `None` if it is shown itself.
 fn folder<'k>(key: &'k str, query: &TreeQuery) -> Option<&'k str> {

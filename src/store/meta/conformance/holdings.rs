@@ -2,8 +2,9 @@
 
 use super::{Store, bucket, change, file, id, key, object, put};
 use crate::model::bucket::{BucketStats, Visibility};
+use crate::model::conditions::{ETagCondition, WriteCondition};
 use crate::model::names::{BucketId, Namespace};
-use crate::store::meta::{ETagCondition, KeyChange, MetaError, ObjectChange, WriteCondition};
+use crate::store::meta::{KeyChange, MetaError, ObjectChange};
 
 /// The suite's share.
 pub(super) async fn all(open: &impl Fn() -> Store) {

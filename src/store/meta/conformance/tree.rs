@@ -3,8 +3,9 @@
 use super::{Store, bucket, change, file, key, object};
 use crate::model::bucket::Bucket;
 use crate::model::clock::Timestamp;
+use crate::model::listing::{TreeEntry, TreeQuery};
 use crate::model::object::Object;
-use crate::store::meta::{ObjectChange, TreeEntry, TreeQuery};
+use crate::store::meta::ObjectChange;
 
 /// The suite's share.
 pub(super) async fn all(open: &impl Fn() -> Store) {

@@ -1,9 +1,63 @@
-//! Conditions on an object that is only looked at: reads, and the sources of copies. Those on what a write replaces
-//! are [`WriteCondition`]s, checked in the write's transaction.
+//! Conditions that a request sets on the present object: [`ReadCondition`] on one that is only looked at (reads, and the
+//! sources of copies), [`WriteCondition`] on one that is replaced or deleted, checked in the write's transaction.
 //!
 //! Order and precedence: RFC 9110, section 13.2.2, which S3 follows.
 
-use super::{BucketError, ETagCondition, Object, Timestamp, WriteCondition};
+use super::clock::Timestamp;
+use super::object::{ETag, Object};
+
+/// Which `ETag`s a condition means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ETagCondition {
+    /// `*`: any object.
+    Any,
+    /// One of these, without quotes.
+    OneOf(Vec<String>),
+}
+
+impl ETagCondition {
+    /// Whether it means this one.
+    pub fn matches(&self, etag: &ETag) -> bool {
+        match self {
+            Self::Any => true,
+            Self::OneOf(wanted) => wanted.contains(&etag.to_string()),
+        }
+    }
+}
+
+/// Under what condition a change is made; checked in the transaction that makes it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WriteCondition {
+    /// The present object must match; [`WriteRefused::NoObject`] if there is none.
+    pub if_match: Option<ETagCondition>,
+    /// The present object, if there is one, must not match.
+    pub if_none_match: Option<ETagCondition>,
+}
+
+/// Why a write's condition does not hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WriteRefused {
+    /// `If-Match`, and there is no object.
+    NoObject,
+    /// The present object's `ETag` is not one that must match, or is one that must not.
+    ETag,
+}
+
+impl WriteCondition {
+    /// Checks the condition against the present object.
+    pub fn check(&self, present: Option<&ETag>) -> Result<(), WriteRefused> {
+        if let Some(wanted) = &self.if_match {
+            let etag = present.ok_or(WriteRefused::NoObject)?;
+            if !wanted.matches(etag) {
+                return Err(WriteRefused::ETag);
+            }
+        }
+        match (&self.if_none_match, present) {
+            (Some(unwanted), Some(etag)) if unwanted.matches(etag) => Err(WriteRefused::ETag),
+            _ => Ok(()),
+        }
+    }
+}
 
 /// Conditions on the object looked at.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -50,11 +104,6 @@ impl ReadCondition {
             (true, true) => Err(Unmet::Known),
             (true, false) => Ok(()),
         }
-    }
-
-    /// The same for the source of a copy, where it makes no difference which does not hold.
-    pub fn check_source(&self, object: &Object) -> Result<(), BucketError> {
-        self.check(object).map_err(|_| BucketError::PreconditionFailed)
     }
 }
 
@@ -107,7 +156,8 @@ fn secs(at: Timestamp) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bucket::{Attributes, ETag, FileHash};
+    use crate::model::object::Attributes;
+    use crate::xet::hash::FileHash;
 
     fn object() -> Object {
         Object {

@@ -1,0 +1,74 @@
+//! Listings of objects: as a flat run of keys rolled up at a delimiter (S3), or as files and folders (the Hub).
+
+use super::clock::Timestamp;
+use super::names::ObjectKey;
+use super::object::Object;
+
+/// Where a listing goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum After {
+    /// After this key.
+    Key(String),
+    /// After every key that begins with this common prefix.
+    Prefix(String),
+}
+
+/// Which objects to list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListQuery {
+    /// Only keys that begin with this.
+    pub prefix: String,
+    /// Keys that hold it behind the prefix are rolled up into common prefixes; never empty.
+    pub delimiter: Option<String>,
+    /// Where to go on.
+    pub after: Option<After>,
+    /// At most so many objects and common prefixes together.
+    pub limit: usize,
+}
+
+/// A page of a listing; both lists are in the byte order of keys.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListPage {
+    /// The objects.
+    pub objects: Vec<(ObjectKey, Object)>,
+    /// The common prefixes, delimiter included.
+    pub common_prefixes: Vec<String>,
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<After>,
+}
+
+/// Which files and folders to list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TreeQuery {
+    /// Only what begins with this. What lies directly in a folder of exactly this name is shown, not the folder.
+    pub prefix: String,
+    /// Whether to show all files in place of folders.
+    pub recursive: bool,
+    /// Where to go on.
+    pub after: Option<After>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// A line of a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TreeEntry {
+    /// A file.
+    File(ObjectKey, Box<Object>),
+    /// A folder.
+    Folder {
+        /// Its path, without `/` at the end.
+        path: String,
+        /// When the newest object in it, or in a folder of it, was written.
+        newest: Timestamp,
+    },
+}
+
+/// A page of a listing, in the byte order of keys (a folder's ends in `/`).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TreePage {
+    /// Its lines.
+    pub entries: Vec<TreeEntry>,
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<After>,
+}
