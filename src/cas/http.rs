@@ -19,7 +19,7 @@ use reqwest::redirect::{Attempt, Policy};
 use reqwest::{RequestBuilder, Response, StatusCode};
 
 use super::destinations::Destinations;
-use crate::store::turns::{Turn, Turns};
+use crate::model::turns::{Turn, Turns};
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

@@ -13,9 +13,9 @@ use super::ingest::StoredFile;
 use super::sink::ChunkSink;
 use super::{Engine, EngineError};
 use crate::cas::{CasError, ChunkRef, ChunkStore};
+use crate::model::turns::{Slices, on_thread};
 use crate::store::file_terms::FileTerms;
 use crate::store::hold::Hold;
-use crate::store::turns::{Slices, on_thread};
 use crate::xet::hash::ChunkHash;
 
 /// What a chunk that is taken over unread counts as in a slice of work, in bytes.

@@ -14,9 +14,9 @@ use super::cutter::Cutter;
 use super::sink::ChunkSink;
 use crate::cas::CasError;
 use crate::model::file::FileRecord;
+use crate::model::turns::Turn;
 use crate::store::hold::Hold;
 use crate::store::rows::StoredXorb;
-use crate::store::turns::Turn;
 use crate::xet::limits::CHUNK_BYTES_MAX;
 
 /// Takes in file after file.

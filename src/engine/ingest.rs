@@ -19,9 +19,9 @@ use super::{BodyIn, Engine, EngineError};
 use crate::cas::{CasError, SMALL_RAW_BYTES_MAX};
 use crate::model::checksums::ChecksumAlgorithm;
 use crate::model::file::FileRecord;
+use crate::model::turns::{SLICE_BYTES, Turn, Turns, Wanted, on_thread};
 use crate::store::hold::Hold;
 use crate::store::rows::StoredXorb;
-use crate::store::turns::{SLICE_BYTES, Turn, Turns, Wanted, on_thread};
 
 /// Pieces are handed to the threads in batches of at least this, to wake them rarely.
 const BATCH_BYTES: usize = 512 << 10;

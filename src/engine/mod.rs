@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::cas::{CasError, ChunkStore};
-use crate::store::turns::Turns;
+use crate::model::turns::Turns;
 use bytes::Bytes;
 use futures::Stream;
 

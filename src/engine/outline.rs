@@ -8,8 +8,8 @@ use std::sync::Arc;
 use super::{Engine, EngineError};
 use crate::cas::{CasError, ChunkStore};
 use crate::model::file::Term;
+use crate::model::turns::{Slices, on_thread};
 use crate::store::file_terms::FileTerms;
-use crate::store::turns::{Slices, on_thread};
 use crate::xet::hash::XorbHash;
 use crate::xet::xorb::ChunkTable;
 

@@ -12,8 +12,8 @@ use super::{Engine, EngineError};
 use crate::cas::{CasError, ChunkStore};
 use crate::model::checksums::ChecksumAlgorithm;
 use crate::model::file::Term;
+use crate::model::turns::{Slices, on_thread};
 use crate::store::file_terms::{Cursor, FileTerms};
-use crate::store::turns::{Slices, on_thread};
 use crate::xet::hash::XorbHash;
 
 /// Most uncompressed bytes in one read: long enough for a disk, short enough to begin to send soon.

@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use super::{Engine, EngineError};
 use crate::cas::{CasError, ChunkStore};
+use crate::model::turns::{Slices, on_thread};
 use crate::store::file_terms::FileTerms;
-use crate::store::turns::{Slices, on_thread};
 use crate::xet::hash::{ChunkHash, NodeHash, RangeHash};
 use crate::xet::limits::{CHUNK_BYTES_MAX, CHUNK_BYTES_MIN};
 use crate::xet::subtree::HashSubtree;

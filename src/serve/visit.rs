@@ -10,7 +10,7 @@ use axum::http::Extensions;
 
 use super::guard::{Busy, Guard, Permit};
 use crate::auth::Credential;
-use crate::store::tenant::{Tenant, TenantScope};
+use crate::model::tenant::{Tenant, TenantScope};
 
 /// A request's notes. A request extension.
 #[derive(Clone, Default)]

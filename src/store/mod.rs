@@ -2,8 +2,7 @@
 //!
 //! [`meta`] holds the truth in rows, [`pack`] holds the bytes, [`index`] remembers where chunks are (a cache of the
 //! packs); [`local`] puts them together. Nothing here knows what an upload or a request is: what those rely on they say with
-//! a [`hold`], made of [`pins`], [`readers`] and packs. Work for them is shared out by [`turns`], to each [`tenant`] its
-//! part.
+//! a [`hold`], made of [`pins`], [`readers`] and packs.
 //!
 //! Upkeep: [`gc`] gives space back, [`check`] compares rows with what they point at, [`scrub`] reads every byte,
 //! [`stats`] counts, [`rebuild`] makes the chunk index anew, [`backup`] copies; each as fast as its [`pace`] allows. [`upkeep`] does the
@@ -33,6 +32,4 @@ pub mod scrub;
 #[cfg(test)]
 pub(crate) mod simulated;
 pub mod stats;
-pub mod tenant;
-pub mod turns;
 pub mod upkeep;

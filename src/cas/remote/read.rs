@@ -22,7 +22,7 @@ use crate::cas::cache::CachedChunk;
 use crate::cas::http::OpenAnswer;
 use crate::cas::local::decode_chunk;
 use crate::cas::{CasError, ChunkStream};
-use crate::store::tenant::Tenant;
+use crate::model::tenant::Tenant;
 use crate::xet::hash::{ChunkHash, FileHash, XorbHash};
 use crate::xet::limits::XORB_RECORD_HEADER_BYTES;
 use crate::xet::merkle::MerkleTree;

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures::stream;
 use serde::Serialize;
 
-use crate::store::turns::Turn;
+use crate::model::turns::Turn;
 
 /// Text in pieces.
 pub(super) type Pieces = Box<dyn Iterator<Item = String> + Send>;

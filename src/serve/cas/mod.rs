@@ -22,10 +22,10 @@ use crate::auth::{Action, Caller, Directory};
 use crate::bucket::{LocalXet, Reach};
 use crate::model::bucket::BucketUid;
 use crate::model::clock::Ambient;
+use crate::model::turns::Turns;
 use crate::serve::guard::Busy;
 use crate::serve::routes::{Collecting, GET, HEAD, POST, Routed};
 use crate::serve::visit::Visit;
-use crate::store::turns::Turns;
 
 mod answers;
 mod chunks;

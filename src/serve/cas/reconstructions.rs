@@ -20,8 +20,8 @@ use super::{Door, Reader, names};
 use crate::bucket::{FileHash, XetError};
 use crate::engine::{OUTLINE_TERMS_MAX, Outline, XorbRange};
 use crate::model::file::Term;
+use crate::model::turns::Turn;
 use crate::serve::origin::Origin;
-use crate::store::turns::Turn;
 use crate::xet::hash::XorbHash;
 
 /// Most files asked for at once: the answer names every term of all of them.

@@ -20,8 +20,8 @@ use super::errors::{self, CasRefusal, log};
 use super::xorbs::declared_bytes;
 use super::{Door, Writer};
 use crate::bucket::XetError;
-use crate::store::tenant::Tenant;
-use crate::store::turns::Turn;
+use crate::model::tenant::Tenant;
+use crate::model::turns::Turn;
 use crate::xet::limits::SHARD_BYTES_MAX;
 
 /// What a shard takes of memory beside itself when it is taken apart, at most: its rows become a little larger.

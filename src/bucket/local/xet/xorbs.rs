@@ -11,10 +11,10 @@ use super::{LocalXet, XetError};
 use crate::cas::{CasError, ChunkStore as _};
 use crate::engine::{BodyIn, IncomingError, IncomingXorb, Intake, Pieces, StoredFile, next_pieces};
 use crate::model::file::FileRecord;
+use crate::model::turns::{Slices, Turns, on_thread};
 use crate::store::hold::Hold;
 use crate::store::meta::NewFile;
 use crate::store::rows::StoredXorb;
-use crate::store::turns::{Slices, Turns, on_thread};
 use crate::xet::hash::XorbHash;
 use crate::xet::xorb::ChunkTable;
 
