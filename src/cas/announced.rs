@@ -1,9 +1,10 @@
-//! The chunks of running uploads: their bytes are in an open pack (or about to be), but no row names them yet.
+//! The chunks of running uploads: their bytes are in an open pack or xorb (or about to be), but the chunk index does
+//! not know them yet.
 //!
 //! An upload announces each chunk that it writes. Another upload that brings the same chunk meets the announcement and
-//! refers to the bytes that are there, instead of writing them again. An announcement lasts as long as the xorbs it
-//! points into ([`SharedXorbs`]); these are dropped only after the chunk index knows their chunks, or when nobody
-//! wants them.
+//! refers to the bytes that are there, instead of writing them again. An announcement lasts as long as the xorbs `X` it
+//! points into, or until it is withdrawn; either comes after the chunk index knows the chunk, or when no upload needs
+//! it.
 //!
 //! How the gap between the two is closed: whoever does not find a chunk in the index, and then finds no announcement,
 //! may have looked into the index too early and here too late. So each shard counts the announcements that have left
@@ -12,9 +13,8 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
 
-use super::shared::SharedXorbs;
 use super::{PendingRef, Ticket};
 use crate::xet::hash::ChunkHash;
 
@@ -29,48 +29,58 @@ const SHARD_CHUNKS_MAX: usize = (1 << 20) / SHARDS;
 const SHARD_ROOM_KEPT: usize = 64;
 
 /// Where an announced chunk is, or will be in a moment.
-#[derive(Clone)]
-pub(super) struct Spot {
-    pub(super) xorbs: Weak<SharedXorbs>,
+pub(super) struct Spot<X> {
+    pub(super) xorbs: Weak<X>,
     pub(super) place: PendingRef,
 }
 
+impl<X> Clone for Spot<X> {
+    fn clone(&self) -> Self {
+        Self { xorbs: Weak::clone(&self.xorbs), place: self.place }
+    }
+}
+
 /// What became of an announcement.
-pub(super) enum Claim {
+pub(super) enum Claim<X> {
     /// The chunk is the caller's to write. Not announced if there is no room.
     Write,
     /// Another upload has announced it.
-    Met(Spot),
+    Met(Spot<X>),
     /// An announcement has left since the ticket was taken: the chunk may be in the index now.
     Stale,
 }
 
-#[derive(Default)]
-struct Shard {
+struct Shard<X> {
     /// How many announcements have left.
     departures: AtomicU64,
-    chunks: Mutex<HashMap<ChunkHash, Spot>>,
+    chunks: Mutex<HashMap<ChunkHash, Spot<X>>>,
 }
 
-impl Shard {
-    fn lock(&self) -> MutexGuard<'_, HashMap<ChunkHash, Spot>> {
+impl<X> Default for Shard<X> {
+    fn default() -> Self {
+        Self { departures: AtomicU64::new(0), chunks: Mutex::new(HashMap::new()) }
+    }
+}
+
+impl<X> Shard<X> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<ChunkHash, Spot<X>>> {
         self.chunks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// All announcements of one store.
-pub(super) struct Announced {
-    shards: Box<[Shard]>,
+pub(super) struct Announced<X> {
+    shards: Box<[Shard<X>]>,
 }
 
-impl Default for Announced {
+impl<X> Default for Announced<X> {
     fn default() -> Self {
         Self { shards: std::iter::repeat_with(Shard::default).take(SHARDS).collect() }
     }
 }
 
-impl Announced {
-    fn shard(&self, chunk: &ChunkHash) -> &Shard {
+impl<X> Announced<X> {
+    fn shard(&self, chunk: &ChunkHash) -> &Shard<X> {
         &self.shards[usize::from(chunk.as_bytes()[0]) % SHARDS]
     }
 
@@ -80,7 +90,7 @@ impl Announced {
     }
 
     /// Announces a chunk, unless another upload has, or one that did has ended since the ticket was taken.
-    pub(super) fn claim(&self, chunk: &ChunkHash, ticket: Ticket, spot: Spot) -> Claim {
+    pub(super) fn claim(&self, chunk: &ChunkHash, ticket: Ticket, spot: Spot<X>) -> Claim<X> {
         let shard = self.shard(chunk);
         let mut chunks = shard.lock();
         let is_full = chunks.len() >= SHARD_CHUNKS_MAX;
@@ -104,13 +114,13 @@ impl Announced {
     }
 
     /// Where another upload has a chunk.
-    pub(super) fn find(&self, chunk: &ChunkHash) -> Option<Spot> {
+    pub(super) fn find(&self, chunk: &ChunkHash) -> Option<Spot<X>> {
         self.shard(chunk).lock().get(chunk).cloned()
     }
 
     /// Takes an announcement back, if it is the one that points into these xorbs. To be called after the index has
     /// learned of the chunk, if it ever will.
-    pub(super) fn withdraw(&self, chunk: &ChunkHash, xorbs: *const SharedXorbs) {
+    pub(super) fn withdraw(&self, chunk: &ChunkHash, xorbs: *const X) {
         let shard = self.shard(chunk);
         let mut chunks = shard.lock();
         if let Entry::Occupied(present) = chunks.entry(*chunk)
@@ -129,14 +139,5 @@ impl Announced {
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.shards.iter().map(|shard| shard.lock().len()).sum()
-    }
-}
-
-impl Spot {
-    /// The xorbs and the place in them, if the chunk's bytes are there. While they are just being written, waits for
-    /// that: no longer than it takes to compress a chunk and hand it to the system.
-    pub(super) fn resolve(&self) -> Option<(Arc<SharedXorbs>, PendingRef)> {
-        let xorbs = self.xorbs.upgrade()?;
-        xorbs.has(self.place).then_some((xorbs, self.place))
     }
 }

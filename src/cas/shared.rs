@@ -40,7 +40,7 @@ use crate::xet::xorb::ChunkTable;
 pub(super) struct Workshop {
     pub(super) packs: Arc<PackLog>,
     pub(super) group: GroupWriter,
-    pub(super) announced: Announced,
+    pub(super) announced: Announced<SharedXorbs>,
     pub(super) figures: Arc<StoreFigures>,
 }
 
@@ -49,7 +49,7 @@ pub(super) enum Appended {
     /// It is here now.
     At(PendingRef),
     /// Another upload has it.
-    Met(Spot),
+    Met(Spot<SharedXorbs>),
     /// The index is to be asked again.
     Stale,
     /// It cannot be appended here: the place to continue is not the end any more, or nothing more is written.
@@ -263,6 +263,15 @@ impl SharedXorbs {
     /// Whether closing it blocks.
     pub(super) fn is_streamed(&self) -> bool {
         self.lock().is_streamed()
+    }
+}
+
+impl Spot<SharedXorbs> {
+    /// The xorbs and the place in them, if the chunk's bytes are there. While they are just being written, waits for
+    /// that: no longer than it takes to compress a chunk and hand it to the system.
+    pub(super) fn resolve(&self) -> Option<(Arc<SharedXorbs>, PendingRef)> {
+        let xorbs = self.xorbs.upgrade()?;
+        xorbs.has(self.place).then_some((xorbs, self.place))
     }
 }
 

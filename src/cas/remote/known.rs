@@ -1,4 +1,4 @@
-//! What is known of chunks far away: those of xorbs sent lately, and those that dedup answers told of.
+//! What is known of chunks far away: those of xorbs sent lately or on their way, and those that dedup answers told of.
 //!
 //! All of it is a hint that costs deduplication when it is lost, and is bounded. What it says may have been collected
 //! far away since: then registering a file is refused, and everything here is forgotten ([`Known::forget`]).
@@ -8,8 +8,11 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lru::LruCache;
+use tokio::sync::OnceCell;
 
+use super::shared::SharedXorb;
 use crate::cas::ChunkRef;
+use crate::cas::announced::Announced;
 use crate::xet::hash::{ChunkHash, XorbHash};
 use crate::xet::limits::XORB_RECORD_HEADER_BYTES;
 use crate::xet::shard::{Shard, keyed_chunk_hash};
@@ -25,14 +28,22 @@ const SHARDS_MAX: usize = 16;
 const ASKED_MAX: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
 /// Remembers chunks; shared by all buckets of one caller.
-pub struct Known(Mutex<Inner>);
+#[derive(Default)]
+pub struct Known {
+    inner: Mutex<Inner>,
+    /// Chunks of xorbs that are not sent yet.
+    pub(super) announced: Announced<SharedXorb>,
+}
 
 struct Inner {
     chunks: HashMap<ChunkHash, ChunkRef>,
     tables: LruCache<XorbHash, KnownXorb>,
     shards: VecDeque<KeyedChunks>,
-    asked: LruCache<ChunkHash, ()>,
+    asked: LruCache<ChunkHash, Asked>,
 }
+
+/// Set once the CAS has answered for a chunk: an upload that brings the chunk meanwhile waits for the answer.
+pub(super) type Asked = Arc<OnceCell<()>>;
 
 /// A xorb whose chunks are known.
 #[derive(Clone)]
@@ -48,20 +59,20 @@ struct KeyedChunks {
     chunks: HashMap<ChunkHash, ChunkRef>,
 }
 
-impl Default for Known {
+impl Default for Inner {
     fn default() -> Self {
-        Self(Mutex::new(Inner {
+        Self {
             chunks: HashMap::new(),
             tables: LruCache::new(XORBS_MAX),
             shards: VecDeque::new(),
             asked: LruCache::new(ASKED_MAX),
-        }))
+        }
     }
 }
 
 impl Known {
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where this chunk is, if that is known, and so the table of its xorb.
@@ -87,9 +98,9 @@ impl Known {
         self.lock().tables.peek(xorb).filter(|xorb| xorb.is_plain)?.table.hash(index)
     }
 
-    /// Whether a chunk is worth asking for: it was not asked for lately.
-    pub(super) fn may_ask(&self, chunk: &ChunkHash) -> bool {
-        self.lock().asked.put(*chunk, ()).is_none()
+    /// Whether the CAS was asked for a chunk lately.
+    pub(super) fn asked(&self, chunk: &ChunkHash) -> Asked {
+        Arc::clone(self.lock().asked.get_or_insert(*chunk, Asked::default))
     }
 
     /// Remembers a xorb that was sent.
@@ -128,12 +139,7 @@ impl Known {
 
     /// Forgets everything: something of it was not true.
     pub fn forget(&self) {
-        *self.lock() = Inner {
-            chunks: HashMap::new(),
-            tables: LruCache::new(XORBS_MAX),
-            shards: VecDeque::new(),
-            asked: LruCache::new(ASKED_MAX),
-        };
+        *self.lock() = Inner::default();
     }
 }
 
@@ -207,6 +213,8 @@ mod tests {
     #[test]
     fn a_chunk_is_asked_for_once() {
         let known = Known::default();
-        assert!(known.may_ask(&ChunkHash::of(b"a")) && !known.may_ask(&ChunkHash::of(b"a")));
+        let first = known.asked(&ChunkHash::of(b"a"));
+        assert!(Arc::ptr_eq(&first, &known.asked(&ChunkHash::of(b"a"))));
+        assert!(!Arc::ptr_eq(&first, &known.asked(&ChunkHash::of(b"b"))));
     }
 }

@@ -20,7 +20,7 @@ use tracing::debug;
 
 use super::cache::ChunkCache;
 use super::http::HttpClient;
-use super::{CasError, ChunkRef, ChunkStore, ChunkStream, XorbWriter};
+use super::{CasError, ChunkRef, ChunkStore, ChunkStream, Ticket, XorbWriter};
 use crate::model::clock::Clock;
 use crate::model::file::FileRecord;
 use crate::model::turns::Turns;
@@ -37,6 +37,7 @@ mod error;
 mod known;
 mod layout;
 mod read;
+mod shared;
 mod writer;
 
 pub use access::{AccessSource, CasAccess, KeptAccess, Reach};
@@ -213,17 +214,20 @@ fn shard_xorb(xorb: &StoredXorb) -> ShardXorb {
 impl Remote {
     /// Asks the CAS for a chunk, once in a while. Not to know costs deduplication, nothing else.
     async fn ask(&self, chunk: &ChunkHash) -> Option<ChunkRef> {
-        if !self.known.may_ask(chunk) {
-            return None;
-        }
+        let asked = self.known.asked(chunk);
+        asked.get_or_init(|| self.learn_of(chunk)).await;
+        self.known.find(chunk)
+    }
+
+    async fn learn_of(&self, chunk: &ChunkHash) {
         match self.client.dedup(chunk).await {
-            Ok(shard) => match Shard::decode(&shard?) {
+            Ok(None) => {}
+            Ok(Some(shard)) => match Shard::decode(&shard) {
                 Ok(shard) => self.known.learn(&shard),
                 Err(error) => debug!(%error, "a dedup answer cannot be read"),
             },
             Err(error) => debug!(%error, "going on without deduplication"),
         }
-        self.known.find(chunk)
     }
 
     /// How a range of a file is put together.
@@ -277,6 +281,10 @@ impl ChunkStore for RemoteChunks {
     /// Xorbs far away are reached through files only.
     async fn read(&self, xorb: &XorbHash, _chunks: Range<u32>) -> Result<Vec<Bytes>, CasError> {
         Err(CasError::MissingXorb(*xorb))
+    }
+
+    fn ticket(&self, chunk: &ChunkHash) -> Ticket {
+        self.0.known.announced.ticket(chunk)
     }
 
     fn writer(&self) -> Box<dyn XorbWriter> {

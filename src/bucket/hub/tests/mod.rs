@@ -4,4 +4,5 @@ mod bad_days;
 mod client;
 mod gateway;
 mod stand_in;
+mod together;
 mod upkeep;

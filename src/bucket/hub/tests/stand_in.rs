@@ -52,6 +52,8 @@ pub(super) struct StoredObject {
 pub(super) struct State_ {
     pub(super) buckets: BTreeMap<String, BTreeMap<String, StoredObject>>,
     xorbs: HashMap<XorbHash, (Bytes, ChunkTable)>,
+    /// Uncompressed bytes of the xorbs that were sent, each as often as it was.
+    sent_raw_bytes: u64,
     pub(super) files: HashMap<FileHash, Vec<ShardTerm>>,
     known: HashMap<ChunkHash, XorbHash>,
     planned: Vec<Planned>,
@@ -96,6 +98,11 @@ impl StandIn {
         let count = state.asked.iter().filter(|asked| asked.contains(holds)).count();
         state.asked.clear();
         count
+    }
+
+    /// Uncompressed bytes of the xorbs that clients sent.
+    pub(super) fn sent_raw_bytes(&self) -> u64 {
+        self.state.lock().unwrap().sent_raw_bytes
     }
 
     pub(super) fn object(&self, bucket: &str, path: &str) -> Option<StoredObject> {
@@ -274,6 +281,7 @@ impl StandIn {
                 let xorb = xorb.parse().unwrap();
                 match validate(body, xorb) {
                     Ok(table) => {
+                        state.sent_raw_bytes += u64::from(table.raw_bytes());
                         state.xorbs.insert(xorb, (body.clone(), table));
                         answer(200, r#"{"was_inserted":true}"#)
                     }
