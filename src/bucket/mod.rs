@@ -28,6 +28,8 @@ mod error;
 pub mod hub;
 pub mod limits;
 mod local;
+mod multipart;
+mod payload;
 
 pub use changes::AttributeChanges;
 pub use error::BucketError;

@@ -11,9 +11,9 @@ use super::client::{self, ITEMS_MAX};
 use super::error::HubError;
 use super::wire::{BatchOp, NewBucket};
 use super::{keys, listing};
-use crate::bucket::local::errors::{engine_error, meta_error, meta_failed, read_error};
-use crate::bucket::local::payload::{Taken, take};
-use crate::bucket::local::uploads;
+use crate::bucket::error::{engine_error, meta_error, meta_failed, read_error};
+use crate::bucket::multipart::upload_page;
+use crate::bucket::payload::{Taken, take};
 use crate::bucket::{
     AttributeChanges, Attributes, BatchChange, Bucket, BucketApi, BucketChange, BucketError, BucketId,
     BucketName, BucketSettings, BucketStats, ByteRange, Checksum, ChecksumAlgorithm, ChecksumType,
@@ -320,7 +320,7 @@ impl BucketApi for HubBuckets {
 
     async fn list_uploads(&self, id: &BucketId, query: &ListUploads) -> Result<UploadPage, BucketError> {
         let rows = self.rows_of(id).await?;
-        uploads::page(&*self.shared.meta, rows, query).await.map_err(meta_failed)
+        upload_page(&*self.shared.meta, rows, query).await.map_err(meta_failed)
     }
 
     async fn complete_upload(

@@ -21,7 +21,7 @@ use super::keys;
 use super::listing::Pages;
 use super::parts::PartFolder;
 use super::wire::{BatchOp, FileEntry};
-use crate::bucket::local::errors::{engine_error, meta_failed};
+use crate::bucket::error::{engine_error, meta_failed};
 use crate::bucket::{
     Attributes, BucketError, BucketId, ETag, FileHash, ListQuery, Namespace, Object, ObjectKey, Visibility,
     WriteCondition,

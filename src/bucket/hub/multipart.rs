@@ -9,12 +9,10 @@ use super::api::add_line;
 use super::buckets::{HubBuckets, SentFile};
 use super::keys;
 use super::parts::{Ends, JoinedChunks, KeptPart};
+use crate::bucket::error::{engine_error, meta_error, meta_failed};
 use crate::bucket::limits::PART_BYTES_MAX;
-use crate::bucket::local::errors::{engine_error, meta_error, meta_failed};
-use crate::bucket::local::multipart::{
-    check_expected, multipart_etag, named_parts, object_part, whole_checksum,
-};
-use crate::bucket::local::payload::{Taken, take};
+use crate::bucket::multipart::{check_expected, multipart_etag, named_parts, object_part, whole_checksum};
+use crate::bucket::payload::{Taken, take};
 use crate::bucket::{
     BoxError, BucketError, BucketId, ByteRange, CopySource, DeclaredChecksum, DeclaredDigests, DeclaredValue,
     NewUpload, Object, Part, Payload, Upload, UploadCompletion, UploadId, UploadRef,

@@ -7,12 +7,12 @@
 //! A copy names content and bucket, but not the object that it copies. If that is found at the copy's own path in the
 //! source, or at the end of it, the copy keeps what is said of it, as a copy by S3 does; otherwise it is content alone.
 
+use super::super::error::{bucket_error, change_error, meta_failed};
 use super::super::limits::BATCH_CHANGES_MAX;
 use super::super::{
     Attributes, BatchChange, BucketError, BucketId, ETag, FileHash, Object, ObjectKey, Tags, WriteCondition,
 };
 use super::LocalBuckets;
-use super::errors::{bucket_error, change_error, meta_failed};
 use crate::model::bucket::Bucket;
 use crate::model::file::FileRecord;
 use crate::store::meta::{KeyChange, NewFile, ObjectChange};

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::{TryStreamExt, stream};
 
+use super::error::{bucket_error, change_error, meta_error, meta_failed, read_error};
 use super::limits::PATHS_MAX;
+use super::multipart::upload_page;
 use super::{
     BatchChange, BucketApi, BucketChange, BucketError, BucketId, BucketName, BucketSettings, BucketStats,
     ByteRange, CopySource, DeleteBucket, ListPage, ListQuery, ListUploads, Namespace, NewUpload, Object,
@@ -27,16 +29,12 @@ use crate::store::meta::{Content, MetaError, MetaStore, NewFile, ObjectChange, W
 use crate::store::rows::StoredXorb;
 
 mod batch;
-pub(super) mod errors;
-pub(super) mod multipart;
+mod multipart;
 mod objects;
-pub(super) mod payload;
 #[cfg(test)]
 mod tests;
-pub(super) mod uploads;
 mod xet;
 
-use errors::{bucket_error, change_error, meta_error, meta_failed};
 pub use xet::{LocalXet, OutlinedFile, Reach, ShardRefusal, XetError};
 
 /// Buckets of one data folder (or, for tests, of memory).
@@ -257,7 +255,7 @@ impl BucketApi for LocalBuckets {
             }
         };
         let small = self.engine.read_small(&terms, &range).await;
-        if let Some(pieces) = small.map_err(|error| errors::read_error(error, &format!("{id}/{key}")))? {
+        if let Some(pieces) = small.map_err(|error| read_error(error, &format!("{id}/{key}")))? {
             return Ok(ObjectRead {
                 object,
                 range,
@@ -269,7 +267,7 @@ impl BucketApi for LocalBuckets {
         let body = body.map_err(move |error| {
             // What the record names stays while this closure, and so the body, lives.
             let _ = &reading;
-            errors::read_error(error, &name)
+            read_error(error, &name)
         });
         Ok(ObjectRead { object, range, body: Box::pin(body) })
     }
@@ -344,7 +342,7 @@ impl BucketApi for LocalBuckets {
 
     async fn list_uploads(&self, id: &BucketId, query: &ListUploads) -> Result<UploadPage, BucketError> {
         let bucket = self.must_bucket(id).await?;
-        uploads::page(&*self.meta, bucket.uid, query).await.map_err(meta_failed)
+        upload_page(&*self.meta, bucket.uid, query).await.map_err(meta_failed)
     }
 
     async fn complete_upload(

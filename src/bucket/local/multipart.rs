@@ -3,18 +3,15 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use fast_md5::Md5;
-
-use super::super::limits::{OBJECT_BYTES_MAX, PART_BYTES_MAX, PART_BYTES_MIN};
+use super::super::error::{engine_error, meta_error, meta_failed};
+use super::super::limits::PART_BYTES_MAX;
+use super::super::multipart::{check_expected, multipart_etag, named_parts, object_part, whole_checksum};
+use super::super::payload::{Taken, take};
 use super::super::{
     BucketError, BucketId, ByteRange, Checksum, ChecksumAlgorithm, ChecksumType, CompletedPart, CopySource,
-    ETag, ExpectedObject, NewUpload, Object, ObjectPart, Part, Payload, Upload, UploadCompletion, UploadId,
-    UploadRef,
+    ETag, NewUpload, Object, Part, Payload, Upload, UploadCompletion, UploadId, UploadRef,
 };
-use super::errors::{engine_error, meta_error, meta_failed};
-use super::payload::Taken;
 use super::{LocalBuckets, TakenFile, wanted as wanted_range};
-use crate::engine::digest::checksum_of_parts;
 use crate::engine::{EngineError, JOINED_TERMS_MAX, Layout, Segment};
 use crate::model::bucket::Bucket;
 use crate::store::file_terms::FileTerms;
@@ -57,7 +54,7 @@ impl LocalBuckets {
     ) -> Result<Part, BucketError> {
         let bucket = self.must_bucket(id).await?;
         self.must_upload(&bucket, upload).await?;
-        let taken = self.take(payload, Layout::Part).await?;
+        let taken = take(&self.engine, payload, Layout::Part).await?;
         self.commit_part(&bucket, upload, number, taken).await
     }
 
@@ -226,86 +223,4 @@ impl LocalBuckets {
         let stored = self.meta.parts(&upload.id, 0, usize::from(u16::MAX)).await.map_err(meta_failed)?;
         named_parts(&stored, named)
     }
-}
-
-/// Of the `stored` parts (by number) those that the client names, each checked against what it says.
-pub(in crate::bucket) fn named_parts(
-    stored: &[Part],
-    named: &[CompletedPart],
-) -> Result<Vec<Part>, BucketError> {
-    if !named.is_sorted_by(|a, b| a.number < b.number) {
-        return Err(BucketError::InvalidPartOrder);
-    }
-    let mut parts = Vec::with_capacity(named.len());
-    for want in named {
-        let found = stored.binary_search_by_key(&want.number, |part| part.number);
-        let part = found.ok().map(|at| &stored[at]).filter(|part| is_as_named(part, want));
-        parts.push(part.ok_or(BucketError::InvalidPart(want.number))?.clone());
-    }
-    let but_last = parts.split_last().map_or(&[][..], |(_, others)| others);
-    if let Some(small) = but_last.iter().find(|part| part.size < PART_BYTES_MIN) {
-        let (number, size) = (small.number, small.size);
-        return Err(BucketError::PartTooSmall { number, size, min: PART_BYTES_MIN });
-    }
-    if parts.iter().map(|part| part.size).sum::<u64>() > OBJECT_BYTES_MAX {
-        return Err(BucketError::TooLarge { max: OBJECT_BYTES_MAX });
-    }
-    Ok(parts)
-}
-
-fn is_as_named(part: &Part, named: &CompletedPart) -> bool {
-    let checksum_holds = match (&named.checksum, &part.checksum) {
-        (Some((algorithm, value)), Some(stored)) if *algorithm == stored.algorithm => *value == stored.value,
-        _ => true,
-    };
-    ETag::Md5(part.md5).to_string() == named.etag && checksum_holds
-}
-
-/// The checksum of the object, from those of its parts: the one that its upload was begun for.
-pub(in crate::bucket) fn whole_checksum(upload: &Upload, parts: &[Part]) -> Option<Checksum> {
-    let (algorithm, over) = upload.checksum?;
-    let values = parts.iter().map(|part| {
-        let checksum = part.checksum.as_ref().filter(|checksum| checksum.algorithm == algorithm)?;
-        Some((checksum.value.as_slice(), part.size))
-    });
-    let value = checksum_of_parts(algorithm, over, &values.collect::<Option<Vec<_>>>()?)?;
-    Some(Checksum { algorithm, value, over })
-}
-
-/// Checks what the client says of the whole object.
-pub(in crate::bucket) fn check_expected(
-    expected: &ExpectedObject,
-    upload: &Upload,
-    parts: &[Part],
-    checksum: Option<&Checksum>,
-) -> Result<(), BucketError> {
-    let actual: u64 = parts.iter().map(|part| part.size).sum();
-    if let Some(declared) = expected.size.filter(|size| *size != actual) {
-        return Err(BucketError::SizeMismatch { declared, actual });
-    }
-    if expected.over.is_some_and(|over| upload.checksum.is_none_or(|(_, begun)| begun != over)) {
-        return Err(BucketError::OtherChecksum);
-    }
-    let Some((algorithm, value)) = &expected.checksum else {
-        return Ok(());
-    };
-    if upload.checksum.is_none_or(|(begun, _)| begun != *algorithm) {
-        return Err(BucketError::OtherChecksum);
-    }
-    match checksum {
-        Some(checksum) if checksum.value == *value => Ok(()),
-        _ => Err(BucketError::ChecksumMismatch(*algorithm)),
-    }
-}
-
-pub(in crate::bucket) fn multipart_etag(parts: &[Part]) -> ETag {
-    let mut md5 = Md5::new();
-    for part in parts {
-        md5.update(&part.md5);
-    }
-    ETag::Multipart { md5: md5.finalize(), parts: parts.len() as u16 }
-}
-
-pub(in crate::bucket) fn object_part(part: &Part) -> ObjectPart {
-    ObjectPart { number: part.number, size: part.size, checksum: part.checksum.clone() }
 }

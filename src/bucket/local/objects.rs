@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use super::super::error::{change_error, engine_error, meta_failed};
+use super::super::payload::{Taken, take};
 use super::super::{
     BucketError, BucketId, Checksum, ChecksumAlgorithm, ChecksumType, CopySource, ETag, Object, ObjectCopy,
     ObjectDelete, ObjectKey, ObjectWrite, WriteCondition,
 };
-use super::errors::{change_error, engine_error, meta_failed};
-use super::payload::Taken;
 use super::{LocalBuckets, TakenFile};
 use crate::engine::Layout;
 use crate::model::bucket::Bucket;
@@ -23,7 +23,7 @@ impl LocalBuckets {
         let ObjectWrite { key, attributes, condition, payload } = write;
         let bucket = self.must_bucket(id).await?;
         self.check_early(&bucket, &key, &condition).await?;
-        let Taken { file, md5, checksum } = self.take(payload, Layout::File).await?;
+        let Taken { file, md5, checksum } = take(&self.engine, payload, Layout::File).await?;
         let object = Object {
             file: file.record.hash,
             size: file.record.size,

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::{BoxError, BucketError, ByteRange, FileHash, Timestamp};
-use super::errors::{engine_error, meta_failed};
 use super::{LocalBuckets, wanted};
+use crate::bucket::error::{engine_error, meta_failed};
 use crate::cas::{CasError, LocalChunks};
 use crate::engine::{Engine, EngineError, FileWindows, IncomingError, Outline};
 use crate::model::bucket::{Bucket, BucketUid};

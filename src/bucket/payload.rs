@@ -1,19 +1,18 @@
 //! Taking in a body: nothing of it counts before everything declared of it has been checked.
 
-use super::super::limits::PART_BYTES_MAX;
-use super::super::{
+use futures::StreamExt;
+
+use super::error::engine_error;
+use super::limits::PART_BYTES_MAX;
+use super::{
     BodyIn, BucketError, Checksum, ChecksumAlgorithm, ChecksumType, DeclaredChecksum, DeclaredDigests,
     DeclaredValue, Payload,
 };
-use super::LocalBuckets;
-use super::errors::engine_error;
 use crate::engine::digest::Digests;
 use crate::engine::{Engine, Layout, StoredFile};
 
-use futures::StreamExt;
-
 /// A body that is durable and was what it was declared to be.
-pub(in crate::bucket) struct Taken {
+pub(super) struct Taken {
     /// The file it became.
     pub file: StoredFile,
     /// Its MD5.
@@ -27,19 +26,8 @@ pub(in crate::bucket) struct Taken {
 #[error("the body has more than {0} bytes")]
 struct TooLong(u64);
 
-impl LocalBuckets {
-    /// Takes in a body and makes its bytes durable; they are not yet visible.
-    pub(super) async fn take(&self, payload: Payload, layout: Layout) -> Result<Taken, BucketError> {
-        take(&self.engine, payload, layout).await
-    }
-}
-
 /// Takes in a body through any engine; when this returns, its chunks are where the engine's store keeps them.
-pub(in crate::bucket) async fn take(
-    engine: &Engine,
-    payload: Payload,
-    layout: Layout,
-) -> Result<Taken, BucketError> {
+pub(super) async fn take(engine: &Engine, payload: Payload, layout: Layout) -> Result<Taken, BucketError> {
     let Payload { body, length, digests: declared } = payload;
     if length.is_some_and(|length| length > PART_BYTES_MAX) {
         return Err(BucketError::TooLarge { max: PART_BYTES_MAX });
