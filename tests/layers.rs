@@ -16,8 +16,13 @@ const LAYERS: [&str; 9] = ["xet", "model", "store", "cas", "engine", "bucket", "
 const BESIDE: [(&str, &[&str]); 2] =
     [("config", &["auth", "model", "store", "telemetry"]), ("telemetry", &["store"])];
 
-/// The front doors: modules of `serve` that must not know each other.
-const DOORS: [&str; 6] = ["s3", "hub", "cas", "admin", "ops", "console"];
+/// Rooms of one layer that must not know each other: the APIs, and the implementations of one contract. What two of them
+/// need stands beside them in their layer, which for its part knows only the implementations that it composes.
+const SIBLINGS: [(&str, &[&str]); 3] = [
+    ("serve", &["s3", "hub", "cas", "admin", "ops", "console"]),
+    ("bucket", &["local", "hub"]),
+    ("cas", &["local", "remote"]),
+];
 
 const LINES_MAX: usize = 500;
 
@@ -183,10 +188,13 @@ fn objection(from: &[String], to: &[String]) -> Option<String> {
     };
     let rank = |name: &str| LAYERS.iter().position(|layer| *layer == name);
     if upper == lower {
-        let door = |path: &[String]| path.get(1).filter(|name| DOORS.contains(&name.as_str())).cloned();
-        return match (door(from), door(to)) {
-            (from, Some(to)) if upper == "serve" && from.as_ref() != Some(&to) => {
-                Some(format!("door {to} is nobody's but its own"))
+        let siblings = SIBLINGS.iter().find(|(layer, _)| layer == upper).map(|(_, rooms)| *rooms)?;
+        let room = |path: &[String]| path.get(1).filter(|name| siblings.contains(&name.as_str())).cloned();
+        return match (room(from), room(to)) {
+            (Some(from), Some(to)) if from != to => Some(format!("{from} and {to} are siblings")),
+            // An API is composed above `serve`; its other modules serve all APIs alike.
+            (None, Some(to)) if upper == "serve" => {
+                Some(format!("{to} is an API, which {upper} does not know"))
             }
             _ => None,
         };
@@ -282,6 +290,7 @@ fn arrows_are_judged_by_the_plan() {
         ("store::meta", "model::names"),
         ("serve::s3", "serve::RequestId"),
         ("serve::s3::get", "serve::s3::error"),
+        ("bucket::hub::api", "bucket::payload"),
         ("cli::serve", "serve::s3"),
         ("cli", "config"),
         ("config", "telemetry"),
@@ -295,6 +304,8 @@ fn arrows_are_judged_by_the_plan() {
         ("auth", "config"),
         ("serve::s3", "serve::hub"),
         ("serve::listener", "serve::s3"),
+        ("bucket::hub", "bucket::local::errors"),
+        ("cas::remote::read", "cas::local"),
         ("serve", "cli"),
         ("bucket", "auth"),
         ("store", "telemetry"),

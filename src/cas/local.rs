@@ -12,16 +12,14 @@ use tracing::debug;
 use super::announced::Announced;
 use super::shared::Workshop;
 use super::writer::LocalXorbWriter;
-use super::{CasError, ChunkRef, ChunkStore, Ticket, XorbWriter};
+use super::{CasError, ChunkRef, ChunkStore, Ticket, XorbWriter, decode_chunk};
 use crate::store::hold::Hold;
 use crate::store::local::LocalStore;
 use crate::store::located::LocatedXorb;
 use crate::store::pack::group::GroupWriter;
 use crate::store::rows::StoredXorb;
-use crate::xet::compression::{Scheme, decompress};
 use crate::xet::hash::{ChunkHash, XorbHash};
-use crate::xet::limits::XORB_RECORD_HEADER_BYTES;
-use crate::xet::xorb::{ChunkTable, RecordHeader};
+use crate::xet::xorb::ChunkTable;
 
 /// How often a xorb may move while it is being read; gc takes far longer to move it once.
 const MOVES_MAX: usize = 8;
@@ -271,21 +269,4 @@ fn decode_run(table: &ChunkTable, run: &Bytes, chunks: Range<u32>) -> Result<Vec
         decoded.push(raw);
     }
     Ok(decoded)
-}
-
-/// The chunk in a record; shares the record's memory if it lies there uncompressed.
-pub(super) fn decode_chunk(record: &Bytes) -> Result<Bytes, String> {
-    let (header, _) =
-        record.split_first_chunk::<XORB_RECORD_HEADER_BYTES>().ok_or("the record is cut off")?;
-    let header = RecordHeader::decode(header).map_err(|error| error.to_string())?;
-    let payload = record.slice(XORB_RECORD_HEADER_BYTES..);
-    if payload.len() != header.compressed_len as usize {
-        return Err("the record has another length".to_owned());
-    }
-    match header.scheme {
-        Scheme::None => Ok(payload),
-        scheme => decompress(scheme, &payload, header.raw_len as usize)
-            .map(Bytes::from)
-            .map_err(|error| error.to_string()),
-    }
 }

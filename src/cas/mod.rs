@@ -14,9 +14,10 @@ use futures::Stream;
 
 use crate::store::hold::Hold;
 use crate::store::rows::StoredXorb;
-use crate::xet::compression::Compressor;
+use crate::xet::compression::{Compressor, Scheme, decompress};
 use crate::xet::hash::{ChunkHash, FileHash, XorbHash};
-use crate::xet::xorb::{ChunkTable, encode_record};
+use crate::xet::limits::XORB_RECORD_HEADER_BYTES;
+use crate::xet::xorb::{ChunkTable, RecordHeader, encode_record};
 
 mod announced;
 pub mod cache;
@@ -210,4 +211,21 @@ pub trait XorbWriter: Send {
 
     /// Ends all xorbs that are referred to; when it returns they are durable, and `hold` keeps them until they have rows.
     async fn finish(self: Box<Self>, hold: &mut Hold) -> Result<BTreeMap<u32, StoredXorb>, CasError>;
+}
+
+/// The chunk in a record; shares the record's memory if it lies there uncompressed.
+fn decode_chunk(record: &Bytes) -> Result<Bytes, String> {
+    let (header, _) =
+        record.split_first_chunk::<XORB_RECORD_HEADER_BYTES>().ok_or("the record is cut off")?;
+    let header = RecordHeader::decode(header).map_err(|error| error.to_string())?;
+    let payload = record.slice(XORB_RECORD_HEADER_BYTES..);
+    if payload.len() != header.compressed_len as usize {
+        return Err("the record has another length".to_owned());
+    }
+    match header.scheme {
+        Scheme::None => Ok(payload),
+        scheme => decompress(scheme, &payload, header.raw_len as usize)
+            .map(Bytes::from)
+            .map_err(|error| error.to_string()),
+    }
 }
