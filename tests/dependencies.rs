@@ -1,10 +1,11 @@
-//! Every dependency has a licence that may be shipped, comes from crates.io, and has no known flaw.
+//! Every dependency has a licence that may be shipped, comes from crates.io, has no known flaw, and a reason to be here.
 //!
 //! Offline and the same everywhere: licences are read from `cargo metadata`, sources and versions from `Cargo.lock`,
 //! advisories from `.ci/advisories.tsv` (refreshed by `.ci/advisories.py`). See `docs/decisions`.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -186,6 +187,27 @@ fn no_dependency_has_a_known_flaw() {
         }
     }
     assert!(flaws.is_empty(), "known flaws:\n{}", flaws.join("\n"));
+}
+
+/// The names in a section of `Cargo.toml`.
+fn declared(manifest: &str, section: &str) -> BTreeSet<String> {
+    let start = manifest.find(&format!("[{section}]\n")).unwrap();
+    let lines = manifest[start..].lines().skip(1).take_while(|line| !line.starts_with('['));
+    lines.filter_map(|line| line.split_once(" = ")).map(|(name, _)| name.to_owned()).collect()
+}
+
+#[test]
+fn every_dependency_has_its_reason_and_every_reason_its_dependency() {
+    let manifest = read("Cargo.toml");
+    let table = read("docs/decisions/0001-dependencies.md");
+    let rows = table.lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" |"));
+    let rows: Vec<_> = rows.map(|(names, _)| names).filter(|names| *names != "crate").collect();
+    let reasons = |in_tests: bool| -> BTreeSet<String> {
+        let rows = rows.iter().filter(|row| row.ends_with(" (tests)") == in_tests);
+        rows.flat_map(|row| row.trim_end_matches(" (tests)").split(", ")).map(ToOwned::to_owned).collect()
+    };
+    assert_eq!(reasons(false), declared(&manifest, "dependencies"));
+    assert_eq!(reasons(true), declared(&manifest, "dev-dependencies"));
 }
 
 #[test]

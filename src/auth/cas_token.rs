@@ -21,10 +21,10 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use blake3::Hash;
 
-use super::files::keep;
 use super::{ACCESS_KEY_ID_BYTES_MAX, AuthError, Caller, Directory};
 use crate::model::bucket::BucketUid;
 use crate::model::clock::{Ambient, Clock};
+use crate::store::disk::replace_file;
 use crate::xet::hash::XorbHash;
 
 /// Name of the secret's file in the data folder.
@@ -151,7 +151,7 @@ impl CasSigner {
             })?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let fresh = ambient.random();
-                keep(&path, data_dir, &fresh).map_err(failed)?;
+                replace_file(&path, &fresh).map_err(failed)?;
                 fresh
             }
             Err(error) => return Err(failed(error)),

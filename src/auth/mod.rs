@@ -20,7 +20,6 @@ mod accounts;
 pub mod cas_token;
 mod directory;
 mod error;
-mod files;
 mod generate;
 pub mod root;
 pub mod seal;

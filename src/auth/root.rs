@@ -12,9 +12,10 @@ use std::path::{Path, PathBuf};
 use figment::Figment;
 use figment::providers::{Format as _, Toml};
 
-use super::{AccessKeyId, AuthError, Credential, Permission, Secret, files, generate};
+use super::{AccessKeyId, AuthError, Credential, Permission, Secret, generate};
 use crate::model::clock::Ambient;
 use crate::model::names::Namespace;
+use crate::store::disk::replace_file;
 
 /// Name of the credential's file in the data folder.
 pub const FILE_NAME: &str = "root-credential.toml";
@@ -177,8 +178,7 @@ fn kept_or_new(data_dir: &Path, asked: Option<Namespace>, ambient: &Ambient) -> 
                 generate::token(ambient)?,
             );
             let credential = admin(account, id, secret, Some(token));
-            keep(&path, data_dir, &credential)
-                .map_err(|error| AuthError::WriteRoot { path: path.clone(), error })?;
+            keep(&path, &credential).map_err(|error| AuthError::WriteRoot { path: path.clone(), error })?;
             Ok(Root { credential, source: RootSource::Kept { path, exposed: false } })
         }
         Err(error) => Err(read_error(error)),
@@ -202,7 +202,7 @@ fn parse(path: &Path, text: &str) -> Result<Credential, AuthError> {
     Ok(admin(account, access_key_id, secret, Some(token)))
 }
 
-fn keep(path: &Path, data_dir: &Path, credential: &Credential) -> io::Result<()> {
+fn keep(path: &Path, credential: &Credential) -> io::Result<()> {
     let text = format!(
         "# The root credential of this data folder, made at first start. Keep it to yourself.\n\
          account = \"{}\"\naccess_key_id = \"{}\"\nsecret_access_key = \"{}\"\ntoken = \"{}\"\n",
@@ -211,7 +211,7 @@ fn keep(path: &Path, data_dir: &Path, credential: &Credential) -> io::Result<()>
         credential.secret_access_key.expose(),
         credential.token.as_ref().map_or("", Secret::expose),
     );
-    files::keep(path, data_dir, text.as_bytes())
+    replace_file(path, text.as_bytes())
 }
 
 #[cfg(test)]

@@ -11,9 +11,10 @@ use std::path::Path;
 use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 
-use super::{AuthError, Credential, Secret, files};
+use super::{AuthError, Credential, Secret};
 use crate::model::accounts::SealedCredential;
 use crate::model::clock::{Ambient, Timestamp};
+use crate::store::disk::replace_file;
 
 /// Name of the master key's file in the data folder: 64 hexadecimal digits.
 pub const FILE_NAME: &str = "master-key";
@@ -58,7 +59,7 @@ impl MasterKey {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let bytes = ambient.random();
                 let text = format!("{}\n", hex::encode(bytes));
-                files::keep(&path, data_dir, text.as_bytes()).map_err(|error| failed(error.to_string()))?;
+                replace_file(&path, text.as_bytes()).map_err(|error| failed(error.to_string()))?;
                 Ok(Self::new(&bytes))
             }
             Err(error) => Err(failed(error.to_string())),

@@ -5,8 +5,9 @@
 //! is long enough to be taken, or ends and is stored again. At most [`FragmentationGuard::run_wanted`] chunks wait,
 //! which is eight: 1 MiB.
 
-use std::collections::HashMap;
 use std::sync::Arc;
+
+use lru::LruCache;
 
 use super::builder::{FileBuilder, Place, Room, Written};
 use super::folder::StoredFolder;
@@ -61,7 +62,7 @@ pub(super) struct ChunkSink {
     /// Made when the first new chunk comes.
     body: Option<Box<dyn XorbWriter>>,
     edge: Option<Box<dyn XorbWriter>>,
-    seen: HashMap<ChunkHash, (Room, PendingRef)>,
+    seen: LruCache<ChunkHash, (Room, PendingRef)>,
     /// The last stored chunk that was met: the next one is likely to be its neighbour.
     last_met: Option<(ChunkRef, Arc<ChunkTable>)>,
     guard: FragmentationGuard,
@@ -87,7 +88,8 @@ impl ChunkSink {
             room: Room::Body,
             body: None,
             edge: None,
-            seen: HashMap::new(),
+            // Bounded where it grows: a bound given here is allocated at once.
+            seen: LruCache::unbounded(),
             last_met: None,
             guard: FragmentationGuard::default(),
             asks_for_first: true,
@@ -178,9 +180,9 @@ impl ChunkSink {
     /// The run that waited was too short: its chunks are stored again.
     async fn refuse(&mut self) -> Result<(), CasError> {
         for Tentative { chunk, .. } in std::mem::take(&mut self.tentative) {
-            match self.seen.get(&chunk.hash) {
+            match self.seen.get(&chunk.hash).copied() {
                 Some((room, place)) => {
-                    self.place(Place::Pending(*room, *place), &chunk.hash, chunk.raw_bytes);
+                    self.place(Place::Pending(room, place), &chunk.hash, chunk.raw_bytes);
                 }
                 None => drop(self.store(&chunk.borrow(), Sharing::Alone).await?),
             }
@@ -249,10 +251,10 @@ impl ChunkSink {
         let Some(place) = self.writer(room).append(chunk, sharing).await? else {
             return Ok(false);
         };
-        if self.seen.len() >= SEEN_MAX {
-            self.seen.clear();
+        self.seen.put(chunk.hash, (room, place));
+        if self.seen.len() > SEEN_MAX {
+            self.seen.pop_lru();
         }
-        self.seen.insert(chunk.hash, (room, place));
         self.place(Place::Pending(room, place), &chunk.hash, chunk.raw_bytes);
         Ok(true)
     }

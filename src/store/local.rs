@@ -1,7 +1,6 @@
 //! [`LocalStore`]: the parts of a store on one machine, and who relies on what in it.
 
 use std::fs::{self, File};
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,6 +13,7 @@ use super::pack::{LocalPacks, MemoryPacks, PackStore};
 use super::pins::Pins;
 use super::readers::Readers;
 use crate::model::clock::Ambient;
+use crate::store::disk::replace_file;
 
 /// Why a store could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -108,12 +108,7 @@ fn check_store_id(packs: &Path, id: u64) -> Result<(), OpenError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => return Err(error.into()),
     }
-    let unfinished = packs.join("STORE.new");
-    let mut file = File::create(&unfinished)?;
-    file.write_all(mark.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&unfinished, &path)?;
-    Ok(File::open(packs)?.sync_all()?)
+    Ok(replace_file(&path, mark.as_bytes())?)
 }
 
 #[cfg(test)]

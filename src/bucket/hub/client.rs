@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::{Stream, TryStreamExt as _, stream};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, LINK};
 use reqwest::{Method, RequestBuilder, StatusCode, Url};
 use serde::de::DeserializeOwned;
@@ -387,16 +388,10 @@ fn json_body(request: RequestBuilder, body: &[u8]) -> RequestBuilder {
     request.header(CONTENT_TYPE, "application/json").body(body.to_vec())
 }
 
-/// Percent-encodes a text as one segment of a path: everything but letters, digits and `-._~`, slashes included.
+/// What a segment of a path keeps as it is, besides letters and digits.
+const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Percent-encodes a text as one segment of a path, slashes included.
 pub(super) fn quote(text: &str) -> String {
-    let mut quoted = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            quoted.push(char::from(byte));
-        } else {
-            quoted.push('%');
-            quoted.push_str(&hex::encode_upper([byte]));
-        }
-    }
-    quoted
+    utf8_percent_encode(text, KEPT).to_string()
 }

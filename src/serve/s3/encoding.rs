@@ -1,46 +1,26 @@
 //! The texts that S3 wraps names in: percent-encoding, and continuation tokens.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::bucket::After;
+
+/// What a listing with `encoding-type=url` keeps as it is, besides letters and digits.
+const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
 
 /// Percent-encodes a name for a listing with `encoding-type=url`: everything but unreserved characters and `/`.
 ///
 /// AWS writes a space as `+` there; `%20` is read alike by decoders that know `+` and by those that do not.
 pub(super) fn encode_url(name: &str) -> String {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    let mut text = String::with_capacity(name.len());
-    for byte in name.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~' | b'/') {
-            text.push(char::from(byte));
-        } else {
-            text.push('%');
-            text.push(char::from(HEX[usize::from(byte >> 4)]));
-            text.push(char::from(HEX[usize::from(byte & 15)]));
-        }
-    }
-    text
+    utf8_percent_encode(name, KEPT).to_string()
 }
 
 /// Undoes percent-encoding; a `%` without two hexadecimal digits stands for itself. `None` if it is not UTF-8.
 pub(super) fn decode_url(text: &str) -> Option<String> {
-    if !text.contains('%') {
-        return Some(text.to_owned());
-    }
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, tail)) = rest.split_first() {
-        let escaped = (first == b'%').then(|| tail.get(..2)).flatten();
-        if let Some(byte) = escaped.and_then(|pair| hex::decode(pair).ok()) {
-            bytes.extend(byte);
-            rest = &tail[2..];
-        } else {
-            bytes.push(first);
-            rest = tail;
-        }
-    }
-    String::from_utf8(bytes).ok()
+    percent_decode_str(text).decode_utf8().ok().map(Cow::into_owned)
 }
 
 /// The pairs of a query, decoded; `+` is a space. Pairs that are not UTF-8 are left out (s3s refuses them).

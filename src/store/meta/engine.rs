@@ -21,7 +21,7 @@ use tracing::{info, warn};
 use super::MetaError;
 use super::recent::{Recent, Shared};
 use super::steady::{SteadyBackend, Writes};
-use crate::store::disk::is_full;
+use crate::store::disk::{is_full, remove_if_there, rename_durably};
 use crate::store::figures::MetaFigures;
 
 /// Memory for cached pages.
@@ -183,14 +183,9 @@ pub(super) fn file_backend(path: &Path) -> OpenBackend {
 /// is not one that redb opens. And redb does not sync the folder, without which a new file may be gone.
 fn make_file(path: &Path) -> Result<(), DatabaseError> {
     let begun = path.with_extension("begun");
-    match std::fs::remove_file(&begun) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
-        _ => {}
-    }
+    remove_if_there(&begun)?;
     Database::create(&begun)?.close()?;
-    std::fs::rename(&begun, path)?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    Ok(File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?)
+    Ok(rename_durably(&begun, path)?)
 }
 
 /// When to try again.

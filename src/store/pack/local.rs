@@ -1,14 +1,14 @@
 //! Packs as files of a folder: `packs/<id as 16 hexadecimal digits>.pack`.
 
-use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::num::NonZeroU64;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use lru::LruCache;
 use rustix::io::{Errno, ReadWriteFlags};
 
 use super::{PackId, PackStore, PackWriter};
@@ -21,19 +21,19 @@ const WRITE_BUFFER_BYTES: usize = 64 << 10;
 const WRITE_BACK_BYTES: u64 = 8 << 20;
 
 /// Files kept open for reading; far below the usual limit of 1024 descriptors a process.
-const OPEN_FILES_MAX: usize = 256;
+const OPEN_FILES_MAX: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 
 /// A folder of pack files.
 pub struct LocalPacks {
     folder: PathBuf,
-    open: Mutex<HashMap<PackId, Arc<File>>>,
+    open: Mutex<LruCache<PackId, Arc<File>>>,
 }
 
 impl LocalPacks {
     /// Uses `folder`, which is made if it is not there.
     pub fn open(folder: &Path) -> io::Result<Self> {
         std::fs::create_dir_all(folder)?;
-        Ok(Self { folder: folder.to_owned(), open: Mutex::default() })
+        Ok(Self { folder: folder.to_owned(), open: Mutex::new(LruCache::new(OPEN_FILES_MAX)) })
     }
 
     fn path(&self, id: PackId) -> PathBuf {
@@ -72,10 +72,7 @@ impl LocalPacks {
             file => file,
         };
         let file = Arc::new(file?);
-        if open.len() >= OPEN_FILES_MAX {
-            open.clear();
-        }
-        open.insert(id, Arc::clone(&file));
+        open.put(id, Arc::clone(&file));
         Ok(file)
     }
 }
@@ -146,7 +143,7 @@ impl PackStore for LocalPacks {
     fn delete(&self, id: PackId) -> io::Result<()> {
         std::fs::remove_file(self.path(id))?;
         // Only now, for a reader may have opened it until then; an open file keeps its space.
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).pop(&id);
         self.sync_folder()
     }
 }
@@ -254,5 +251,24 @@ mod tests {
             })
             .unwrap();
         assert_eq!((tries, kept()), (2, 1), "the other one was closed for it");
+    }
+
+    #[test]
+    fn with_more_packs_than_may_be_open_those_in_use_stay_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let packs = LocalPacks::open(folder.path()).unwrap();
+        let most = OPEN_FILES_MAX.get() as u64;
+        let mut opened = 0;
+        for id in 0..=most {
+            packs.create(PackId(id)).unwrap();
+            for read in [0, id] {
+                let mut open = |path: &Path| {
+                    opened += 1;
+                    File::open(path)
+                };
+                packs.reader_by(PackId(read), &mut open).unwrap();
+            }
+        }
+        assert_eq!(opened, most + 1, "pack 0 was read all along, and opened once");
     }
 }
