@@ -5,7 +5,6 @@
 
 use std::pin::Pin;
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use futures::Stream;
 
@@ -30,10 +29,12 @@ pub mod limits;
 mod local;
 mod multipart;
 mod payload;
+mod traits;
 
 pub use changes::AttributeChanges;
 pub use error::BucketError;
 pub use local::{LocalBuckets, LocalXet, OutlinedFile, Reach, ShardRefusal, XetError};
+pub use traits::{BucketApi, Buckets, Objects, Uploads};
 
 /// A body on its way out. An error means that the bytes cannot be had intact; whoever sends them must cut off.
 pub type BodyOut = Pin<Box<dyn Stream<Item = Result<Bytes, BucketError>> + Send>>;
@@ -268,134 +269,4 @@ pub struct PartPage {
     pub parts: Vec<Part>,
     /// Whether there are more.
     pub truncated: bool,
-}
-
-/// What a store of buckets can do. Every call is atomic, and an answered write is durable.
-#[async_trait]
-pub trait BucketApi: Send + Sync + 'static {
-    /// Creates a bucket. [`BucketError::BucketExists`] if the name is taken.
-    async fn create_bucket(&self, id: &BucketId, visibility: Visibility) -> Result<Bucket, BucketError>;
-
-    /// Looks a bucket up. [`BucketError::NoSuchBucket`].
-    async fn bucket(&self, id: &BucketId) -> Result<Bucket, BucketError>;
-
-    /// All buckets of a namespace, by name.
-    async fn list_buckets(&self, namespace: &Namespace) -> Result<Vec<Bucket>, BucketError>;
-
-    /// The buckets of one name in all namespaces, the one that has had the name for longest first: for callers who name
-    /// no namespace.
-    async fn buckets_named(&self, name: &BucketName) -> Result<Vec<Bucket>, BucketError>;
-
-    /// A bucket's settings. [`BucketError::NoSuchBucket`].
-    async fn bucket_settings(&self, id: &BucketId) -> Result<BucketSettings, BucketError>;
-
-    /// Changes one setting of a bucket. [`BucketError::NoSuchBucket`].
-    async fn change_bucket(&self, id: &BucketId, change: BucketChange) -> Result<(), BucketError>;
-
-    /// Gives a bucket another name, perhaps in another namespace. [`BucketError::BucketExists`] if that is taken.
-    async fn move_bucket(&self, from: &BucketId, to: &BucketId) -> Result<(), BucketError>;
-
-    /// Changes who may read a bucket.
-    async fn set_visibility(&self, id: &BucketId, visibility: Visibility) -> Result<(), BucketError>;
-
-    /// How much is in a bucket; costs nothing, however much it is.
-    async fn bucket_stats(&self, id: &BucketId) -> Result<BucketStats, BucketError>;
-
-    /// Deletes a bucket and its running uploads.
-    async fn delete_bucket(&self, id: &BucketId, mode: DeleteBucket) -> Result<(), BucketError>;
-
-    /// Lists objects in the byte order of their keys, rolled up at a delimiter if asked.
-    async fn list(&self, id: &BucketId, query: &ListQuery) -> Result<ListPage, BucketError>;
-
-    /// Lists a bucket as files and folders.
-    async fn tree(&self, id: &BucketId, query: &TreeQuery) -> Result<TreePage, BucketError>;
-
-    /// The rows of at most [`limits::PATHS_MAX`] objects, all of one moment, in the order asked.
-    async fn paths_info(&self, id: &BucketId, keys: &[ObjectKey])
-    -> Result<Vec<Option<Object>>, BucketError>;
-
-    /// Makes at most [`limits::BATCH_CHANGES_MAX`] changes in order, each on its own, those that succeed all in one
-    /// transaction. Results in the order asked.
-    async fn batch(
-        &self,
-        id: &BucketId,
-        changes: Vec<BatchChange>,
-    ) -> Result<Vec<Result<(), BucketError>>, BucketError>;
-
-    /// An object's row. [`BucketError::NoSuchKey`].
-    async fn object(&self, id: &BucketId, key: &ObjectKey) -> Result<Object, BucketError>;
-
-    /// Opens an object for reading. [`BucketError::RangeNotSatisfiable`] if the range holds no byte of it.
-    async fn read(
-        &self,
-        id: &BucketId,
-        key: &ObjectKey,
-        range: Option<ByteRange>,
-    ) -> Result<ObjectRead, BucketError>;
-
-    /// Writes an object. On any error the previous object stays as it was.
-    async fn write(&self, id: &BucketId, write: ObjectWrite) -> Result<Object, BucketError>;
-
-    /// Copies an object, from this or another bucket.
-    async fn copy(&self, id: &BucketId, copy: ObjectCopy) -> Result<Object, BucketError>;
-
-    /// Deletes objects, each on its own; deleting what is not there succeeds. Results in the order asked.
-    async fn delete(
-        &self,
-        id: &BucketId,
-        deletes: Vec<ObjectDelete>,
-    ) -> Result<Vec<Result<(), BucketError>>, BucketError>;
-
-    /// Gives an object other tags, and leaves all else as it is. [`BucketError::NoSuchKey`].
-    async fn tag_object(&self, id: &BucketId, key: &ObjectKey, tags: Tags) -> Result<(), BucketError>;
-
-    /// Begins a multipart upload.
-    async fn create_upload(&self, id: &BucketId, upload: NewUpload) -> Result<Upload, BucketError>;
-
-    /// A running upload. [`BucketError::NoSuchUpload`].
-    async fn upload(&self, id: &BucketId, upload: &UploadRef) -> Result<Upload, BucketError>;
-
-    /// Stores a part; the last write of a number wins.
-    async fn write_part(
-        &self,
-        id: &BucketId,
-        upload: &UploadRef,
-        number: u16,
-        payload: Payload,
-    ) -> Result<Part, BucketError>;
-
-    /// Stores a part that is a range of an existing object; no bytes move. [`BucketError::RangeNotSatisfiable`] if the
-    /// range does not lie within it.
-    async fn copy_part(
-        &self,
-        id: &BucketId,
-        upload: &UploadRef,
-        number: u16,
-        source: &CopySource,
-        range: Option<ByteRange>,
-    ) -> Result<Part, BucketError>;
-
-    /// Lists stored parts after a number.
-    async fn list_parts(
-        &self,
-        id: &BucketId,
-        upload: &UploadRef,
-        after: u16,
-        limit: usize,
-    ) -> Result<PartPage, BucketError>;
-
-    /// Lists running uploads.
-    async fn list_uploads(&self, id: &BucketId, query: &ListUploads) -> Result<UploadPage, BucketError>;
-
-    /// Puts the parts together and makes the object visible. Asked again for the upload it has completed, it
-    /// answers the same object.
-    async fn complete_upload(
-        &self,
-        id: &BucketId,
-        upload: &UploadRef,
-        completion: UploadCompletion,
-    ) -> Result<Object, BucketError>;
-
-    /// Ends an upload and forgets its parts.
-    async fn abort_upload(&self, id: &BucketId, upload: &UploadRef) -> Result<(), BucketError>;
 }

@@ -20,8 +20,8 @@ use xetgate::auth::{
     AccessKeyId, Account, AccountKind, Accounts, Caller, Credential, Directory, Permission, Secret, TokenUse,
 };
 use xetgate::bucket::{
-    Attributes, BucketApi as _, BucketId, BucketName, DeclaredDigests, LocalBuckets, Namespace, ObjectKey,
-    ObjectWrite, Payload, Visibility, WriteCondition,
+    Attributes, BucketId, BucketName, Buckets as _, DeclaredDigests, LocalBuckets, Namespace, ObjectKey,
+    ObjectWrite, Objects as _, Payload, Visibility, WriteCondition,
 };
 use xetgate::cli::doors::{Behind, doors};
 use xetgate::config::Config;

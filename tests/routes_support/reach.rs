@@ -10,8 +10,8 @@ use futures::stream;
 use xetgate::auth::Caller;
 use xetgate::auth::cas_token::CasScope;
 use xetgate::bucket::{
-    Attributes, BucketApi as _, BucketId, BucketName, DeclaredDigests, DeleteBucket, ObjectDelete, ObjectKey,
-    ObjectWrite, Payload, Visibility, WriteCondition,
+    Attributes, BucketId, BucketName, Buckets as _, DeclaredDigests, DeleteBucket, ObjectDelete, ObjectKey,
+    ObjectWrite, Objects as _, Payload, Visibility, WriteCondition,
 };
 use xetgate::model::bucket::BucketUid;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::buckets::HubShared;
+use super::hub_buckets::HubShared;
 use crate::model::clock::Timestamp;
 use crate::store::gc::expire_uploads;
 use crate::store::meta::MetaError;

@@ -1,4 +1,4 @@
-//! Batches: many changes that name content by its hash.
+//! The changes of batches, which name content by its hash.
 //!
 //! A hash alone gives nobody content: an object of the bucket that is changed must have it, or one of the bucket that is
 //! copied from, or the caller's access key must have proved to the former that it holds it. What is only registered
@@ -7,10 +7,9 @@
 //! A copy names content and bucket, but not the object that it copies. If that is found at the copy's own path in the
 //! source, or at the end of it, the copy keeps what is said of it, as a copy by S3 does; otherwise it is content alone.
 
-use super::super::error::{bucket_error, change_error, meta_failed};
-use super::super::limits::BATCH_CHANGES_MAX;
+use super::super::error::meta_failed;
 use super::super::{
-    Attributes, BatchChange, BucketError, BucketId, ETag, FileHash, Object, ObjectKey, Tags, WriteCondition,
+    Attributes, BatchChange, BucketError, ETag, FileHash, Object, ObjectKey, Tags, WriteCondition,
 };
 use super::LocalBuckets;
 use crate::model::bucket::Bucket;
@@ -21,33 +20,11 @@ use crate::store::meta::{KeyChange, NewFile, ObjectChange};
 const NAMESAKES_MAX: usize = 8;
 
 impl LocalBuckets {
-    pub(super) async fn change_by_hash(
+    pub(super) async fn key_change(
         &self,
-        id: &BucketId,
-        changes: Vec<BatchChange>,
-    ) -> Result<Vec<Result<(), BucketError>>, BucketError> {
-        if changes.len() > BATCH_CHANGES_MAX {
-            return Err(BucketError::TooMany { max: BATCH_CHANGES_MAX });
-        }
-        let bucket = self.must_bucket(id).await?;
-        let mut sent = Vec::with_capacity(changes.len());
-        let mut results = Vec::with_capacity(changes.len());
-        for change in changes {
-            let key_change = self.key_change(&bucket, change).await;
-            results.push(key_change.map(|change| sent.push(change)));
-        }
-        let keys: Vec<_> = sent.iter().map(|change| change.key.clone()).collect();
-        let made = self.meta.change_many(bucket.uid, sent).await;
-        let mut made = made.map_err(|error| bucket_error(error, id))?.into_iter().zip(keys);
-        for result in results.iter_mut().filter(|result| result.is_ok()) {
-            if let Some((Err(error), key)) = made.next() {
-                *result = Err(change_error(error, id, &key));
-            }
-        }
-        Ok(results)
-    }
-
-    async fn key_change(&self, bucket: &Bucket, change: BatchChange) -> Result<KeyChange, BucketError> {
+        bucket: &Bucket,
+        change: BatchChange,
+    ) -> Result<KeyChange, BucketError> {
         let (key, change) = match change {
             BatchChange::Delete { key } => (key, ObjectChange::Delete),
             BatchChange::Add { key, file, size, proved_by, attributes } => {

@@ -1,25 +1,112 @@
-//! Single writes, copies and deletes of objects.
+//! Objects on this machine.
 
 use std::sync::Arc;
 
-use super::super::error::{change_error, engine_error, meta_failed};
-use super::super::payload::{Taken, take};
-use super::super::{
-    BucketError, BucketId, Checksum, ChecksumAlgorithm, ChecksumType, CopySource, ETag, Object, ObjectCopy,
-    ObjectDelete, ObjectKey, ObjectWrite, WriteCondition,
+use async_trait::async_trait;
+use futures::{TryStreamExt as _, stream};
+
+use super::{LocalBuckets, TakenFile, wanted as wanted_range};
+use crate::bucket::error::{bucket_error, change_error, engine_error, meta_failed, read_error};
+use crate::bucket::limits::{BATCH_CHANGES_MAX, PATHS_MAX};
+use crate::bucket::payload::{Taken, take};
+use crate::bucket::{
+    BatchChange, Bucket, BucketError, BucketId, ByteRange, Checksum, ChecksumAlgorithm, ChecksumType,
+    CopySource, ETag, ListPage, ListQuery, Object, ObjectCopy, ObjectDelete, ObjectKey, ObjectRead,
+    ObjectWrite, Objects, Tags, TreePage, TreeQuery, WriteCondition,
 };
-use super::{LocalBuckets, TakenFile};
 use crate::engine::Layout;
-use crate::model::bucket::Bucket;
 use crate::store::file_terms::FileTerms;
 use crate::store::meta::{Content, MetaError, ObjectChange, Wanted};
 
-impl LocalBuckets {
-    pub(super) async fn write_object(
+#[async_trait]
+impl Objects for LocalBuckets {
+    async fn list(&self, id: &BucketId, query: &ListQuery) -> Result<ListPage, BucketError> {
+        let bucket = self.must_bucket(id).await?;
+        self.meta.list(bucket.uid, query).await.map_err(meta_failed)
+    }
+
+    async fn tree(&self, id: &BucketId, query: &TreeQuery) -> Result<TreePage, BucketError> {
+        let bucket = self.must_bucket(id).await?;
+        self.meta.tree(bucket.uid, query).await.map_err(meta_failed)
+    }
+
+    async fn paths_info(
         &self,
         id: &BucketId,
-        write: ObjectWrite,
-    ) -> Result<Object, BucketError> {
+        keys: &[ObjectKey],
+    ) -> Result<Vec<Option<Object>>, BucketError> {
+        if keys.len() > PATHS_MAX {
+            return Err(BucketError::TooMany { max: PATHS_MAX });
+        }
+        let bucket = self.must_bucket(id).await?;
+        self.meta.objects(bucket.uid, keys).await.map_err(meta_failed)
+    }
+
+    async fn batch(
+        &self,
+        id: &BucketId,
+        changes: Vec<BatchChange>,
+    ) -> Result<Vec<Result<(), BucketError>>, BucketError> {
+        if changes.len() > BATCH_CHANGES_MAX {
+            return Err(BucketError::TooMany { max: BATCH_CHANGES_MAX });
+        }
+        let bucket = self.must_bucket(id).await?;
+        let mut sent = Vec::with_capacity(changes.len());
+        let mut results = Vec::with_capacity(changes.len());
+        for change in changes {
+            let key_change = self.key_change(&bucket, change).await;
+            results.push(key_change.map(|change| sent.push(change)));
+        }
+        let keys: Vec<_> = sent.iter().map(|change| change.key.clone()).collect();
+        let made = self.meta.change_many(bucket.uid, sent).await;
+        let mut made = made.map_err(|error| bucket_error(error, id))?.into_iter().zip(keys);
+        for result in results.iter_mut().filter(|result| result.is_ok()) {
+            if let Some((Err(error), key)) = made.next() {
+                *result = Err(change_error(error, id, &key));
+            }
+        }
+        Ok(results)
+    }
+
+    async fn object(&self, id: &BucketId, key: &ObjectKey) -> Result<Object, BucketError> {
+        let bucket = self.must_bucket(id).await?;
+        self.must_object(&bucket, key).await
+    }
+
+    async fn read(
+        &self,
+        id: &BucketId,
+        key: &ObjectKey,
+        range: Option<ByteRange>,
+    ) -> Result<ObjectRead, BucketError> {
+        let reading = self.store.readers.enter();
+        let wanted = |size| wanted_range(range.as_ref(), size);
+        let Content { object, terms } = self.content(id, key, &wanted).await?;
+        let range = match range {
+            None => 0..object.size,
+            Some(asked) => {
+                asked.resolve(object.size).ok_or(BucketError::RangeNotSatisfiable { size: object.size })?
+            }
+        };
+        let small = self.engine.read_small(&terms, &range).await;
+        if let Some(pieces) = small.map_err(|error| read_error(error, &format!("{id}/{key}")))? {
+            return Ok(ObjectRead {
+                object,
+                range,
+                body: Box::pin(stream::iter(pieces.into_iter().map(Ok))),
+            });
+        }
+        let name = format!("{id}/{key}");
+        let body = self.engine.reconstruct(terms, range.clone());
+        let body = body.map_err(move |error| {
+            // What the record names stays while this closure, and so the body, lives.
+            let _ = &reading;
+            read_error(error, &name)
+        });
+        Ok(ObjectRead { object, range, body: Box::pin(body) })
+    }
+
+    async fn write(&self, id: &BucketId, write: ObjectWrite) -> Result<Object, BucketError> {
         let ObjectWrite { key, attributes, condition, payload } = write;
         let bucket = self.must_bucket(id).await?;
         self.check_early(&bucket, &key, &condition).await?;
@@ -43,6 +130,54 @@ impl LocalBuckets {
         Ok(object)
     }
 
+    async fn copy(&self, id: &BucketId, copy: ObjectCopy) -> Result<Object, BucketError> {
+        /// Each try loses only to an overwrite or delete of the source that came in between.
+        const TRIES: usize = 16;
+        let bucket = self.must_bucket(id).await?;
+        for _ in 0..TRIES {
+            let _reading = self.reading();
+            let (source, terms) = self.copy_source(&copy.source, &|size| 0..size).await?;
+            let object = Object {
+                checksums: self.copied_checksums(&source, terms, copy.checksum).await?,
+                modified_at: self.ambient.clock.now(),
+                attributes: copy.changes.apply(&source.attributes),
+                upload: None,
+                ..source
+            };
+            let put = ObjectChange::Put(Box::new(object.clone()), None);
+            match self.meta.change(bucket.uid, &copy.key, &copy.condition, put).await {
+                Ok(()) => return Ok(object),
+                Err(MetaError::MissingFile(_)) => {}
+                Err(error) => return Err(change_error(error, id, &copy.key)),
+            }
+        }
+        Err(BucketError::NoSuchKey(copy.source.key))
+    }
+
+    async fn delete(
+        &self,
+        id: &BucketId,
+        deletes: Vec<ObjectDelete>,
+    ) -> Result<Vec<Result<(), BucketError>>, BucketError> {
+        let bucket = self.must_bucket(id).await?;
+        // All at once, so that they share a transaction.
+        let all = deletes.iter().map(async |delete| {
+            let ObjectDelete { key, condition } = delete;
+            let changed = self.meta.change(bucket.uid, key, condition, ObjectChange::Delete).await;
+            changed.map_err(|error| change_error(error, id, key))
+        });
+        Ok(futures::future::join_all(all).await)
+    }
+
+    async fn tag_object(&self, id: &BucketId, key: &ObjectKey, tags: Tags) -> Result<(), BucketError> {
+        let bucket = self.must_bucket(id).await?;
+        let (any, retag) = (WriteCondition::default(), ObjectChange::Retag(tags));
+        let changed = self.meta.change(bucket.uid, key, &any, retag).await;
+        changed.map_err(|error| change_error(error, id, key))
+    }
+}
+
+impl LocalBuckets {
     /// Refuses a write before its body is read, where the answer is known already. The transaction decides.
     pub(super) async fn check_early(
         &self,
@@ -84,44 +219,5 @@ impl LocalBuckets {
         let digests = self.engine.digest(terms, 0..source.size, &[algorithm]).await.map_err(engine_error)?;
         let value = digests.checksum(algorithm).unwrap_or_default().to_vec();
         Ok(vec![Checksum { algorithm, value, over: ChecksumType::FullObject }])
-    }
-
-    pub(super) async fn copy_object(&self, id: &BucketId, copy: ObjectCopy) -> Result<Object, BucketError> {
-        /// Each try loses only to an overwrite or delete of the source that came in between.
-        const TRIES: usize = 16;
-        let bucket = self.must_bucket(id).await?;
-        for _ in 0..TRIES {
-            let _reading = self.reading();
-            let (source, terms) = self.copy_source(&copy.source, &|size| 0..size).await?;
-            let object = Object {
-                checksums: self.copied_checksums(&source, terms, copy.checksum).await?,
-                modified_at: self.ambient.clock.now(),
-                attributes: copy.changes.apply(&source.attributes),
-                upload: None,
-                ..source
-            };
-            let put = ObjectChange::Put(Box::new(object.clone()), None);
-            match self.meta.change(bucket.uid, &copy.key, &copy.condition, put).await {
-                Ok(()) => return Ok(object),
-                Err(MetaError::MissingFile(_)) => {}
-                Err(error) => return Err(change_error(error, id, &copy.key)),
-            }
-        }
-        Err(BucketError::NoSuchKey(copy.source.key))
-    }
-
-    pub(super) async fn delete_objects(
-        &self,
-        id: &BucketId,
-        deletes: Vec<ObjectDelete>,
-    ) -> Result<Vec<Result<(), BucketError>>, BucketError> {
-        let bucket = self.must_bucket(id).await?;
-        // All at once, so that they share a transaction.
-        let all = deletes.iter().map(async |delete| {
-            let ObjectDelete { key, condition } = delete;
-            let changed = self.meta.change(bucket.uid, key, condition, ObjectChange::Delete).await;
-            changed.map_err(|error| change_error(error, id, key))
-        });
-        Ok(futures::future::join_all(all).await)
     }
 }

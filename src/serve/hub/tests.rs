@@ -20,8 +20,8 @@ use super::{HubDoor, router};
 use crate::auth::cas_token::CasSigner;
 use crate::auth::{AccessKeyId, Account, AccountKind, Credential, Directory, Permission, Secret, TokenUse};
 use crate::bucket::{
-    Attributes, BucketApi, BucketId, BucketName, DeclaredDigests, LocalBuckets, Namespace, ObjectKey,
-    ObjectWrite, Payload, Visibility, WriteCondition,
+    Attributes, BucketId, BucketName, Buckets as _, DeclaredDigests, LocalBuckets, Namespace, ObjectKey,
+    ObjectWrite, Objects as _, Payload, Visibility, WriteCondition,
 };
 use crate::model::clock::{Ambient, ManualClock, Timestamp};
 use crate::serve::origin::with_origin;

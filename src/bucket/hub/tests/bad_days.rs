@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::gateway::{Gateway, id, noise};
 use super::stand_in::{Fault, StandIn};
-use crate::bucket::{BucketApi as _, BucketError, ByteRange};
+use crate::bucket::{BucketError, ByteRange, Objects as _};
 
 /// The error's name, as the S3 door tells it from others.
 fn name(error: &BucketError) -> String {

@@ -11,10 +11,10 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use super::stand_in::{Fault, StandIn};
 use crate::bucket::hub::{HubBuckets, HubClient, HubShared};
 use crate::bucket::{
-    AttributeChanges, Attributes, BucketApi, BucketError, BucketId, BucketName, ByteRange, CompletedPart,
+    AttributeChanges, Attributes, BucketError, BucketId, BucketName, Buckets as _, ByteRange, CompletedPart,
     CopySource, DeclaredDigests, DeleteBucket, ETagCondition, ListQuery, LocalBuckets, Namespace, NewUpload,
-    Object, ObjectCopy, ObjectDelete, ObjectKey, ObjectWrite, Payload, ReadCondition, UploadCompletion,
-    UploadRef, Visibility, WriteCondition,
+    Object, ObjectCopy, ObjectDelete, ObjectKey, ObjectWrite, Objects as _, Payload, ReadCondition,
+    UploadCompletion, UploadRef, Uploads as _, Visibility, WriteCondition,
 };
 use crate::cas::cache::ChunkCache;
 use crate::cas::destinations::Destinations;

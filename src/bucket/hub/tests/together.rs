@@ -10,7 +10,7 @@ use futures::{StreamExt as _, stream};
 use super::gateway::{Gateway, attributes, id, key, noise};
 use super::stand_in::{Fault, StandIn};
 use crate::bucket::{
-    BucketApi as _, BucketError, DeclaredDigests, Object, ObjectWrite, Payload, WriteCondition,
+    BucketError, DeclaredDigests, Object, ObjectWrite, Objects as _, Payload, WriteCondition,
 };
 use crate::engine::BoxError;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::gateway::{Gateway, attributes, id, key, noise, payload};
 use super::stand_in::StandIn;
 use crate::bucket::hub::upkeep::expire;
-use crate::bucket::{BucketApi as _, BucketError, NewUpload, UploadRef};
+use crate::bucket::{BucketError, NewUpload, UploadRef, Uploads as _};
 
 #[tokio::test]
 async fn uploads_that_nobody_ends_are_forgotten_with_their_parts() {

@@ -8,7 +8,7 @@ use redb::{Database, ReadableTable as _, TableDefinition};
 
 use super::{bucket_id, noise, put};
 use crate::bucket::local::LocalBuckets;
-use crate::bucket::{BucketApi as _, Visibility};
+use crate::bucket::{Buckets as _, Visibility};
 use crate::model::clock::Ambient;
 use crate::store::check::check;
 use crate::store::index::MemoryIndex;

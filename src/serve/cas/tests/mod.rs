@@ -14,8 +14,8 @@ use super::{CasDoor, Routed, router};
 use crate::auth::cas_token::{CasScope, CasSigner};
 use crate::auth::{AccessKeyId, Caller, Credential, Directory, Permission, Secret};
 use crate::bucket::{
-    Attributes, BatchChange, Bucket, BucketApi as _, BucketId, BucketName, FileHash, LocalBuckets, Namespace,
-    ObjectKey, Visibility,
+    Attributes, BatchChange, Bucket, BucketId, BucketName, Buckets as _, FileHash, LocalBuckets, Namespace,
+    ObjectKey, Objects as _, Visibility,
 };
 use crate::model::clock::{Ambient, ManualClock, Timestamp};
 use crate::serve::origin::with_origin;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::form::{policy, post_to, signature};
 use super::*;
 use crate::auth::{Account, AccountKind, TokenUse};
-use crate::bucket::{BucketApi as _, BucketId, Visibility};
+use crate::bucket::{BucketId, Buckets as _, Objects as _, Visibility};
 use crate::serve::s3::Addressing;
 
 /// A key of ada's that reaches one bucket only.

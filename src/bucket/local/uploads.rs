@@ -1,24 +1,29 @@
-//! Multipart uploads: each part is a file of its own until compose joins them.
+//! Multipart uploads on this machine: each part is a file of its own until compose joins them.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::super::error::{engine_error, meta_error, meta_failed};
-use super::super::limits::PART_BYTES_MAX;
-use super::super::multipart::{check_expected, multipart_etag, named_parts, object_part, whole_checksum};
-use super::super::payload::{Taken, take};
-use super::super::{
-    BucketError, BucketId, ByteRange, Checksum, ChecksumAlgorithm, ChecksumType, CompletedPart, CopySource,
-    ETag, NewUpload, Object, Part, Payload, Upload, UploadCompletion, UploadId, UploadRef,
-};
+use async_trait::async_trait;
+
 use super::{LocalBuckets, TakenFile, wanted as wanted_range};
+use crate::bucket::error::{engine_error, meta_error, meta_failed};
+use crate::bucket::limits::PART_BYTES_MAX;
+use crate::bucket::multipart::{
+    check_expected, multipart_etag, named_parts, object_part, upload_page, whole_checksum,
+};
+use crate::bucket::payload::{Taken, take};
+use crate::bucket::{
+    Bucket, BucketError, BucketId, ByteRange, Checksum, ChecksumAlgorithm, ChecksumType, CompletedPart,
+    CopySource, ETag, ListUploads, NewUpload, Object, Part, PartPage, Payload, Upload, UploadCompletion,
+    UploadId, UploadPage, UploadRef, Uploads,
+};
 use crate::engine::{EngineError, JOINED_TERMS_MAX, Layout, Segment};
-use crate::model::bucket::Bucket;
 use crate::store::file_terms::FileTerms;
 use crate::store::meta::{Completion, MetaError, RelyOnPart};
 
-impl LocalBuckets {
-    pub(super) async fn begin_upload(&self, id: &BucketId, upload: NewUpload) -> Result<Upload, BucketError> {
+#[async_trait]
+impl Uploads for LocalBuckets {
+    async fn create_upload(&self, id: &BucketId, upload: NewUpload) -> Result<Upload, BucketError> {
         let bucket = self.must_bucket(id).await?;
         let now = self.ambient.clock.now();
         let upload = Upload {
@@ -36,16 +41,12 @@ impl LocalBuckets {
         Ok(upload)
     }
 
-    pub(super) async fn must_upload(
-        &self,
-        bucket: &Bucket,
-        upload: &UploadRef,
-    ) -> Result<Upload, BucketError> {
-        let found = self.meta.upload(bucket.uid, &upload.key, &upload.id).await.map_err(meta_failed)?;
-        found.ok_or_else(|| BucketError::NoSuchUpload(upload.id.clone()))
+    async fn upload(&self, id: &BucketId, upload: &UploadRef) -> Result<Upload, BucketError> {
+        let bucket = self.must_bucket(id).await?;
+        self.must_upload(&bucket, upload).await
     }
 
-    pub(super) async fn store_part(
+    async fn write_part(
         &self,
         id: &BucketId,
         upload: &UploadRef,
@@ -58,7 +59,7 @@ impl LocalBuckets {
         self.commit_part(&bucket, upload, number, taken).await
     }
 
-    pub(super) async fn store_part_copy(
+    async fn copy_part(
         &self,
         id: &BucketId,
         upload: &UploadRef,
@@ -88,6 +89,61 @@ impl LocalBuckets {
         let composing = self.engine.compose(vec![Segment { terms, range }], hold);
         let file = composing.await.map_err(engine_error)?;
         self.commit_part(&bucket, upload, number, Taken { file, md5, checksum }).await
+    }
+
+    async fn list_parts(
+        &self,
+        id: &BucketId,
+        upload: &UploadRef,
+        after: u16,
+        limit: usize,
+    ) -> Result<PartPage, BucketError> {
+        let bucket = self.must_bucket(id).await?;
+        let found = self.must_upload(&bucket, upload).await?;
+        let mut parts = self.meta.parts(&upload.id, after, limit + 1).await.map_err(meta_failed)?;
+        let truncated = parts.len() > limit && limit > 0;
+        parts.truncate(limit);
+        Ok(PartPage { upload: found, parts, truncated })
+    }
+
+    async fn list_uploads(&self, id: &BucketId, query: &ListUploads) -> Result<UploadPage, BucketError> {
+        let bucket = self.must_bucket(id).await?;
+        upload_page(&*self.meta, bucket.uid, query).await.map_err(meta_failed)
+    }
+
+    async fn complete_upload(
+        &self,
+        id: &BucketId,
+        upload: &UploadRef,
+        completion: UploadCompletion,
+    ) -> Result<Object, BucketError> {
+        let bucket = self.must_bucket(id).await?;
+        match self.finish_upload_once(&bucket, upload, completion).await {
+            // A client that lost patience asks again while its first request is at work, and may meet its own traces.
+            Err(
+                error @ (BucketError::NoSuchUpload(_)
+                | BucketError::InvalidPart(_)
+                | BucketError::PreconditionFailed),
+            ) => self.completed_before(&bucket, upload).await.map_err(|_| error),
+            finished => finished,
+        }
+    }
+
+    async fn abort_upload(&self, id: &BucketId, upload: &UploadRef) -> Result<(), BucketError> {
+        let bucket = self.must_bucket(id).await?;
+        let aborted = self.meta.abort_upload(bucket.uid, &upload.key, &upload.id).await;
+        aborted.map_err(|error| meta_error(error, id, upload))
+    }
+}
+
+impl LocalBuckets {
+    pub(super) async fn must_upload(
+        &self,
+        bucket: &Bucket,
+        upload: &UploadRef,
+    ) -> Result<Upload, BucketError> {
+        let found = self.meta.upload(bucket.uid, &upload.key, &upload.id).await.map_err(meta_failed)?;
+        found.ok_or_else(|| BucketError::NoSuchUpload(upload.id.clone()))
     }
 
     /// The MD5 of a range of an object, and the checksum wanted. If the object's own will not do, its bytes are read
@@ -138,24 +194,6 @@ impl LocalBuckets {
         let put = async move { meta.put_part(uid, &key, &id, part_row, Some(new)).await };
         self.commit_file(file, put).await.map_err(|error| meta_error(error, &bucket.id, upload))?;
         Ok(part)
-    }
-
-    pub(super) async fn finish_upload(
-        &self,
-        id: &BucketId,
-        upload: &UploadRef,
-        completion: UploadCompletion,
-    ) -> Result<Object, BucketError> {
-        let bucket = self.must_bucket(id).await?;
-        match self.finish_upload_once(&bucket, upload, completion).await {
-            // A client that lost patience asks again while its first request is at work, and may meet its own traces.
-            Err(
-                error @ (BucketError::NoSuchUpload(_)
-                | BucketError::InvalidPart(_)
-                | BucketError::PreconditionFailed),
-            ) => self.completed_before(&bucket, upload).await.map_err(|_| error),
-            finished => finished,
-        }
     }
 
     async fn finish_upload_once(

@@ -2,20 +2,24 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use futures::{StreamExt as _, TryStreamExt as _};
 use tokio::task::spawn_blocking;
 
-use super::api::add_line;
-use super::buckets::{HubBuckets, SentFile};
+use super::hub_buckets::{HubBuckets, SentFile};
 use super::keys;
+use super::objects::add_line;
 use super::parts::{Ends, JoinedChunks, KeptPart};
 use crate::bucket::error::{engine_error, meta_error, meta_failed};
 use crate::bucket::limits::PART_BYTES_MAX;
-use crate::bucket::multipart::{check_expected, multipart_etag, named_parts, object_part, whole_checksum};
+use crate::bucket::multipart::{
+    check_expected, multipart_etag, named_parts, object_part, upload_page, whole_checksum,
+};
 use crate::bucket::payload::{Taken, take};
 use crate::bucket::{
     BoxError, BucketError, BucketId, ByteRange, CopySource, DeclaredChecksum, DeclaredDigests, DeclaredValue,
-    NewUpload, Object, Part, Payload, Upload, UploadCompletion, UploadId, UploadRef,
+    ListUploads, NewUpload, Object, Part, PartPage, Payload, Upload, UploadCompletion, UploadId, UploadPage,
+    UploadRef, Uploads,
 };
 use crate::engine::{Engine, Layout};
 use crate::model::bucket::BucketUid;
@@ -36,8 +40,9 @@ fn ended(error: tokio::task::JoinError) -> BucketError {
     BucketError::Storage(error.into())
 }
 
-impl HubBuckets {
-    pub(super) async fn begin_upload(&self, id: &BucketId, upload: NewUpload) -> Result<Upload, BucketError> {
+#[async_trait]
+impl Uploads for HubBuckets {
+    async fn create_upload(&self, id: &BucketId, upload: NewUpload) -> Result<Upload, BucketError> {
         keys::check(&upload.key)?;
         self.client.bucket(id).await.map_err(|error| error.of_bucket(id, None))?;
         let rows = self.rows_of(id).await?;
@@ -53,16 +58,12 @@ impl HubBuckets {
         Ok(upload)
     }
 
-    pub(super) async fn must_upload(
-        &self,
-        rows: BucketUid,
-        upload: &UploadRef,
-    ) -> Result<Upload, BucketError> {
-        let found = self.shared.meta.upload(rows, &upload.key, &upload.id).await.map_err(meta_failed)?;
-        found.ok_or_else(|| BucketError::NoSuchUpload(upload.id.clone()))
+    async fn upload(&self, id: &BucketId, upload: &UploadRef) -> Result<Upload, BucketError> {
+        let rows = self.rows_of(id).await?;
+        self.must_upload(rows, upload).await
     }
 
-    pub(super) async fn store_part(
+    async fn write_part(
         &self,
         id: &BucketId,
         upload: &UploadRef,
@@ -95,7 +96,7 @@ impl HubBuckets {
 
     /// The range is read and taken in as if it had been sent: its chunks are known by then, so nothing goes out but
     /// what is cut differently at its ends.
-    pub(super) async fn store_part_copy(
+    async fn copy_part(
         &self,
         id: &BucketId,
         upload: &UploadRef,
@@ -125,10 +126,30 @@ impl HubBuckets {
         let computed = |(algorithm, _)| DeclaredChecksum { algorithm, value: DeclaredValue::Computed };
         let digests = DeclaredDigests { checksum: wanted.map(computed), ..DeclaredDigests::default() };
         let payload = Payload { body, length, digests };
-        self.store_part(id, upload, number, payload).await
+        self.write_part(id, upload, number, payload).await
     }
 
-    pub(super) async fn finish_upload(
+    async fn list_parts(
+        &self,
+        id: &BucketId,
+        upload: &UploadRef,
+        after: u16,
+        limit: usize,
+    ) -> Result<PartPage, BucketError> {
+        let rows = self.rows_of(id).await?;
+        let found = self.must_upload(rows, upload).await?;
+        let mut parts = self.shared.meta.parts(&upload.id, after, limit + 1).await.map_err(meta_failed)?;
+        let truncated = parts.len() > limit && limit > 0;
+        parts.truncate(limit);
+        Ok(PartPage { upload: found, parts, truncated })
+    }
+
+    async fn list_uploads(&self, id: &BucketId, query: &ListUploads) -> Result<UploadPage, BucketError> {
+        let rows = self.rows_of(id).await?;
+        upload_page(&*self.shared.meta, rows, query).await.map_err(meta_failed)
+    }
+
+    async fn complete_upload(
         &self,
         id: &BucketId,
         upload: &UploadRef,
@@ -144,6 +165,25 @@ impl HubBuckets {
             ) => self.completed_before(id, upload).await.map_err(|_| error),
             finished => finished,
         }
+    }
+
+    async fn abort_upload(&self, id: &BucketId, upload: &UploadRef) -> Result<(), BucketError> {
+        let rows = self.rows_of(id).await?;
+        let aborted = self.shared.meta.abort_upload(rows, &upload.key, &upload.id).await;
+        aborted.map_err(|error| meta_error(error, id, upload))?;
+        self.forget_parts(&upload.id).await;
+        Ok(())
+    }
+}
+
+impl HubBuckets {
+    pub(super) async fn must_upload(
+        &self,
+        rows: BucketUid,
+        upload: &UploadRef,
+    ) -> Result<Upload, BucketError> {
+        let found = self.shared.meta.upload(rows, &upload.key, &upload.id).await.map_err(meta_failed)?;
+        found.ok_or_else(|| BucketError::NoSuchUpload(upload.id.clone()))
     }
 
     async fn finish_upload_once(
@@ -212,5 +252,11 @@ impl HubBuckets {
         let object = self.must_object(id, &upload.key).await?;
         let same = object.upload.as_ref() == Some(&upload.id);
         same.then_some(object).ok_or_else(|| BucketError::NoSuchUpload(upload.id.clone()))
+    }
+
+    async fn forget_parts(&self, upload: &UploadId) {
+        let (parts, upload) = (Arc::clone(&self.shared.parts), upload.clone());
+        // What is left behind takes space, nothing else.
+        let _ = tokio::task::spawn_blocking(move || parts.remove(&upload)).await;
     }
 }

@@ -1,0 +1,276 @@
+//! Objects on a Hub.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use futures::StreamExt as _;
+
+use super::client::ITEMS_MAX;
+use super::hub_buckets::{HubBuckets, SentFile};
+use super::wire::BatchOp;
+use super::{keys, listing};
+use crate::bucket::error::{engine_error, read_error};
+use crate::bucket::payload::{Taken, take};
+use crate::bucket::{
+    AttributeChanges, Attributes, BatchChange, BucketError, BucketId, ByteRange, Checksum, ChecksumAlgorithm,
+    ChecksumType, CopySource, ETag, FileHash, ListPage, ListQuery, Object, ObjectCopy, ObjectDelete,
+    ObjectKey, ObjectRead, ObjectWrite, Objects, ReadCondition, Tags, Timestamp, TreeEntry, TreePage,
+    TreeQuery, WriteCondition,
+};
+use crate::engine::{EngineError, Layout};
+use crate::model::file::FileRecord;
+
+#[async_trait]
+impl Objects for HubBuckets {
+    async fn list(&self, id: &BucketId, query: &ListQuery) -> Result<ListPage, BucketError> {
+        let listed = listing::page(&self.client, &self.pages, id, query).await;
+        let listed = listed.map_err(|error| error.of_bucket(id, None))?;
+        let rows = self.rows_of(id).await?;
+        let mut objects = Vec::with_capacity(listed.files.len());
+        for file in listed.files {
+            // The Hub holds no key that S3 cannot; should it, it is not shown.
+            let Ok(key) = ObjectKey::new(&file.path) else { continue };
+            let object = self.dress(rows, &key, file).await?;
+            objects.push((key, object));
+        }
+        Ok(ListPage { objects, common_prefixes: listed.common_prefixes, next: listed.next })
+    }
+
+    /// Files and folders, a page of a listing rolled up at `/` or not at all.
+    async fn tree(&self, id: &BucketId, query: &TreeQuery) -> Result<TreePage, BucketError> {
+        let prefix = match query.prefix.as_str() {
+            "" => String::new(),
+            folder => format!("{}/", folder.trim_end_matches('/')),
+        };
+        let delimiter = (!query.recursive).then(|| "/".to_owned());
+        let page = ListQuery { prefix, delimiter, after: query.after.clone(), limit: query.limit };
+        let ListPage { objects, common_prefixes, next } = self.list(id, &page).await?;
+        let files = objects.into_iter().map(|(key, object)| TreeEntry::File(key, Box::new(object)));
+        // The Hub tells no date of a folder that S3's listing keeps.
+        let folders = common_prefixes.into_iter().map(|prefix| TreeEntry::Folder {
+            path: prefix.trim_end_matches('/').to_owned(),
+            newest: Timestamp(0),
+        });
+        let mut entries: Vec<_> = files.chain(folders).collect();
+        entries.sort_by_cached_key(|entry| match entry {
+            TreeEntry::File(key, _) => key.as_str().to_owned(),
+            TreeEntry::Folder { path, .. } => format!("{path}/"),
+        });
+        Ok(TreePage { entries, next })
+    }
+
+    async fn paths_info(
+        &self,
+        id: &BucketId,
+        keys: &[ObjectKey],
+    ) -> Result<Vec<Option<Object>>, BucketError> {
+        let paths: Vec<_> = keys.iter().map(|key| key.as_str().to_owned()).collect();
+        let found = self.client.paths_info(id, &paths).await.map_err(|error| error.of_bucket(id, None))?;
+        let found: HashMap<_, _> = found.into_iter().map(|entry| (entry.path.clone(), entry)).collect();
+        let rows = self.rows_of(id).await?;
+        let mut objects = Vec::with_capacity(keys.len());
+        for key in keys {
+            objects.push(match found.get(key.as_str()) {
+                Some(entry) => Some(self.dress(rows, key, entry.clone()).await?),
+                None => None,
+            });
+        }
+        Ok(objects)
+    }
+
+    async fn batch(
+        &self,
+        id: &BucketId,
+        changes: Vec<BatchChange>,
+    ) -> Result<Vec<Result<(), BucketError>>, BucketError> {
+        let now = self.shared.ambient.clock.now();
+        let lines: Vec<_> = changes.iter().map(|change| line_of(change, now)).collect();
+        let outcome = self.client.batch(id, &lines).await.map_err(|error| error.of_bucket(id, None))?;
+        let result = |change: &BatchChange| {
+            let (BatchChange::Add { key, .. } | BatchChange::Copy { key, .. } | BatchChange::Delete { key }) =
+                change;
+            let failed = outcome.failed.iter().find(|failed| failed.path == key.as_str());
+            failed.map_or(Ok(()), |failed| Err(BucketError::Refused(failed.error.clone())))
+        };
+        Ok(changes.iter().map(result).collect())
+    }
+
+    async fn object(&self, id: &BucketId, key: &ObjectKey) -> Result<Object, BucketError> {
+        self.must_object(id, key).await
+    }
+
+    async fn read(
+        &self,
+        id: &BucketId,
+        key: &ObjectKey,
+        range: Option<ByteRange>,
+    ) -> Result<ObjectRead, BucketError> {
+        let object = self.must_object(id, key).await?;
+        let range = match range {
+            None => 0..object.size,
+            Some(asked) => {
+                asked.resolve(object.size).ok_or(BucketError::RangeNotSatisfiable { size: object.size })?
+            }
+        };
+        let name = format!("{id}/{key}");
+        let body = self.chunks(id).open_file(object.file, object.size, range.clone());
+        let body = body.map(move |piece| piece.map_err(|error| read_error(EngineError::Cas(error), &name)));
+        Ok(ObjectRead { object, range, body: Box::pin(body) })
+    }
+
+    async fn write(&self, id: &BucketId, write: ObjectWrite) -> Result<Object, BucketError> {
+        let ObjectWrite { key, attributes, condition, payload } = write;
+        keys::check(&key)?;
+        self.check(id, &key, &condition).await?;
+        let chunks = self.chunks(id);
+        let Taken { file, md5, checksum } = take(&self.engine(&chunks), payload, Layout::File).await?;
+        let object = Object {
+            file: file.record.hash,
+            size: file.record.size,
+            etag: ETag::Md5(md5),
+            modified_at: self.shared.ambient.clock.now(),
+            attributes,
+            checksums: checksum.into_iter().collect(),
+            parts: Vec::new(),
+            upload: None,
+        };
+        let sent = SentFile { record: &file.record, proof: &file.proof.terms, xorbs: &file.xorbs };
+        self.register(id, &chunks, &sent).await?;
+        let line = add_line(&key, &object);
+        self.make_visible(id, &key, &condition, &object, line).await?;
+        Ok(object)
+    }
+
+    async fn copy(&self, id: &BucketId, copy: ObjectCopy) -> Result<Object, BucketError> {
+        let ObjectCopy { source, key, changes, checksum, condition } = copy;
+        keys::check(&key)?;
+        let found = self.copy_source(&source).await?;
+        let checksums = self.copied_checksums(&source.bucket, &found, checksum).await?;
+        let object = Object {
+            checksums,
+            modified_at: self.shared.ambient.clock.now(),
+            attributes: changes.apply(&found.attributes),
+            upload: None,
+            ..found
+        };
+        let line = if object.file == FileHash::EMPTY {
+            add_line(&key, &object)
+        } else {
+            BatchOp::CopyFile {
+                path: key.as_str().to_owned(),
+                xet_hash: object.file,
+                mtime: object.modified_at.0,
+                source_repo_type: "bucket".to_owned(),
+                source_repo_id: source.bucket.to_string(),
+            }
+        };
+        self.make_visible(id, &key, &condition, &object, line).await?;
+        Ok(object)
+    }
+
+    async fn delete(
+        &self,
+        id: &BucketId,
+        deletes: Vec<ObjectDelete>,
+    ) -> Result<Vec<Result<(), BucketError>>, BucketError> {
+        // A key that the Hub cannot hold is not there: deleted already.
+        let mut results: Vec<Result<(), BucketError>> = Vec::with_capacity(deletes.len());
+        let mut lines = Vec::new();
+        for delete in &deletes {
+            let checked = self.check(id, &delete.key, &delete.condition).await;
+            if checked.is_ok() && keys::broken_rule(delete.key.as_str()).is_none() {
+                lines.push((results.len(), BatchOp::DeleteFile { path: delete.key.as_str().to_owned() }));
+            }
+            results.push(checked);
+        }
+        if lines.is_empty() {
+            // The bucket must be there all the same.
+            self.client.bucket(id).await.map_err(|error| error.of_bucket(id, None))?;
+        }
+        let rows = self.rows_of(id).await?;
+        for lines in lines.chunks(ITEMS_MAX) {
+            let ops: Vec<_> = lines.iter().map(|(_, line)| line.clone()).collect();
+            let outcome = self.client.batch(id, &ops).await.map_err(|error| error.of_bucket(id, None))?;
+            for (place, _) in lines {
+                let key = &deletes[*place].key;
+                match outcome.failed.iter().find(|failed| failed.path == key.as_str()) {
+                    Some(failed) => results[*place] = Err(BucketError::Refused(failed.error.clone())),
+                    None => self.drop_rows(rows, key, None).await?,
+                }
+            }
+        }
+        Ok(results)
+    }
+
+    async fn tag_object(&self, id: &BucketId, key: &ObjectKey, tags: Tags) -> Result<(), BucketError> {
+        let present = self.must_object(id, key).await?;
+        let website_redirect_location = present.attributes.website_redirect_location;
+        let copy = ObjectCopy {
+            source: CopySource { bucket: id.clone(), key: key.clone(), condition: ReadCondition::default() },
+            key: key.clone(),
+            changes: AttributeChanges { metadata: None, tags: Some(tags), website_redirect_location },
+            checksum: None,
+            condition: WriteCondition::default(),
+        };
+        self.copy(id, copy).await.map(|_| ())
+    }
+}
+
+/// The line of a change that names content by its hash.
+fn line_of(change: &BatchChange, now: Timestamp) -> BatchOp {
+    let mtime = |attributes: &Attributes| attributes.mtime().unwrap_or(now).0;
+    match change {
+        BatchChange::Add { key, file, attributes, .. } => BatchOp::AddFile {
+            path: key.as_str().to_owned(),
+            xet_hash: *file,
+            mtime: mtime(attributes),
+            content_type: attributes.content_type.clone(),
+        },
+        BatchChange::Copy { key, file, source, attributes, .. } => BatchOp::CopyFile {
+            path: key.as_str().to_owned(),
+            xet_hash: *file,
+            mtime: mtime(attributes),
+            source_repo_type: "bucket".to_owned(),
+            source_repo_id: source.to_string(),
+        },
+        BatchChange::Delete { key } => BatchOp::DeleteFile { path: key.as_str().to_owned() },
+    }
+}
+
+/// The line that makes an object visible.
+pub(super) fn add_line(key: &ObjectKey, object: &Object) -> BatchOp {
+    BatchOp::AddFile {
+        path: key.as_str().to_owned(),
+        xet_hash: object.file,
+        mtime: object.attributes.mtime().unwrap_or(object.modified_at).0,
+        content_type: object.attributes.content_type.clone(),
+    }
+}
+
+impl HubBuckets {
+    /// The checksums of a copy: the source's, unless it has none of the algorithm asked for. That one is then taken over
+    /// the bytes, which are read from the Hub for it.
+    async fn copied_checksums(
+        &self,
+        bucket: &BucketId,
+        source: &Object,
+        asked: Option<ChecksumAlgorithm>,
+    ) -> Result<Vec<Checksum>, BucketError> {
+        let is_there = |algorithm| source.checksums.iter().any(|checksum| checksum.algorithm == algorithm);
+        let Some(algorithm) = asked.filter(|algorithm| !is_there(*algorithm)) else {
+            return Ok(source.checksums.clone());
+        };
+        let record = FileRecord { hash: source.file, size: source.size, terms: Vec::new() };
+        let digested =
+            self.engine(&self.chunks(bucket)).digest(record.into(), 0..source.size, &[algorithm]).await;
+        let value = digested.map_err(engine_error)?.checksum(algorithm).unwrap_or_default().to_vec();
+        Ok(vec![Checksum { algorithm, value, over: ChecksumType::FullObject }])
+    }
+
+    /// The source of a copy, if it is as the copy wants it.
+    pub(super) async fn copy_source(&self, source: &CopySource) -> Result<Object, BucketError> {
+        let object = self.must_object(&source.bucket, &source.key).await?;
+        source.condition.check(&object).map_err(|_| BucketError::PreconditionFailed)?;
+        Ok(object)
+    }
+}
