@@ -2,13 +2,15 @@
 //!
 //! Shown on a terminal only, and only when the work takes longer than [`QUIET_FOR`].
 
-use std::sync::Mutex;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::cli::terminal::words::human_size;
+use crate::xet::hash::XorbHash;
 
 /// Work that is done sooner shows nothing.
 const QUIET_FOR: Duration = Duration::from_secs(1);
@@ -21,7 +23,11 @@ pub(in crate::cli) struct Progress {
     bar: Option<ProgressBar>,
     files: AtomicU64,
     files_total: AtomicU64,
-    saved: AtomicU64,
+    /// Bytes of files that are stored.
+    stored: AtomicU64,
+    /// Bytes of the xorbs sent for them. Files that were uploaded side by side share xorbs: each counts once.
+    sent: AtomicU64,
+    xorbs: Mutex<HashSet<XorbHash>>,
     shower: Mutex<Option<tokio::task::JoinHandle<()>>>,
 }
 
@@ -33,7 +39,9 @@ impl Progress {
             bar,
             files: AtomicU64::new(0),
             files_total: AtomicU64::new(0),
-            saved: AtomicU64::new(0),
+            stored: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
+            xorbs: Mutex::default(),
             shower: Mutex::new(None),
         }
     }
@@ -74,16 +82,20 @@ impl Progress {
         self.tell();
     }
 
-    /// So many bytes need not be sent, for the server had them.
-    pub(super) fn saved(&self, bytes: u64) {
-        self.saved.fetch_add(bytes, Ordering::Relaxed);
+    /// Files of this many bytes in all are stored, for which xorbs of these lengths were sent.
+    pub(super) fn stored(&self, bytes: u64, xorbs: impl IntoIterator<Item = (XorbHash, u32)>) {
+        let mut known = self.xorbs.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = xorbs.into_iter().filter(|(xorb, _)| known.insert(*xorb));
+        self.sent.fetch_add(new.map(|(_, bytes)| u64::from(bytes)).sum(), Ordering::Relaxed);
+        self.stored.fetch_add(bytes, Ordering::Relaxed);
+        drop(known);
         self.tell();
     }
 
     fn tell(&self) {
         let Some(bar) = &self.bar else { return };
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let saved = match count(&self.saved) {
+        let saved = match count(&self.stored).saturating_sub(count(&self.sent)) {
             0 => String::new(),
             saved => format!(", {} deduplicated", human_size(saved)),
         };
@@ -113,7 +125,9 @@ mod tests {
         progress.begin("Uploading", 3, 4_000_000);
         progress.bytes(1_000_000);
         progress.files(1);
-        progress.saved(250_000);
+        let shared = (XorbHash::from_bytes([1; 32]), 50_000);
+        progress.stored(200_000, [shared]);
+        progress.stored(150_000, [shared, (XorbHash::from_bytes([2; 32]), 50_000)]);
         let term = InMemoryTerm::new(4, 120);
         let bar = progress.bar.as_ref().unwrap();
         bar.set_draw_target(ProgressDrawTarget::term_like(Box::new(term.clone())));

@@ -247,8 +247,8 @@ impl Worker {
             .collect();
         let registered = to.runtime.block_on(to.chunks.register_all(&files, &stored.xorbs));
         registered.map_err(|error| EngineError::Cas(CasError::Remote(error)))?;
-        let new: u64 = stored.xorbs.iter().map(|xorb| u64::from(xorb.row.table.raw_bytes())).sum();
-        to.progress.saved(group.bytes.saturating_sub(new));
+        let xorbs = stored.xorbs.iter().map(|xorb| (xorb.hash, xorb.row.table.raw_bytes()));
+        to.progress.stored(group.bytes, xorbs);
 
         let hashes = stored.files.iter().map(|(record, _)| record.hash);
         let operations: Vec<_> = group.files.into_iter().zip(hashes).map(add).collect();
