@@ -33,3 +33,4 @@ pub mod scrub;
 pub(crate) mod simulated;
 pub mod stats;
 pub mod upkeep;
+pub mod versioned;

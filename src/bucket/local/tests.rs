@@ -27,6 +27,7 @@ mod merging;
 mod model;
 mod power;
 mod power_cut;
+mod previous_release;
 mod upkeep;
 
 fn bucket_id() -> BucketId {

@@ -2,11 +2,10 @@
 
 use async_trait::async_trait;
 use redb::{ReadableTable, StorageError};
-use serde::{Deserialize, Serialize};
 
 use super::tables::{self, Failure, Tables, decode, encode};
 use super::{EmbeddedMeta, MetaError};
-use crate::model::accounts::{Account, AccountKind, SealedCredential};
+use crate::model::accounts::{Account, SealedCredential};
 use crate::model::names::Namespace;
 
 /// Accounts and credentials that were made at run time. Every write is one transaction.
@@ -36,31 +35,6 @@ pub trait AccountStore: Send + Sync + 'static {
     async fn remove_credential(&self, access_key_id: &str) -> Result<bool, MetaError>;
 }
 
-/// The row of an account, as far as every row has it. What came later, `new_buckets`, stands behind it if it is set: a row
-/// that was written before ends here, and an older release reads no further.
-#[derive(Serialize, Deserialize)]
-struct AccountRow {
-    name: Namespace,
-    kind: AccountKind,
-    members: Vec<Namespace>,
-}
-
-fn encode_account(account: &Account) -> Result<Vec<u8>, StorageError> {
-    let Account { name, kind, members, new_buckets } = account.clone();
-    let mut row = encode(&AccountRow { name, kind, members })?;
-    if let Some(visibility) = new_buckets {
-        row.extend(encode(&visibility)?);
-    }
-    Ok(row)
-}
-
-fn decode_account(row: &[u8]) -> Result<Account, StorageError> {
-    let (AccountRow { name, kind, members }, rest) = postcard::take_from_bytes(row)
-        .map_err(|error| StorageError::Corrupted(format!("an account cannot be read: {error}")))?;
-    let new_buckets = (!rest.is_empty()).then(|| decode(rest)).transpose()?;
-    Ok(Account { name, kind, members, new_buckets })
-}
-
 impl Tables<'_> {
     fn has_account(&self, name: &Namespace) -> Result<bool, StorageError> {
         Ok(self.accounts.get(name.as_str())?.is_some())
@@ -71,7 +45,7 @@ impl Tables<'_> {
     }
 
     fn put_account(&mut self, account: &Account) -> Result<(), Failure> {
-        self.accounts.insert(account.name.as_str(), encode_account(account)?.as_slice())?;
+        self.accounts.insert(account.name.as_str(), encode(account)?.as_slice())?;
         Ok(())
     }
 
@@ -99,8 +73,8 @@ impl Tables<'_> {
         }
         self.must_own_nothing(name)?;
         self.accounts.remove(name.as_str())?;
-        let all = self.accounts.iter()?.map(|entry| decode_account(entry?.1.value()));
-        let all = all.collect::<Result<Vec<_>, StorageError>>()?;
+        let all = self.accounts.iter()?.map(|entry| decode(entry?.1.value()));
+        let all = all.collect::<Result<Vec<Account>, StorageError>>()?;
         for mut organisation in all.into_iter().filter(|account| account.members.contains(name)) {
             organisation.members.retain(|member| member != name);
             self.put_account(&organisation)?;
@@ -120,7 +94,7 @@ impl AccountStore for EmbeddedMeta {
         self.read(|snapshot| {
             let accounts = snapshot.open_table(tables::ACCOUNTS)?;
             let accounts =
-                accounts.iter()?.map(|entry| decode_account(entry?.1.value())).collect::<Result<_, _>>()?;
+                accounts.iter()?.map(|entry| decode(entry?.1.value())).collect::<Result<_, _>>()?;
             let credentials = snapshot.open_table(tables::CREDENTIALS)?;
             let credentials = credentials.iter()?.map(|entry| decode(entry?.1.value()));
             Ok((accounts, credentials.collect::<Result<_, _>>()?))
@@ -170,33 +144,5 @@ impl AccountStore for EmbeddedMeta {
     async fn remove_credential(&self, access_key_id: &str) -> Result<bool, MetaError> {
         let id = access_key_id.to_owned();
         self.write(move |tables| Ok(tables.credentials.remove(id.as_str())?.is_some())).await
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::bucket::Visibility;
-
-    #[test]
-    fn rows_from_before_new_buckets_was_there_are_read_and_written_alike() {
-        let old = b"\x04team\x01\x02\x03ada\x03bob";
-        let account = decode_account(old).unwrap();
-        let names = ["ada", "bob"].map(|name| Namespace::new(name).unwrap()).to_vec();
-        assert_eq!(
-            (account.name.as_str(), account.kind, &account.members),
-            ("team", AccountKind::Org, &names)
-        );
-        assert_eq!(account.new_buckets, None);
-        assert_eq!(encode_account(&account).unwrap(), old);
-        for visibility in [Visibility::Private, Visibility::Public] {
-            let set = Account { new_buckets: Some(visibility), ..account.clone() };
-            let row = encode_account(&set).unwrap();
-            assert!(row.starts_with(old));
-            assert_eq!(decode_account(&row).unwrap(), set);
-        }
-        for damaged in [&old[..old.len() - 1], b"\x04team\x01\x00\x07", b""] {
-            assert!(decode_account(damaged).is_err());
-        }
     }
 }

@@ -8,20 +8,22 @@
 use std::fs::File;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, mpsc};
 
 use async_trait::async_trait;
 use tokio::sync::oneshot;
+use tracing::warn;
 
-use super::engine::{Engine, Generation, OpenBackend, engine, file_backend};
-use super::format::prepare;
+use super::engine::{Engine, Generation, engine};
+use super::place::{FilePlace, MemoryPlace, Place};
 use super::recent::Recent;
 use super::snapshot::Snapshot;
 use super::tables::{self, Failure, Tables, decode};
 use super::writer::{Finish, Job, Request, write_in_groups};
 use super::{
     Completion, Content, IdleXorb, KeyChange, MetaError, MetaStore, MetaView, NewFile, ObjectChange, PackRow,
-    TermChange, Wanted, XorbMove, bucket_names, folders, holdings, listing, settings, tree, xorbs,
+    TermChange, Wanted, XorbMove, bucket_names, folders, format, holdings, listing, settings, tree, upgrade,
+    xorbs,
 };
 use crate::model::bucket::{Bucket, BucketStats, BucketUid, Visibility};
 use crate::model::clock::Timestamp;
@@ -52,9 +54,9 @@ pub struct EmbeddedMeta {
 }
 
 impl EmbeddedMeta {
-    /// Opens the file, or makes it.
+    /// Opens the file, or makes it. One of an older format is upgraded first (see [`upgrade`]). Blocks.
     pub fn open(path: &Path) -> Result<Self, MetaError> {
-        let opened = Self::open_with_backend(file_backend(path))?;
+        let opened = Self::open_at(Arc::new(FilePlace::new(path)))?;
         Ok(Self { file: Some(path.to_owned()), ..opened })
     }
 
@@ -65,18 +67,20 @@ impl EmbeddedMeta {
 
     /// A store that ends with the process.
     pub fn in_memory() -> Result<Self, MetaError> {
-        let memory = Mutex::new(Some(redb::backends::InMemoryBackend::new()));
-        Self::open_with_backend(Box::new(move || {
-            let memory = memory.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let gone = || std::io::Error::other("what was in memory is gone");
-            Ok(Box::new(memory.ok_or_else(gone)?))
-        }))
+        Self::open_at(Arc::new(MemoryPlace::new()))
     }
 
-    /// A store over any bytes.
-    pub(crate) fn open_with_backend(open: OpenBackend) -> Result<Self, MetaError> {
-        let engine = Engine::open(open)?;
-        prepare(&engine)?;
+    /// A store in any place.
+    pub(crate) fn open_at(place: Arc<dyn Place>) -> Result<Self, MetaError> {
+        let mut engine = Engine::open(Arc::clone(&place))?;
+        if let Some(older) = format::older(&engine)? {
+            drop(engine);
+            upgrade::upgrade(&*place, older)?;
+            engine = Engine::open(place)?;
+        } else if let Err(error) = place.remove_copy() {
+            warn!(%error, "what an upgrade has left could not be removed");
+        }
+        format::prepare(&engine)?;
         let engine = Arc::new(engine);
         let (requests, queue) = mpsc::sync_channel(QUEUE_MAX);
         let writer = Arc::clone(&engine);

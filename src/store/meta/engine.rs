@@ -9,9 +9,6 @@
 //! Read transactions of a closed database fail at their next read, so nothing has to be waited for. Only the writer
 //! thread begins write transactions and only it reopens, so none is under way when it does.
 
-use std::fs::File;
-use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
@@ -19,9 +16,10 @@ use redb::{Database, DatabaseError, ReadTransaction, ReadableDatabase, StorageBa
 use tracing::{info, warn};
 
 use super::MetaError;
+use super::place::Place;
 use super::recent::{Recent, Shared};
 use super::steady::{SteadyBackend, Writes};
-use crate::store::disk::{is_full, remove_if_there, rename_durably};
+use crate::store::disk::is_full;
 use crate::store::figures::MetaFigures;
 
 /// Memory for cached pages.
@@ -32,10 +30,6 @@ const PAUSE_MIN: Duration = Duration::from_millis(50);
 
 /// The longest pause: so late a store may notice that its disk works again.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
-
-/// Opens the bytes under the database.
-pub(crate) type OpenBackend =
-    Box<dyn Fn() -> Result<Box<dyn StorageBackend>, DatabaseError> + Send + Sync + 'static>;
 
 /// What an error of redb means.
 pub(super) fn engine(error: impl Into<redb::Error>) -> MetaError {
@@ -66,7 +60,7 @@ struct State {
 
 /// The database.
 pub(super) struct Engine {
-    open: OpenBackend,
+    place: Arc<dyn Place>,
     writes: Arc<Writes>,
     state: RwLock<State>,
     recent: Shared,
@@ -75,12 +69,12 @@ pub(super) struct Engine {
 
 impl Engine {
     /// Opens the database, or makes it.
-    pub(super) fn open(open: OpenBackend) -> Result<Self, MetaError> {
+    pub(super) fn open(place: Arc<dyn Place>) -> Result<Self, MetaError> {
         let writes = Arc::default();
-        let database = Ok(open_database(&open, &writes)?);
+        let database = Ok(open_database(place.open(), &writes)?);
         let state = State { generation: Generation(0), database };
         let (recent, figures) = (Shared::default(), MetaFigures::default());
-        Ok(Self { open, writes, state: RwLock::new(state), recent, figures })
+        Ok(Self { place, writes, state: RwLock::new(state), recent, figures })
     }
 
     fn state(&self) -> RwLockReadGuard<'_, State> {
@@ -149,7 +143,7 @@ impl Engine {
 
     /// Opens a closed database again. For the writer thread only, while it has no transaction.
     pub(super) fn reopen(&self) -> Result<(), MetaError> {
-        let database = open_database(&self.open, &self.writes)?;
+        let database = open_database(self.place.open(), &self.writes)?;
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         state.generation.0 += 1;
         state.database = Ok(database);
@@ -158,34 +152,14 @@ impl Engine {
     }
 }
 
-fn open_database(open: &OpenBackend, writes: &Arc<Writes>) -> Result<Database, MetaError> {
-    let backend = open().map_err(engine)?;
-    let steady = SteadyBackend::new(backend, Arc::clone(writes));
+/// Opens the database in these bytes; `writes` is what is known of what was written to them.
+pub(super) fn open_database(
+    backend: Result<Box<dyn StorageBackend>, DatabaseError>,
+    writes: &Arc<Writes>,
+) -> Result<Database, MetaError> {
+    let steady = SteadyBackend::new(backend.map_err(engine)?, Arc::clone(writes));
     let steady = steady.map_err(|error| engine(redb::Error::Io(error)))?;
     Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(steady).map_err(engine)
-}
-
-/// Opens the file; the first time, makes it if it is not there. Later a file that is gone is an error: a disk that was
-/// taken away must not look like an empty store.
-pub(super) fn file_backend(path: &Path) -> OpenBackend {
-    let (path, was_open) = (path.to_owned(), AtomicBool::new(false));
-    Box::new(move || {
-        if !was_open.load(Ordering::Relaxed) && !path.try_exists()? {
-            make_file(&path)?;
-        }
-        let file = File::options().read(true).write(true).open(&path)?;
-        was_open.store(true, Ordering::Relaxed);
-        Ok(Box::new(redb::backends::FileBackend::new(file)?))
-    })
-}
-
-/// Makes an empty database under another name and gives it its own when it is whole: a file whose making was cut off
-/// is not one that redb opens. And redb does not sync the folder, without which a new file may be gone.
-fn make_file(path: &Path) -> Result<(), DatabaseError> {
-    let begun = path.with_extension("begun");
-    remove_if_there(&begun)?;
-    Database::create(&begun)?.close()?;
-    Ok(rename_durably(&begun, path)?)
 }
 
 /// When to try again.

@@ -12,53 +12,25 @@
 use std::ops::Range;
 
 use redb::{ReadableTable, StorageError};
-use serde::{Deserialize, Serialize};
 
 use super::MetaError;
 use super::engine::engine;
-use super::tables::{Row, Tables, decode, encode};
+use super::rows::{self, FileRow};
+use super::tables::{Row, Tables};
 use crate::model::file::{FileRecord, Term};
 use crate::store::file_terms::{FileTerms, RunName, TermRuns, TooManyHeld};
-use crate::xet::hash::{FileHash, XorbHash};
+use crate::xet::hash::FileHash;
 
 /// Terms in a row, at most: 45 KiB, and 10 us to read.
 const RUN_TERMS: usize = 1024;
 
-/// A run of a long record: where it begins in the file, and how many terms it has.
-type RunHead = (u64, u32);
-
-/// A file's row: the first chunk of a xorb and its length; or the file's length and any terms; or its length, its number
-/// and its runs.
-#[derive(Serialize)]
-enum FileOut<'r> {
-    First(u32, XorbHash),
-    Any(u64, &'r [Term]),
-    Split(u64, u64, &'r [RunHead]),
-}
-
-#[derive(Deserialize)]
-enum FileIn {
-    First(u32, XorbHash),
-    Any(u64, Vec<Term>),
-    Split(u64, u64, Vec<RunHead>),
-}
-
-/// The length with which all begin.
-#[derive(Deserialize)]
-enum LengthIn {
-    First(u32),
-    Any(u64),
-    Split(u64),
-}
-
 /// Reads a file's size, and not its terms, of which there may be many.
 pub(super) fn decode_file_size(row: &[u8]) -> Result<u64, StorageError> {
-    let (length, _) = postcard::take_from_bytes(row)
-        .map_err(|error| StorageError::Corrupted(format!("a file record cannot be read: {error}")))?;
-    Ok(match length {
-        LengthIn::First(bytes) => bytes.into(),
-        LengthIn::Any(bytes) | LengthIn::Split(bytes) => bytes,
-    })
+    Ok(rows::decode_file_size(row)?)
+}
+
+fn decode_row(row: &[u8]) -> Result<FileRow, StorageError> {
+    Ok(rows::decode_file(row)?)
 }
 
 /// The table of the runs of long records.
@@ -69,16 +41,16 @@ impl<T: ReadableTable<RunName, Row>> RunTable for T {}
 fn read_run(runs: &impl RunTable, name: RunName) -> Result<Vec<Term>, StorageError> {
     let missing =
         || StorageError::Corrupted(format!("run {} of long record {} is not there", name.1, name.0));
-    decode(runs.get(name)?.ok_or_else(missing)?.value())
+    Ok(rows::decode_run(runs.get(name)?.ok_or_else(missing)?.value())?)
 }
 
-fn whole(hash: FileHash, row: FileIn, runs: &impl RunTable) -> Result<FileRecord, StorageError> {
+fn whole(hash: FileHash, row: FileRow, runs: &impl RunTable) -> Result<FileRecord, StorageError> {
     let (size, terms) = match row {
-        FileIn::First(raw_bytes, xorb) => {
+        FileRow::First { raw_bytes, xorb } => {
             (u64::from(raw_bytes), vec![Term { xorb, start: 0, end: 1, raw_bytes }])
         }
-        FileIn::Any(size, terms) => (size, terms),
-        FileIn::Split(size, number, heads) => {
+        FileRow::Any { size, terms } => (size, terms),
+        FileRow::Split { size, number, runs: heads } => {
             let mut terms = Vec::new();
             for run in 0..heads.len() as u32 {
                 terms.extend(read_run(runs, (number, run))?);
@@ -95,7 +67,7 @@ pub(super) fn decode_file(
     row: &[u8],
     runs: &impl RunTable,
 ) -> Result<FileRecord, StorageError> {
-    whole(hash, decode(row)?, runs)
+    whole(hash, decode_row(row)?, runs)
 }
 
 /// Why the terms of a range were not read.
@@ -118,8 +90,8 @@ pub(super) fn terms_within(
     shared: &TermRuns,
     wanted: impl FnOnce(u64) -> Range<u64>,
 ) -> Result<FileTerms, MetaError> {
-    let (size, number, heads) = match decode(row).map_err(engine)? {
-        FileIn::Split(size, number, heads) => (size, number, heads),
+    let (size, number, heads) = match decode_row(row).map_err(engine)? {
+        FileRow::Split { size, number, runs } => (size, number, runs),
         row => return Ok(whole(hash, row, runs).map_err(engine)?.into()),
     };
     let range = wanted(size);
@@ -150,31 +122,32 @@ impl Tables<'_> {
     pub(super) fn put_file(&mut self, record: &FileRecord) -> Result<(), StorageError> {
         self.take_file(&record.hash)?;
         let row = match record.terms.as_slice() {
-            [Term { xorb, start: 0, end: 1, raw_bytes }] => encode(&FileOut::First(*raw_bytes, *xorb))?,
-            terms if terms.len() <= RUN_TERMS => encode(&FileOut::Any(record.size, terms))?,
+            [Term { xorb, start: 0, end: 1, raw_bytes }] => rows::encode_first(*raw_bytes, xorb),
+            terms if terms.len() <= RUN_TERMS => rows::encode_file(record.size, terms),
             terms => {
                 let number = self.count_up("long_record")?;
                 let (mut heads, mut start) = (Vec::new(), 0);
                 for (index, run) in (0_u32..).zip(terms.chunks(RUN_TERMS)) {
-                    self.file_terms.insert((number, index), encode(&run)?.as_slice())?;
+                    let row = rows::encode_run(run)?;
+                    self.file_terms.insert((number, index), row.as_slice())?;
                     heads.push((start, run.len() as u32));
                     start += run.iter().map(|term| u64::from(term.raw_bytes)).sum::<u64>();
                 }
-                encode(&FileOut::Split(record.size, number, &heads))?
+                rows::encode_split(record.size, number, heads)
             }
         };
-        self.files.insert(record.hash.as_bytes(), row.as_slice())?;
+        self.files.insert(record.hash.as_bytes(), row?.as_slice())?;
         Ok(())
     }
 
     /// Removes a record.
     pub(super) fn take_file(&mut self, hash: &FileHash) -> Result<Option<FileRecord>, StorageError> {
         let row = match self.files.remove(hash.as_bytes())? {
-            Some(row) => decode(row.value())?,
+            Some(row) => decode_row(row.value())?,
             None => return Ok(None),
         };
         let number = match &row {
-            FileIn::Split(_, number, _) => Some(*number),
+            FileRow::Split { number, .. } => Some(*number),
             _ => None,
         };
         let record = whole(*hash, row, &self.file_terms)?;
@@ -211,6 +184,7 @@ mod tests {
 
     use super::super::tables::{COUNTERS, FILE_TERMS, FILES};
     use super::*;
+    use crate::xet::hash::XorbHash;
 
     /// A record of so many terms, each of 10 bytes.
     fn record(name: u8, terms: usize) -> FileRecord {
@@ -288,7 +262,7 @@ mod tests {
         let (database, long, short) = (database(), record(1, 3000), record(2, 10));
         in_tables(&database, |tables| {
             for record in [&long, &short] {
-                let row = encode(&FileOut::Any(record.size, &record.terms)).unwrap();
+                let row = rows::encode_file(record.size, &record.terms).unwrap();
                 tables.files.insert(record.hash.as_bytes(), row.as_slice()).unwrap();
             }
             tables.split_long_records().unwrap();

@@ -4,7 +4,7 @@ use std::ops::Bound;
 
 use redb::{ReadableTable, StorageError};
 
-use super::lean::decode_object;
+use super::tables::decode_object;
 use crate::model::bucket::BucketUid;
 use crate::model::listing::{After, ListPage, ListQuery};
 use crate::model::names::ObjectKey;

@@ -17,7 +17,6 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 
-use super::rows::{StoredXorb, XorbRow};
 use crate::model::bucket::{Bucket, BucketStats, BucketUid, Visibility};
 use crate::model::clock::Timestamp;
 use crate::model::conditions::{WriteCondition, WriteRefused};
@@ -30,6 +29,7 @@ use crate::model::upload::{Part, Upload};
 use crate::store::figures::MetaFigures;
 use crate::store::file_terms::FileTerms;
 use crate::store::pack::PackId;
+use crate::store::rows::{StoredXorb, XorbRow};
 use crate::xet::hash::{FileHash, XorbHash};
 
 mod accounts;
@@ -42,25 +42,27 @@ mod files;
 mod folders;
 mod format;
 mod holdings;
-mod lean;
 mod listing;
+mod place;
 mod recent;
 mod registry;
+mod rows;
 mod settings;
 mod snapshot;
 mod steady;
 mod tables;
 mod terms;
 mod tree;
+mod upgrade;
 mod view;
 mod writer;
 mod xorbs;
 
 pub use accounts::AccountStore;
 pub use embedded::EmbeddedMeta;
-#[cfg(test)]
-pub(crate) use engine::OpenBackend;
 pub use folders::DEPTH_MAX as FOLDER_DEPTH_MAX;
+#[cfg(test)]
+pub(crate) use place::Place;
 pub use registry::{MetaRegistry, RegistrationName};
 pub use terms::{MovedRun, TermChange};
 pub use view::{Counts, MetaView, XorbEntry};

@@ -1,10 +1,9 @@
 //! The rows of buckets' settings in the embedded engine.
 
 use redb::{ReadTransaction, ReadableTable, StorageError};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use super::MetaError;
+use super::rows::Stored;
 use super::tables::{self, Failure, Tables, decode, encode};
 use crate::model::bucket::{Bucket, BucketUid};
 use crate::model::names::BucketId;
@@ -28,7 +27,7 @@ impl Tables<'_> {
         Ok(())
     }
 
-    fn set<T: Serialize>(
+    fn set<T: Stored>(
         &mut self,
         bucket: BucketUid,
         name: &'static str,
@@ -58,7 +57,7 @@ pub(super) fn of_bucket(
     Ok(BucketSettings { tags, cors, public_access_block })
 }
 
-fn setting<T: DeserializeOwned>(
+fn setting<T: Stored>(
     table: &impl ReadableTable<(u64, &'static str), &'static [u8]>,
     bucket: BucketUid,
     name: &str,

@@ -8,10 +8,9 @@ use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata,
 use super::engine::engine;
 use super::files::decode_file;
 use super::folders::FOLDERS;
-use super::lean::{decode_object, decode_xorb};
-use super::tables::{self, HashHead, decode};
+use super::tables::{self, HashHead, decode, decode_object};
 use super::view::{Counts, MetaView, XorbEntry};
-use super::xorbs::{at_place, behind};
+use super::xorbs::{at_place, behind, decode_xorb};
 use super::{MetaError, PackRow, RegistrationName, holdings, registry};
 use crate::model::bucket::{Bucket, BucketStats, BucketUid};
 use crate::model::clock::Timestamp;

@@ -145,10 +145,10 @@ mod tests {
     use redb::{Database, ReadableDatabase, TableDefinition};
 
     use super::*;
-    use crate::store::simulated::{Disk, open_simulated};
+    use crate::store::simulated::{Disk, simulated_place};
 
     fn open(disk: &Arc<Disk>, writes: &Arc<Writes>) -> Result<Database, redb::Error> {
-        let backend = open_simulated(disk)()?;
+        let backend = simulated_place(disk).open()?;
         let steady = SteadyBackend::new(backend, Arc::clone(writes))?;
         Ok(Database::builder().create_with_backend(steady)?)
     }

@@ -5,14 +5,10 @@
 
 use std::collections::BTreeSet;
 
-use redb::{ReadableTable, StorageError, Table, TableDefinition, TableError, WriteTransaction};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
 use super::bucket_names::{self, BUCKET_NAMES};
 use super::folders::{FOLDERS, FolderName};
-use super::lean::{decode_object, decode_whole_object, encode_object};
 use super::registry::PROVED;
+use super::rows::{self, Stored};
 use super::{Completion, KeyChange, MetaError, NewFile, ObjectChange};
 use crate::model::bucket::{Bucket, BucketUid};
 use crate::model::conditions::WriteCondition;
@@ -22,7 +18,9 @@ use crate::model::object::Object;
 use crate::model::settings::Tags;
 use crate::model::upload::{Part, Upload};
 use crate::store::file_terms::RunName;
+use crate::store::versioned::StoredError;
 use crate::xet::hash::{FileHash, XorbHash};
+use redb::{ReadableTable, StorageError, Table, TableDefinition, TableError, WriteTransaction};
 
 /// A row in its serialised form.
 pub(super) type Row = &'static [u8];
@@ -36,7 +34,7 @@ pub(super) const BUCKETS: TableDefinition<(&str, &str), Row> = TableDefinition::
 pub(super) const BUCKET_UIDS: TableDefinition<u64, ()> = TableDefinition::new("bucket_uids");
 /// (bucket, name of the setting) -> its value; see [`super::settings`]
 pub(super) const BUCKET_SETTINGS: TableDefinition<(u64, &str), Row> = TableDefinition::new("bucket_settings");
-/// (bucket, key) -> [`Object`], as [`super::lean`] writes it; bytes, so that bounds between keys need not be UTF-8.
+/// (bucket, key) -> [`Object`], as [`super::rows`] writes it; bytes, so that bounds between keys need not be UTF-8.
 pub(super) const OBJECTS: TableDefinition<(u64, &[u8]), Row> = TableDefinition::new("objects");
 /// (bucket, key, upload id) -> [`Upload`]
 pub(super) const UPLOADS: TableDefinition<(u64, &[u8], &str), Row> = TableDefinition::new("uploads");
@@ -96,15 +94,35 @@ impl From<StorageError> for Failure {
     }
 }
 
-/// Reads a row back.
-pub(super) fn decode<T: DeserializeOwned>(row: &[u8]) -> Result<T, StorageError> {
-    postcard::from_bytes(row)
-        .map_err(|error| StorageError::Corrupted(format!("a row cannot be read: {error}")))
+/// What the engine says of a row that cannot be read or written.
+impl From<StoredError> for StorageError {
+    fn from(error: StoredError) -> Self {
+        Self::Corrupted(error.to_string())
+    }
 }
 
-pub(super) fn encode<T: Serialize>(row: &T) -> Result<Vec<u8>, StorageError> {
-    postcard::to_stdvec(row)
-        .map_err(|error| StorageError::Corrupted(format!("a row cannot be written: {error}")))
+/// Reads a row.
+pub(super) fn decode<T: Stored>(row: &[u8]) -> Result<T, StorageError> {
+    Ok(T::from_row(row)?)
+}
+
+/// Writes a row.
+pub(super) fn encode<T: Stored>(value: &T) -> Result<Vec<u8>, StorageError> {
+    Ok(value.to_row()?)
+}
+
+/// Reads an object without its parts.
+pub(super) fn decode_object(row: &[u8]) -> Result<Object, StorageError> {
+    Ok(rows::decode_object(row)?)
+}
+
+/// Reads an object with its parts.
+pub(super) fn decode_whole_object(row: &[u8]) -> Result<Object, StorageError> {
+    Ok(rows::decode_whole_object(row)?)
+}
+
+fn encode_object(object: &Object) -> Result<Vec<u8>, StorageError> {
+    Ok(rows::encode_object(object)?)
 }
 
 /// All tables, opened in one physical transaction.
@@ -115,8 +133,8 @@ pub(super) struct Tables<'t> {
     pub(super) bucket_settings: Table<'t, (u64, &'static str), Row>,
     pub(super) objects: Table<'t, (u64, &'static [u8]), Row>,
     pub(super) folders: Table<'t, FolderName, u64>,
-    uploads: Table<'t, (u64, &'static [u8], &'static str), Row>,
-    parts: Table<'t, (&'static str, u16), Row>,
+    pub(super) uploads: Table<'t, (u64, &'static [u8], &'static str), Row>,
+    pub(super) parts: Table<'t, (&'static str, u16), Row>,
     pub(super) files: Table<'t, [u8; 32], Row>,
     pub(super) file_terms: Table<'t, RunName, Row>,
     file_uses: Table<'t, [u8; 32], u64>,

@@ -8,8 +8,9 @@ use std::ops::Bound;
 
 use redb::{ReadableTable, StorageError};
 
-use super::lean::{decode_modified_at, decode_object};
 use super::listing::successor;
+use super::rows::decode_modified_at;
+use super::tables::decode_object;
 use crate::model::bucket::BucketUid;
 use crate::model::clock::Timestamp;
 use crate::model::listing::{After, TreeEntry, TreePage, TreeQuery};

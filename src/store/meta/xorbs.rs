@@ -5,7 +5,7 @@ use std::ops::Bound;
 
 use redb::{ReadTransaction, ReadableTable, StorageError};
 
-use super::lean::{decode_xorb, encode_xorb};
+use super::rows;
 use super::tables::{self, Failure, HashHead, Tables, xorbs_of};
 use super::{IdleXorb, NewFile, TermChange, XorbMove};
 use crate::model::clock::Timestamp;
@@ -13,6 +13,15 @@ use crate::model::file::FileRecord;
 use crate::store::pack::PackId;
 use crate::store::rows::{StoredXorb, XorbRow};
 use crate::xet::hash::{FileHash, NodeHash, XorbHash};
+
+/// Reads where a xorb lies.
+pub(super) fn decode_xorb(hash: &XorbHash, row: &[u8]) -> Result<XorbRow, StorageError> {
+    Ok(rows::decode_xorb(hash, row)?)
+}
+
+fn encode_xorb(hash: &XorbHash, row: &XorbRow) -> Result<Vec<u8>, StorageError> {
+    Ok(rows::encode_xorb(hash, row)?)
+}
 
 /// Where a page of rows named by hashes begins.
 pub(super) fn behind(after: Option<&[u8; 32]>) -> (Bound<[u8; 32]>, Bound<[u8; 32]>) {

@@ -111,8 +111,8 @@ struct State {
     files: Vec<File>,
     names: Names,
     synced_names: Names,
-    /// Names given or taken since the folder was synced.
-    name_changes: Vec<(String, Option<usize>)>,
+    /// Names given or taken since the folder was synced; those of one change together.
+    name_changes: Vec<Vec<(String, Option<usize>)>>,
     operations: u64,
     cut_at: Option<u64>,
     is_off: bool,
@@ -170,9 +170,11 @@ impl Disk {
         let mut dice = Dice(seed);
         let files = state.files.iter().map(|file| file.cut(&mut dice)).collect();
         let mut names = state.synced_names.clone();
-        for (name, file) in &state.name_changes {
+        for changes in &state.name_changes {
             if dice.roll(2) == 0 {
-                name_as(&mut names, name, *file);
+                for (name, file) in changes {
+                    name_as(&mut names, name, *file);
+                }
             }
         }
         Self(Mutex::new(State { files, synced_names: names.clone(), names, ..State::default() }))
@@ -185,7 +187,7 @@ impl Disk {
             }
             let file = state.files.len();
             state.files.push(File::default());
-            state.rename(name, Some(file));
+            state.change_names(vec![(name.to_owned(), Some(file))]);
             Ok(file)
         })
     }
@@ -195,7 +197,16 @@ impl Disk {
             if !state.names.contains_key(name) {
                 return Err(missing());
             }
-            state.rename(name, None);
+            state.change_names(vec![(name.to_owned(), None)]);
+            Ok(())
+        })
+    }
+
+    /// Gives a file another name, which may be another file's; all at once.
+    pub(super) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.operate(|state| {
+            let file = state.names.get(from).copied().ok_or_else(missing)?;
+            state.change_names(vec![(from.to_owned(), None), (to.to_owned(), Some(file))]);
             Ok(())
         })
     }
@@ -273,9 +284,11 @@ impl Disk {
 }
 
 impl State {
-    fn rename(&mut self, name: &str, file: Option<usize>) {
-        name_as(&mut self.names, name, file);
-        self.name_changes.push((name.to_owned(), file));
+    fn change_names(&mut self, changes: Vec<(String, Option<usize>)>) {
+        for (name, file) in &changes {
+            name_as(&mut self.names, name, *file);
+        }
+        self.name_changes.push(changes);
     }
 }
 

@@ -1,13 +1,13 @@
-//! Faults by script, for any packs ([`FailingPacks`]) and any metadata ([`open_failing`]).
+//! Faults by script, for any packs ([`FailingPacks`]) and any metadata ([`failing_place`]).
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use redb::StorageBackend;
+use redb::{DatabaseError, StorageBackend};
 use rustix::io::Errno;
 
-use crate::store::meta::OpenBackend;
+use crate::store::meta::Place;
 use crate::store::pack::{PackId, PackStore, PackWriter};
 
 /// Something that can fail.
@@ -23,6 +23,10 @@ pub(crate) enum Operation {
     Grow,
     /// Making a pack shorter.
     Truncate,
+    /// Copying the metadata.
+    Copy,
+    /// Putting a copy in the place of the metadata.
+    Adopt,
     /// Making durable.
     Sync,
     /// Reading.
@@ -158,11 +162,40 @@ impl PackWriter for FailingWriter {
 }
 
 /// Metadata that fails by script.
-pub(crate) fn open_failing(inner: OpenBackend, faults: Arc<Faults>) -> OpenBackend {
-    Box::new(move || {
-        faults.check(Operation::Open)?;
-        Ok(Box::new(FailingBackend { inner: inner()?, faults: Arc::clone(&faults) }))
-    })
+pub(crate) fn failing_place(inner: Arc<dyn Place>, faults: Arc<Faults>) -> Arc<dyn Place> {
+    Arc::new(FailingPlace { inner, faults })
+}
+
+struct FailingPlace {
+    inner: Arc<dyn Place>,
+    faults: Arc<Faults>,
+}
+
+impl FailingPlace {
+    fn failing(&self, inner: Box<dyn StorageBackend>) -> Box<dyn StorageBackend> {
+        Box::new(FailingBackend { inner, faults: Arc::clone(&self.faults) })
+    }
+}
+
+impl Place for FailingPlace {
+    fn open(&self) -> Result<Box<dyn StorageBackend>, DatabaseError> {
+        self.faults.check(Operation::Open)?;
+        Ok(self.failing(self.inner.open()?))
+    }
+
+    fn open_copy(&self) -> Result<Box<dyn StorageBackend>, DatabaseError> {
+        self.faults.check(Operation::Copy)?;
+        Ok(self.failing(self.inner.open_copy()?))
+    }
+
+    fn adopt_copy(&self) -> io::Result<()> {
+        self.faults.check(Operation::Adopt)?;
+        self.inner.adopt_copy()
+    }
+
+    fn remove_copy(&self) -> io::Result<()> {
+        self.inner.remove_copy()
+    }
 }
 
 struct FailingBackend {

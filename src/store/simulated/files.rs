@@ -8,11 +8,17 @@ use bytes::Bytes;
 use redb::{DatabaseError, StorageBackend};
 
 use super::Disk;
-use crate::store::meta::OpenBackend;
+use crate::store::meta::Place;
 use crate::store::pack::{PackId, PackStore, PackWriter};
 
 /// What the metadata's file is called; packs have other names.
 const META: &str = "meta.redb";
+
+/// What a copy of it is called.
+const META_COPY: &str = "meta.upgrade";
+
+/// Bytes copied at a time.
+const PIECE_BYTES: usize = 64 << 10;
 
 /// Packs on a simulated disk, with the syncs of [`crate::store::pack::LocalPacks`].
 pub(crate) struct SimulatedPacks(pub(crate) Arc<Disk>);
@@ -90,22 +96,72 @@ impl PackWriter for Writer {
 }
 
 /// Opens the metadata on a simulated disk. Like a file that redb has locked, it cannot be opened twice.
-pub(crate) fn open_simulated(disk: &Arc<Disk>) -> OpenBackend {
-    let (disk, is_open) = (Arc::clone(disk), Arc::new(AtomicBool::new(false)));
-    Box::new(move || {
-        let file = match disk.find(META) {
+pub(crate) fn simulated_place(disk: &Arc<Disk>) -> Arc<dyn Place> {
+    Arc::new(SimulatedPlace { disk: Arc::clone(disk), is_open: Arc::default() })
+}
+
+/// Puts metadata on a simulated disk, as if they had always been there.
+pub(crate) fn keep_metadata(disk: &Disk, bytes: &[u8]) -> io::Result<()> {
+    let file = disk.create(META)?;
+    disk.write_at(file, 0, bytes)?;
+    disk.sync(file)?;
+    disk.sync_folder()
+}
+
+struct SimulatedPlace {
+    disk: Arc<Disk>,
+    is_open: Arc<AtomicBool>,
+}
+
+impl SimulatedPlace {
+    fn backend(&self, file: usize) -> Result<Box<dyn StorageBackend>, DatabaseError> {
+        if self.is_open.swap(true, Ordering::SeqCst) {
+            return Err(DatabaseError::DatabaseAlreadyOpen);
+        }
+        Ok(Box::new(Backend { disk: Arc::clone(&self.disk), file, is_open: Arc::clone(&self.is_open) }))
+    }
+}
+
+impl Place for SimulatedPlace {
+    fn open(&self) -> Result<Box<dyn StorageBackend>, DatabaseError> {
+        let file = match self.disk.find(META) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let file = disk.create(META)?;
-                disk.sync_folder()?;
+                let file = self.disk.create(META)?;
+                self.disk.sync_folder()?;
                 file
             }
             found => found?,
         };
-        if is_open.swap(true, Ordering::SeqCst) {
-            return Err(DatabaseError::DatabaseAlreadyOpen);
+        self.backend(file)
+    }
+
+    fn open_copy(&self) -> Result<Box<dyn StorageBackend>, DatabaseError> {
+        self.remove_copy()?;
+        let original = self.disk.find(META)?;
+        let len = self.disk.len(original)?;
+        let copy = self.disk.create(META_COPY)?;
+        let (mut piece, mut at) = (vec![0; PIECE_BYTES], 0);
+        while at < len {
+            piece.truncate((len - at).min(PIECE_BYTES as u64) as usize);
+            self.disk.read_at(original, at, &mut piece)?;
+            self.disk.write_at(copy, at, &piece)?;
+            at += piece.len() as u64;
         }
-        Ok(Box::new(Backend { disk: Arc::clone(&disk), file, is_open: Arc::clone(&is_open) }))
-    })
+        self.backend(copy)
+    }
+
+    fn adopt_copy(&self) -> io::Result<()> {
+        self.disk.sync(self.disk.find(META_COPY)?)?;
+        self.disk.rename(META_COPY, META)?;
+        self.disk.sync_folder()
+    }
+
+    fn remove_copy(&self) -> io::Result<()> {
+        match self.disk.find(META_COPY) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            found => found.and_then(|_| self.disk.remove(META_COPY)),
+        }
+    }
 }
 
 struct Backend {
@@ -154,6 +210,6 @@ fn simulated_packs_conform() {
 
 #[tokio::test]
 async fn simulated_metadata_conforms() {
-    let open = || crate::store::meta::EmbeddedMeta::open_with_backend(open_simulated(&Arc::default()));
+    let open = || crate::store::meta::EmbeddedMeta::open_at(simulated_place(&Arc::default()));
     crate::store::meta::conformance::all(|| Arc::new(open().unwrap())).await;
 }

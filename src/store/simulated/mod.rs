@@ -1,7 +1,7 @@
 //! A simulated disk, and faults to be met on any disk: for tests.
 //!
 //! [`Disk`] tells what was written from what would survive a power cut, for packs ([`SimulatedPacks`]) and for the
-//! metadata ([`open_simulated`]) together, and counts operations over both, so that a test can cut the power at each.
+//! metadata ([`simulated_place`]) together, and counts operations over both, so that a test can cut the power at each.
 //! [`faults`] makes operations fail as a script says.
 
 mod disk;
@@ -9,4 +9,4 @@ pub(crate) mod faults;
 mod files;
 
 pub(crate) use disk::Disk;
-pub(crate) use files::{SimulatedPacks, open_simulated};
+pub(crate) use files::{SimulatedPacks, keep_metadata, simulated_place};

@@ -11,8 +11,8 @@ use crate::store::gc::{Collector, GcOptions};
 use crate::store::pace::Pace;
 use crate::store::pack::PackStore;
 use crate::store::scrub::{ScrubCursor, ScrubError, scrub};
-use crate::store::simulated::faults::{FailingPacks, Faults, Operation, open_failing};
-use crate::store::simulated::{Disk, SimulatedPacks, open_simulated};
+use crate::store::simulated::faults::{FailingPacks, Faults, Operation, failing_place};
+use crate::store::simulated::{Disk, SimulatedPacks, simulated_place};
 
 /// How long a store may take to notice that its disk works again.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -30,7 +30,7 @@ impl Rig {
         let (packs, meta) = (Arc::<Faults>::default(), Arc::<Faults>::default());
         let inner = Arc::new(SimulatedPacks(Arc::clone(disk)));
         let failing = Arc::new(FailingPacks { inner, faults: Arc::clone(&packs) });
-        let rows = EmbeddedMeta::open_with_backend(open_failing(open_simulated(disk), Arc::clone(&meta)));
+        let rows = EmbeddedMeta::open_at(failing_place(simulated_place(disk), Arc::clone(&meta)));
         let index = Arc::new(MemoryIndex::default());
         let store = LocalStore::assemble(Arc::new(rows.unwrap()), failing, index, 1 << 20).unwrap();
         let buckets = Arc::new(LocalBuckets::new(Arc::new(store), Ambient::system()).unwrap());

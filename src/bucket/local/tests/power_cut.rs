@@ -12,7 +12,7 @@ use crate::store::check::check;
 use crate::store::gc::{Collector, GcError, GcOptions, GcReport};
 use crate::store::pace::Pace;
 use crate::store::scrub::{ScrubCursor, scrub};
-use crate::store::simulated::{Disk, SimulatedPacks, open_simulated};
+use crate::store::simulated::{Disk, SimulatedPacks, simulated_place};
 
 /// Power cuts in the short form.
 const CUTS: u64 = 120;
@@ -21,7 +21,7 @@ const CUTS: u64 = 120;
 const PACK_BYTES: u64 = 1 << 20;
 
 fn start(disk: &Arc<Disk>, index: &Arc<MemoryIndex>) -> Result<LocalBuckets, BucketError> {
-    let meta = EmbeddedMeta::open_with_backend(open_simulated(disk))
+    let meta = EmbeddedMeta::open_at(simulated_place(disk))
         .map_err(|error| BucketError::Unavailable(error.into()))?;
     let packs = Arc::new(SimulatedPacks(Arc::clone(disk)));
     let store = LocalStore::assemble(Arc::new(meta), packs, Arc::clone(index) as _, PACK_BYTES);
