@@ -97,7 +97,7 @@ async fn on_a_hub() -> Subject {
     let client = HubClient::new(http.clone(), &endpoint, BearerToken::new(TOKEN)).unwrap();
     let remote = RemoteShared::new(http, None, Arc::clone(&ambient.clock));
     let meta = Arc::new(EmbeddedMeta::in_memory().unwrap());
-    let shared = HubShared::new(meta, folder.path().join("uploads"), remote, ambient);
+    let shared = HubShared::open(meta, folder.path().join("uploads"), remote, ambient).unwrap();
     let places = [ADA, TEAM].map(|name| (namespace(name), client.clone())).to_vec();
     let buckets = HubBuckets::new(client, shared).looking_in(places);
     Subject { buckets: Arc::new(buckets), _folder: Some(folder) }

@@ -35,6 +35,8 @@ pub(super) enum HubModeError {
     Meta(#[from] MetaError),
     #[error("cannot open the cache: {0}")]
     Cache(std::io::Error),
+    #[error("cannot open the parts of running uploads: {0}")]
+    Parts(std::io::Error),
     #[error("{0} is not a token: it must be visible ASCII characters")]
     Token(String),
     #[error("{0} forbids requests to the Hub: unset it to run a gateway in front of one")]
@@ -101,7 +103,8 @@ pub(super) fn open(
         }
     };
     let remote = RemoteShared::new(client.http().clone(), cache.clone(), Arc::clone(&ambient.clock));
-    let shared = HubShared::new(meta, folder.path().join("hub-uploads"), remote, ambient.clone());
+    let parts = folder.path().join("hub-uploads");
+    let shared = HubShared::open(meta, parts, remote, ambient.clone()).map_err(HubModeError::Parts)?;
     let namespaces: Vec<_> = directory.accounts().into_iter().map(|account| account.name).collect();
     let credentials = directory.credentials();
     let mut own = HashMap::<String, Arc<dyn BucketApi>>::new();

@@ -10,6 +10,7 @@
 //! another writer at the Hub may come in (the Hub has no conditions).
 
 use std::collections::HashMap;
+use std::io;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -19,7 +20,7 @@ use lru::LruCache;
 use super::client::{BucketAccess, HubClient};
 use super::keys;
 use super::listing::Pages;
-use super::parts::PartFolder;
+use super::part_folder::PartFolder;
 use super::wire::{BatchOp, FileEntry};
 use crate::bucket::error::{engine_error, meta_failed};
 use crate::bucket::{
@@ -58,16 +59,21 @@ pub struct HubShared {
 }
 
 impl HubShared {
-    /// `parts` is the folder where parts of running uploads are kept.
-    pub fn new(meta: Arc<dyn MetaStore>, parts: PathBuf, remote: RemoteShared, ambient: Ambient) -> Self {
-        Self {
+    /// `parts` is the folder where parts of running uploads are kept; those of an earlier build are upgraded. Blocks.
+    pub fn open(
+        meta: Arc<dyn MetaStore>,
+        parts: PathBuf,
+        remote: RemoteShared,
+        ambient: Ambient,
+    ) -> io::Result<Self> {
+        Ok(Self {
             meta,
-            parts: Arc::new(PartFolder::new(parts)),
+            parts: Arc::new(PartFolder::open(parts)?),
             remote,
             turns: EngineTurns::far(UPLOADS_MAX),
             ambient,
             locks: Arc::default(),
-        }
+        })
     }
 }
 

@@ -7,6 +7,7 @@ mod hub_buckets;
 mod keys;
 mod listing;
 mod objects;
+mod part_folder;
 mod parts;
 #[cfg(test)]
 mod tests;

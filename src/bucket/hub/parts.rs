@@ -1,22 +1,18 @@
 //! Parts of running uploads: their chunks are on the Hub's CAS already, and how they are put together is kept here, in
-//! one file a part, until the upload is over.
+//! one file a part (see [`super::part_folder`]), until the upload is over.
 //!
 //! The first and last bytes of a part are kept too: when parts are joined, their seams are cut again, and the CAS gives
 //! nothing that is not part of a registered file.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
-use std::io::{self, Write as _};
 use std::ops::Range;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
-use serde::{Deserialize, Serialize};
 
-use crate::bucket::{BodyIn, FileHash, UploadId};
+use crate::bucket::BodyIn;
 use crate::cas::remote::{NewRemoteFile, RemoteChunks};
 use crate::cas::{CasError, ChunkRef, ChunkStore, XorbWriter};
 use crate::engine::{Segment, StoredFile};
@@ -34,15 +30,17 @@ const HEAD_BYTES: usize = 4 * CHUNK_BYTES_MAX;
 const TAIL_BYTES: usize = CHUNK_BYTES_MAX;
 
 /// A part, as it is kept.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct KeptPart {
     pub(super) record: FileRecord,
     /// Hash and length of every chunk.
     pub(super) chunks: Vec<(ChunkHash, u32)>,
     /// The xorbs that were sent for it.
     pub(super) xorbs: Vec<StoredXorb>,
-    head: Vec<u8>,
-    tail: Vec<u8>,
+    /// Its first bytes.
+    pub(super) head: Vec<u8>,
+    /// Its last bytes.
+    pub(super) tail: Vec<u8>,
 }
 
 /// The ends of a body, gathered while it passes.
@@ -121,60 +119,6 @@ impl KeptPart {
             let start = range.start.checked_sub(tail_start)?;
             self.tail.get(start as usize..(range.end - tail_start) as usize)
         }
-    }
-}
-
-/// The folder of kept parts.
-pub(super) struct PartFolder(PathBuf);
-
-impl PartFolder {
-    pub(super) fn new(folder: PathBuf) -> Self {
-        Self(folder)
-    }
-
-    fn of_upload(&self, upload: &UploadId) -> PathBuf {
-        self.0.join(upload.as_str())
-    }
-
-    fn path(&self, upload: &UploadId, number: u16, file: &FileHash) -> PathBuf {
-        self.of_upload(upload).join(format!("{number}-{file}"))
-    }
-
-    /// Keeps a part; when this returns it survives a power cut. Blocks.
-    pub(super) fn keep(&self, upload: &UploadId, number: u16, part: &KeptPart) -> io::Result<()> {
-        let path = self.path(upload, number, &part.record.hash);
-        let folder = self.of_upload(upload);
-        fs::create_dir_all(&folder)?;
-        let bytes = postcard::to_stdvec(part).map_err(io::Error::other)?;
-        let unfinished = path.with_extension("new");
-        let mut file = File::create(&unfinished)?;
-        file.write_all(&bytes)?;
-        file.sync_all()?;
-        fs::rename(&unfinished, &path)?;
-        File::open(&folder)?.sync_all()?;
-        File::open(&self.0)?.sync_all()
-    }
-
-    /// A kept part. Blocks.
-    pub(super) fn read(&self, upload: &UploadId, number: u16, file: &FileHash) -> io::Result<KeptPart> {
-        let bytes = fs::read(self.path(upload, number, file))?;
-        postcard::from_bytes(&bytes).map_err(io::Error::other)
-    }
-
-    /// Forgets the parts of uploads begun before a time, in milliseconds since the epoch. Blocks.
-    pub(super) fn remove_begun_before(&self, millis: u64) -> io::Result<()> {
-        for entry in fs::read_dir(&self.0)? {
-            let upload = entry?.file_name().to_str().and_then(UploadId::parse);
-            if let Some(upload) = upload.filter(|upload| upload.begun_at_millis() < millis) {
-                self.remove(&upload);
-            }
-        }
-        Ok(())
-    }
-
-    /// Forgets the parts of an upload that is over. Blocks.
-    pub(super) fn remove(&self, upload: &UploadId) {
-        let _ = fs::remove_dir_all(self.of_upload(upload));
     }
 }
 

@@ -41,7 +41,7 @@ impl Gateway {
             ChunkCache::open(&folder.path().join("cache"), 1 << 30, Arc::clone(&ambient.clock)).unwrap();
         let remote = RemoteShared::new(http, Some(Arc::new(cache)), Arc::clone(&ambient.clock));
         let meta = Arc::new(EmbeddedMeta::in_memory().unwrap());
-        let shared = HubShared::new(meta, folder.path().join("uploads"), remote, ambient);
+        let shared = HubShared::open(meta, folder.path().join("uploads"), remote, ambient).unwrap();
         let buckets = HubBuckets::new(client, shared);
         match buckets.create_bucket(&id(), Visibility::Private).await {
             Ok(_) | Err(BucketError::BucketExists(_)) => {}
