@@ -12,8 +12,9 @@ use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 
 use super::{AuthError, Credential, Secret};
-use crate::model::accounts::SealedCredential;
+use crate::model::accounts::{Permission, SealedCredential};
 use crate::model::clock::{Ambient, Timestamp};
+use crate::model::names::BucketName;
 use crate::store::disk::replace_file;
 
 /// Name of the master key's file in the data folder: 64 hexadecimal digits.
@@ -121,11 +122,20 @@ impl MasterKey {
 }
 
 /// What is bound to a sealed text: all of its row but the text itself. The serialised fields have lengths, so no two rows
-/// have one; and none has that of an earlier build, which holds no zero byte.
+/// have one; and none has that of an earlier build, which holds no zero byte. Another text for the same row would be a
+/// credential that no longer opens.
 fn bound_row(row: &SealedCredential) -> Option<Vec<u8>> {
     let SealedCredential { access_key_id, account, permission, buckets, created_at, expires_at, sealed: _ } =
         row;
-    let fields = (access_key_id, account, permission, buckets, created_at, expires_at);
+    let permission: u8 = match permission {
+        Permission::Read => 0,
+        Permission::Write => 1,
+        Permission::Admin => 2,
+    };
+    let buckets: Option<Vec<&str>> =
+        buckets.as_ref().map(|buckets| buckets.iter().map(BucketName::as_str).collect());
+    let times = (created_at.0, expires_at.map(|at| at.0));
+    let fields = (access_key_id.as_str(), account.as_str(), permission, buckets, times);
     postcard::to_stdvec(&("xetgate credential\0", fields)).ok()
 }
 
@@ -139,7 +149,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
-    use crate::auth::{AccessKeyId, Permission};
+    use crate::auth::AccessKeyId;
     use crate::model::names::Namespace;
 
     fn credential() -> Credential {
@@ -202,6 +212,24 @@ mod tests {
         assert_eq!(key.unseal(old.clone()).unwrap(), (credential(), true));
         let moved = SealedCredential { account: Namespace::new("bob").unwrap(), ..old };
         assert!(key.unseal(moved).is_err());
+    }
+
+    /// As the release before format 6 sealed it; see `tests/stores/format-5`.
+    #[tokio::test]
+    async fn what_the_previous_release_has_sealed_opens_as_it_is() {
+        use crate::store::meta::{AccountStore as _, EmbeddedMeta};
+        let example = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stores/format-5"));
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["meta.redb", FILE_NAME] {
+            fs::copy(example.join(name), folder.path().join(name)).unwrap();
+        }
+        let meta = EmbeddedMeta::open(&folder.path().join("meta.redb")).unwrap();
+        let [stored] = meta.accounts().await.unwrap().1.try_into().unwrap();
+        let key = MasterKey::load_or_create(folder.path(), &Ambient::system()).unwrap();
+        let (credential, is_old) = key.unseal(stored).unwrap();
+        assert!(!is_old);
+        assert_eq!(credential.access_key_id.as_str(), "AKM7MQW26O3MP3RS74V4");
+        assert!(credential.token.unwrap().expose().starts_with("hf_XZ238OY6"));
     }
 
     #[test]
