@@ -45,7 +45,7 @@ pub enum Permission {
 }
 
 /// A credential whose secrets are sealed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SealedCredential {
     /// The public half of its S3 face.
     pub access_key_id: String,

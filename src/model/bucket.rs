@@ -6,7 +6,7 @@ use super::clock::Timestamp;
 use super::names::BucketId;
 
 /// A bucket's identity inside one store; stays when the bucket is renamed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BucketUid(pub u64);
 
 /// Who may read a bucket.
@@ -21,7 +21,7 @@ pub enum Visibility {
 }
 
 /// A bucket.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bucket {
     /// Its identity in this store.
     pub uid: BucketUid,

@@ -1,9 +1,7 @@
 //! The checksums that S3 lets a client declare, and that are kept with an object.
 
-use serde::{Deserialize, Serialize};
-
 /// The checksums that S3 knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ChecksumAlgorithm {
     /// CRC-32 (ISO-HDLC), 4 bytes.
     Crc32,
@@ -18,7 +16,7 @@ pub enum ChecksumAlgorithm {
 }
 
 /// What a multipart object's checksum is taken over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChecksumType {
     /// All bytes of the object.
     FullObject,
@@ -27,7 +25,7 @@ pub enum ChecksumType {
 }
 
 /// A verified checksum, kept with the object.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checksum {
     /// Which.
     pub algorithm: ChecksumAlgorithm,

@@ -1,11 +1,9 @@
 //! Files: how content is put together from runs of chunks.
 
-use serde::{Deserialize, Serialize};
-
 use crate::xet::hash::{FileHash, XorbHash};
 
 /// A run of chunks of one xorb.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Term {
     /// The xorb.
     pub xorb: XorbHash,
@@ -18,7 +16,7 @@ pub struct Term {
 }
 
 /// How a file is put together: its terms, in order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileRecord {
     /// The file's identity.
     pub hash: FileHash,

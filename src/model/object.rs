@@ -3,15 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-
 use super::checksums::Checksum;
 use super::clock::Timestamp;
 use super::names::UploadId;
 use crate::xet::hash::FileHash;
 
 /// What S3 shows as an object's `ETag`, without quotes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ETag {
     /// MD5 of the body: single uploads.
     Md5([u8; 16]),
@@ -37,7 +35,7 @@ impl fmt::Display for ETag {
 }
 
 /// What a client says about an object beside its bytes; S3's headers of the same names.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Attributes {
     /// `Content-Type`.
     pub content_type: Option<String>,
@@ -85,7 +83,7 @@ impl Attributes {
 }
 
 /// An object: a key's present content and what is said about it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Object {
     /// Its content.
     pub file: FileHash,
@@ -100,14 +98,13 @@ pub struct Object {
     /// The checksums it was stored with.
     pub checksums: Vec<Checksum>,
     /// Its parts, in order, if it came by multipart upload. Not in listings: there may be 10,000.
-    #[serde(skip)]
     pub parts: Vec<ObjectPart>,
     /// The upload it was completed from: a client that asks again gets the same answer.
     pub upload: Option<UploadId>,
 }
 
 /// One part of a completed multipart object.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectPart {
     /// Its part number.
     pub number: u16,

@@ -4,13 +4,11 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
 /// Tags of an object or a bucket.
 pub type Tags = BTreeMap<String, String>;
 
 /// Which pages of other origins may use a bucket from a browser. Source: S3 API reference, `CORSRule`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CorsRule {
     /// Its name, if it has one.
     pub id: Option<String>,
@@ -27,7 +25,7 @@ pub struct CorsRule {
 }
 
 /// Which ways of making a bucket public are blocked. Source: S3 API reference, `PublicAccessBlockConfiguration`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "S3's four switches, which are told apart by name")]
 pub struct PublicAccessBlock {
     /// ACLs that make public are refused.

@@ -1,7 +1,5 @@
 //! Multipart uploads that are running, and their parts.
 
-use serde::{Deserialize, Serialize};
-
 use super::checksums::{Checksum, ChecksumAlgorithm, ChecksumType};
 use super::clock::Timestamp;
 use super::names::{ObjectKey, UploadId};
@@ -9,7 +7,7 @@ use super::object::Attributes;
 use crate::xet::hash::FileHash;
 
 /// A running multipart upload.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upload {
     /// Its id.
     pub id: UploadId,
@@ -24,7 +22,7 @@ pub struct Upload {
 }
 
 /// A stored part of a running upload.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
     /// 1 to 10,000.
     pub number: u16,

@@ -3,8 +3,6 @@
 //! Plain data with public fields. Invariants between rows (a file's xorbs exist, use counts are right) are kept by the
 //! `MetaStore`'s transactions.
 
-use serde::{Deserialize, Serialize};
-
 use super::meta::FramePlace;
 use super::pack::PackId;
 use super::pack::frame::HEAD as FRAME_HEAD;
@@ -12,7 +10,7 @@ use crate::xet::hash::XorbHash;
 use crate::xet::xorb::ChunkTable;
 
 /// Where a xorb lies, and what is in it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct XorbRow {
     /// The pack that holds it.
     pub pack: PackId,
@@ -42,7 +40,7 @@ impl XorbRow {
 }
 
 /// A xorb whose bytes are stored and synced. It becomes part of the truth when a transaction takes it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredXorb {
     /// The xorb.
     pub hash: XorbHash,

@@ -24,7 +24,7 @@ pub use local::LocalPacks;
 pub use memory::MemoryPacks;
 
 /// A pack's identity: a number that is never used twice in one store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PackId(pub u64);
 
 impl fmt::Display for PackId {
