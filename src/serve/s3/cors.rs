@@ -14,7 +14,7 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use s3s::{Body, HttpResponse, S3Result, s3_error};
 
-use crate::bucket::{BucketId, CorsRule};
+use crate::bucket::{BucketError, BucketId, CorsRule};
 
 use super::S3Door;
 use super::errors::custom;
@@ -99,8 +99,13 @@ impl<'a> Wish<'a> {
 }
 
 /// The rules of a bucket, or `None` if there is no such bucket.
-async fn rules_of(door: &S3Door, bucket: Option<&BucketId>) -> Option<Vec<CorsRule>> {
-    Some(door.buckets.bucket_settings(bucket?).await.ok()?.cors)
+async fn rules_of(door: &S3Door, bucket: Option<&BucketId>) -> S3Result<Option<Vec<CorsRule>>> {
+    let Some(bucket) = bucket else { return Ok(None) };
+    match door.buckets.bucket_settings(bucket).await {
+        Ok(settings) => Ok(Some(settings.cors)),
+        Err(BucketError::NoSuchBucket(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Answers a preflight for a request to a bucket.
@@ -115,7 +120,7 @@ pub(super) async fn preflight(
     };
     let wish = Wish::of(headers, None)?.ok_or_else(no_origin)?;
     let forbidden = |message| custom("AccessForbidden", StatusCode::FORBIDDEN, message);
-    let rules = rules_of(door, bucket).await;
+    let rules = rules_of(door, bucket).await?;
     let rules = rules.ok_or_else(|| forbidden("CORSResponse: Bucket not found"))?;
     if rules.is_empty() {
         return Err(forbidden("CORSResponse: CORS is not enabled for this bucket."));
@@ -142,7 +147,8 @@ pub(super) async fn headers(
     let Ok(Some(wish)) = Wish::of(request, Some(method)) else {
         return HeaderMap::new();
     };
-    let rules = rules_of(door, bucket).await.unwrap_or_default();
+    // The request itself was answered; a page that could not be granted anything is told nothing.
+    let rules = rules_of(door, bucket).await.ok().flatten().unwrap_or_default();
     let fitting = rules.iter().find(|rule| wish.is_granted_by(rule));
     fitting.map(|rule| wish.answer(rule)).unwrap_or_default()
 }

@@ -13,7 +13,7 @@ use futures::TryStreamExt as _;
 use http_body::{Body as _, Frame};
 use http_body_util::{BodyExt as _, StreamBody};
 use s3s::service::S3Service;
-use s3s::{Body, HttpResponse, S3Error};
+use s3s::{Body, HttpResponse, S3Error, S3Result};
 use tracing::Instrument as _;
 
 use super::chunked::CheckedChunks;
@@ -84,13 +84,16 @@ impl Front {
         preauth::check(request.uri(), request.headers(), rules)
     }
 
+    async fn answer_preflight(&self, request: &Request) -> S3Result<HttpResponse> {
+        let (door, bucket) = self.door.cors_bucket(request.headers(), request.uri(), None).await?;
+        cors::preflight(door, bucket.as_ref(), request.headers()).await
+    }
+
     async fn answer(&self, request: Request) -> HttpResponse {
         let visit = Visit::of(request.extensions());
         if request.method() == Method::OPTIONS {
             visit.is_for(PREFLIGHT);
-            let (door, bucket) = self.door.cors_bucket(request.headers(), request.uri(), None).await;
-            let answer = cors::preflight(door, bucket.as_ref(), request.headers()).await;
-            return answer.unwrap_or_else(error_response);
+            return self.answer_preflight(&request).await.unwrap_or_else(error_response);
         }
         if form::is_form(&request) {
             visit.is_for(FORM);
@@ -136,8 +139,9 @@ pub(super) async fn handle(State(front): State<Arc<Front>>, request: Request) ->
         }
         if let Some(headers) = origin.filter(|_| method != Method::OPTIONS) {
             let proved = visit.caller().cloned().map(Caller::Known);
-            let (door, bucket) = front.door.cors_bucket(&headers, &uri, proved).await;
-            response.headers_mut().extend(cors::headers(door, bucket.as_ref(), &method, &headers).await);
+            if let Ok((door, bucket)) = front.door.cors_bucket(&headers, &uri, proved).await {
+                response.headers_mut().extend(cors::headers(door, bucket.as_ref(), &method, &headers).await);
+            }
         }
         if close {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

@@ -9,7 +9,7 @@
 
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, Uri};
-use s3s::{S3Result, s3_error};
+use s3s::{S3ErrorCode, S3Result, s3_error};
 
 use crate::auth::{Action, Caller, Credential};
 use crate::bucket::{BucketError, BucketId, BucketName, Namespace};
@@ -103,21 +103,25 @@ impl S3Door {
         }
     }
 
-    /// The bucket whose CORS rules a request is under, and the one that its caller's requests go to. `proved` is its caller, if that is known; of
-    /// other requests (preflights never prove anything) the access key that they name is taken at its word, because
-    /// rules only tell a browser what a page may do.
+    /// The bucket whose CORS rules a request is under, if there is one of that name, and the door that its caller's
+    /// requests go to. `proved` is its caller, if that is known; of other requests (preflights never prove anything)
+    /// the access key that they name is taken at its word, because rules only tell a browser what a page may do.
     pub(super) async fn cors_bucket(
         &self,
         headers: &HeaderMap,
         uri: &Uri,
         proved: Option<Caller>,
-    ) -> (&Self, Option<BucketId>) {
+    ) -> S3Result<(&Self, Option<BucketId>)> {
         let named = || claimed_key(headers, uri).and_then(|id| self.directory.credential(&id));
         let caller = proved.or_else(|| named().map(Caller::Known)).unwrap_or(Caller::Anonymous);
         let door = self.of(&caller);
-        let Ok(located) = self.addressing.locate(headers, uri) else { return (door, None) };
-        let Some(name) = located.bucket_name() else { return (door, None) };
-        (door, door.meant(&caller, located.namespace.as_ref(), &name).await.ok())
+        let Ok(located) = self.addressing.locate(headers, uri) else { return Ok((door, None)) };
+        let Some(name) = located.bucket_name() else { return Ok((door, None)) };
+        match door.meant(&caller, located.namespace.as_ref(), &name).await {
+            Ok(bucket) => Ok((door, Some(bucket))),
+            Err(error) if *error.code() == S3ErrorCode::NoSuchBucket => Ok((door, None)),
+            Err(error) => Err(error),
+        }
     }
 }
 

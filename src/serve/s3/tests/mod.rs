@@ -2,6 +2,7 @@
 
 mod form;
 mod lane;
+mod lookups;
 mod names;
 mod objects;
 mod settings;
@@ -9,6 +10,7 @@ mod signer;
 mod strangers;
 mod trust;
 mod users;
+mod watched;
 
 use std::sync::Arc;
 

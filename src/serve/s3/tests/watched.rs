@@ -1,0 +1,92 @@
+//! Buckets whose calls are counted, and of which one can be made to fail.
+
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+
+use super::*;
+use crate::bucket::{
+    BatchChange, Bucket, BucketApi, BucketChange, BucketError, BucketId, BucketSettings, BucketStats,
+    ByteRange, CopySource, DeleteBucket, ListPage, ListQuery, ListUploads, NewUpload, Object, ObjectCopy,
+    ObjectDelete, ObjectKey, ObjectRead, ObjectWrite, Part, PartPage, Payload, Tags, TreePage, TreeQuery,
+    Upload, UploadCompletion, UploadPage, UploadRef, Visibility,
+};
+
+/// Calls the buckets inside, and remembers what was called.
+pub(super) struct Watched {
+    inner: LocalBuckets,
+    calls: Mutex<Vec<&'static str>>,
+    failing: Mutex<Option<&'static str>>,
+}
+
+impl Watched {
+    pub(super) fn new() -> Arc<Self> {
+        let inner = LocalBuckets::in_memory(ambient()).unwrap();
+        Arc::new(Self { inner, calls: Mutex::default(), failing: Mutex::default() })
+    }
+
+    /// The calls since this was last asked.
+    pub(super) fn take_calls(&self) -> Vec<&'static str> {
+        std::mem::take(&mut *self.calls.lock().unwrap())
+    }
+
+    /// Lets one kind of call fail as if the store could not be reached.
+    pub(super) fn fail(&self, call: Option<&'static str>) {
+        *self.failing.lock().unwrap() = call;
+    }
+
+    fn called(&self, call: &'static str) -> Result<(), BucketError> {
+        self.calls.lock().unwrap().push(call);
+        let fails = *self.failing.lock().unwrap() == Some(call);
+        if fails { Err(BucketError::Unavailable("the store cannot be reached".into())) } else { Ok(()) }
+    }
+}
+
+macro_rules! watched {
+    ($($name:ident($($argument:ident: $type:ty),*) -> $answer:ty;)*) => {
+        #[async_trait]
+        impl BucketApi for Watched {
+            $(async fn $name(&self, $($argument: $type),*) -> Result<$answer, BucketError> {
+                self.called(stringify!($name))?;
+                self.inner.$name($($argument),*).await
+            })*
+        }
+    };
+}
+
+watched! {
+    create_bucket(id: &BucketId, visibility: Visibility) -> Bucket;
+    bucket(id: &BucketId) -> Bucket;
+    list_buckets(namespace: &Namespace) -> Vec<Bucket>;
+    buckets_named(name: &BucketName) -> Vec<Bucket>;
+    bucket_settings(id: &BucketId) -> BucketSettings;
+    change_bucket(id: &BucketId, change: BucketChange) -> ();
+    move_bucket(from: &BucketId, to: &BucketId) -> ();
+    set_visibility(id: &BucketId, visibility: Visibility) -> ();
+    bucket_stats(id: &BucketId) -> BucketStats;
+    delete_bucket(id: &BucketId, mode: DeleteBucket) -> ();
+    list(id: &BucketId, query: &ListQuery) -> ListPage;
+    tree(id: &BucketId, query: &TreeQuery) -> TreePage;
+    paths_info(id: &BucketId, keys: &[ObjectKey]) -> Vec<Option<Object>>;
+    batch(id: &BucketId, changes: Vec<BatchChange>) -> Vec<Result<(), BucketError>>;
+    object(id: &BucketId, key: &ObjectKey) -> Object;
+    read(id: &BucketId, key: &ObjectKey, range: Option<ByteRange>) -> ObjectRead;
+    write(id: &BucketId, write: ObjectWrite) -> Object;
+    copy(id: &BucketId, copy: ObjectCopy) -> Object;
+    delete(id: &BucketId, deletes: Vec<ObjectDelete>) -> Vec<Result<(), BucketError>>;
+    tag_object(id: &BucketId, key: &ObjectKey, tags: Tags) -> ();
+    create_upload(id: &BucketId, upload: NewUpload) -> Upload;
+    upload(id: &BucketId, upload: &UploadRef) -> Upload;
+    write_part(id: &BucketId, upload: &UploadRef, number: u16, payload: Payload) -> Part;
+    copy_part(
+        id: &BucketId,
+        upload: &UploadRef,
+        number: u16,
+        source: &CopySource,
+        range: Option<ByteRange>
+    ) -> Part;
+    list_parts(id: &BucketId, upload: &UploadRef, after: u16, limit: usize) -> PartPage;
+    list_uploads(id: &BucketId, query: &ListUploads) -> UploadPage;
+    complete_upload(id: &BucketId, upload: &UploadRef, completion: UploadCompletion) -> Object;
+    abort_upload(id: &BucketId, upload: &UploadRef) -> ();
+}
