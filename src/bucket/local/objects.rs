@@ -16,7 +16,7 @@ use crate::bucket::{
 };
 use crate::engine::Layout;
 use crate::store::file_terms::FileTerms;
-use crate::store::meta::{Content, MetaError, ObjectChange, Wanted};
+use crate::store::meta::{Content, KeyChange, MetaError, ObjectChange, Wanted};
 
 #[async_trait]
 impl Objects for LocalBuckets {
@@ -160,13 +160,12 @@ impl Objects for LocalBuckets {
         deletes: Vec<ObjectDelete>,
     ) -> Result<Vec<Result<(), BucketError>>, BucketError> {
         let bucket = self.must_bucket(id).await?;
-        // All at once, so that they share a transaction.
-        let all = deletes.iter().map(async |delete| {
-            let ObjectDelete { key, condition } = delete;
-            let changed = self.meta.change(bucket.uid, key, condition, ObjectChange::Delete).await;
-            changed.map_err(|error| change_error(error, id, key))
-        });
-        Ok(futures::future::join_all(all).await)
+        let keys: Vec<_> = deletes.iter().map(|delete| delete.key.clone()).collect();
+        let deletion =
+            |ObjectDelete { key, condition }| KeyChange { key, condition, change: ObjectChange::Delete };
+        let made = self.meta.change_many(bucket.uid, deletes.into_iter().map(deletion).collect()).await;
+        let made = made.map_err(|error| bucket_error(error, id))?.into_iter().zip(&keys);
+        Ok(made.map(|(result, key)| result.map_err(|error| change_error(error, id, key))).collect())
     }
 
     async fn tag_object(&self, id: &BucketId, key: &ObjectKey, tags: Tags) -> Result<(), BucketError> {

@@ -209,17 +209,17 @@ impl LocalBuckets {
         check_expected(&expected, &found, &parts, checksum.as_ref())?;
         self.check_early(bucket, &upload.key, &condition).await?;
         let hold = self.reading();
+        let files: Vec<_> = parts.iter().map(|part| part.file).collect();
+        let files = self.meta.files_terms(&files, JOINED_TERMS_MAX).await.map_err(meta_failed)?;
         let mut segments = Vec::with_capacity(parts.len());
         let mut terms_joined = 0;
-        for part in &parts {
-            let terms = self.meta.file_terms(&part.file, &|size| 0..size).await.map_err(meta_failed)?;
+        for (part, terms) in parts.iter().zip(files) {
             let terms = terms.ok_or(BucketError::InvalidPart(part.number))?;
-            // Before the rest is read: each may have many.
             terms_joined += terms.len();
-            if terms_joined > JOINED_TERMS_MAX {
-                return Err(engine_error(EngineError::TooFragmented { max: JOINED_TERMS_MAX }));
-            }
             segments.push(Segment::whole(terms));
+        }
+        if terms_joined > JOINED_TERMS_MAX {
+            return Err(engine_error(EngineError::TooFragmented { max: JOINED_TERMS_MAX }));
         }
         let stored = self.engine.compose(segments, hold).await.map_err(engine_error)?;
         let object = Object {

@@ -384,6 +384,25 @@ impl MetaStore for EmbeddedMeta {
         self.find(|rows| rows.terms(hash, &self.runs, wanted))
     }
 
+    async fn files_terms(
+        &self,
+        hashes: &[FileHash],
+        terms_max: usize,
+    ) -> Result<Vec<Option<FileTerms>>, MetaError> {
+        self.find(|rows| {
+            let (mut files, mut terms) = (Vec::with_capacity(hashes.len()), 0);
+            for hash in hashes {
+                let file = rows.terms(hash, &self.runs, |size| 0..size)?;
+                terms += file.as_ref().map_or(0, FileTerms::len);
+                files.push(file);
+                if terms > terms_max {
+                    break;
+                }
+            }
+            Ok(files)
+        })
+    }
+
     async fn xorb(&self, hash: &XorbHash) -> Result<Option<XorbRow>, MetaError> {
         self.find(|rows| rows.xorb(hash))
     }

@@ -373,6 +373,14 @@ pub trait MetaStore: AccountStore + MetaRegistry {
     /// How a range of a file is put together. Readers share what they read at the same time.
     async fn file_terms(&self, hash: &FileHash, wanted: Wanted<'_>) -> Result<Option<FileTerms>, MetaError>;
 
+    /// All terms of several files, of one moment, in the order asked. Ends with the file that makes them more than
+    /// `terms_max`, so that a request for very fragmented files costs no more than that.
+    async fn files_terms(
+        &self,
+        hashes: &[FileHash],
+        terms_max: usize,
+    ) -> Result<Vec<Option<FileTerms>>, MetaError>;
+
     /// Where a xorb lies.
     async fn xorb(&self, hash: &XorbHash) -> Result<Option<XorbRow>, MetaError>;
 

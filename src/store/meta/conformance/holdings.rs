@@ -13,6 +13,7 @@ pub(super) async fn all(open: &impl Fn() -> Store) {
     a_bucket_moves_with_all_that_is_in_it(open()).await;
     many_changes_are_made_in_order_and_refused_one_by_one(open()).await;
     objects_are_looked_up_together(open()).await;
+    files_are_read_together_up_to_a_limit(open()).await;
 }
 
 async fn figures_follow_every_change(store: Store) {
@@ -99,6 +100,20 @@ async fn many_changes_are_made_in_order_and_refused_one_by_one(store: Store) {
     store.delete_bucket(&bucket.id, true).await.unwrap();
     let late = store.change_many(bucket.uid, vec![make("a", put("x"))]).await;
     assert!(matches!(late, Err(MetaError::NoSuchBucket)));
+}
+
+async fn files_are_read_together_up_to_a_limit(store: Store) {
+    let bucket = bucket(&store).await;
+    for content in ["x", "yy"] {
+        change(&store, &bucket, content, put(content)).await.unwrap();
+    }
+    let hashes = ["yy", "never", "x", "yy"].map(|content| file(content).record.hash);
+    let sizes = async |terms_max| {
+        let files = store.files_terms(&hashes, terms_max).await.unwrap();
+        files.iter().map(|file| file.as_ref().map(|file| file.size)).collect::<Vec<_>>()
+    };
+    assert_eq!(sizes(3).await, [Some(2), None, Some(1), Some(2)]);
+    assert_eq!(sizes(1).await, [Some(2), None, Some(1)], "one term more than asked for, and none beyond");
 }
 
 async fn objects_are_looked_up_together(store: Store) {
