@@ -47,12 +47,11 @@ macro_rules! empty {
         $(
             $(#[$doc])*
             pub(super) async fn $name(
-                door: &S3Door,
+                _: &S3Door,
                 mut request: S3Request<dto::$input>,
             ) -> S3Result<S3Response<dto::$output>> {
                 let Call { caller, .. } = Call::take(&mut request)?;
-                let id = door.resolve_bucket(&caller, &request.input.bucket)?;
-                door.buckets.bucket(&id).await?;
+                caller.bucket()?;
                 let mut response = S3Response::new(dto::$output::default());
                 response.status = Some(StatusCode::$status);
                 Ok(response)

@@ -131,31 +131,31 @@ impl S3Access for Access {
         if let Some(known) = OPERATIONS.iter().find(|known| **known == operation) {
             Visit::of(context.extensions_mut()).is_for(known);
         }
-        let name = context.s3_path().get_bucket_name().map(ToOwned::to_owned);
+        let names_bucket = context.s3_path().get_bucket_name().is_some();
         let acl = context.headers().get("x-amz-acl").and_then(|acl| acl.to_str().ok()).map(ToOwned::to_owned);
         let visitor = context.extensions_mut().get::<Call>().map(|call| Arc::clone(&call.caller));
         let visitor = visitor.ok_or_else(access_denied)?;
         let door = self.0.of(&visitor.caller);
-        let Some(name) = name else {
+        let Some(target) = &visitor.target else {
             let allowed = visitor.caller.credential().is_some_and(|shown| shown.allows(action, None));
+            let allowed = allowed && !names_bucket;
             return if allowed { Ok(()) } else { Err(access_denied()) };
         };
-        let id = door.resolve_bucket(&visitor, &name)?;
         // The order of AWS: the bucket, then permission, then arguments.
         let creates = operation == "CreateBucket";
-        let bucket = if creates { None } else { Some(door.buckets.bucket(&id).await?) };
-        let open = bucket.as_ref().filter(|_| OPEN_TO_ALL.contains(&operation));
+        let bucket = if creates { None } else { Some(target.bucket()?) };
+        let open = bucket.filter(|_| OPEN_TO_ALL.contains(&operation));
         let visibility = open.map_or(Visibility::Private, |bucket| bucket.visibility);
-        if !door.directory.may(&visitor.caller, action, &id, visibility) {
+        if !door.directory.may(&visitor.caller, action, target.id(), visibility) {
             return Err(access_denied());
         }
         context.extensions_mut().get::<Refused>().map_or(Ok(()), Refused::check)?;
         parameters::check(operation, context.uri())?;
         if let (Some(acl), Some(bucket), true) = (acl, bucket, WITH_OBJECT_ACL.contains(&operation)) {
             if operation == "PutObjectAcl" {
-                acl::check_of_object(door, &bucket, &acl).await?;
+                acl::check_of_object(door, bucket, &acl).await?;
             } else {
-                acl::check_of_write(door, &bucket, &acl).await?;
+                acl::check_of_write(door, bucket, &acl).await?;
             }
         }
         absent::answer(operation).map_or(Ok(()), Err)

@@ -103,14 +103,12 @@ fn grants(owner: &dto::Owner, visibility: Visibility) -> dto::Grants {
 
 /// A bucket's ACL.
 pub(super) async fn get_bucket(
-    door: &S3Door,
+    _: &S3Door,
     mut request: S3Request<dto::GetBucketAclInput>,
 ) -> S3Result<S3Response<dto::GetBucketAclOutput>> {
     let Call { caller, .. } = Call::take(&mut request)?;
-    let id = door.resolve_bucket(&caller, &request.input.bucket)?;
-    let bucket = door.buckets.bucket(&id).await?;
     let owner = buckets::owner(&caller);
-    let grants = Some(grants(&owner, bucket.visibility));
+    let grants = Some(grants(&owner, caller.bucket()?.visibility));
     Ok(S3Response::new(dto::GetBucketAclOutput { grants, owner: Some(owner) }))
 }
 
@@ -121,9 +119,8 @@ pub(super) async fn get_object(
 ) -> S3Result<S3Response<dto::GetObjectAclOutput>> {
     let Call { caller, .. } = Call::take(&mut request)?;
     super::refuse::check_version(request.input.version_id.as_deref())?;
-    let id = door.resolve_bucket(&caller, &request.input.bucket)?;
-    let bucket = door.buckets.bucket(&id).await?;
-    door.buckets.object(&id, &object_key(&request.input.key)?).await?;
+    let bucket = caller.bucket()?;
+    door.buckets.object(&bucket.id, &object_key(&request.input.key)?).await?;
     let owner = buckets::owner(&caller);
     let grants = Some(grants(&owner, bucket.visibility));
     Ok(S3Response::new(dto::GetObjectAclOutput { grants, owner: Some(owner), request_charged: None }))
@@ -136,17 +133,16 @@ pub(super) async fn put_bucket(
 ) -> S3Result<S3Response<dto::PutBucketAclOutput>> {
     let Call { caller, .. } = Call::take(&mut request)?;
     let input = request.input;
-    let id = door.resolve_bucket(&caller, &input.bucket)?;
-    let bucket = door.buckets.bucket(&id).await?;
+    let bucket = caller.bucket()?;
     let acl = input.acl.as_ref().map(dto::BucketCannedACL::as_str);
     if acl.is_some_and(is_public) {
-        must_not_block(door, &bucket).await?;
+        must_not_block(door, bucket).await?;
     }
     let visibility = asked(door, &caller, acl, input.access_control_policy)?;
     if visibility == Visibility::Public {
-        must_not_block(door, &bucket).await?;
+        must_not_block(door, bucket).await?;
     }
-    door.buckets.set_visibility(&id, visibility).await?;
+    door.buckets.set_visibility(&bucket.id, visibility).await?;
     Ok(S3Response::new(dto::PutBucketAclOutput::default()))
 }
 
@@ -158,9 +154,8 @@ pub(super) async fn put_object(
     let Call { caller, .. } = Call::take(&mut request)?;
     let input = request.input;
     super::refuse::check_version(input.version_id.as_deref())?;
-    let id = door.resolve_bucket(&caller, &input.bucket)?;
-    let bucket = door.buckets.bucket(&id).await?;
-    door.buckets.object(&id, &object_key(&input.key)?).await?;
+    let bucket = caller.bucket()?;
+    door.buckets.object(&bucket.id, &object_key(&input.key)?).await?;
     // A canned ACL comes in a header, which was looked at before.
     if input.acl.is_none() || input.access_control_policy.is_some() {
         let visibility = asked(door, &caller, None, input.access_control_policy)?;

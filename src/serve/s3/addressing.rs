@@ -46,12 +46,13 @@ pub(super) struct Located {
 }
 
 impl Located {
-    /// The bucket and the key, decoded as far as they can be; empty where there is none.
+    /// The bucket and the key, decoded as far as they can be; empty where there is none. The slash between them may be
+    /// encoded too.
     pub(super) fn named(&self) -> (String, String) {
-        let path = self.path.trim_start_matches('/');
+        let path = decode_url(&self.path).unwrap_or_else(|| self.path.clone());
+        let path = path.strip_prefix('/').unwrap_or(&path);
         let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
-        let decoded = |text: &str| decode_url(text).unwrap_or_else(|| text.to_owned());
-        (decoded(bucket), decoded(key))
+        (bucket.to_owned(), key.to_owned())
     }
 
     /// The address of an object of this bucket in the form in which the request names the bucket; without scheme and
@@ -67,8 +68,9 @@ impl Located {
 
     /// The bucket's name, if the request is for one.
     pub(super) fn bucket(&self) -> Option<String> {
-        let bucket = self.path.trim_start_matches('/').split('/').next()?;
-        decode_url(bucket).filter(|name| !name.is_empty())
+        let path = decode_url(&self.path)?;
+        let bucket = path.strip_prefix('/').unwrap_or(&path).split('/').next()?;
+        Some(bucket.to_owned()).filter(|name| !name.is_empty())
     }
 }
 
@@ -179,5 +181,6 @@ mod tests {
         assert_eq!(bucket("/"), None);
         assert_eq!(bucket("/b").as_deref(), Some("b"));
         assert_eq!(bucket("/b%2Dc//k%20").as_deref(), Some("b-c"));
+        assert_eq!(bucket("/b%2Fk").as_deref(), Some("b"));
     }
 }

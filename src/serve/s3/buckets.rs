@@ -87,11 +87,11 @@ pub(super) async fn create(
     if let Some(configuration) = input.create_bucket_configuration {
         check_configuration(&configuration, &door.region)?;
     }
-    let id = door.resolve_bucket(&call.caller, &input.bucket)?;
+    let id = call.caller.bucket_id()?;
     let visibility = acl::of_new_bucket(input.acl.as_ref())?;
-    match door.buckets.create_bucket(&id, visibility).await {
+    match door.buckets.create_bucket(id, visibility).await {
         Err(BucketError::BucketExists(_)) if door.region == CLASSIC_REGION => {
-            created_before(door, &id, visibility).await?;
+            created_before(door, id, visibility).await?;
         }
         created => drop(created?),
     }
@@ -147,8 +147,7 @@ pub(super) async fn head(
     mut request: S3Request<dto::HeadBucketInput>,
 ) -> S3Result<S3Response<dto::HeadBucketOutput>> {
     let call = Call::take(&mut request)?;
-    let id = door.resolve_bucket(&call.caller, &request.input.bucket)?;
-    door.buckets.bucket(&id).await?;
+    call.caller.bucket()?;
     let bucket_region = Some(door.region.clone());
     Ok(S3Response::new(dto::HeadBucketOutput { bucket_region, ..dto::HeadBucketOutput::default() }))
 }
@@ -159,8 +158,7 @@ pub(super) async fn location(
     mut request: S3Request<dto::GetBucketLocationInput>,
 ) -> S3Result<S3Response<dto::GetBucketLocationOutput>> {
     let call = Call::take(&mut request)?;
-    let id = door.resolve_bucket(&call.caller, &request.input.bucket)?;
-    door.buckets.bucket(&id).await?;
+    call.caller.bucket()?;
     let region = if door.region == CLASSIC_REGION { String::new() } else { door.region.clone() };
     let location_constraint = Some(dto::BucketLocationConstraint::from(region));
     Ok(S3Response::new(dto::GetBucketLocationOutput { location_constraint }))
@@ -172,8 +170,8 @@ pub(super) async fn delete(
     mut request: S3Request<dto::DeleteBucketInput>,
 ) -> S3Result<S3Response<dto::DeleteBucketOutput>> {
     let call = Call::take(&mut request)?;
-    let id = door.resolve_bucket(&call.caller, &request.input.bucket)?;
-    door.buckets.delete_bucket(&id, DeleteBucket::IfEmpty).await?;
+    let id = call.caller.bucket_id()?;
+    door.buckets.delete_bucket(id, DeleteBucket::IfEmpty).await?;
     Ok(S3Response::new(dto::DeleteBucketOutput {}))
 }
 

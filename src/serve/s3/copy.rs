@@ -32,16 +32,16 @@ impl Source {
         headers: &HeaderMap,
     ) -> S3Result<Self> {
         let asked = asked.ok_or_else(|| invalid_argument("Copy Source must be given"))?;
-        let bucket = door.meant(&caller.caller, caller.named.as_ref(), &asked.bucket).await?;
+        let target = door.meant(&caller.caller, caller.named.as_ref(), &asked.bucket).await?;
         let expected_owner = headers.get("x-amz-source-expected-bucket-owner");
-        if expected_owner.is_some_and(|owner| owner != bucket.namespace.as_str()) {
+        if expected_owner.is_some_and(|owner| owner != target.id().namespace.as_str()) {
             return Err(access_denied());
         }
-        let visibility = door.buckets.bucket(&bucket).await?.visibility;
-        if !door.directory.may(&caller.caller, Action::ReadBucket, &bucket, visibility) {
+        let bucket = target.bucket()?;
+        if !door.directory.may(&caller.caller, Action::ReadBucket, &bucket.id, bucket.visibility) {
             return Err(access_denied());
         }
-        Ok(Self { asked, bucket })
+        Ok(Self { asked, bucket: bucket.id.clone() })
     }
 
     /// The source, for the layers below; its conditions go with it.
@@ -81,12 +81,12 @@ pub(super) async fn object(
 ) -> S3Result<S3Response<dto::CopyObjectOutput>> {
     let Call { caller, asked } = Call::take(&mut request)?;
     let Asked { source, attributes: standard, conditions: of_target, .. } = asked;
-    let id = door.resolve_bucket(&caller, &request.input.bucket)?;
+    let id = caller.bucket_id()?;
     let key = object_key(&request.input.key)?;
     let source = Source::resolve(door, &caller, source, &request.headers).await?;
     let changes = changes(standard, &mut request.input)?;
     let checksum = asked_algorithm(&request.headers)?;
-    if source.bucket == id && source.asked.key == key && changes.is_none() && checksum.is_none() {
+    if source.bucket == *id && source.asked.key == key && changes.is_none() && checksum.is_none() {
         return Err(invalid_request(
             "This copy request is illegal because it is trying to copy an object to itself without changing the \
              object's metadata, storage class, website redirect location or encryption attributes.",
@@ -94,7 +94,7 @@ pub(super) async fn object(
     }
     let condition = conditions::of_write(of_target)?;
     let copy = ObjectCopy { source: source.into_copy_source(), key, changes, checksum, condition };
-    let object = door.buckets.copy(&id, copy).await?;
+    let object = door.buckets.copy(id, copy).await?;
     let mut result = dto::CopyObjectResult {
         e_tag: Some(etag(&object)),
         last_modified: Some(whole_seconds(object.modified_at)),

@@ -58,6 +58,11 @@ pub(super) fn access_denied() -> S3Error {
     s3_error!(AccessDenied, "Access Denied")
 }
 
+/// `NoSuchBucket`.
+pub(super) fn no_such_bucket() -> S3Error {
+    s3_error!(NoSuchBucket, "The specified bucket does not exist")
+}
+
 /// `NoSuchUpload`.
 pub(super) fn no_such_upload() -> S3Error {
     s3_error!(
@@ -99,7 +104,7 @@ pub(super) fn algorithm_name(algorithm: ChecksumAlgorithm) -> &'static str {
 impl From<BucketError> for S3Error {
     fn from(error: BucketError) -> Self {
         match error {
-            BucketError::NoSuchBucket(_) => s3_error!(NoSuchBucket, "The specified bucket does not exist"),
+            BucketError::NoSuchBucket(_) => no_such_bucket(),
             BucketError::BucketExists(_) => s3_error!(
                 BucketAlreadyOwnedByYou,
                 "Your previous request to create the named bucket succeeded and you already own it."

@@ -18,14 +18,15 @@ use s3s::validation::NameValidation;
 use s3s::{Body, S3Error, S3Request, S3Response, S3Result, StdError, TrailingHeaders, s3_error};
 
 use crate::auth::Caller;
-use crate::bucket::{BucketId, BucketName, DeclaredDigests, Namespace};
+use crate::bucket::{Bucket, BucketId, BucketName, DeclaredDigests, Namespace};
 use crate::serve::visit::Visit;
 
 use super::access::Access;
 use super::addressing::Located;
 use super::asked::Asked;
 use super::encoding::query_pairs;
-use super::errors::{access_denied, from_stream, slow_down};
+use super::errors::{access_denied, from_stream, no_such_bucket, slow_down};
+use super::names::Target;
 use super::ops::Operations;
 use super::{S3Door, checksums, parameters, refuse};
 
@@ -43,8 +44,20 @@ pub(super) struct Visitor {
     pub(super) home: Namespace,
     /// The namespace that the request's path names; a copy source, which names none, is looked for in it.
     pub(super) named: Option<Namespace>,
-    /// The bucket that the request is for.
-    pub(super) bucket: Option<BucketId>,
+    /// The bucket that the request is for, looked up once.
+    pub(super) target: Option<Target>,
+}
+
+impl Visitor {
+    /// The bucket that the request is for; it need not be there.
+    pub(super) fn bucket_id(&self) -> S3Result<&BucketId> {
+        self.target.as_ref().map(Target::id).ok_or_else(no_such_bucket)
+    }
+
+    /// The bucket that the request is for. `NoSuchBucket` if it is not there.
+    pub(super) fn bucket(&self) -> S3Result<&Bucket> {
+        self.target.as_ref().ok_or_else(no_such_bucket)?.bucket()
+    }
 }
 
 /// Who calls, and what they ask for beside what s3s reads.
@@ -175,18 +188,18 @@ impl S3Door {
     async fn visitor(&self, caller: Caller, located: &Located, creates: bool) -> S3Result<Visitor> {
         let named = located.namespace.clone();
         let own = || caller.credential().map(|credential| credential.account.clone());
-        let bucket = match located.bucket_name() {
+        let target = match located.bucket_name() {
             None => None,
             // A new bucket is one's own, whoever else has one of that name.
             Some(name) if creates => {
                 let namespace = named.clone().or_else(own).ok_or_else(access_denied)?;
-                Some(BucketId { namespace, name })
+                Some(Target::Missing(BucketId { namespace, name }))
             }
             Some(name) => Some(self.meant(&caller, named.as_ref(), &name).await?),
         };
-        let home = bucket.as_ref().map(|bucket| bucket.namespace.clone());
+        let home = target.as_ref().map(|target| target.id().namespace.clone());
         let home = home.or_else(|| named.clone()).or_else(own).ok_or_else(access_denied)?;
-        Ok(Visitor { caller, home, named, bucket })
+        Ok(Visitor { caller, home, named, target })
     }
 }
 

@@ -95,7 +95,6 @@ fn check_order(uri: &axum::http::Uri, delimiter: Option<&String>) -> S3Result<()
 /// Reads a page; one of no keys is answered here, as the layers below know no such page.
 pub(super) async fn page(door: &S3Door, id: &BucketId, query: &ListQuery) -> S3Result<ListPage> {
     if query.limit == 0 {
-        door.buckets.bucket(id).await?;
         return Ok(ListPage::default());
     }
     Ok(door.buckets.list(id, query).await?)
@@ -129,7 +128,7 @@ pub(super) async fn list_v1(
 ) -> S3Result<S3Response<dto::ListObjectsOutput>> {
     let Call { caller, .. } = Call::take(&mut request)?;
     let input = request.input;
-    let id = door.resolve_bucket(&caller, &input.bucket)?;
+    let id = caller.bucket_id()?;
     let names = Names::new(input.encoding_type.as_ref())?;
     let max_keys = page_size(input.max_keys, "max-keys")?;
     let prefix = input.prefix.unwrap_or_default();
@@ -139,7 +138,7 @@ pub(super) async fn list_v1(
     let after = non_empty(Some(marker.clone())).map(|name| after_name(&prefix, delimiter.as_deref(), name));
     let limit = usize::try_from(max_keys).unwrap_or_default();
     let query = ListQuery { prefix, delimiter, after, limit };
-    let page = page(door, &id, &query).await?;
+    let page = page(door, id, &query).await?;
     // AWS tells the next marker only with a delimiter; without one it is the last key, which the client has.
     let next = page.next.as_ref().filter(|_| query.delimiter.is_some());
     // botocore asks for encoded names and decodes them, but not the prefix of this version.
@@ -167,7 +166,7 @@ pub(super) async fn list_v2(
 ) -> S3Result<S3Response<dto::ListObjectsV2Output>> {
     let Call { caller, .. } = Call::take(&mut request)?;
     let input = request.input;
-    let id = door.resolve_bucket(&caller, &input.bucket)?;
+    let id = caller.bucket_id()?;
     let names = Names::new(input.encoding_type.as_ref())?;
     let max_keys = page_size(input.max_keys, "max-keys")?;
     let prefix = input.prefix.unwrap_or_default();
@@ -183,7 +182,7 @@ pub(super) async fn list_v2(
     };
     let limit = usize::try_from(max_keys).unwrap_or_default();
     let query = ListQuery { prefix, delimiter, after, limit };
-    let page = page(door, &id, &query).await?;
+    let page = page(door, id, &query).await?;
     let owner = owner(&caller);
     let owner = input.fetch_owner.unwrap_or(false).then_some(&owner);
     Ok(S3Response::new(dto::ListObjectsV2Output {

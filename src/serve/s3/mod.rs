@@ -19,7 +19,7 @@ use axum::http::Extensions;
 use s3s::{S3Error, S3ErrorCode, S3Result};
 
 use crate::auth::{Caller, Directory};
-use crate::bucket::{BucketApi, BucketId, BucketName, ObjectKey};
+use crate::bucket::{BucketApi, BucketName, ObjectKey};
 use crate::model::clock::Ambient;
 use crate::serve::access::Observed;
 use crate::serve::routes::Routed;
@@ -62,7 +62,6 @@ mod upload;
 mod versions;
 
 pub use addressing::Addressing;
-use gate::Visitor;
 
 /// The S3 listener. Source: Amazon S3 API reference, "Common response headers".
 pub const OBSERVED: Observed = Observed { door: "s3", id_header: "x-amz-request-id", busy: front::busy };
@@ -123,15 +122,6 @@ impl S3Door {
     fn of_caller(&self, extensions: &Extensions) -> &Self {
         let call = extensions.get::<gate::Call>();
         call.map_or(self, |call| self.of(&call.caller.caller))
-    }
-
-    /// The bucket that a request is for; the gate has resolved its name, once.
-    #[expect(clippy::unused_self, reason = "where a name lies is the door's business")]
-    fn resolve_bucket(&self, caller: &Visitor, name: &str) -> S3Result<BucketId> {
-        match &caller.bucket {
-            Some(bucket) => Ok(bucket.clone()),
-            None => Ok(BucketId { namespace: caller.home.clone(), name: bucket_name(name)? }),
-        }
     }
 }
 

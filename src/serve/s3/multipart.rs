@@ -38,13 +38,13 @@ pub(super) async fn create(
 ) -> S3Result<S3Response<dto::CreateMultipartUploadOutput>> {
     let Call { caller, asked } = Call::take(&mut request)?;
     let input = request.input;
-    let id = door.resolve_bucket(&caller, &input.bucket)?;
+    let id = caller.bucket_id()?;
     let upload = NewUpload {
         key: object_key(&input.key)?,
         attributes: attributes::of_write(asked.attributes, input.metadata, input.tagging.as_deref())?,
         checksum: checksums::of_upload(&request.headers)?,
     };
-    let upload = door.buckets.create_upload(&id, upload).await?;
+    let upload = door.buckets.create_upload(id, upload).await?;
     Ok(S3Response::new(dto::CreateMultipartUploadOutput {
         bucket: Some(input.bucket),
         checksum_algorithm: upload.checksum.map(|(algorithm, _)| checksums::algorithm_to_s3(algorithm)),
@@ -61,7 +61,7 @@ pub(super) async fn complete(
     mut request: S3Request<dto::CompleteMultipartUploadInput>,
 ) -> S3Result<S3Response<dto::CompleteMultipartUploadOutput>> {
     let Call { caller, asked } = Call::take(&mut request)?;
-    let id = door.resolve_bucket(&caller, &request.input.bucket)?;
+    let id = caller.bucket_id()?;
     let upload = upload_ref(&request.input.key, &request.input.upload_id)?;
     let named = request.input.multipart_upload.take().and_then(|named| named.parts).unwrap_or_default();
     if named.is_empty() || named.len() > usize::from(PARTS_MAX) {
@@ -72,7 +72,7 @@ pub(super) async fn complete(
         parts: named.iter().map(completed_part).collect::<S3Result<_>>()?,
         condition: conditions::of_write(asked.conditions)?,
     };
-    let object = door.buckets.complete_upload(&id, &upload, completion).await?;
+    let object = door.buckets.complete_upload(id, &upload, completion).await?;
 
     let dto::CompleteMultipartUploadInput { bucket, key, .. } = request.input;
     let mut output = completed(&object);
@@ -145,9 +145,9 @@ pub(super) async fn abort(
     mut request: S3Request<dto::AbortMultipartUploadInput>,
 ) -> S3Result<S3Response<dto::AbortMultipartUploadOutput>> {
     let Call { caller, .. } = Call::take(&mut request)?;
-    let id = door.resolve_bucket(&caller, &request.input.bucket)?;
+    let id = caller.bucket_id()?;
     let upload = upload_ref(&request.input.key, &request.input.upload_id)?;
-    door.buckets.abort_upload(&id, &upload).await?;
+    door.buckets.abort_upload(id, &upload).await?;
     Ok(S3Response::new(dto::AbortMultipartUploadOutput::default()))
 }
 
@@ -158,7 +158,7 @@ pub(super) async fn list(
 ) -> S3Result<S3Response<dto::ListMultipartUploadsOutput>> {
     let Call { caller, .. } = Call::take(&mut request)?;
     let input = request.input;
-    let id = door.resolve_bucket(&caller, &input.bucket)?;
+    let id = caller.bucket_id()?;
     let names = Names::new(input.encoding_type.as_ref())?;
     let max_uploads = page_size(input.max_uploads, "max-uploads")?;
     let key_marker = non_empty(input.key_marker);
@@ -172,10 +172,9 @@ pub(super) async fn list(
         limit: usize::try_from(max_uploads).unwrap_or_default(),
     };
     let page = if query.limit == 0 {
-        door.buckets.bucket(&id).await?;
         UploadPage::default()
     } else {
-        door.buckets.list_uploads(&id, &query).await?
+        door.buckets.list_uploads(id, &query).await?
     };
     let (next_key, next_upload) = next_markers(&page);
     let owner = owner(&caller);

@@ -9,31 +9,56 @@
 
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, Uri};
-use s3s::{S3ErrorCode, S3Result, s3_error};
+use s3s::{S3ErrorCode, S3Result};
 
 use crate::auth::{Action, Caller, Credential};
-use crate::bucket::{BucketError, BucketId, BucketName, Namespace};
+use crate::bucket::{Bucket, BucketError, BucketId, BucketName, Namespace};
 
 use super::S3Door;
 use super::addressing::Located;
 use super::encoding::query_pairs;
+use super::errors::no_such_bucket;
+
+/// The bucket that a name means, as it was when the request came.
+#[derive(Debug, Clone)]
+pub(super) enum Target {
+    /// It is there.
+    Found(Bucket),
+    /// It is not, or not yet.
+    Missing(BucketId),
+}
+
+impl Target {
+    /// Its name.
+    pub(super) fn id(&self) -> &BucketId {
+        match self {
+            Self::Found(bucket) => &bucket.id,
+            Self::Missing(id) => id,
+        }
+    }
+
+    /// What is known of it. `NoSuchBucket` if it is not there.
+    pub(super) fn bucket(&self) -> S3Result<&Bucket> {
+        match self {
+            Self::Found(bucket) => Ok(bucket),
+            Self::Missing(_) => Err(no_such_bucket()),
+        }
+    }
+}
 
 impl S3Door {
-    /// The bucket that a caller means by a name. It need not be there: the operation answers `NoSuchBucket` then.
+    /// The bucket that a caller means by a name, looked up. It need not be there.
     pub(super) async fn meant(
         &self,
         caller: &Caller,
         namespace: Option<&Namespace>,
         name: &BucketName,
-    ) -> S3Result<BucketId> {
-        if let Some(namespace) = namespace {
-            return Ok(in_namespace(namespace, name));
+    ) -> S3Result<Target> {
+        match (namespace, caller) {
+            (Some(namespace), _) => self.look_up(in_namespace(namespace, name)).await,
+            (None, Caller::Known(credential)) => self.meant_by_key(caller, credential, name).await,
+            (None, Caller::Anonymous) => self.meant_by_anyone(name).await,
         }
-        let meant = match caller {
-            Caller::Known(credential) => self.meant_by_key(caller, credential, name).await?,
-            Caller::Anonymous => self.meant_by_anyone(name).await?,
-        };
-        meant.ok_or_else(|| s3_error!(NoSuchBucket, "The specified bucket does not exist"))
     }
 
     async fn meant_by_key(
@@ -41,25 +66,25 @@ impl S3Door {
         caller: &Caller,
         credential: &Credential,
         name: &BucketName,
-    ) -> S3Result<Option<BucketId>> {
-        let own = in_namespace(&credential.account, name);
-        if self.has(&own).await? {
-            return Ok(Some(own));
+    ) -> S3Result<Target> {
+        let own = self.look_up(in_namespace(&credential.account, name)).await?;
+        if let Target::Found(_) = own {
+            return Ok(own);
         }
         if let Some(found) = self.in_organisations_of(credential, name).await? {
-            return Ok(Some(found));
+            return Ok(Target::Found(found));
         }
         if let Some(alias) = self.addressing.aliases.get(name) {
-            return Ok(Some(alias.clone()));
+            return self.look_up(alias.clone()).await;
         }
         if self.addressing.foreign_names
             && let Some(first) = self.buckets.buckets_named(name).await?.into_iter().next()
             && self.directory.may(caller, Action::ReadBucket, &first.id, first.visibility)
         {
-            return Ok(Some(first.id));
+            return self.look_up(first.id).await;
         }
         // Its own namespace has no such bucket, which is all that it is told.
-        Ok(Some(own))
+        Ok(own)
     }
 
     /// A bucket of the organisations that a key reaches; of several, the one that has the name for longest, so that a
@@ -68,37 +93,39 @@ impl S3Door {
         &self,
         credential: &Credential,
         name: &BucketName,
-    ) -> S3Result<Option<BucketId>> {
+    ) -> S3Result<Option<Bucket>> {
         if credential.buckets.is_some() {
             return Ok(None); // a key that is limited to buckets reaches its own account's alone
         }
         let mut found = Vec::new();
         for organisation in self.directory.organisations_of(&credential.account) {
-            let id = in_namespace(&organisation, name);
-            if self.has(&id).await? {
-                found.push(id);
+            if let Target::Found(bucket) = self.look_up(in_namespace(&organisation, name)).await? {
+                found.push(bucket);
             }
         }
         if found.len() < 2 {
             return Ok(found.pop());
         }
-        let by_age = self.buckets.buckets_named(name).await?.into_iter().map(|bucket| bucket.id);
-        Ok(by_age.into_iter().find(|id| found.contains(id)))
+        let by_age = self.buckets.buckets_named(name).await?;
+        let place = by_age.iter().find_map(|oldest| found.iter().position(|bucket| bucket.id == oldest.id));
+        Ok(place.map(|place| found.swap_remove(place)))
     }
 
     /// Anonymous callers are told that a private bucket is there, as on AWS.
-    async fn meant_by_anyone(&self, name: &BucketName) -> S3Result<Option<BucketId>> {
+    async fn meant_by_anyone(&self, name: &BucketName) -> S3Result<Target> {
         if let Some(alias) = self.addressing.aliases.get(name) {
-            return Ok(Some(alias.clone()));
+            return self.look_up(alias.clone()).await;
         }
-        Ok(self.buckets.buckets_named(name).await?.into_iter().next().map(|bucket| bucket.id))
+        // A search may find what this caller is not shown: a Hub is searched with the tokens of all accounts.
+        let first = self.buckets.buckets_named(name).await?.into_iter().next();
+        self.look_up(first.ok_or_else(no_such_bucket)?.id).await
     }
 
-    /// Whether a bucket is there. An error that says neither is not taken for "no": the name would mean another bucket.
-    async fn has(&self, id: &BucketId) -> S3Result<bool> {
-        match self.buckets.bucket(id).await {
-            Ok(_) => Ok(true),
-            Err(BucketError::NoSuchBucket(_)) => Ok(false),
+    /// Looks a bucket up. An error that says neither is not taken for "no": the name would mean another bucket.
+    async fn look_up(&self, id: BucketId) -> S3Result<Target> {
+        match self.buckets.bucket(&id).await {
+            Ok(bucket) => Ok(Target::Found(bucket)),
+            Err(BucketError::NoSuchBucket(_)) => Ok(Target::Missing(id)),
             Err(error) => Err(error.into()),
         }
     }
@@ -118,7 +145,7 @@ impl S3Door {
         let Ok(located) = self.addressing.locate(headers, uri) else { return Ok((door, None)) };
         let Some(name) = located.bucket_name() else { return Ok((door, None)) };
         match door.meant(&caller, located.namespace.as_ref(), &name).await {
-            Ok(bucket) => Ok((door, Some(bucket))),
+            Ok(target) => Ok((door, Some(target.id().clone()))),
             Err(error) if *error.code() == S3ErrorCode::NoSuchBucket => Ok((door, None)),
             Err(error) => Err(error),
         }

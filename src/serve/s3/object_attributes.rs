@@ -49,8 +49,8 @@ pub(super) async fn get(
     let asks = |name| named.contains(&name);
     let max_parts = page_size(input.max_parts, "x-amz-max-parts")?;
     let marker = input.part_number_marker.unwrap_or(0);
-    let id = door.resolve_bucket(&caller, &input.bucket)?;
-    let object = door.buckets.object(&id, &object_key(&input.key)?).await?;
+    let id = caller.bucket_id()?;
+    let object = door.buckets.object(id, &object_key(&input.key)?).await?;
     let mut response = S3Response::new(dto::GetObjectAttributesOutput {
         checksum: Some(&object).filter(|_| asks(dto::ObjectAttributes::CHECKSUM)).and_then(checksum),
         e_tag: asks(dto::ObjectAttributes::ETAG).then(|| etag(&object)),

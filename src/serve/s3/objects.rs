@@ -41,14 +41,14 @@ pub(super) async fn put(
 ) -> S3Result<S3Response<dto::PutObjectOutput>> {
     let Call { caller, asked } = Call::take(&mut request)?;
     let input = request.input;
-    let id = door.resolve_bucket(&caller, &input.bucket)?;
+    let id = caller.bucket_id()?;
     let write = ObjectWrite {
         key: object_key(&input.key)?,
         attributes: attributes::of_write(asked.attributes, input.metadata, input.tagging.as_deref())?,
         condition: conditions::of_write(asked.conditions)?,
         payload: upload::payload(&request.headers, input.body, asked.trailers, None)?,
     };
-    let object = door.buckets.write(&id, write).await?;
+    let object = door.buckets.write(id, write).await?;
     let mut output = dto::PutObjectOutput { e_tag: Some(etag(&object)), ..dto::PutObjectOutput::default() };
     output.checksum_type = type_of(&object.checksums);
     set_checksums!(output, &object.checksums, object.parts.len());
@@ -127,9 +127,9 @@ pub(super) async fn get(
     let input = request.input;
     refuse::check_version(input.version_id.as_deref())?;
     let wanted = Wanted::new(&asked, input.part_number, input.checksum_mode.as_ref())?;
-    let id = door.resolve_bucket(&caller, &input.bucket)?;
+    let id = caller.bucket_id()?;
     let key = object_key(&input.key)?;
-    let Opened { object, range, body, partial } = open(door, &id, &key, &asked, &wanted).await?;
+    let Opened { object, range, body, partial } = open(door, id, &key, &asked, &wanted).await?;
 
     let span = tracing::Span::current();
     let told = move |error: &BucketError| span.in_scope(|| cut_off(error));
@@ -289,8 +289,8 @@ pub(super) async fn head(
     let input = request.input;
     refuse::check_version(input.version_id.as_deref())?;
     let wanted = Wanted::new(&asked, input.part_number, input.checksum_mode.as_ref())?;
-    let id = door.resolve_bucket(&caller, &input.bucket)?;
-    let (object, part) = look(door, &id, &object_key(&input.key)?, &asked, &wanted).await?;
+    let id = caller.bucket_id()?;
+    let (object, part) = look(door, id, &object_key(&input.key)?, &asked, &wanted).await?;
 
     let size = part.as_ref().map_or(object.size, |range| range.end - range.start);
     let mut output = dto::HeadObjectOutput {
@@ -321,10 +321,10 @@ pub(super) async fn delete(
 ) -> S3Result<S3Response<dto::DeleteObjectOutput>> {
     let Call { caller, asked } = Call::take(&mut request)?;
     refuse::check_version(request.input.version_id.as_deref())?;
-    let id = door.resolve_bucket(&caller, &request.input.bucket)?;
+    let id = caller.bucket_id()?;
     let condition = conditions::of_write(asked.conditions)?;
     let delete = ObjectDelete { key: object_key(&request.input.key)?, condition };
-    for result in door.buckets.delete(&id, vec![delete]).await? {
+    for result in door.buckets.delete(id, vec![delete]).await? {
         result?;
     }
     Ok(S3Response::new(dto::DeleteObjectOutput::default()))
@@ -336,7 +336,7 @@ pub(super) async fn delete_many(
     mut request: S3Request<dto::DeleteObjectsInput>,
 ) -> S3Result<S3Response<dto::DeleteObjectsOutput>> {
     let Call { caller, .. } = Call::take(&mut request)?;
-    let id = door.resolve_bucket(&caller, &request.input.bucket)?;
+    let id = caller.bucket_id()?;
     let dto::Delete { objects, quiet } = request.input.delete;
     if objects.is_empty() || objects.len() > DELETE_KEYS_MAX {
         return Err(malformed_xml());
@@ -354,7 +354,7 @@ pub(super) async fn delete_many(
         };
         outcomes.push((object, refused));
     }
-    let results = door.buckets.delete(&id, deletes).await?;
+    let results = door.buckets.delete(id, deletes).await?;
     for (place, result) in places.into_iter().zip(results) {
         outcomes[place].1 = result.err().map(S3Error::from);
     }

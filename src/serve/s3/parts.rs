@@ -28,15 +28,15 @@ pub(super) async fn upload(
 ) -> S3Result<S3Response<dto::UploadPartOutput>> {
     let Call { caller, asked } = Call::take(&mut request)?;
     let input = request.input;
-    let id = door.resolve_bucket(&caller, &input.bucket)?;
+    let id = caller.bucket_id()?;
     let number = part_number(input.part_number)?;
     let upload = upload_ref(&input.key, &input.upload_id)?;
     // Looked up before the body comes, for what checksum it is to have.
-    let running = door.buckets.upload(&id, &upload).await?;
+    let running = door.buckets.upload(id, &upload).await?;
     let wanted = running.checksum.map(|(algorithm, _)| algorithm);
     let payload = upload::payload(&request.headers, input.body, asked.trailers, wanted)?;
     check_algorithm(&running, &payload.digests)?;
-    let part = door.buckets.write_part(&id, &upload, number, payload).await?;
+    let part = door.buckets.write_part(id, &upload, number, payload).await?;
     let mut output = dto::UploadPartOutput { e_tag: Some(etag(&part)), ..dto::UploadPartOutput::default() };
     set_checksums!(output, part.checksum.iter(), 0);
     Ok(S3Response::new(output))
@@ -65,12 +65,12 @@ pub(super) async fn copy(
 ) -> S3Result<S3Response<dto::UploadPartCopyOutput>> {
     let Call { caller, asked } = Call::take(&mut request)?;
     let input = request.input;
-    let id = door.resolve_bucket(&caller, &input.bucket)?;
+    let id = caller.bucket_id()?;
     let number = part_number(input.part_number)?;
     let upload = upload_ref(&input.key, &input.upload_id)?;
     let source = Source::resolve(door, &caller, asked.source, &request.headers).await?;
     let range = input.copy_source_range.as_deref().map(ranges::parse_copy_range).transpose()?;
-    let part = door.buckets.copy_part(&id, &upload, number, &source.into_copy_source(), range).await?;
+    let part = door.buckets.copy_part(id, &upload, number, &source.into_copy_source(), range).await?;
     let mut result = dto::CopyPartResult {
         e_tag: Some(etag(&part)),
         last_modified: Some(whole_seconds(part.modified_at)),
@@ -91,7 +91,7 @@ pub(super) async fn list(
 ) -> S3Result<S3Response<dto::ListPartsOutput>> {
     let Call { caller, .. } = Call::take(&mut request)?;
     let input = request.input;
-    let id = door.resolve_bucket(&caller, &input.bucket)?;
+    let id = caller.bucket_id()?;
     let upload = upload_ref(&input.key, &input.upload_id)?;
     let max_parts = page_size(input.max_parts, "max-parts")?;
     let marker = input.part_number_marker.unwrap_or(0);
@@ -100,7 +100,7 @@ pub(super) async fn list(
     })?;
     let limit = usize::try_from(max_parts).unwrap_or_default();
     // A page of no parts still tells about the upload.
-    let page = door.buckets.list_parts(&id, &upload, after, limit.max(1)).await?;
+    let page = door.buckets.list_parts(id, &upload, after, limit.max(1)).await?;
     let (parts, truncated) = if limit == 0 { (Vec::new(), false) } else { (page.parts, page.truncated) };
     let owner = owner(&caller);
     Ok(S3Response::new(dto::ListPartsOutput {

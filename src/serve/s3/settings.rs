@@ -27,8 +27,8 @@ pub(super) async fn get_cors(
     mut request: S3Request<dto::GetBucketCorsInput>,
 ) -> S3Result<S3Response<dto::GetBucketCorsOutput>> {
     let Call { caller, .. } = Call::take(&mut request)?;
-    let id = door.resolve_bucket(&caller, &request.input.bucket)?;
-    let rules = door.buckets.bucket_settings(&id).await?.cors;
+    let id = caller.bucket_id()?;
+    let rules = door.buckets.bucket_settings(id).await?.cors;
     if rules.is_empty() {
         let message = "The CORS configuration does not exist";
         return Err(custom("NoSuchCORSConfiguration", StatusCode::NOT_FOUND, message));
@@ -55,13 +55,13 @@ pub(super) async fn put_cors(
     mut request: S3Request<dto::PutBucketCorsInput>,
 ) -> S3Result<S3Response<dto::PutBucketCorsOutput>> {
     let Call { caller, .. } = Call::take(&mut request)?;
-    let id = door.resolve_bucket(&caller, &request.input.bucket)?;
+    let id = caller.bucket_id()?;
     let rules = request.input.cors_configuration.cors_rules;
     if rules.is_empty() || rules.len() > CORS_RULES_MAX {
         return Err(malformed_xml());
     }
     let rules = rules.into_iter().map(rule_of_s3).collect::<S3Result<_>>()?;
-    door.buckets.change_bucket(&id, BucketChange::Cors(rules)).await?;
+    door.buckets.change_bucket(id, BucketChange::Cors(rules)).await?;
     Ok(S3Response::new(dto::PutBucketCorsOutput::default()))
 }
 
@@ -96,8 +96,8 @@ pub(super) async fn delete_cors(
     mut request: S3Request<dto::DeleteBucketCorsInput>,
 ) -> S3Result<S3Response<dto::DeleteBucketCorsOutput>> {
     let Call { caller, .. } = Call::take(&mut request)?;
-    let id = door.resolve_bucket(&caller, &request.input.bucket)?;
-    door.buckets.change_bucket(&id, BucketChange::Cors(Vec::new())).await?;
+    let id = caller.bucket_id()?;
+    door.buckets.change_bucket(id, BucketChange::Cors(Vec::new())).await?;
     Ok(taken_away(dto::DeleteBucketCorsOutput::default()))
 }
 
@@ -107,8 +107,8 @@ pub(super) async fn get_block(
     mut request: S3Request<dto::GetPublicAccessBlockInput>,
 ) -> S3Result<S3Response<dto::GetPublicAccessBlockOutput>> {
     let Call { caller, .. } = Call::take(&mut request)?;
-    let id = door.resolve_bucket(&caller, &request.input.bucket)?;
-    let block = door.buckets.bucket_settings(&id).await?.public_access_block.ok_or_else(|| {
+    let id = caller.bucket_id()?;
+    let block = door.buckets.bucket_settings(id).await?.public_access_block.ok_or_else(|| {
         let message = "The public access block configuration was not found";
         custom("NoSuchPublicAccessBlockConfiguration", StatusCode::NOT_FOUND, message)
     })?;
@@ -128,7 +128,7 @@ pub(super) async fn put_block(
     mut request: S3Request<dto::PutPublicAccessBlockInput>,
 ) -> S3Result<S3Response<dto::PutPublicAccessBlockOutput>> {
     let Call { caller, .. } = Call::take(&mut request)?;
-    let id = door.resolve_bucket(&caller, &request.input.bucket)?;
+    let id = caller.bucket_id()?;
     let asked = request.input.public_access_block_configuration;
     let block = PublicAccessBlock {
         block_public_acls: asked.block_public_acls.unwrap_or(false),
@@ -136,14 +136,13 @@ pub(super) async fn put_block(
         block_public_policy: asked.block_public_policy.unwrap_or(false),
         restrict_public_buckets: asked.restrict_public_buckets.unwrap_or(false),
     };
-    let bucket = door.buckets.bucket(&id).await?;
-    if block.ignore_public_acls && bucket.visibility == Visibility::Public {
+    if block.ignore_public_acls && caller.bucket()?.visibility == Visibility::Public {
         // A bucket is public for every door or for none: it cannot stay so and be closed for this one.
         return Err(not_implemented(
             "IgnorePublicAcls for a bucket that is public (make it private instead)",
         ));
     }
-    door.buckets.change_bucket(&id, BucketChange::PublicAccessBlock(Some(block))).await?;
+    door.buckets.change_bucket(id, BucketChange::PublicAccessBlock(Some(block))).await?;
     Ok(S3Response::new(dto::PutPublicAccessBlockOutput::default()))
 }
 
@@ -153,19 +152,18 @@ pub(super) async fn delete_block(
     mut request: S3Request<dto::DeletePublicAccessBlockInput>,
 ) -> S3Result<S3Response<dto::DeletePublicAccessBlockOutput>> {
     let Call { caller, .. } = Call::take(&mut request)?;
-    let id = door.resolve_bucket(&caller, &request.input.bucket)?;
-    door.buckets.change_bucket(&id, BucketChange::PublicAccessBlock(None)).await?;
+    let id = caller.bucket_id()?;
+    door.buckets.change_bucket(id, BucketChange::PublicAccessBlock(None)).await?;
     Ok(taken_away(dto::DeletePublicAccessBlockOutput::default()))
 }
 
 /// Whoever owns a bucket owns all that is in it.
 pub(super) async fn get_ownership(
-    door: &S3Door,
+    _: &S3Door,
     mut request: S3Request<dto::GetBucketOwnershipControlsInput>,
 ) -> S3Result<S3Response<dto::GetBucketOwnershipControlsOutput>> {
     let Call { caller, .. } = Call::take(&mut request)?;
-    let id = door.resolve_bucket(&caller, &request.input.bucket)?;
-    door.buckets.bucket(&id).await?;
+    caller.bucket()?;
     let enforced = dto::ObjectOwnership::from_static(dto::ObjectOwnership::BUCKET_OWNER_ENFORCED);
     let rules = vec![dto::OwnershipControlsRule { object_ownership: enforced }];
     let ownership_controls = Some(dto::OwnershipControls { rules });
@@ -174,12 +172,11 @@ pub(super) async fn get_ownership(
 
 /// Nothing but what is so anyway can be asked for.
 pub(super) async fn put_ownership(
-    door: &S3Door,
+    _: &S3Door,
     mut request: S3Request<dto::PutBucketOwnershipControlsInput>,
 ) -> S3Result<S3Response<dto::PutBucketOwnershipControlsOutput>> {
     let Call { caller, .. } = Call::take(&mut request)?;
-    let id = door.resolve_bucket(&caller, &request.input.bucket)?;
-    door.buckets.bucket(&id).await?;
+    caller.bucket()?;
     let rules = request.input.ownership_controls.rules;
     let [rule] = rules.as_slice() else {
         return Err(malformed_xml());
@@ -197,36 +194,33 @@ pub(super) async fn put_ownership(
 
 /// There are no policies, so a bucket is public if its ACL says so.
 pub(super) async fn policy_status(
-    door: &S3Door,
+    _: &S3Door,
     mut request: S3Request<dto::GetBucketPolicyStatusInput>,
 ) -> S3Result<S3Response<dto::GetBucketPolicyStatusOutput>> {
     let Call { caller, .. } = Call::take(&mut request)?;
-    let id = door.resolve_bucket(&caller, &request.input.bucket)?;
-    let is_public = Some(door.buckets.bucket(&id).await?.visibility == Visibility::Public);
+    let is_public = Some(caller.bucket()?.visibility == Visibility::Public);
     let policy_status = Some(dto::PolicyStatus { is_public });
     Ok(S3Response::new(dto::GetBucketPolicyStatusOutput { policy_status }))
 }
 
 /// Nobody is charged here.
 pub(super) async fn get_payer(
-    door: &S3Door,
+    _: &S3Door,
     mut request: S3Request<dto::GetBucketRequestPaymentInput>,
 ) -> S3Result<S3Response<dto::GetBucketRequestPaymentOutput>> {
     let Call { caller, .. } = Call::take(&mut request)?;
-    let id = door.resolve_bucket(&caller, &request.input.bucket)?;
-    door.buckets.bucket(&id).await?;
+    caller.bucket()?;
     let payer = Some(dto::Payer::from_static(dto::Payer::BUCKET_OWNER));
     Ok(S3Response::new(dto::GetBucketRequestPaymentOutput { payer }))
 }
 
 /// That the owner pays may be asked for: it is so anyway.
 pub(super) async fn put_payer(
-    door: &S3Door,
+    _: &S3Door,
     mut request: S3Request<dto::PutBucketRequestPaymentInput>,
 ) -> S3Result<S3Response<dto::PutBucketRequestPaymentOutput>> {
     let Call { caller, .. } = Call::take(&mut request)?;
-    let id = door.resolve_bucket(&caller, &request.input.bucket)?;
-    door.buckets.bucket(&id).await?;
+    caller.bucket()?;
     match request.input.request_payment_configuration.payer.as_str() {
         dto::Payer::BUCKET_OWNER => Ok(S3Response::new(dto::PutBucketRequestPaymentOutput::default())),
         dto::Payer::REQUESTER => Err(not_implemented("The payer Requester")),

@@ -74,8 +74,8 @@ pub(super) async fn get(
 ) -> S3Result<S3Response<dto::GetObjectTaggingOutput>> {
     let Call { caller, .. } = Call::take(&mut request)?;
     refuse::check_version(request.input.version_id.as_deref())?;
-    let id = door.resolve_bucket(&caller, &request.input.bucket)?;
-    let object = door.buckets.object(&id, &object_key(&request.input.key)?).await?;
+    let id = caller.bucket_id()?;
+    let object = door.buckets.object(id, &object_key(&request.input.key)?).await?;
     let tag_set = tag_set(object.attributes.tags);
     Ok(S3Response::new(dto::GetObjectTaggingOutput { tag_set, version_id: None }))
 }
@@ -87,9 +87,9 @@ pub(super) async fn put(
 ) -> S3Result<S3Response<dto::PutObjectTaggingOutput>> {
     let Call { caller, .. } = Call::take(&mut request)?;
     refuse::check_version(request.input.version_id.as_deref())?;
-    let id = door.resolve_bucket(&caller, &request.input.bucket)?;
+    let id = caller.bucket_id()?;
     let tags = of_object(request.input.tagging)?;
-    door.buckets.tag_object(&id, &object_key(&request.input.key)?, tags).await?;
+    door.buckets.tag_object(id, &object_key(&request.input.key)?, tags).await?;
     Ok(S3Response::new(dto::PutObjectTaggingOutput::default()))
 }
 
@@ -100,8 +100,8 @@ pub(super) async fn delete(
 ) -> S3Result<S3Response<dto::DeleteObjectTaggingOutput>> {
     let Call { caller, .. } = Call::take(&mut request)?;
     refuse::check_version(request.input.version_id.as_deref())?;
-    let id = door.resolve_bucket(&caller, &request.input.bucket)?;
-    door.buckets.tag_object(&id, &object_key(&request.input.key)?, Tags::new()).await?;
+    let id = caller.bucket_id()?;
+    door.buckets.tag_object(id, &object_key(&request.input.key)?, Tags::new()).await?;
     Ok(S3Response::new(dto::DeleteObjectTaggingOutput::default()))
 }
 
@@ -111,8 +111,8 @@ pub(super) async fn get_bucket(
     mut request: S3Request<dto::GetBucketTaggingInput>,
 ) -> S3Result<S3Response<dto::GetBucketTaggingOutput>> {
     let Call { caller, .. } = Call::take(&mut request)?;
-    let id = door.resolve_bucket(&caller, &request.input.bucket)?;
-    let tags = door.buckets.bucket_settings(&id).await?.tags;
+    let id = caller.bucket_id()?;
+    let tags = door.buckets.bucket_settings(id).await?.tags;
     if tags.is_empty() {
         return Err(s3_error!(NoSuchTagSet, "The TagSet does not exist"));
     }
@@ -125,9 +125,9 @@ pub(super) async fn put_bucket(
     mut request: S3Request<dto::PutBucketTaggingInput>,
 ) -> S3Result<S3Response<dto::PutBucketTaggingOutput>> {
     let Call { caller, .. } = Call::take(&mut request)?;
-    let id = door.resolve_bucket(&caller, &request.input.bucket)?;
+    let id = caller.bucket_id()?;
     let tags = checked(pairs(request.input.tagging)?, BUCKET_TAGS_MAX)?;
-    door.buckets.change_bucket(&id, BucketChange::Tags(tags)).await?;
+    door.buckets.change_bucket(id, BucketChange::Tags(tags)).await?;
     Ok(S3Response::new(dto::PutBucketTaggingOutput::default()))
 }
 
@@ -137,8 +137,8 @@ pub(super) async fn delete_bucket(
     mut request: S3Request<dto::DeleteBucketTaggingInput>,
 ) -> S3Result<S3Response<dto::DeleteBucketTaggingOutput>> {
     let Call { caller, .. } = Call::take(&mut request)?;
-    let id = door.resolve_bucket(&caller, &request.input.bucket)?;
-    door.buckets.change_bucket(&id, BucketChange::Tags(Tags::new())).await?;
+    let id = caller.bucket_id()?;
+    door.buckets.change_bucket(id, BucketChange::Tags(Tags::new())).await?;
     let mut response = S3Response::new(dto::DeleteBucketTaggingOutput::default());
     response.status = Some(axum::http::StatusCode::NO_CONTENT);
     Ok(response)

@@ -25,7 +25,7 @@ pub(super) async fn list(
 ) -> S3Result<S3Response<dto::ListObjectVersionsOutput>> {
     let Call { caller, .. } = Call::take(&mut request)?;
     let input = request.input;
-    let id = door.resolve_bucket(&caller, &input.bucket)?;
+    let id = caller.bucket_id()?;
     let names = Names::new(input.encoding_type.as_ref())?;
     let max_keys = page_size(input.max_keys, "max-keys")?;
     let prefix = input.prefix.unwrap_or_default();
@@ -39,7 +39,7 @@ pub(super) async fn list(
     let after = non_empty(Some(marker.clone())).map(|name| after_name(&prefix, delimiter.as_deref(), name));
     let limit = usize::try_from(max_keys).unwrap_or_default();
     let query = ListQuery { prefix, delimiter, after, limit };
-    let page = page(door, &id, &query).await?;
+    let page = page(door, id, &query).await?;
     let owner = owner(&caller);
     let next_version = page.next.as_ref().filter(|after| matches!(after, After::Key(_)));
     Ok(S3Response::new(dto::ListObjectVersionsOutput {

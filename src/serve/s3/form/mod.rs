@@ -56,29 +56,30 @@ pub(super) async fn post(door: &S3Door, request: Request) -> S3Result<HttpRespon
     }
     let door = door.of(&caller);
     let bucket_name = super::bucket_name(&name)?;
-    let id = door.meant(&caller, located.namespace.as_ref(), &bucket_name).await?;
-    let bucket = door.buckets.bucket(&id).await?;
+    let target = door.meant(&caller, located.namespace.as_ref(), &bucket_name).await?;
+    let bucket = target.bucket()?;
+    let id = &bucket.id;
     let Caller::Known(signer) = &caller else { return Err(access_denied()) };
     let policy = Policy::parse(fields.get("policy").unwrap_or_default())?;
     // A policy that names a bucket without its namespace means its signer's own.
     let is_elsewhere = located.namespace.as_ref().is_some_and(|namespace| *namespace != signer.account);
-    fields.set("bucket", &if is_elsewhere { policy.must_name(&id)? } else { name.clone() });
+    fields.set("bucket", &if is_elsewhere { policy.must_name(id)? } else { name.clone() });
     let now = door.clock.clock.now();
     policy.check(now, &fields)?;
     if fields.get("signature").is_some() {
         preauth::check_life_v2(policy.expires_at_secs(), now.secs())?;
     }
-    if !door.directory.may(&caller, Action::WriteBucket, &id, bucket.visibility) {
+    if !door.directory.may(&caller, Action::WriteBucket, id, bucket.visibility) {
         return Err(access_denied());
     }
-    let form = Form::of(&id, &fields)?;
+    let form = Form::of(id, &fields)?;
     if let Some(acl) = fields.get("acl") {
-        acl::check_of_write(door, &bucket, acl).await?;
+        acl::check_of_write(door, bucket, acl).await?;
     }
     let (min, max) = policy.length().unwrap_or((0, PART_BYTES_MAX));
     let write = form.into_write(Bounded::new(file, (min, max.min(PART_BYTES_MAX))))?;
     let key = write.key.clone();
-    let object = door.buckets.write(&id, write).await.map_err(write_error)?;
+    let object = door.buckets.write(id, write).await.map_err(write_error)?;
     let origin = door.addressing.origin(&parts.headers, &parts.extensions);
     let own = located.address(origin.as_ref(), key.as_str());
     Ok(answer(own, &fields, &name, key.as_str(), &object))

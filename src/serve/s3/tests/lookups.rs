@@ -40,3 +40,60 @@ async fn only_a_bucket_that_is_not_there_is_answered_as_not_found() {
         assert_eq!((answer.status.as_u16(), answer.code()), (503, "ServiceUnavailable"), "{method} {target}");
     }
 }
+
+/// Each look-up is a request to the Hub in hub mode.
+#[tokio::test]
+async fn a_request_looks_its_bucket_up_once() {
+    let (buckets, door) = watched_door().await;
+    let times = |calls: &[&str]| calls.iter().filter(|call| **call == "bucket").count();
+    for (method, target, body) in [
+        ("PUT", "/bucket/key", "abc"),
+        ("PUT", "/bucket/key?tagging", "<Tagging><TagSet/></Tagging>"),
+        ("GET", "/bucket/key?tagging", ""),
+        ("GET", "/bucket/key?acl", ""),
+        ("DELETE", "/bucket/key", ""),
+        ("POST", "/bucket/key?uploads", ""),
+        ("POST", "/bucket?delete", "<Delete><Object><Key>key</Key></Object></Delete>"),
+        ("HEAD", "/bucket", ""),
+        ("GET", "/bucket", ""),
+        ("GET", "/bucket?max-keys=0", ""),
+        ("GET", "/bucket?uploads&max-uploads=0", ""),
+        ("GET", "/bucket?acl", ""),
+        ("PUT", "/bucket?cors", CORS),
+        ("GET", "/bucket?location", ""),
+        ("GET", "/bucket?versioning", ""),
+        ("GET", "/bucket?policyStatus", ""),
+        ("DELETE", "/bucket", ""),
+    ] {
+        let answer = call(&door, method, target, &[], body).await;
+        let calls = buckets.take_calls();
+        assert!(answer.status.is_success(), "{method} {target}: {}", answer.body);
+        assert_eq!(times(&calls), 1, "{method} {target}: {calls:?}");
+    }
+    assert_eq!(call(&door, "PUT", "/bucket", &[], "").await.status, 200);
+    assert_eq!(times(&buckets.take_calls()), 0, "a new bucket is looked up by its creation");
+}
+
+/// The copy's source is a bucket of its own.
+#[tokio::test]
+async fn a_copy_looks_up_its_target_and_its_source() {
+    let (buckets, door) = watched_door().await;
+    let copied = call(&door, "PUT", "/bucket/copy", &[("x-amz-copy-source", "/bucket/key")], "").await;
+    assert_eq!(copied.status, 200, "{}", copied.body);
+    let calls = buckets.take_calls();
+    assert_eq!(calls, ["bucket", "bucket", "copy"]);
+}
+
+#[tokio::test]
+async fn the_slash_behind_the_bucket_may_be_encoded() {
+    let (_, door) = watched_door().await;
+    assert_eq!(call(&door, "GET", "/bucket/key", &[], "").await.body, "0123456789");
+    let encoded = ADA.presign("GET", "/bucket%2Fkey", "");
+    let request = Request::builder().uri(encoded).header("host", "s3.test").body(Body::empty()).unwrap();
+    let answer = send(&door, request).await;
+    // Signatures are made over the path as S3 writes it, so that this one does not hold.
+    assert_eq!(answer.code(), "SignatureDoesNotMatch");
+    let anonymous = Request::builder().uri("/bucket%2Fkey").header("host", "s3.test");
+    let answer = send(&door, anonymous.body(Body::empty()).unwrap()).await;
+    assert_eq!((answer.status.as_u16(), answer.code()), (403, "AccessDenied"));
+}
