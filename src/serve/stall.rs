@@ -70,13 +70,20 @@ impl Patience {
     }
 }
 
-/// What the error of a body says that has stood still. The doors know it by its text, since libraries between them and
-/// the listener keep nothing else.
-pub(super) const STALLED: &str =
-    "the client has let the connection stand still for too long, or sends or takes too slowly";
+/// Why a body or a connection was given up.
+#[derive(Debug, thiserror::Error)]
+#[error("the client has let the connection stand still for too long, or sends or takes too slowly")]
+struct Stalled;
 
-fn stalled() -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, STALLED)
+/// The error of a body that has stood still.
+pub(super) fn stalled() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, Stalled)
+}
+
+/// Whether an error is that of a body that has stood still; what it caused is not looked at.
+pub(super) fn is_stalled(error: &(dyn std::error::Error + 'static)) -> bool {
+    let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    inner.is_some_and(|inner| inner.is::<Stalled>())
 }
 
 /// A connection on which writing must make progress.

@@ -9,8 +9,8 @@ use s3s::dto;
 use s3s::{S3Error, S3Request, S3Response, S3Result};
 
 use super::S3Door;
+use super::context::Call;
 use super::errors::{custom, invalid_request};
-use super::gate::Call;
 
 /// AWS's answer to an operation on something that no bucket has, if that is an error.
 pub(super) fn answer(operation: &str) -> Option<S3Error> {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::{S3Error, S3Result, s3_error};
 
+use super::context::{Call, Refused};
 use super::errors::{access_denied, not_implemented};
-use super::gate::{Call, Refused};
 use super::{S3Door, absent, acl, parameters};
 use crate::auth::Action;
 use crate::bucket::Visibility;

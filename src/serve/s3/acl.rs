@@ -8,8 +8,8 @@ use s3s::{S3Error, S3Request, S3Response, S3Result, s3_error};
 
 use crate::bucket::{Bucket, Namespace, Visibility};
 
+use super::context::{Call, Visitor};
 use super::errors::{access_denied, invalid_argument, malformed_xml, not_implemented};
-use super::gate::{Call, Visitor};
 use super::{S3Door, buckets, object_key};
 
 const ALL_USERS: &str = "http://acs.amazonaws.com/groups/global/AllUsers";

@@ -6,18 +6,18 @@
 //!
 //! Signatures are made over the request as it was sent, so all this comes after they are checked.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use axum::http::{Extensions, HeaderMap, Uri};
-use s3s::host::{S3Host, VirtualHost};
+use axum::http::{Extensions, HeaderMap, HeaderValue, Uri};
 use s3s::{S3Result, s3_error};
 
 use crate::bucket::{BucketId, BucketName, Namespace};
 use crate::serve::origin::Origin;
 
 use super::encoding::{decode_url, encode_url};
+use super::errors::invalid_request;
+use super::{bucket_name, object_key};
 
 /// What the door's configuration says about addresses.
 #[derive(Debug, Clone, Default)]
@@ -66,6 +66,24 @@ impl Located {
         format!("{origin}{namespace}{bucket}/{}", encode_url(key))
     }
 
+    /// Refuses a path that can name neither bucket nor object.
+    pub(super) fn check(&self) -> S3Result<()> {
+        let malformed = || s3_error!(InvalidURI, "Couldn't parse the specified URI.");
+        let path = decode_url(&self.path).ok_or_else(malformed)?;
+        let path = path.strip_prefix('/').ok_or_else(malformed)?;
+        let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
+        if path.is_empty() {
+            return Ok(());
+        }
+        bucket_name(bucket)?;
+        if key.is_empty() { Ok(()) } else { object_key(key).map(|_| ()) }
+    }
+
+    /// The bucket that the host names.
+    pub(super) fn bucket_in_host(&self) -> Option<String> {
+        self.bucket().filter(|_| self.in_host)
+    }
+
     /// The bucket's name, if the request is for one.
     pub(super) fn bucket(&self) -> Option<String> {
         let path = decode_url(&self.path)?;
@@ -86,7 +104,8 @@ impl Addressing {
             let name = name.ok_or_else(|| s3_error!(InvalidURI, "The path must begin with a namespace."))?;
             (namespace, path) = (Some(name), behind);
         }
-        let host = headers.get("host").and_then(|host| host.to_str().ok());
+        let host = headers.get("host").map(HeaderValue::to_str).transpose();
+        let host = host.map_err(|_| invalid_request("The header host cannot be read."))?;
         let bucket = host.and_then(|host| self.bucket_of(host));
         let in_host = bucket.is_some();
         let path = bucket.map_or_else(|| path.to_owned(), |bucket| format!("/{bucket}{path}"));
@@ -108,21 +127,8 @@ impl Addressing {
     }
 }
 
-/// Signature Version 2 signs the bucket even where it is in the host.
-impl S3Host for Addressing {
-    fn parse_host_header<'a>(&'a self, host: &'a str) -> S3Result<VirtualHost<'a>> {
-        let address = VirtualHost::new(host);
-        Ok(match self.bucket_of(host) {
-            Some(bucket) => address.with_bucket(Cow::Owned(bucket)),
-            None => address,
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderValue;
-
     use super::*;
 
     fn locate(namespaced: bool, host: &str, path: &str) -> Option<(Option<String>, String)> {

@@ -1,18 +1,19 @@
 //! What a request asks for in headers that s3s would refuse for their form, where S3 ignores or keeps them.
 //!
 //! A malformed `Range` or date is as if it were not there, `Expires` and other texts are kept as sent, a list of
-//! `ETag`s is a list. The gate takes these headers out before the second s3s service reads the request.
+//! `ETag`s is a list. They are taken out before s3s reads the request ([`super::route`]).
 
 use axum::http::header::{
     IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE as RANGE_HEADER,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use s3s::S3Result;
 use s3s::dto::{Timestamp as S3Timestamp, TimestampFormat};
-use s3s::{S3Result, TrailingHeaders};
 use time::OffsetDateTime;
 
 use crate::bucket::{Attributes, BucketName, ByteRange, IfRange, ObjectKey, ReadCondition, WriteCondition};
 
+use super::auth::Trailers;
 use super::encoding::decode_url;
 use super::errors::invalid_argument;
 use super::{attributes, conditions, object_key, refuse};
@@ -50,7 +51,7 @@ pub(super) struct Asked {
     /// The address that the object of a completed upload has.
     pub(super) location: Option<String>,
     /// Where trailers will be.
-    pub(super) trailers: Option<TrailingHeaders>,
+    pub(super) trailers: Option<Trailers>,
 }
 
 impl Asked {

@@ -7,9 +7,9 @@ use crate::auth::Action;
 use crate::bucket::{After, Bucket, BucketError, BucketId, DeleteBucket, Visibility};
 
 use super::conditions::whole_seconds;
+use super::context::{Call, Visitor};
 use super::encoding::{decode_token, encode_token};
 use super::errors::{invalid_argument, not_implemented};
-use super::gate::{Call, Visitor};
 use super::{S3Door, acl};
 
 /// Most buckets on a page. Source: S3 API reference, `ListBuckets`.

@@ -6,14 +6,15 @@
 use axum::http::{HeaderMap, HeaderValue};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use s3s::S3Result;
 use s3s::dto;
-use s3s::{S3Result, TrailingHeaders};
 
 use crate::bucket::{
     BucketError, Checksum, ChecksumAlgorithm, ChecksumType, DeclaredChecksum, DeclaredDigests, DeclaredValue,
     checksum,
 };
 
+use super::auth::Trailers;
 use super::errors::{algorithm_name, invalid_request};
 
 /// All algorithms, with the headers and trailers that carry them.
@@ -184,10 +185,10 @@ pub(super) fn content_md5(headers: &HeaderMap) -> S3Result<Option<[u8; 16]>> {
 
 /// What a request with a body declares about it. `wanted` is a checksum to compute if it declares none.
 ///
-/// The payload's SHA-256 is left out: s3s compares it with the signed one as the body streams through it.
+/// The payload's SHA-256 is left out: it is compared with the signed one as the body streams ([`super::auth::body`]).
 pub(super) fn declared(
     headers: &HeaderMap,
-    trailers: Option<TrailingHeaders>,
+    trailers: Option<Trailers>,
     wanted: Option<ChecksumAlgorithm>,
 ) -> S3Result<DeclaredDigests> {
     let asked = asked_algorithm(headers)?;
@@ -206,8 +207,8 @@ pub(super) fn declared(
     Ok(DeclaredDigests { md5: content_md5(headers)?, payload_sha256: None, checksum })
 }
 
-/// A value that s3s will have read when the body has ended; one that is malformed has not come.
-fn trailing(algorithm: ChecksumAlgorithm, trailers: Option<TrailingHeaders>) -> DeclaredValue {
+/// A value that will have come when the body has ended; one that is malformed has not come.
+fn trailing(algorithm: ChecksumAlgorithm, trailers: Option<Trailers>) -> DeclaredValue {
     DeclaredValue::Trailing(Box::new(move || {
         let (_, name) = HEADERS.into_iter().find(|(known, _)| *known == algorithm)?;
         let text = trailers?.read(|headers| header(headers, name).map(ToOwned::to_owned))??;

@@ -10,8 +10,8 @@ use crate::bucket::{AttributeChanges, Attributes, BucketId, CopySource, ObjectCo
 use super::asked::{Asked, AskedSource};
 use super::checksums::{asked_algorithm, set_checksums, type_of};
 use super::conditions::whole_seconds;
+use super::context::{Call, Visitor};
 use super::errors::{access_denied, invalid_argument, invalid_request};
-use super::gate::{Call, Visitor};
 use super::objects::etag;
 use super::{S3Door, attributes, conditions, object_key, tagging};
 

@@ -6,13 +6,14 @@ use std::borrow::Cow;
 
 use axum::http::header::{CONTENT_RANGE, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http_body_util::LengthLimitError;
 use s3s::{S3Error, S3ErrorCode, s3_error};
 
 use crate::bucket::{BoxError, BucketError, ChecksumAlgorithm};
 use crate::serve::guard::Busy;
+use crate::serve::stall::is_stalled;
 
-use super::chunked::FramingError;
-use crate::serve::stall::STALLED;
+use super::auth::body::BodyError;
 
 /// Source: S3 API reference, "Error responses".
 pub(super) const SLOW_DOWN: &str = "Please reduce your request rate.";
@@ -56,6 +57,13 @@ pub(super) fn invalid_request(message: impl Into<Cow<'static, str>>) -> S3Error 
 /// `AccessDenied`, which says no more.
 pub(super) fn access_denied() -> S3Error {
     s3_error!(AccessDenied, "Access Denied")
+}
+
+/// Signature Version 2 where it is not taken.
+pub(super) fn signature_v2() -> S3Error {
+    invalid_request(
+        "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.",
+    )
 }
 
 /// `NoSuchBucket`.
@@ -211,46 +219,49 @@ fn log(error: &BucketError) {
 }
 
 /// An error of the body's stream.
-///
-/// s3s 0.14.1 wraps the body to check signatures, and keeps the wrappers' error types private, so all there is to
-/// go by is their text (the version is pinned; `tests` of the door send such bodies through s3s).
 pub(super) fn from_stream(error: &BoxError) -> S3Error {
-    let text = error.to_string();
-    let says = |what: &str| text.contains(what);
-    if says("AwsChunkedStreamError: SignatureMismatch") {
-        return s3_error!(
-            SignatureDoesNotMatch,
-            "The signature of a chunk or of the trailer does not match the one we calculated."
-        );
+    let first: &(dyn std::error::Error + 'static) = &**error;
+    let causes = || std::iter::successors(Some(first), |error| error.source());
+    if let Some(error) = causes().find_map(|cause| cause.downcast_ref()) {
+        match error {
+            BodyError::Connection(_) => {}
+            error => return from_signed_body(error),
+        }
     }
-    if says("UploadStreamError: Sha256Mismatch") {
-        return payload_sha256_mismatch();
-    }
-    if says(FramingError::TOO_LARGE) {
-        return custom("InvalidChunkSizeError", StatusCode::BAD_REQUEST, FramingError::TOO_LARGE);
-    }
-    let malformed = [FramingError::MALFORMED, "FormatError", "ChunkMetaTooLarge"];
-    if malformed.into_iter().any(says) {
-        return invalid_request("The body is not well-formed aws-chunked content.");
-    }
-    if says("TrailersTooLarge") || says("TooManyTrailerHeaders") {
-        return custom(
-            "MalformedTrailerError",
-            StatusCode::BAD_REQUEST,
-            "The request's trailer is too large.",
-        );
-    }
-    if says("length limit exceeded") {
+    if causes().any(|cause| cause.is::<LengthLimitError>()) {
         return s3_error!(MaxMessageLengthExceeded, "Your request was too big.");
     }
-    if says(STALLED) {
+    if causes().any(is_stalled) {
         return s3_error!(
             RequestTimeout,
             "Your socket connection to the server was not read from or written to within the timeout period. Idle \
              connections will be closed."
         );
     }
-    // Whatever is left is a connection that broke or a body of another length than declared.
+    // Whatever is left is a connection that broke.
+    incomplete_body()
+}
+
+/// A body that is not what was signed, or not in the coding that it is to be in.
+fn from_signed_body(error: &BodyError) -> S3Error {
+    match error {
+        BodyError::ChunkTooLarge => {
+            custom("InvalidChunkSizeError", StatusCode::BAD_REQUEST, error.to_string())
+        }
+        BodyError::MalformedChunk => invalid_request("The body is not well-formed aws-chunked content."),
+        BodyError::ChunkSignature => s3_error!(
+            SignatureDoesNotMatch,
+            "The signature of a chunk or of the trailer does not match the one we calculated."
+        ),
+        BodyError::TrailersTooLarge => {
+            custom("MalformedTrailerError", StatusCode::BAD_REQUEST, "The request's trailer is too large.")
+        }
+        BodyError::Sha256 => payload_sha256_mismatch(),
+        BodyError::NoLastChunk | BodyError::Length | BodyError::Connection(_) => incomplete_body(),
+    }
+}
+
+fn incomplete_body() -> S3Error {
     s3_error!(
         IncompleteBody,
         "You did not provide the number of bytes specified by the Content-Length HTTP header"
@@ -269,6 +280,7 @@ fn payload_sha256_mismatch() -> S3Error {
 mod tests {
     use super::*;
     use crate::bucket::{BucketId, BucketName, Namespace, ObjectKey, UploadId};
+    use crate::serve::stall::stalled;
 
     #[test]
     fn every_bucket_error_has_s3s_code_and_status() {
@@ -317,22 +329,23 @@ mod tests {
     }
 
     #[test]
-    fn what_s3s_says_of_a_body_is_told_apart() {
+    fn why_a_body_was_given_up_is_told_apart() {
         let cases = [
-            ("AwsChunkedStreamError: SignatureMismatch", "SignatureDoesNotMatch"),
-            ("UploadStreamError: Sha256Mismatch", "XAmzContentSHA256Mismatch"),
-            ("UploadStreamError: Incomplete", "IncompleteBody"),
-            (STALLED, "RequestTimeout"),
-            ("AwsChunkedStreamError: FormatError", "InvalidRequest"),
-            (
-                "AwsChunkedStreamError: TooManyTrailerHeaders: count 2 exceeds limit 1",
-                "MalformedTrailerError",
-            ),
+            (BodyError::ChunkSignature, "SignatureDoesNotMatch"),
+            (BodyError::Sha256, "XAmzContentSHA256Mismatch"),
+            (BodyError::Length, "IncompleteBody"),
+            (BodyError::NoLastChunk, "IncompleteBody"),
+            (BodyError::MalformedChunk, "InvalidRequest"),
+            (BodyError::TrailersTooLarge, "MalformedTrailerError"),
+            (BodyError::ChunkTooLarge, "InvalidChunkSizeError"),
+            (BodyError::Connection(axum::Error::new(stalled())), "RequestTimeout"),
+            (BodyError::Connection(axum::Error::new("reset")), "IncompleteBody"),
         ];
-        for (text, code) in cases {
-            assert_eq!(from_stream(&text.into()).code().as_str(), code, "{text}");
+        for (error, code) in cases {
+            assert_eq!(from_stream(&error.into()).code().as_str(), code);
         }
-        let wrapped = format!("AwsChunkedStreamError: Underlying: {}", FramingError::TooLarge);
-        assert_eq!(from_stream(&wrapped.into()).code().as_str(), "InvalidChunkSizeError");
+        // Nothing is signed: the connection's own error, as the listener gives it.
+        let plain = axum::Error::new(axum::Error::new(stalled()));
+        assert_eq!(from_stream(&plain.into()).code().as_str(), "RequestTimeout");
     }
 }

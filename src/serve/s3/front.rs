@@ -1,27 +1,27 @@
-//! The first and last stop of every request: its id, the checks before authentication, and the answer's dress.
+//! The first and last stop of every request: its id, authentication, and the answer's dress.
 
 use std::sync::Arc;
 
 use axum::body::Body as AxumBody;
 use axum::extract::{Request, State};
 use axum::http::header::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, EXPECT, ORIGIN, RANGE, SERVER,
+    CONNECTION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, EXPECT, HOST, ORIGIN, RANGE, SERVER,
 };
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
 use axum::response::{IntoResponse as _, Response};
-use futures::TryStreamExt as _;
-use http_body::{Body as _, Frame};
-use http_body_util::{BodyExt as _, StreamBody};
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
 use s3s::service::S3Service;
-use s3s::{Body, HttpResponse, S3Error, S3Result};
+use s3s::{Body, HttpRequest, HttpResponse, S3Error, S3Result};
 use tracing::Instrument as _;
 
-use super::chunked::CheckedChunks;
+use super::addressing::Located;
+use super::auth::{Head, Proof, Rules, SigningKeys};
+use super::context::Visitor;
 use super::encoding::decode_url;
 use super::errors::SLOW_DOWN;
 use super::lane::PlainRead;
-use super::sigv4::SigningKeys;
-use super::{FORM, PREFLIGHT, S3Door, cors, form, gate, preauth};
+use super::{FORM, PREFLIGHT, S3Door, auth, cors, form, route};
 use crate::auth::Caller;
 use crate::serve::RequestId;
 use crate::serve::visit::Visit;
@@ -30,11 +30,21 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
 const COPY_SOURCE_RANGE: HeaderName = HeaderName::from_static("x-amz-copy-source-range");
 const BUCKET_REGION: HeaderName = HeaderName::from_static("x-amz-bucket-region");
 
-/// The door and the first of its two s3s services.
+/// The door and its s3s service.
 pub(super) struct Front {
     door: Arc<S3Door>,
     keys: SigningKeys,
-    authenticate: S3Service,
+    operations: S3Service,
+}
+
+/// What a request is, by its head.
+enum Kind {
+    /// What a browser asks before it lets a page ask; never signed.
+    Preflight,
+    /// An upload by a form, whose body proves the caller.
+    Form,
+    /// Anything else; the caller is proved.
+    Operation(Box<Located>, Proof),
 }
 
 /// The status of a successful answer, where s3s would send 200.
@@ -57,10 +67,41 @@ impl ErrorCode {
 }
 
 impl Front {
-    /// Puts the rooms together.
+    /// Puts the parts together.
     pub(super) fn new(door: Arc<S3Door>) -> Self {
-        let authenticate = gate::authenticating_service(&door);
-        Self { door, keys: SigningKeys::default(), authenticate }
+        let operations = route::service(&door);
+        Self { door, keys: SigningKeys::default(), operations }
+    }
+
+    /// Authenticates a request.
+    fn kind(&self, request: &Request) -> S3Result<Kind> {
+        let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+        auth::check_size(uri, headers)?;
+        if method == Method::OPTIONS {
+            return Ok(Kind::Preflight);
+        }
+        let door = &self.door;
+        let now = door.clock.clock.now();
+        let rules = Rules { region: &door.region, signature_v2: door.signature_v2, now };
+        let head = Head::new(method, uri, headers);
+        let claim = auth::claim(&head, rules)?;
+        if form::is_form(request) {
+            return Ok(Kind::Form);
+        }
+        let located = door.addressing.locate(headers, uri)?;
+        located.check()?;
+        let bucket_in_host = located.bucket_in_host();
+        let proof =
+            auth::prove(&claim, &head, (&door.directory, &self.keys), rules, bucket_in_host.as_deref())?;
+        Ok(Kind::Operation(Box::new(located), proof))
+    }
+
+    /// Takes a plain read apart; `None` for a request that has to go the long way.
+    fn plain_read(&self, kind: &S3Result<Kind>, request: &Request) -> Option<PlainRead> {
+        match kind {
+            Ok(Kind::Operation(_, proof)) => PlainRead::of(&self.door, &proof.caller, request),
+            _ => None,
+        }
     }
 
     /// Answers a plain read; `None` for all that has to go the long way.
@@ -70,55 +111,74 @@ impl Front {
         Some(response)
     }
 
-    fn check(&self, request: &Request) -> Result<(), S3Error> {
-        preauth::check_size(request.uri(), request.headers())?;
-        // Preflights are never signed.
-        if request.method() == Method::OPTIONS {
-            return Ok(());
-        }
-        let rules = preauth::Rules {
-            region: &self.door.region,
-            signature_v2: self.door.signature_v2,
-            now_secs: self.door.clock.clock.now().secs(),
-        };
-        preauth::check(request.uri(), request.headers(), rules)
-    }
-
     async fn answer_preflight(&self, request: &Request) -> S3Result<HttpResponse> {
         let (door, bucket) = self.door.cors_bucket(request.headers(), request.uri(), None).await?;
         cors::preflight(door, bucket.as_ref(), request.headers()).await
     }
 
-    async fn answer(&self, request: Request) -> HttpResponse {
+    /// Answers a request, and says who has made it if that came out.
+    async fn answer(&self, kind: Kind, request: Request) -> (S3Result<HttpResponse>, Option<Arc<Visitor>>) {
         let visit = Visit::of(request.extensions());
-        if request.method() == Method::OPTIONS {
-            visit.is_for(PREFLIGHT);
-            return self.answer_preflight(&request).await.unwrap_or_else(error_response);
-        }
-        if form::is_form(&request) {
-            visit.is_for(FORM);
-            return form::post(&self.door, request).await.unwrap_or_else(error_response);
-        }
-        match self.authenticate.call(into_s3s(request)).await {
-            Ok(response) => response,
-            Err(error) => {
-                // Only an answer that cannot be written as headers or XML ends here.
-                let error = s3s::StdError::from(error);
-                tracing::error!(%error, "an answer could not be written");
-                error_response(s3s::s3_error!(InternalError))
+        match kind {
+            Kind::Preflight => {
+                visit.is_for(PREFLIGHT);
+                (self.answer_preflight(&request).await, None)
             }
+            Kind::Form => {
+                visit.is_for(FORM);
+                (form::post(&self.door, &self.keys, request).await, None)
+            }
+            Kind::Operation(located, proof) => {
+                match route::admit(&self.door, request, proof, &located).await {
+                    Ok((request, visitor)) => (self.operate(request).await, Some(visitor)),
+                    Err(error) => (Err(error), None),
+                }
+            }
+        }
+    }
+
+    async fn operate(&self, request: HttpRequest) -> S3Result<HttpResponse> {
+        self.operations.call(request).await.map_err(|error| {
+            // Only an answer that cannot be written as headers or XML ends here.
+            let error = s3s::StdError::from(error);
+            tracing::error!(%error, "an answer could not be written");
+            s3s::s3_error!(InternalError, "We encountered an internal error. Please try again.")
+        })
+    }
+
+    /// What the rules of the bucket tell a page of another origin about an answer.
+    async fn cors_headers(
+        &self,
+        visitor: Option<&Visitor>,
+        (method, uri, headers): (&Method, &Uri, &HeaderMap),
+        visit: &Visit,
+    ) -> HeaderMap {
+        let meant = match visitor {
+            Some(visitor) => {
+                let bucket = visitor.target.as_ref().map(|target| target.id().clone());
+                Ok((self.door.of(&visitor.caller), bucket))
+            }
+            None => {
+                let proved = visit.caller().cloned().map(Caller::Known);
+                self.door.cors_bucket(headers, uri, proved).await
+            }
+        };
+        match meant {
+            Ok((door, bucket)) => cors::headers(door, bucket.as_ref(), method, headers).await,
+            Err(_) => HeaderMap::new(),
         }
     }
 }
 
 /// Serves one request.
-pub(super) async fn handle(State(front): State<Arc<Front>>, request: Request) -> Response {
+pub(super) async fn handle(State(front): State<Arc<Front>>, mut request: Request) -> Response {
     // The listener gives every request its id; one that came without a listener is a test's.
     let id = request.extensions().get::<RequestId>().cloned();
     let id =
         id.map_or_else(|| hex::encode_upper(front.door.clock.random::<8>()), |id| id.as_str().to_owned());
-    let checked = front.check(&request);
-    let plain = checked.as_ref().ok().and_then(|()| PlainRead::of(&front.door, &front.keys, &request));
+    name_host(&mut request);
+    let kind = front.kind(&request);
+    let plain = front.plain_read(&kind, &request);
     if let Some(response) = front.answer_plainly(plain, &id).await {
         return response;
     }
@@ -129,19 +189,18 @@ pub(super) async fn handle(State(front): State<Arc<Front>>, request: Request) ->
     let span = tracing::info_span!("s3", request_id = %id, %method, path = uri.path());
     async {
         let origin = request.headers().contains_key(ORIGIN).then(|| request.headers().clone());
-        let response = match checked {
-            Ok(()) => front.answer(request).await,
-            Err(error) => error_response(error),
+        let (response, visitor) = match kind {
+            Ok(kind) => front.answer(kind, request).await,
+            Err(error) => (Err(error), None),
         };
+        let response = response.unwrap_or_else(error_response);
         let mut response = dress(response, &Shown { id: &id, method: &method, uri: &uri, range }).await;
         if let Some(ErrorCode(code)) = response.extensions_mut().remove() {
             visit.ends_with(&code);
         }
         if let Some(headers) = origin.filter(|_| method != Method::OPTIONS) {
-            let proved = visit.caller().cloned().map(Caller::Known);
-            if let Ok((door, bucket)) = front.door.cors_bucket(&headers, &uri, proved).await {
-                response.headers_mut().extend(cors::headers(door, bucket.as_ref(), &method, &headers).await);
-            }
+            let asked = (&method, &uri, &headers);
+            response.headers_mut().extend(front.cors_headers(visitor.as_deref(), asked, &visit).await);
         }
         if close {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -153,31 +212,22 @@ pub(super) async fn handle(State(front): State<Arc<Front>>, request: Request) ->
     .await
 }
 
+/// HTTP/2 names the host in the address, where HTTP/1 has a header for it, which is signed.
+fn name_host(request: &mut Request) {
+    let is_newer = matches!(request.version(), Version::HTTP_2 | Version::HTTP_3);
+    if is_newer
+        && !request.headers().contains_key(HOST)
+        && let Some(authority) = request.uri().authority()
+        && let Ok(host) = HeaderValue::from_str(authority.as_str())
+    {
+        request.headers_mut().insert(HOST, host);
+    }
+}
+
 /// Whether the connection must not be used again: hyper sends no `100 Continue` for an empty body, and botocore, which
 /// asks for one with every file, misreads the answer behind the next one on a connection where it once did not come.
 fn must_close(request: &Request) -> bool {
     request.headers().contains_key(EXPECT) && request.body().is_end_stream()
-}
-
-/// Hands the body to s3s, through the framing check if it is `aws-chunked`.
-fn into_s3s(mut request: Request) -> s3s::HttpRequest {
-    // An empty Authorization header is none; s3s calls it malformed.
-    if request.headers().get("authorization").is_some_and(HeaderValue::is_empty) {
-        request.headers_mut().remove("authorization");
-    }
-    if let Some(date) = preauth::date_of_signature(request.headers()) {
-        request.headers_mut().insert("x-amz-date", date);
-    }
-    let payload = request.headers().get("x-amz-content-sha256").map(HeaderValue::as_bytes);
-    let streaming = payload.is_some_and(|value| value.starts_with(b"STREAMING-"));
-    let signed = !payload.is_some_and(|value| value.starts_with(b"STREAMING-UNSIGNED-"));
-    request.map(|body| {
-        if streaming {
-            Body::http_body_unsync(StreamBody::new(CheckedChunks::new(body, signed).map_ok(Frame::data)))
-        } else {
-            Body::http_body_unsync(body)
-        }
-    })
 }
 
 /// What is answered when there is too much to do for any request to be looked at.
@@ -308,6 +358,19 @@ fn resource(uri: &Uri) -> String {
 /// A text for XML.
 pub(super) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+#[cfg(test)]
+impl Front {
+    /// The plain read that a request is, if it is one.
+    pub(super) fn plain_read_of(&self, request: &Request) -> Option<PlainRead> {
+        self.plain_read(&self.kind(request), request)
+    }
+
+    /// Whether a request proves its caller.
+    pub(super) fn is_proved(&self, request: &Request) -> bool {
+        matches!(self.kind(request), Ok(Kind::Operation(_, proof)) if proof.caller.credential().is_some())
+    }
 }
 
 #[cfg(test)]

@@ -9,9 +9,9 @@ use super::S3Door;
 use super::buckets::owner;
 use super::checksums::{algorithm_to_s3, type_of};
 use super::conditions::whole_seconds;
+use super::context::Call;
 use super::encoding::{decode_token, encode_token, encode_url, query_pairs};
 use super::errors::invalid_argument;
-use super::gate::Call;
 use super::objects::etag;
 
 /// Most keys on a page, and how many there are if the client does not say. Source: S3 API reference.

@@ -1,15 +1,14 @@
 //! The S3 door: S3's API over [`BucketApi`], on s3s mounted in axum.
 //!
-//! A request passes four rooms, each of which knows only its own:
-//! 1. [`front`] gives it an id, refuses what s3s would wrongly accept ([`preauth`]), and dresses the answer
-//!    (`x-amz-request-id`, `Resource` in errors, no body on HEAD).
-//! 2. An s3s service that does nothing but authenticate hands it to [`gate`], which knows the caller, refuses
-//!    headers that ask for what is not done here ([`refuse`]), and takes out what s3s would refuse for its form
-//!    although S3 ignores it ([`asked`]).
-//! 3. A second s3s service routes it and asks [`access`] for permission.
+//! A request goes one way, and each step knows only its own:
+//! 1. [`front`] gives it an id and authenticates it ([`auth`]); at the end it dresses the answer (`x-amz-request-id`,
+//!    `Resource` in errors, no body on HEAD).
+//! 2. [`route`] finds out whose bucket is meant ([`names`]), looks it up, notes what is refused ([`refuse`]), and takes
+//!    out what s3s would refuse for its form although S3 ignores it ([`asked`]).
+//! 3. The s3s service finds the operation, asks [`access`] for permission, and reads the rest of the request.
 //! 4. [`ops`] delegates to the operations: [`buckets`], [`objects`], [`copy`], [`listing`], [`multipart`].
 //!
-//! Reads that ask for nothing special go from the first room straight to the operations, by [`lane`].
+//! Reads that ask for nothing special go from the first step straight to the operations, by [`lane`].
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -30,17 +29,17 @@ mod acl;
 mod addressing;
 mod asked;
 mod attributes;
+mod auth;
 mod buckets;
 mod checksums;
-mod chunked;
 mod conditions;
+mod context;
 mod copy;
 mod cors;
 mod encoding;
 mod errors;
 mod form;
 mod front;
-mod gate;
 mod lane;
 mod listing;
 mod multipart;
@@ -50,11 +49,10 @@ mod objects;
 mod ops;
 mod parameters;
 mod parts;
-mod preauth;
 mod ranges;
 mod refuse;
+mod route;
 mod settings;
-mod sigv4;
 mod tagging;
 #[cfg(test)]
 mod tests;
@@ -120,7 +118,7 @@ impl S3Door {
 
     /// The door of whoever makes this request.
     fn of_caller(&self, extensions: &Extensions) -> &Self {
-        let call = extensions.get::<gate::Call>();
+        let call = extensions.get::<context::Call>();
         call.map_or(self, |call| self.of(&call.caller.caller))
     }
 }

@@ -13,8 +13,8 @@ use super::S3Door;
 use super::buckets::owner;
 use super::checksums::{self, set_checksums, type_of};
 use super::conditions::whole_seconds;
+use super::context::Call;
 use super::errors::{invalid_argument, invalid_request, malformed_xml, no_such_upload};
-use super::gate::Call;
 use super::listing::{Names, non_empty, page_size};
 use super::objects::etag;
 use super::{attributes, conditions, object_key};
@@ -171,11 +171,8 @@ pub(super) async fn list(
         key_marker,
         limit: usize::try_from(max_uploads).unwrap_or_default(),
     };
-    let page = if query.limit == 0 {
-        UploadPage::default()
-    } else {
-        door.buckets.list_uploads(id, &query).await?
-    };
+    let page =
+        if query.limit == 0 { UploadPage::default() } else { door.buckets.list_uploads(id, &query).await? };
     let (next_key, next_upload) = next_markers(&page);
     let owner = owner(&caller);
     Ok(S3Response::new(dto::ListMultipartUploadsOutput {

@@ -7,9 +7,9 @@ use crate::bucket::{Object, ObjectPart};
 
 use super::checksums::{set_checksums, type_of};
 use super::conditions::whole_seconds;
+use super::context::Call;
 use super::errors::invalid_argument;
 use super::front::BareETag;
-use super::gate::Call;
 use super::listing::page_size;
 use super::objects::etag;
 use super::{S3Door, object_key, refuse};

@@ -7,9 +7,9 @@ use s3s::{S3Request, S3Response, S3Result};
 use crate::bucket::{BucketChange, CorsRule, PublicAccessBlock, Visibility};
 
 use super::S3Door;
+use super::context::Call;
 use super::cors::METHODS;
 use super::errors::{custom, invalid_request, malformed_xml, not_implemented};
-use super::gate::Call;
 
 /// Most CORS rules. Source: S3 API reference, `PutBucketCors`.
 const CORS_RULES_MAX: usize = 100;

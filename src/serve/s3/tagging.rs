@@ -7,9 +7,9 @@ use s3s::{S3Request, S3Response, S3Result, s3_error};
 
 use crate::bucket::{BucketChange, Tags};
 
+use super::context::Call;
 use super::encoding::query_pairs;
 use super::errors::malformed_xml;
-use super::gate::Call;
 use super::{S3Door, object_key, refuse};
 
 /// Most tags of an object.

@@ -2,18 +2,19 @@
 
 use axum::http::HeaderMap;
 use s3s::dto::StreamingBlob;
-use s3s::{S3Result, TrailingHeaders, s3_error};
+use s3s::{S3Result, s3_error};
 
 use crate::bucket::limits::PART_BYTES_MAX;
 use crate::bucket::{ChecksumAlgorithm, Payload};
 
+use super::auth::Trailers;
 use super::checksums;
 
 /// Makes the payload of a write; `wanted` is a checksum to compute if the client declares none.
 pub(super) fn payload(
     headers: &HeaderMap,
     body: Option<StreamingBlob>,
-    trailers: Option<TrailingHeaders>,
+    trailers: Option<Trailers>,
     wanted: Option<ChecksumAlgorithm>,
 ) -> S3Result<Payload> {
     let length = declared_length(headers)?;

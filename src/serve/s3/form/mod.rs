@@ -20,14 +20,14 @@ use crate::bucket::{BucketError, BucketId, Object, ObjectWrite, Payload, Tags};
 use crate::serve::visit::Visit;
 
 use super::asked::Asked;
+use super::auth::SigningKeys;
 use super::encoding::encode_url;
 use super::errors::{access_denied, invalid_argument, malformed_xml, slow_down};
-use super::{S3Door, acl, attributes, checksums, object_key, preauth, refuse, tagging};
+use super::{S3Door, acl, attributes, auth, checksums, object_key, refuse, tagging};
 
 mod bounded;
 mod fields;
 mod policy;
-mod signature;
 
 use bounded::{Bounded, OutOfBounds};
 use fields::Fields;
@@ -41,7 +41,7 @@ pub(super) fn is_form(request: &Request) -> bool {
 }
 
 /// Stores the file of a form.
-pub(super) async fn post(door: &S3Door, request: Request) -> S3Result<HttpResponse> {
+pub(super) async fn post(door: &S3Door, keys: &SigningKeys, request: Request) -> S3Result<HttpResponse> {
     let visit = Visit::of(request.extensions());
     let (parts, body) = request.into_parts();
     let located = door.addressing.locate(&parts.headers, &parts.uri)?;
@@ -49,7 +49,7 @@ pub(super) async fn post(door: &S3Door, request: Request) -> S3Result<HttpRespon
     let content_type = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let (mut fields, file) = fields::read(content_type.unwrap_or_default(), body).await?;
 
-    let caller = signature::caller(door, &fields)?;
+    let caller = auth::form::prove(door, keys, &|name| fields.get(name))?;
     visit.is_about(&name, fields.get("key").unwrap_or_default());
     if let Some(credential) = caller.credential() {
         visit.comes_from(credential).map_err(slow_down)?;
@@ -67,7 +67,7 @@ pub(super) async fn post(door: &S3Door, request: Request) -> S3Result<HttpRespon
     let now = door.clock.clock.now();
     policy.check(now, &fields)?;
     if fields.get("signature").is_some() {
-        preauth::check_life_v2(policy.expires_at_secs(), now.secs())?;
+        auth::form::check_life_v2(policy.expires_at_secs(), now)?;
     }
     if !door.directory.may(&caller, Action::WriteBucket, id, bucket.visibility) {
         return Err(access_denied());

@@ -1,20 +1,25 @@
 //! The short way and the long way answer alike.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request};
 
 use super::signer::{Signer, sha256_hex};
 use super::{ADA, Answer, READER, call, door_with_object, s3_door, send};
-use crate::serve::s3::lane::PlainRead;
-use crate::serve::s3::sigv4::SigningKeys;
+use crate::serve::s3::front::Front;
 
 /// A header of which nothing follows, and that only the long way knows.
 const DETOUR: (&str, &str) = ("x-amz-request-payer", "requester");
 
+fn front() -> Front {
+    Front::new(Arc::new(s3_door()))
+}
+
 /// Whether a request goes the short way.
 fn is_plain(request: &Request<Body>) -> bool {
-    PlainRead::of(&s3_door(), &SigningKeys::default(), request).is_some()
+    front().plain_read_of(request).is_some()
 }
 
 fn signed(signer: Signer, method: &str, target: &str, headers: &[(&str, &str)]) -> Request<Body> {
@@ -157,8 +162,8 @@ async fn only_the_plain_and_rightly_signed_goes_the_short_way() {
 
 #[tokio::test]
 async fn a_signing_key_is_kept_for_one_secret_only() {
-    let (door, keys) = (s3_door(), SigningKeys::default());
-    let of = |request: &Request<Body>| PlainRead::of(&door, &keys, request).is_some();
+    let front = front();
+    let of = |request: &Request<Body>| front.plain_read_of(request).is_some();
     assert!(of(&signed(ADA, "GET", "/bucket/key", &[])));
     assert!(of(&signed(ADA, "GET", "/bucket/key", &[])), "by the kept key");
     assert!(!of(&signed(Signer { secret_key: "another-secret", ..ADA }, "GET", "/bucket/key", &[])));

@@ -6,6 +6,7 @@ mod lookups;
 mod names;
 mod objects;
 mod settings;
+mod signatures;
 mod signer;
 mod strangers;
 mod trust;
