@@ -1,8 +1,8 @@
 //! The S3 door: S3's API over [`BucketApi`], on s3s mounted in axum.
 //!
 //! A request goes one way, and each step knows only its own:
-//! 1. [`front`] gives it an id and authenticates it ([`auth`]); at the end it dresses the answer (`x-amz-request-id`,
-//!    `Resource` in errors, no body on HEAD).
+//! 1. [`front`] gives it an id and authenticates it ([`auth`]); at the end it completes the answer ([`response`]:
+//!    `x-amz-request-id`, `Resource` in errors, no body on HEAD).
 //! 2. [`route`] finds out whose bucket is meant ([`names`]), looks it up, notes what is refused ([`refuse`]), and takes
 //!    out what s3s would refuse for its form although S3 ignores it ([`asked`]).
 //! 3. The s3s service finds the operation, asks [`access`] for permission, and reads the rest of the request.
@@ -51,6 +51,7 @@ mod parameters;
 mod parts;
 mod ranges;
 mod refuse;
+mod response;
 mod route;
 mod settings;
 mod tagging;
@@ -58,11 +59,12 @@ mod tagging;
 mod tests;
 mod upload;
 mod versions;
+mod xml;
 
 pub use addressing::Addressing;
 
 /// The S3 listener. Source: Amazon S3 API reference, "Common response headers".
-pub const OBSERVED: Observed = Observed { door: "s3", id_header: "x-amz-request-id", busy: front::busy };
+pub const OBSERVED: Observed = Observed { door: "s3", id_header: "x-amz-request-id", busy: response::busy };
 
 /// What browsers ask before they let a page ask.
 const PREFLIGHT: &str = "Preflight";

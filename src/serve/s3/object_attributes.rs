@@ -9,9 +9,10 @@ use super::checksums::{set_checksums, type_of};
 use super::conditions::whole_seconds;
 use super::context::Call;
 use super::errors::invalid_argument;
-use super::front::BareETag;
 use super::listing::page_size;
 use super::objects::etag;
+use super::response::OverrideXml;
+use super::xml::{self, ObjectAttributes};
 use super::{S3Door, object_key, refuse};
 
 /// The attributes that there are.
@@ -51,7 +52,7 @@ pub(super) async fn get(
     let marker = input.part_number_marker.unwrap_or(0);
     let id = caller.bucket_id()?;
     let object = door.buckets.object(id, &object_key(&input.key)?).await?;
-    let mut response = S3Response::new(dto::GetObjectAttributesOutput {
+    let output = dto::GetObjectAttributesOutput {
         checksum: Some(&object).filter(|_| asks(dto::ObjectAttributes::CHECKSUM)).and_then(checksum),
         e_tag: asks(dto::ObjectAttributes::ETAG).then(|| etag(&object)),
         last_modified: Some(whole_seconds(object.modified_at)),
@@ -62,8 +63,10 @@ pub(super) async fn get(
         storage_class: asks(dto::ObjectAttributes::STORAGE_CLASS)
             .then(|| dto::StorageClass::from_static(dto::StorageClass::STANDARD)),
         ..dto::GetObjectAttributesOutput::default()
-    });
-    response.extensions.insert(BareETag);
+    };
+    let written = xml::write(&ObjectAttributes(&output));
+    let mut response = S3Response::new(output);
+    response.extensions.insert(OverrideXml(written));
     Ok(response)
 }
 

@@ -20,7 +20,7 @@ use super::checksums::{set_checksums, type_of};
 use super::conditions::whole_seconds;
 use super::context::Call;
 use super::errors::{invalid_request, malformed_xml, not_implemented};
-use super::front::OverrideStatus;
+use super::response::OverrideStatus;
 use super::{S3Door, attributes, conditions, object_key, ranges, refuse, upload};
 
 /// Most keys of a `DeleteObjects`. Source: S3 API reference.

@@ -23,6 +23,7 @@ use super::asked::Asked;
 use super::auth::SigningKeys;
 use super::encoding::encode_url;
 use super::errors::{access_denied, invalid_argument, malformed_xml, slow_down};
+use super::xml::{self, PostResponse};
 use super::{S3Door, acl, attributes, auth, checksums, object_key, refuse, tagging};
 
 mod bounded;
@@ -166,13 +167,7 @@ fn answer(own: String, fields: &Fields, bucket: &str, key: &str, object: &Object
         (None, _) => (StatusCode::NO_CONTENT, own),
     };
     let body = if status == StatusCode::CREATED {
-        let escape = super::front::escape;
-        let (location, key) = (escape(&location), escape(key));
-        Body::from(format!(
-            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<PostResponse><Location>{location}</Location>\
-             <Bucket>{bucket}</Bucket><Key>{key}</Key><ETag>{}</ETag></PostResponse>",
-            escape(&etag)
-        ))
+        Body::from(xml::write(&PostResponse { location: &location, bucket, key, etag: &etag }))
     } else {
         Body::empty()
     };
