@@ -7,10 +7,16 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod conformance;
+#[path = "routes_support/sign.rs"]
+mod sign;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
+use tower::ServiceExt as _;
 use xetgate::auth::cas_token::CasSigner;
 use xetgate::auth::seal::MasterKey;
 use xetgate::auth::{
@@ -25,11 +31,14 @@ use xetgate::cli::doors::{Behind, doors};
 use xetgate::config::Config;
 use xetgate::model::clock::Ambient;
 use xetgate::serve::access::Watch;
+use xetgate::serve::s3::{Addressing, OwnDoors, S3Door};
 use xetgate::store::meta::EmbeddedMeta;
 
 use conformance::{ADA, TEAM};
 
 const TOKEN: &str = "hf_token_of_ada";
+const KEY: &str = "AKADA";
+const SECRET: &str = "secret-of-ada";
 
 fn namespace(name: &str) -> Namespace {
     Namespace::new(name).unwrap()
@@ -38,6 +47,8 @@ fn namespace(name: &str) -> Namespace {
 /// Buckets, and what must live as long as they are used.
 struct Subject {
     buckets: Arc<dyn BucketApi>,
+    /// How often the Hub was asked what a bucket is.
+    lookups: Arc<AtomicUsize>,
     _folder: Option<tempfile::TempDir>,
 }
 
@@ -46,22 +57,26 @@ fn in_memory() -> Arc<LocalBuckets> {
 }
 
 fn on_this_machine() -> Subject {
-    Subject { buckets: in_memory(), _folder: None }
+    Subject { buckets: in_memory(), lookups: Arc::default(), _folder: None }
 }
 
-/// A gateway that stores by itself, where ada has a token and is a member of team; answers its Hub's address.
-async fn hub() -> String {
-    let ambient = Ambient::system();
-    let credential = Credential {
+fn ada() -> Credential {
+    Credential {
         account: namespace(ADA),
-        access_key_id: AccessKeyId::new("AKADA").unwrap(),
-        secret_access_key: Secret::new("secret-of-ada").unwrap(),
+        access_key_id: AccessKeyId::new(KEY).unwrap(),
+        secret_access_key: Secret::new(SECRET).unwrap(),
         token: Some(Secret::new(TOKEN).unwrap()),
         permission: Permission::Write,
         buckets: None,
         created_at: None,
         expires_at: None,
-    };
+    }
+}
+
+/// A gateway that stores by itself, where ada has a token and is a member of team; answers its Hub's address.
+async fn hub(lookups: Arc<AtomicUsize>) -> String {
+    let ambient = Ambient::system();
+    let credential = ada();
     let team = Account {
         name: namespace(TEAM),
         kind: AccountKind::Org,
@@ -83,6 +98,14 @@ async fn hub() -> String {
         watch: Watch::plain(ambient),
     };
     let router = doors(&Config::default(), behind).hub.router;
+    let count = move |request: Request, next: Next| {
+        let names_bucket = request.uri().path().split('/').count() == 5;
+        if request.method() == "GET" && request.uri().path().starts_with("/api/buckets/") && names_bucket {
+            lookups.fetch_add(1, Ordering::Relaxed);
+        }
+        next.run(request)
+    };
+    let router = router.layer(from_fn(count));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, router).await });
@@ -92,7 +115,8 @@ async fn hub() -> String {
 async fn on_a_hub() -> Subject {
     let (ambient, folder) = (Ambient::system(), tempfile::tempdir().unwrap());
     let retry = RetryPolicy { attempts: 2, first_rest: Duration::from_millis(1), awaits_local: true };
-    let endpoint = hub().await;
+    let lookups = Arc::<AtomicUsize>::default();
+    let endpoint = hub(Arc::clone(&lookups)).await;
     let http = HttpClient::new(retry, Destinations::of(&endpoint, &[])).unwrap();
     let client = HubClient::new(http.clone(), &endpoint, BearerToken::new(TOKEN)).unwrap();
     let remote = RemoteShared::new(http, None, Arc::clone(&ambient.clock));
@@ -100,7 +124,7 @@ async fn on_a_hub() -> Subject {
     let shared = HubShared::open(meta, folder.path().join("uploads"), remote, ambient).unwrap();
     let places = [ADA, TEAM].map(|name| (namespace(name), client.clone())).to_vec();
     let buckets = HubBuckets::new(client, shared).looking_in(places);
-    Subject { buckets: Arc::new(buckets), _folder: Some(folder) }
+    Subject { buckets: Arc::new(buckets), lookups, _folder: Some(folder) }
 }
 
 /// Runs each promise on each kind of buckets.
@@ -148,5 +172,47 @@ promises! {
         uploads_and_parts_are_listed_until_they_end,
         wrong_parts_make_no_object,
         parts_are_copied_from_ranges,
+    }
+}
+
+/// A request to the S3 API, as `sign` wants it.
+struct S3Request {
+    method: &'static str,
+    target: String,
+    headers: Vec<(&'static str, String)>,
+}
+
+/// Each look-up is a request over the network.
+#[tokio::test]
+async fn a_request_to_s3_looks_its_bucket_up_once_at_the_hub() {
+    let Subject { buckets, lookups, _folder } = on_a_hub().await;
+    let ambient = Ambient::system();
+    let directory = Directory::declared([], [ada()], TokenUse::Shown, Arc::clone(&ambient.clock)).unwrap();
+    let door = S3Door {
+        buckets,
+        directory: Arc::new(directory),
+        clock: ambient,
+        region: "us-east-1".to_owned(),
+        addressing: Addressing::default(),
+        signature_v2: true,
+        own: OwnDoors::default(),
+    };
+    let api = xetgate::serve::s3::router(door).router;
+    let ask = async |method: &'static str, target: &str| {
+        let asked = S3Request { method, target: target.to_owned(), headers: Vec::new() };
+        let request = sign::request(&asked, Some((KEY, SECRET.to_owned())));
+        let answer = api.clone().oneshot(request).await.unwrap();
+        assert!(answer.status().is_success(), "{method} {target}: {}", answer.status());
+        lookups.swap(0, Ordering::Relaxed)
+    };
+    ask("PUT", "/bucket").await;
+    for (method, target) in [
+        ("PUT", "/bucket/key"),
+        ("GET", "/bucket/key?partNumber=1"),
+        ("HEAD", "/bucket"),
+        ("GET", "/bucket?list-type=2"),
+        ("DELETE", "/bucket/key"),
+    ] {
+        assert_eq!(ask(method, target).await, 1, "{method} {target}");
     }
 }

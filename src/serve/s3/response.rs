@@ -47,8 +47,8 @@ pub(super) fn busy(path: &str, id: &RequestId) -> Response {
         request_id: id,
         ..WholeError::default()
     };
-    let head = (StatusCode::SERVICE_UNAVAILABLE, [(CONTENT_TYPE, "application/xml")]);
-    let mut response = (head, xml::write(&error)).into_response();
+    let content_type = [(CONTENT_TYPE, "application/xml")];
+    let mut response = (StatusCode::SERVICE_UNAVAILABLE, content_type, xml::write(&error)).into_response();
     show_id(response.headers_mut(), id);
     response
 }

@@ -177,8 +177,8 @@ pub(in crate::serve::s3) fn open(
         Signed::Unsigned | Signed::Length => Ok((Body::http_body_unsync(body), None)),
         Signed::Sha256(hash) => {
             let length = length.ok_or_else(|| missing("Content-Length"))?;
-            let checked = HashedBody::new(body.into_data_stream(), hash, length);
-            Ok((Body::http_body_unsync(StreamBody::new(checked.map_ok(Frame::data))), None))
+            let body = HashedBody::new(body.into_data_stream(), hash, length);
+            Ok((Body::http_body_unsync(StreamBody::new(body.map_ok(Frame::data))), None))
         }
         Signed::Chunks(signer) => {
             let decoded = decoded.ok_or_else(|| missing(DECODED_LENGTH))?;
@@ -186,8 +186,8 @@ pub(in crate::serve::s3) fn open(
                 headers.insert(CONTENT_LENGTH, decoded.into());
             }
             let trailers = Trailers::default();
-            let chunks = Chunks::new(body, signer, trailers.clone());
-            let body = Body::http_body_unsync(StreamBody::new(chunks.map_ok(Frame::data)));
+            let body = Chunks::new(body, signer, trailers.clone());
+            let body = Body::http_body_unsync(StreamBody::new(body.map_ok(Frame::data)));
             Ok((body, Some(trailers)))
         }
     }
