@@ -102,7 +102,7 @@ fn grants(owner: &dto::Owner, visibility: Visibility) -> dto::Grants {
 }
 
 /// A bucket's ACL.
-pub(super) async fn get_bucket(
+pub(super) fn get_bucket(
     _: &S3Door,
     mut request: S3Request<dto::GetBucketAclInput>,
 ) -> S3Result<S3Response<dto::GetBucketAclOutput>> {

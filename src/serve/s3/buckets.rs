@@ -142,7 +142,7 @@ fn is_s3_bucket_name(name: &str) -> bool {
 }
 
 /// Whether a bucket is there, and where.
-pub(super) async fn head(
+pub(super) fn head(
     door: &S3Door,
     mut request: S3Request<dto::HeadBucketInput>,
 ) -> S3Result<S3Response<dto::HeadBucketOutput>> {
@@ -153,7 +153,7 @@ pub(super) async fn head(
 }
 
 /// A bucket's region.
-pub(super) async fn location(
+pub(super) fn location(
     door: &S3Door,
     mut request: S3Request<dto::GetBucketLocationInput>,
 ) -> S3Result<S3Response<dto::GetBucketLocationOutput>> {

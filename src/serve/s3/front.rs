@@ -72,10 +72,8 @@ impl Front {
 
     /// Takes a plain read apart; `None` for a request that has to go the long way.
     fn plain_read(&self, kind: &S3Result<Kind>, request: &Request) -> Option<PlainRead> {
-        match kind {
-            Ok(Kind::Operation(_, proof)) => PlainRead::of(&self.door, &proof.caller, request),
-            _ => None,
-        }
+        let Ok(Kind::Operation(_, proof)) = kind else { return None };
+        PlainRead::of(&self.door, &proof.caller, request)
     }
 
     /// Answers a plain read; `None` for all that has to go the long way.

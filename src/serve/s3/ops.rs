@@ -13,13 +13,13 @@ use super::{settings, tagging, versions};
 pub(super) struct Operations(pub(super) Arc<S3Door>);
 
 macro_rules! delegate {
-    ($($method:ident($input:ident) -> $output:ident = $module:ident::$function:ident;)*) => {
+    ($($method:ident($input:ident) -> $output:ident = $module:ident::$function:ident $(.$later:tt)?;)*) => {
         #[async_trait::async_trait]
         impl S3 for Operations {
             $(
                 async fn $method(&self, request: S3Request<dto::$input>) -> S3Result<S3Response<dto::$output>> {
                     let door = self.0.of_caller(&request.extensions);
-                    $module::$function(door, request).await
+                    $module::$function(door, request)$(.$later)?
                 }
             )*
         }
@@ -27,31 +27,31 @@ macro_rules! delegate {
 }
 
 delegate! {
-    list_buckets(ListBucketsInput) -> ListBucketsOutput = buckets::list;
-    create_bucket(CreateBucketInput) -> CreateBucketOutput = buckets::create;
+    list_buckets(ListBucketsInput) -> ListBucketsOutput = buckets::list.await;
+    create_bucket(CreateBucketInput) -> CreateBucketOutput = buckets::create.await;
     head_bucket(HeadBucketInput) -> HeadBucketOutput = buckets::head;
     get_bucket_location(GetBucketLocationInput) -> GetBucketLocationOutput = buckets::location;
-    get_bucket_versioning(GetBucketVersioningInput) -> GetBucketVersioningOutput = absent::versioning;
-    get_bucket_logging(GetBucketLoggingInput) -> GetBucketLoggingOutput = absent::logging;
+    get_bucket_versioning(GetBucketVersioningInput) -> GetBucketVersioningOutput = absent::versioning.await;
+    get_bucket_logging(GetBucketLoggingInput) -> GetBucketLoggingOutput = absent::logging.await;
     get_bucket_notification_configuration(GetBucketNotificationConfigurationInput)
-        -> GetBucketNotificationConfigurationOutput = absent::notification;
+        -> GetBucketNotificationConfigurationOutput = absent::notification.await;
     get_bucket_accelerate_configuration(GetBucketAccelerateConfigurationInput)
-        -> GetBucketAccelerateConfigurationOutput = absent::acceleration;
-    delete_bucket_policy(DeleteBucketPolicyInput) -> DeleteBucketPolicyOutput = absent::delete_policy;
-    delete_bucket_lifecycle(DeleteBucketLifecycleInput) -> DeleteBucketLifecycleOutput = absent::delete_lifecycle;
-    delete_bucket_encryption(DeleteBucketEncryptionInput) -> DeleteBucketEncryptionOutput = absent::delete_encryption;
-    delete_bucket_website(DeleteBucketWebsiteInput) -> DeleteBucketWebsiteOutput = absent::delete_website;
+        -> GetBucketAccelerateConfigurationOutput = absent::acceleration.await;
+    delete_bucket_policy(DeleteBucketPolicyInput) -> DeleteBucketPolicyOutput = absent::delete_policy.await;
+    delete_bucket_lifecycle(DeleteBucketLifecycleInput) -> DeleteBucketLifecycleOutput = absent::delete_lifecycle.await;
+    delete_bucket_encryption(DeleteBucketEncryptionInput) -> DeleteBucketEncryptionOutput = absent::delete_encryption.await;
+    delete_bucket_website(DeleteBucketWebsiteInput) -> DeleteBucketWebsiteOutput = absent::delete_website.await;
     delete_bucket_replication(DeleteBucketReplicationInput) -> DeleteBucketReplicationOutput
-        = absent::delete_replication;
+        = absent::delete_replication.await;
     get_bucket_acl(GetBucketAclInput) -> GetBucketAclOutput = acl::get_bucket;
-    put_bucket_acl(PutBucketAclInput) -> PutBucketAclOutput = acl::put_bucket;
-    get_bucket_cors(GetBucketCorsInput) -> GetBucketCorsOutput = settings::get_cors;
-    put_bucket_cors(PutBucketCorsInput) -> PutBucketCorsOutput = settings::put_cors;
-    delete_bucket_cors(DeleteBucketCorsInput) -> DeleteBucketCorsOutput = settings::delete_cors;
-    get_public_access_block(GetPublicAccessBlockInput) -> GetPublicAccessBlockOutput = settings::get_block;
-    put_public_access_block(PutPublicAccessBlockInput) -> PutPublicAccessBlockOutput = settings::put_block;
+    put_bucket_acl(PutBucketAclInput) -> PutBucketAclOutput = acl::put_bucket.await;
+    get_bucket_cors(GetBucketCorsInput) -> GetBucketCorsOutput = settings::get_cors.await;
+    put_bucket_cors(PutBucketCorsInput) -> PutBucketCorsOutput = settings::put_cors.await;
+    delete_bucket_cors(DeleteBucketCorsInput) -> DeleteBucketCorsOutput = settings::delete_cors.await;
+    get_public_access_block(GetPublicAccessBlockInput) -> GetPublicAccessBlockOutput = settings::get_block.await;
+    put_public_access_block(PutPublicAccessBlockInput) -> PutPublicAccessBlockOutput = settings::put_block.await;
     delete_public_access_block(DeletePublicAccessBlockInput) -> DeletePublicAccessBlockOutput
-        = settings::delete_block;
+        = settings::delete_block.await;
     get_bucket_ownership_controls(GetBucketOwnershipControlsInput) -> GetBucketOwnershipControlsOutput
         = settings::get_ownership;
     put_bucket_ownership_controls(PutBucketOwnershipControlsInput) -> PutBucketOwnershipControlsOutput
@@ -59,30 +59,30 @@ delegate! {
     get_bucket_policy_status(GetBucketPolicyStatusInput) -> GetBucketPolicyStatusOutput = settings::policy_status;
     get_bucket_request_payment(GetBucketRequestPaymentInput) -> GetBucketRequestPaymentOutput = settings::get_payer;
     put_bucket_request_payment(PutBucketRequestPaymentInput) -> PutBucketRequestPaymentOutput = settings::put_payer;
-    get_bucket_tagging(GetBucketTaggingInput) -> GetBucketTaggingOutput = tagging::get_bucket;
-    put_bucket_tagging(PutBucketTaggingInput) -> PutBucketTaggingOutput = tagging::put_bucket;
-    delete_bucket_tagging(DeleteBucketTaggingInput) -> DeleteBucketTaggingOutput = tagging::delete_bucket;
-    delete_bucket(DeleteBucketInput) -> DeleteBucketOutput = buckets::delete;
-    list_objects(ListObjectsInput) -> ListObjectsOutput = listing::list_v1;
-    list_objects_v2(ListObjectsV2Input) -> ListObjectsV2Output = listing::list_v2;
-    list_object_versions(ListObjectVersionsInput) -> ListObjectVersionsOutput = versions::list;
-    put_object(PutObjectInput) -> PutObjectOutput = objects::put;
-    get_object(GetObjectInput) -> GetObjectOutput = objects::get;
-    head_object(HeadObjectInput) -> HeadObjectOutput = objects::head;
-    get_object_acl(GetObjectAclInput) -> GetObjectAclOutput = acl::get_object;
-    put_object_acl(PutObjectAclInput) -> PutObjectAclOutput = acl::put_object;
-    get_object_attributes(GetObjectAttributesInput) -> GetObjectAttributesOutput = object_attributes::get;
-    get_object_tagging(GetObjectTaggingInput) -> GetObjectTaggingOutput = tagging::get;
-    put_object_tagging(PutObjectTaggingInput) -> PutObjectTaggingOutput = tagging::put;
-    delete_object_tagging(DeleteObjectTaggingInput) -> DeleteObjectTaggingOutput = tagging::delete;
-    delete_object(DeleteObjectInput) -> DeleteObjectOutput = objects::delete;
-    delete_objects(DeleteObjectsInput) -> DeleteObjectsOutput = objects::delete_many;
-    copy_object(CopyObjectInput) -> CopyObjectOutput = copy::object;
-    create_multipart_upload(CreateMultipartUploadInput) -> CreateMultipartUploadOutput = multipart::create;
-    complete_multipart_upload(CompleteMultipartUploadInput) -> CompleteMultipartUploadOutput = multipart::complete;
-    abort_multipart_upload(AbortMultipartUploadInput) -> AbortMultipartUploadOutput = multipart::abort;
-    list_multipart_uploads(ListMultipartUploadsInput) -> ListMultipartUploadsOutput = multipart::list;
-    upload_part(UploadPartInput) -> UploadPartOutput = parts::upload;
-    upload_part_copy(UploadPartCopyInput) -> UploadPartCopyOutput = parts::copy;
-    list_parts(ListPartsInput) -> ListPartsOutput = parts::list;
+    get_bucket_tagging(GetBucketTaggingInput) -> GetBucketTaggingOutput = tagging::get_bucket.await;
+    put_bucket_tagging(PutBucketTaggingInput) -> PutBucketTaggingOutput = tagging::put_bucket.await;
+    delete_bucket_tagging(DeleteBucketTaggingInput) -> DeleteBucketTaggingOutput = tagging::delete_bucket.await;
+    delete_bucket(DeleteBucketInput) -> DeleteBucketOutput = buckets::delete.await;
+    list_objects(ListObjectsInput) -> ListObjectsOutput = listing::list_v1.await;
+    list_objects_v2(ListObjectsV2Input) -> ListObjectsV2Output = listing::list_v2.await;
+    list_object_versions(ListObjectVersionsInput) -> ListObjectVersionsOutput = versions::list.await;
+    put_object(PutObjectInput) -> PutObjectOutput = objects::put.await;
+    get_object(GetObjectInput) -> GetObjectOutput = objects::get.await;
+    head_object(HeadObjectInput) -> HeadObjectOutput = objects::head.await;
+    get_object_acl(GetObjectAclInput) -> GetObjectAclOutput = acl::get_object.await;
+    put_object_acl(PutObjectAclInput) -> PutObjectAclOutput = acl::put_object.await;
+    get_object_attributes(GetObjectAttributesInput) -> GetObjectAttributesOutput = object_attributes::get.await;
+    get_object_tagging(GetObjectTaggingInput) -> GetObjectTaggingOutput = tagging::get.await;
+    put_object_tagging(PutObjectTaggingInput) -> PutObjectTaggingOutput = tagging::put.await;
+    delete_object_tagging(DeleteObjectTaggingInput) -> DeleteObjectTaggingOutput = tagging::delete.await;
+    delete_object(DeleteObjectInput) -> DeleteObjectOutput = objects::delete.await;
+    delete_objects(DeleteObjectsInput) -> DeleteObjectsOutput = objects::delete_many.await;
+    copy_object(CopyObjectInput) -> CopyObjectOutput = copy::object.await;
+    create_multipart_upload(CreateMultipartUploadInput) -> CreateMultipartUploadOutput = multipart::create.await;
+    complete_multipart_upload(CompleteMultipartUploadInput) -> CompleteMultipartUploadOutput = multipart::complete.await;
+    abort_multipart_upload(AbortMultipartUploadInput) -> AbortMultipartUploadOutput = multipart::abort.await;
+    list_multipart_uploads(ListMultipartUploadsInput) -> ListMultipartUploadsOutput = multipart::list.await;
+    upload_part(UploadPartInput) -> UploadPartOutput = parts::upload.await;
+    upload_part_copy(UploadPartCopyInput) -> UploadPartCopyOutput = parts::copy.await;
+    list_parts(ListPartsInput) -> ListPartsOutput = parts::list.await;
 }

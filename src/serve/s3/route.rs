@@ -103,7 +103,7 @@ pub(super) async fn admit(
         body = Body::from(xml.unwrap_or_default());
     }
     let asked = Asked::take(&mut headers).map_err(|error| refused.get_or_insert(error));
-    let asked = Asked { trailers, location, ..asked.unwrap_or_default() };
+    let asked = Asked { location, trailers, ..asked.unwrap_or_default() };
     let visitor = Arc::new(visitor);
     let mut request = HttpRequest::new(body);
     *request.method_mut() = method;

@@ -158,7 +158,7 @@ pub(super) async fn delete_block(
 }
 
 /// Whoever owns a bucket owns all that is in it.
-pub(super) async fn get_ownership(
+pub(super) fn get_ownership(
     _: &S3Door,
     mut request: S3Request<dto::GetBucketOwnershipControlsInput>,
 ) -> S3Result<S3Response<dto::GetBucketOwnershipControlsOutput>> {
@@ -171,7 +171,7 @@ pub(super) async fn get_ownership(
 }
 
 /// Nothing but what is so anyway can be asked for.
-pub(super) async fn put_ownership(
+pub(super) fn put_ownership(
     _: &S3Door,
     mut request: S3Request<dto::PutBucketOwnershipControlsInput>,
 ) -> S3Result<S3Response<dto::PutBucketOwnershipControlsOutput>> {
@@ -193,7 +193,7 @@ pub(super) async fn put_ownership(
 }
 
 /// There are no policies, so a bucket is public if its ACL says so.
-pub(super) async fn policy_status(
+pub(super) fn policy_status(
     _: &S3Door,
     mut request: S3Request<dto::GetBucketPolicyStatusInput>,
 ) -> S3Result<S3Response<dto::GetBucketPolicyStatusOutput>> {
@@ -204,7 +204,7 @@ pub(super) async fn policy_status(
 }
 
 /// Nobody is charged here.
-pub(super) async fn get_payer(
+pub(super) fn get_payer(
     _: &S3Door,
     mut request: S3Request<dto::GetBucketRequestPaymentInput>,
 ) -> S3Result<S3Response<dto::GetBucketRequestPaymentOutput>> {
@@ -215,7 +215,7 @@ pub(super) async fn get_payer(
 }
 
 /// That the owner pays may be asked for: it is so anyway.
-pub(super) async fn put_payer(
+pub(super) fn put_payer(
     _: &S3Door,
     mut request: S3Request<dto::PutBucketRequestPaymentInput>,
 ) -> S3Result<S3Response<dto::PutBucketRequestPaymentOutput>> {

@@ -180,6 +180,9 @@ fn proved_at(secs: u64, method: &Method, uri: &str, headers: &[(&'static str, &s
     code(proved.map(|proof| assert!(proof.caller.credential().is_some())))
 }
 
+/// Method, target, headers, which of them are signed, and the signature.
+type Example<'e> = (&'e Method, &'e str, &'e [(&'static str, &'e str)], &'e str, &'e str);
+
 /// Source: S3 API reference, "Examples: Signature calculations in AWS Signature Version 4".
 #[test]
 fn the_published_examples_of_version_4_hold() {
@@ -187,7 +190,7 @@ fn the_published_examples_of_version_4_hold() {
     const FILE: &str = "44ce7dd67c959e0d3524ffac1771dfbba87d2b6b4b4e99e42034a8b803f8b072";
     const MIDNIGHT_SECS: u64 = 1_369_353_600;
     let (get, put) = (Method::GET, Method::PUT);
-    let examples: [(&Method, &str, &[(&'static str, &str)], &str, &str); 4] = [
+    let examples: [Example<'_>; 4] = [
         (
             &get,
             "/test.txt",

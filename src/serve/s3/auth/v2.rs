@@ -3,6 +3,8 @@
 //!
 //! Source: Amazon S3 user guide, "Signing and authenticating REST requests".
 
+use std::fmt::Write as _;
+
 use axum::http::header::{CONTENT_TYPE, HeaderName};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -176,7 +178,7 @@ impl Claim<'_> {
             let values = head.headers.get_all(name).iter();
             let values = values.filter_map(|value| std::str::from_utf8(value.as_bytes()).ok()).map(str::trim);
             let values: Vec<_> = values.collect();
-            text.push_str(&format!("{name}:{}\n", values.join(",")));
+            let _ = writeln!(text, "{name}:{}", values.join(","));
         }
         if let Some(bucket) = bucket_in_host {
             text.push('/');
