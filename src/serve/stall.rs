@@ -83,7 +83,7 @@ pub(super) fn stalled() -> io::Error {
 /// Whether an error is that of a body that has stood still; what it caused is not looked at.
 pub(super) fn is_stalled(error: &(dyn std::error::Error + 'static)) -> bool {
     let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-    inner.is_some_and(<(dyn std::error::Error + Send + Sync)>::is::<Stalled>)
+    inner.is_some_and(<dyn std::error::Error + Send + Sync>::is::<Stalled>)
 }
 
 /// A connection on which writing must make progress.

@@ -81,7 +81,7 @@ impl Located {
 
     /// The bucket that the host names.
     pub(super) fn bucket_in_host(&self) -> Option<String> {
-        self.bucket().filter(|_| self.in_host)
+        if self.in_host { self.bucket() } else { None }
     }
 
     /// The bucket's name, if the request is for one.
@@ -119,6 +119,9 @@ impl Addressing {
 
     /// The bucket that a host names.
     fn bucket_of(&self, host: &str) -> Option<String> {
+        if self.domains.is_empty() {
+            return None;
+        }
         let host = host.rsplit_once(':').map_or(host, |(host, _)| host).to_ascii_lowercase();
         let bucket = |domain: &String| host.strip_suffix(domain.as_str())?.strip_suffix('.');
         // A domain may lie in another: the longest knows best.

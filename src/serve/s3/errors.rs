@@ -228,7 +228,7 @@ pub(super) fn from_stream(error: &BoxError) -> S3Error {
             error => return from_signed_body(error),
         }
     }
-    if causes().any(<(dyn std::error::Error + 'static)>::is::<LengthLimitError>) {
+    if causes().any(<dyn std::error::Error>::is::<LengthLimitError>) {
         return s3_error!(MaxMessageLengthExceeded, "Your request was too big.");
     }
     if causes().any(is_stalled) {

@@ -167,8 +167,8 @@ pub(in crate::serve::s3) fn open(
     body: AxumBody,
 ) -> S3Result<(Body, Option<Trailers>)> {
     let missing = |what: &str| s3_error!(MissingContentLength, "You must provide the {what} HTTP header.");
-    let decoded = length_in(headers, DECODED_LENGTH);
-    if headers.contains_key(DECODED_LENGTH) && decoded.is_none() {
+    let content_bytes = length_in(headers, DECODED_LENGTH);
+    if headers.contains_key(DECODED_LENGTH) && content_bytes.is_none() {
         return Err(invalid_request("The header x-amz-decoded-content-length cannot be read."));
     }
     let length = length_in(headers, CONTENT_LENGTH.as_str()).or_else(|| body.size_hint().exact());
@@ -180,13 +180,13 @@ pub(in crate::serve::s3) fn open(
             let body = HashedBody::new(body.into_data_stream(), hash, length);
             Ok((Body::http_body_unsync(StreamBody::new(body.map_ok(Frame::data))), None))
         }
-        Signed::Chunks(signer) => {
-            let decoded = decoded.ok_or_else(|| missing(DECODED_LENGTH))?;
+        Signed::Chunks(chunk_signer) => {
+            let content_bytes = content_bytes.ok_or_else(|| missing(DECODED_LENGTH))?;
             if headers.contains_key(CONTENT_LENGTH) {
-                headers.insert(CONTENT_LENGTH, decoded.into());
+                headers.insert(CONTENT_LENGTH, content_bytes.into());
             }
             let trailers = Trailers::default();
-            let body = Chunks::new(body, signer, trailers.clone());
+            let body = Chunks::new(body, chunk_signer, trailers.clone());
             let body = Body::http_body_unsync(StreamBody::new(body.map_ok(Frame::data)));
             Ok((body, Some(trailers)))
         }

@@ -2,7 +2,6 @@
 //!
 //! Source: IAM user guide, "Create a signed AWS API request"; S3 does not normalize paths.
 
-use axum::http::HeaderName;
 use axum::http::header::AUTHORIZATION;
 use sha2::{Digest as _, Sha256};
 
@@ -52,8 +51,11 @@ fn canonical_request(head: &Head<'_>, path: Path, signed_headers: &[&str], paylo
     text.push_str(head.method.as_str());
     text.push('\n');
     match path {
-        Path::AsSent => text.push_str(head.uri.path()),
-        Path::Encoded => text.push_str(&encode_url(&decode_url(head.uri.path())?)),
+        Path::Encoded if !head.uri.path().bytes().all(|byte| byte == b'/' || is_unreserved(byte)) => {
+            text.push_str(&encode_url(&decode_url(head.uri.path())?));
+        }
+        // Encoded already, or not to be.
+        Path::Encoded | Path::AsSent => text.push_str(head.uri.path()),
     }
     text.push('\n');
     add_query(&mut text, head);
@@ -89,10 +91,12 @@ fn add_query(text: &mut String, head: &Head<'_>) {
 /// A header's line: its values without outer spaces, and with one for each inner run of them.
 fn add_header(text: &mut String, head: &Head<'_>, name: &str) -> Option<()> {
     // Names are signed in lower case, in which they are kept.
-    let header = HeaderName::from_bytes(name.as_bytes()).ok().filter(|header| header.as_str() == name)?;
+    if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return None;
+    }
     text.push_str(name);
     let mut before = ':';
-    for value in head.headers.get_all(header) {
+    for value in head.headers.get_all(name) {
         text.push(before);
         before = ',';
         let value = std::str::from_utf8(value.as_bytes()).ok()?;
