@@ -6,10 +6,10 @@ use async_trait::async_trait;
 
 use super::*;
 use crate::bucket::{
-    BatchChange, Bucket, BucketApi, BucketChange, BucketError, BucketId, BucketSettings, BucketStats,
+    BatchChange, Bucket, BucketChange, BucketError, BucketId, BucketSettings, BucketStats, Buckets,
     ByteRange, CopySource, DeleteBucket, ListPage, ListQuery, ListUploads, NewUpload, Object, ObjectCopy,
-    ObjectDelete, ObjectKey, ObjectRead, ObjectWrite, Part, PartPage, Payload, Tags, TreePage, TreeQuery,
-    Upload, UploadCompletion, UploadPage, UploadRef, Visibility,
+    ObjectDelete, ObjectKey, ObjectRead, ObjectWrite, Objects, Part, PartPage, Payload, Tags, TreePage,
+    TreeQuery, Upload, UploadCompletion, UploadPage, UploadRef, Uploads, Visibility,
 };
 
 /// Calls the buckets inside, and remembers what was called.
@@ -43,9 +43,9 @@ impl Watched {
 }
 
 macro_rules! watched {
-    ($($name:ident($($argument:ident: $type:ty),*) -> $answer:ty;)*) => {
+    ($part:ident: $($name:ident($($argument:ident: $type:ty),*) -> $answer:ty;)*) => {
         #[async_trait]
-        impl BucketApi for Watched {
+        impl $part for Watched {
             $(async fn $name(&self, $($argument: $type),*) -> Result<$answer, BucketError> {
                 self.called(stringify!($name))?;
                 self.inner.$name($($argument),*).await
@@ -54,7 +54,7 @@ macro_rules! watched {
     };
 }
 
-watched! {
+watched! { Buckets:
     create_bucket(id: &BucketId, visibility: Visibility) -> Bucket;
     bucket(id: &BucketId) -> Bucket;
     list_buckets(namespace: &Namespace) -> Vec<Bucket>;
@@ -65,6 +65,9 @@ watched! {
     set_visibility(id: &BucketId, visibility: Visibility) -> ();
     bucket_stats(id: &BucketId) -> BucketStats;
     delete_bucket(id: &BucketId, mode: DeleteBucket) -> ();
+}
+
+watched! { Objects:
     list(id: &BucketId, query: &ListQuery) -> ListPage;
     tree(id: &BucketId, query: &TreeQuery) -> TreePage;
     paths_info(id: &BucketId, keys: &[ObjectKey]) -> Vec<Option<Object>>;
@@ -75,6 +78,9 @@ watched! {
     copy(id: &BucketId, copy: ObjectCopy) -> Object;
     delete(id: &BucketId, deletes: Vec<ObjectDelete>) -> Vec<Result<(), BucketError>>;
     tag_object(id: &BucketId, key: &ObjectKey, tags: Tags) -> ();
+}
+
+watched! { Uploads:
     create_upload(id: &BucketId, upload: NewUpload) -> Upload;
     upload(id: &BucketId, upload: &UploadRef) -> Upload;
     write_part(id: &BucketId, upload: &UploadRef, number: u16, payload: Payload) -> Part;
