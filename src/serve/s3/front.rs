@@ -125,20 +125,16 @@ impl Front {
         (method, uri, headers): (&Method, &Uri, &HeaderMap),
         visit: &Visit,
     ) -> HeaderMap {
-        let meant = match visitor {
-            Some(visitor) => {
-                let bucket = visitor.target.as_ref().map(|target| target.id().clone());
-                Ok((self.door.of(&visitor.caller), bucket))
-            }
-            None => {
-                let proved = visit.caller().cloned().map(Caller::Known);
-                self.door.cors_bucket(headers, uri, proved).await
-            }
+        let meant = if let Some(visitor) = visitor {
+            let bucket = visitor.target.as_ref().map(|target| target.id().clone());
+            Ok((self.door.of(&visitor.caller), bucket))
+        } else {
+            let proved = visit.caller().cloned().map(Caller::Known);
+            self.door.cors_bucket(headers, uri, proved).await
         };
-        match meant {
-            Ok((door, bucket)) => cors::headers(door, bucket.as_ref(), method, headers).await,
-            Err(_) => HeaderMap::new(),
-        }
+        // The request itself was answered; a page whose bucket cannot be looked up is granted nothing.
+        let Ok((door, bucket)) = meant else { return HeaderMap::new() };
+        cors::headers(door, bucket.as_ref(), method, headers).await
     }
 }
 
