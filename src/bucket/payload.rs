@@ -8,6 +8,7 @@ use super::{
     BodyIn, BucketError, Checksum, ChecksumAlgorithm, ChecksumType, DeclaredChecksum, DeclaredDigests,
     DeclaredValue, Payload,
 };
+use crate::cas::ChunkSink;
 use crate::engine::digest::Digests;
 use crate::engine::{Engine, Layout, StoredFile};
 
@@ -27,7 +28,11 @@ pub(super) struct Taken {
 struct TooLong(u64);
 
 /// Takes in a body through any engine; when this returns, its chunks are where the engine's store keeps them.
-pub(super) async fn take(engine: &Engine, payload: Payload, layout: Layout) -> Result<Taken, BucketError> {
+pub(super) async fn take(
+    engine: &Engine<impl ChunkSink>,
+    payload: Payload,
+    layout: Layout,
+) -> Result<Taken, BucketError> {
     let Payload { body, length, digests: declared } = payload;
     if length.is_some_and(|length| length > PART_BYTES_MAX) {
         return Err(BucketError::TooLarge { max: PART_BYTES_MAX });

@@ -12,7 +12,7 @@ use tracing::debug;
 use super::announced::Announced;
 use super::shared::Workshop;
 use super::writer::LocalXorbWriter;
-use super::{CasError, ChunkRef, ChunkStore, Ticket, XorbWriter, decode_chunk};
+use super::{CasError, ChunkRef, ChunkSink, FoundChunk, Ticket, XorbReader, XorbWriter, decode_chunk};
 use crate::store::hold::Hold;
 use crate::store::local::LocalStore;
 use crate::store::located::LocatedXorb;
@@ -208,8 +208,8 @@ impl Run {
 }
 
 #[async_trait]
-impl ChunkStore for LocalChunks {
-    async fn find(&self, chunk: &ChunkHash, hold: &mut Hold) -> Result<Option<ChunkRef>, CasError> {
+impl ChunkSink for LocalChunks {
+    async fn find(&self, chunk: &ChunkHash, hold: &mut Hold) -> Result<Option<FoundChunk>, CasError> {
         // The index itself has said aloud that it is damaged: it would be said of every chunk here.
         let hint = self.store.index.find(chunk).unwrap_or_else(|error| {
             debug!(%error, "going on without deduplication");
@@ -223,7 +223,8 @@ impl ChunkStore for LocalChunks {
         match self.store.rows.get(&hint.xorb).await? {
             Some(row) if row.table.hash(hint.index) == Some(*chunk) => {
                 self.store.figures.chunks_found.add(1);
-                Ok(Some(ChunkRef { xorb: hint.xorb, index: hint.index }))
+                let place = ChunkRef { xorb: hint.xorb, index: hint.index };
+                Ok(Some(FoundChunk { place, table: Arc::clone(&row.table) }))
             }
             // Two hashes share a key of the index.
             Some(_) => Ok(None),
@@ -235,6 +236,17 @@ impl ChunkStore for LocalChunks {
         }
     }
 
+    fn ticket(&self, chunk: &ChunkHash) -> Ticket {
+        self.workshop.announced.ticket(chunk)
+    }
+
+    fn writer(&self) -> Box<dyn XorbWriter> {
+        Box::new(LocalXorbWriter::new(Arc::clone(&self.workshop)))
+    }
+}
+
+#[async_trait]
+impl XorbReader for LocalChunks {
     async fn table(&self, xorb: &XorbHash) -> Result<Arc<ChunkTable>, CasError> {
         Ok(Arc::clone(&self.row(xorb).await?.table))
     }
@@ -242,14 +254,6 @@ impl ChunkStore for LocalChunks {
     async fn read(&self, xorb: &XorbHash, chunks: Range<u32>) -> Result<Vec<Bytes>, CasError> {
         let decode: DecodeRun = |run, records| decode_run(&run.at.table, records, run.chunks.clone());
         self.read_run(xorb, chunks, STEP_BYTES, decode).await
-    }
-
-    fn ticket(&self, chunk: &ChunkHash) -> Ticket {
-        self.workshop.announced.ticket(chunk)
-    }
-
-    fn writer(&self) -> Box<dyn XorbWriter> {
-        Box::new(LocalXorbWriter::new(Arc::clone(&self.workshop)))
     }
 }
 

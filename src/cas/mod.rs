@@ -1,7 +1,8 @@
-//! [`ChunkStore`]: "have you this chunk, take this xorb, give me this range".
+//! Where chunks are kept: in packs here ([`LocalChunks`]), or in a CAS far away ([`remote`]).
 //!
-//! The engine speaks only this; whether chunks lie in packs here ([`LocalChunks`]) or in a CAS far away is the
-//! implementation's affair. Chunks that leave a `ChunkStore` have been checked against their hash.
+//! [`ChunkSink`] takes new chunks and says of which it has already; both do. [`XorbReader`] gives the chunks of a xorb;
+//! only packs can. A CAS far away gives ranges of files instead. Chunks that are given out have been checked against their
+//! hash.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -15,7 +16,7 @@ use futures::Stream;
 use crate::store::hold::Hold;
 use crate::store::rows::StoredXorb;
 use crate::xet::compression::{Compressor, Scheme, decompress};
-use crate::xet::hash::{ChunkHash, FileHash, XorbHash};
+use crate::xet::hash::{ChunkHash, XorbHash};
 use crate::xet::limits::XORB_RECORD_HEADER_BYTES;
 use crate::xet::xorb::{ChunkTable, RecordHeader, encode_record};
 
@@ -30,7 +31,7 @@ mod writer;
 
 pub use local::LocalChunks;
 
-/// An error of a [`ChunkStore`].
+/// An error of a [`ChunkSink`].
 #[derive(Debug, thiserror::Error)]
 pub enum CasError {
     /// The xorb is not there.
@@ -137,7 +138,7 @@ impl<'b> NewChunk<'b> {
     }
 }
 
-/// How many announcements of chunks have ended when it was taken: see [`ChunkStore::ticket`].
+/// How many announcements of chunks have ended when it was taken: see [`ChunkSink::ticket`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Ticket(u64);
 
@@ -146,47 +147,48 @@ pub struct Ticket(u64);
 pub enum Sharing {
     /// No: it is stored although it is stored elsewhere.
     Alone,
-    /// Yes; [`ChunkStore::find`] has not found it after this ticket was taken.
+    /// Yes; [`ChunkSink::find`] has not found it after this ticket was taken.
     Since(Ticket),
 }
 
-/// Where chunks are kept.
-#[async_trait]
-pub trait ChunkStore: Send + Sync + 'static {
-    /// Where this chunk is, if it is stored and may be referred to; `hold` then keeps it there.
-    async fn find(&self, chunk: &ChunkHash, hold: &mut Hold) -> Result<Option<ChunkRef>, CasError>;
+/// A stored chunk that may be referred to.
+#[derive(Debug, Clone)]
+pub struct FoundChunk {
+    /// Where it is.
+    pub place: ChunkRef,
+    /// The chunks of its xorb: the next one of a file is likely to be its neighbour.
+    pub table: Arc<ChunkTable>,
+}
 
-    /// Like [`ChunkStore::find`], for the first chunk of a file: of those alone (and of one in a thousand others)
+/// Where new chunks go.
+#[async_trait]
+pub trait ChunkSink: Send + Sync + 'static {
+    /// Where this chunk is, if it is stored and may be referred to; `hold` then keeps it there.
+    async fn find(&self, chunk: &ChunkHash, hold: &mut Hold) -> Result<Option<FoundChunk>, CasError>;
+
+    /// Like [`ChunkSink::find`], for the first chunk of a file: of those alone (and of one in a thousand others)
     /// stores far away can be asked.
-    async fn find_first(&self, chunk: &ChunkHash, hold: &mut Hold) -> Result<Option<ChunkRef>, CasError> {
+    async fn find_first(&self, chunk: &ChunkHash, hold: &mut Hold) -> Result<Option<FoundChunk>, CasError> {
         self.find(chunk, hold).await
     }
 
-    /// The bytes of a range of a file, if this store plans its reads itself; `None` where they are planned by
-    /// [`ChunkStore::table`].
-    fn open(&self, _file: FileHash, _size: u64, _range: Range<u64>) -> Option<ChunkStream> {
-        None
-    }
+    /// To be taken before [`ChunkSink::find`] is asked for a chunk that may be stored next: it shows whether another
+    /// upload has finished storing the chunk meanwhile.
+    fn ticket(&self, chunk: &ChunkHash) -> Ticket;
 
-    /// Whether a part can be joined with others only if its chunks are listed: this store's tables do not last.
-    fn wants_chunk_lists(&self) -> bool {
-        false
-    }
+    /// Begins to store chunks.
+    fn writer(&self) -> Box<dyn XorbWriter>;
+}
 
+/// Reads xorbs by their chunks. A CAS far away cannot: it gives ranges of files
+/// ([`RemoteChunks::open_file`](remote::RemoteChunks::open_file)).
+#[async_trait]
+pub trait XorbReader: Send + Sync + 'static {
     /// The chunk table of a stored xorb.
     async fn table(&self, xorb: &XorbHash) -> Result<Arc<ChunkTable>, CasError>;
 
     /// The uncompressed bytes of a run of chunks, one item a chunk, each checked against its hash.
     async fn read(&self, xorb: &XorbHash, chunks: Range<u32>) -> Result<Vec<Bytes>, CasError>;
-
-    /// To be taken before [`ChunkStore::find`] is asked for a chunk that may be stored next: it shows whether another
-    /// upload has finished storing the chunk meanwhile.
-    fn ticket(&self, _chunk: &ChunkHash) -> Ticket {
-        Ticket::default()
-    }
-
-    /// Begins to store chunks.
-    fn writer(&self) -> Box<dyn XorbWriter>;
 }
 
 /// Stores chunks in xorbs. Once there are more than [`SMALL_RAW_BYTES_MAX`], what has to be written is written where it
@@ -194,7 +196,7 @@ pub trait ChunkStore: Send + Sync + 'static {
 #[async_trait]
 pub trait XorbWriter: Send {
     /// Appends a chunk, or refers to it where another upload is storing it. `None` if another has just ended that may
-    /// have stored it: then [`ChunkStore::find`] is to be asked again.
+    /// have stored it: then [`ChunkSink::find`] is to be asked again.
     async fn append(
         &mut self,
         chunk: &NewChunk<'_>,

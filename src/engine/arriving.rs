@@ -11,8 +11,8 @@ use tokio::runtime::Handle;
 
 use super::Engine;
 use super::ingest::StoredFile;
-use super::sink::ChunkSink;
-use crate::cas::{CasError, ChunkBytes, NewChunk};
+use super::sink::FileSink;
+use crate::cas::{CasError, ChunkBytes, ChunkSink, NewChunk};
 use crate::store::hold::Hold;
 use crate::xet::hash::XorbHash;
 use crate::xet::xorb::{ArrivingXorb, XorbError};
@@ -51,14 +51,14 @@ pub struct IncomingXorb {
     expected: XorbHash,
     intake: Intake,
     arriving: ArrivingXorb,
-    sink: ChunkSink,
+    sink: FileSink,
     /// Verified records whose chunks are not in the sink yet.
     records: Vec<u8>,
     /// Chunks in the sink.
     taken: usize,
 }
 
-impl Engine {
+impl<C: ChunkSink> Engine<C> {
     /// Begins to take a xorb; within a runtime.
     pub fn ingest_xorb(&self, expected: XorbHash, intake: Intake) -> IncomingXorb {
         IncomingXorb {
@@ -66,7 +66,7 @@ impl Engine {
             expected,
             intake,
             arriving: ArrivingXorb::default(),
-            sink: ChunkSink::new(Arc::clone(&self.cas), Hold::default()),
+            sink: FileSink::new(Arc::clone(&self.cas) as _, Hold::default()),
             records: Vec::new(),
             taken: 0,
         }

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use super::builder::FileProof;
 use super::cutter::Cutter;
 use super::ingest::StoredFile;
-use super::sink::ChunkSink;
+use super::sink::FileSink;
 use super::{Engine, EngineError};
-use crate::cas::{CasError, ChunkRef, ChunkStore};
+use crate::cas::{CasError, ChunkRef, ChunkSink, XorbReader};
 use crate::model::turns::{Slices, on_thread};
 use crate::store::file_terms::FileTerms;
 use crate::store::hold::Hold;
@@ -56,7 +56,7 @@ impl Segment {
     }
 }
 
-impl Engine {
+impl<C: ChunkSink + XorbReader> Engine<C> {
     /// Joins segments, in order, into one file. `hold` keeps what the segments' records name; it must be older than
     /// they are. A whole file alone stays what it is, and needs no proof.
     pub async fn compose(&self, segments: Vec<Segment>, hold: Hold) -> Result<StoredFile, EngineError> {
@@ -68,7 +68,7 @@ impl Engine {
             return Ok(StoredFile { record, proof: FileProof::default(), xorbs: Vec::new(), hold });
         }
         let turn = self.turns.open.take().await;
-        let composer = Composer::new(Arc::clone(&self.cas), hold, Slices::of(self.turns.work.clone()));
+        let composer = Composer::new(&self.cas, hold, Slices::of(self.turns.work.clone()));
         let joined = on_thread(turn, move |wanted| wanted.block_on(composer.run(&segments)));
         Ok(joined.await?.ok_or(EngineError::GivenUp)??)
     }
@@ -92,16 +92,16 @@ impl SourceChunk {
 }
 
 struct Composer {
-    cas: Arc<dyn ChunkStore>,
-    sink: ChunkSink,
+    reader: Arc<dyn XorbReader>,
+    sink: FileSink,
     cutter: Cutter,
     slices: Slices,
 }
 
 impl Composer {
-    fn new(cas: Arc<dyn ChunkStore>, hold: Hold, slices: Slices) -> Self {
-        let sink = ChunkSink::new(Arc::clone(&cas), hold);
-        Self { cas, sink, cutter: Cutter::default(), slices }
+    fn new<C: ChunkSink + XorbReader>(cas: &Arc<C>, hold: Hold, slices: Slices) -> Self {
+        let sink = FileSink::new(Arc::clone(cas) as _, hold);
+        Self { reader: Arc::clone(cas) as _, sink, cutter: Cutter::default(), slices }
     }
 
     async fn run(mut self, segments: &[Segment]) -> Result<StoredFile, CasError> {
@@ -120,7 +120,7 @@ impl Composer {
 
     async fn add(&mut self, segment: &Segment, ends_file: bool) -> Result<(), CasError> {
         for (term_start, term) in segment.terms.within(segment.range.clone()) {
-            let table = self.cas.table(&term.xorb).await?;
+            let table = self.reader.table(&term.xorb).await?;
             let mut chunk_start = term_start;
             for index in term.start..term.end {
                 let (Some(raw), Some(hash)) = (table.raw_range(index..index + 1), table.hash(index)) else {
@@ -151,7 +151,7 @@ impl Composer {
         }
         self.slices.step(chunk.raw_bytes.into()).await;
         let ChunkRef { xorb, index } = chunk.place;
-        for raw in self.cas.read(&xorb, index..index + 1).await? {
+        for raw in self.reader.read(&xorb, index..index + 1).await? {
             let mut wanted = &raw[chunk.wanted.start as usize..chunk.wanted.end as usize];
             while let Some(chunk) = self.cutter.next(&mut wanted) {
                 self.sink.push_bytes(chunk).await?;

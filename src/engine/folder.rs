@@ -11,8 +11,8 @@ use tokio::runtime::Handle;
 use super::Engine;
 use super::builder::{FileBuilder, FileProof};
 use super::cutter::Cutter;
-use super::sink::ChunkSink;
-use crate::cas::CasError;
+use super::sink::FileSink;
+use crate::cas::{CasError, ChunkSink};
 use crate::model::file::FileRecord;
 use crate::model::turns::Turn;
 use crate::store::hold::Hold;
@@ -22,7 +22,7 @@ use crate::xet::limits::CHUNK_BYTES_MAX;
 /// Takes in file after file.
 pub struct FolderIngest {
     runtime: Handle,
-    sink: ChunkSink,
+    sink: FileSink,
     cutter: Cutter,
     ended: Vec<FileBuilder>,
     _turn: Turn,
@@ -38,11 +38,11 @@ pub struct StoredFolder {
     pub hold: Hold,
 }
 
-impl Engine {
+impl<C: ChunkSink> Engine<C> {
     /// Begins to take in files.
     pub async fn ingest_folder(&self) -> FolderIngest {
         let turn = self.turns.open.take().await;
-        let sink = ChunkSink::new(Arc::clone(&self.cas), Hold::default());
+        let sink = FileSink::new(Arc::clone(&self.cas) as _, Hold::default());
         let (runtime, cutter) = (Handle::current(), Cutter::default());
         FolderIngest { runtime, sink, cutter, ended: Vec::new(), _turn: turn }
     }

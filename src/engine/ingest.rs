@@ -14,9 +14,9 @@ use tokio::sync::mpsc;
 use super::builder::{FileProof, Room};
 use super::cutter::Cutter;
 use super::digest::{Digester, Digests};
-use super::sink::ChunkSink;
+use super::sink::FileSink;
 use super::{BodyIn, Engine, EngineError};
-use crate::cas::{CasError, SMALL_RAW_BYTES_MAX};
+use crate::cas::{CasError, ChunkSink, SMALL_RAW_BYTES_MAX};
 use crate::model::checksums::ChecksumAlgorithm;
 use crate::model::file::FileRecord;
 use crate::model::turns::{SLICE_BYTES, Turn, Turns, Wanted, on_thread};
@@ -43,11 +43,13 @@ pub enum Layout {
     /// A part, which [`Engine::compose`] joins with others: its first and last chunk are kept apart, for they are
     /// likely to be dead when it is joined.
     Part,
+    /// A part whose chunks are listed in its [`FileProof`], because the tables of its xorbs do not last where it goes.
+    ListedPart,
 }
 
 /// A body that was taken in whole. Its new chunks are written but not yet durable; dropped, they are taken back.
 pub struct Ingested {
-    sink: ChunkSink,
+    sink: FileSink,
     /// The body's digests.
     pub digests: Digests,
     /// None is needed for a body of a chunk or so.
@@ -84,7 +86,7 @@ impl Ingested {
     }
 }
 
-impl Engine {
+impl<C: ChunkSink> Engine<C> {
     /// Takes in a body and computes the digests asked for.
     pub async fn ingest(
         &self,
@@ -92,7 +94,7 @@ impl Engine {
         layout: Layout,
         asked: &[ChecksumAlgorithm],
     ) -> Result<Ingested, EngineError> {
-        let sink = ChunkSink::new(Arc::clone(&self.cas), Hold::default());
+        let sink = FileSink::new(Arc::clone(&self.cas) as _, Hold::default());
         let taking = Taking { cutting: Cutting::begin(sink, layout), digester: Digester::new(asked) };
         let first = next_pieces(&mut body).await?;
         if first.ended && first.bytes() <= SMALL_RAW_BYTES_MAX {
@@ -118,7 +120,7 @@ struct Taking {
 
 impl Taking {
     /// Takes all there is, on this thread.
-    async fn take_all(mut self, pieces: &Batch) -> Result<(ChunkSink, Digests), CasError> {
+    async fn take_all(mut self, pieces: &Batch) -> Result<(FileSink, Digests), CasError> {
         self.cutting.feed(pieces).await?;
         let sink = self.cutting.end().await?;
         update(&mut self.digester, pieces);
@@ -126,7 +128,7 @@ impl Taking {
     }
 
     /// Takes a body that is all there.
-    async fn take_short(self, pieces: Batch, turns: &Turns) -> Result<(ChunkSink, Digests), EngineError> {
+    async fn take_short(self, pieces: Batch, turns: &Turns) -> Result<(FileSink, Digests), EngineError> {
         let turn = turns.take().await;
         let taken = on_thread(turn, move |wanted| wanted.block_on(self.take_all(&pieces)));
         Ok(taken.await?.ok_or(EngineError::GivenUp)??)
@@ -139,7 +141,7 @@ impl Taking {
         first: Batch,
         mut body: BodyIn,
         turns: &Turns,
-    ) -> Result<(ChunkSink, Digests), EngineError> {
+    ) -> Result<(FileSink, Digests), EngineError> {
         let Self { cutting, digester } = self;
         let (to_cut, batches) = mpsc::channel(BATCHES_QUEUED);
         let cutting = work_off(cutting, batches, turns, cut);
@@ -242,16 +244,16 @@ pub async fn next_pieces(body: &mut BodyIn) -> Result<Pieces, EngineError> {
 /// Cuts a body into the chunks that a sink takes.
 struct Cutting {
     cutter: Cutter,
-    sink: ChunkSink,
+    sink: FileSink,
     /// Where the first and the last chunk go.
     edge: Room,
 }
 
 impl Cutting {
-    fn begin(mut sink: ChunkSink, layout: Layout) -> Self {
-        let edge = if layout == Layout::Part { Room::Edge } else { Room::Body };
+    fn begin(mut sink: FileSink, layout: Layout) -> Self {
+        let edge = if layout == Layout::File { Room::Body } else { Room::Edge };
         sink.room = edge;
-        if layout == Layout::Part {
+        if layout == Layout::ListedPart {
             sink.list_chunks();
         }
         Self { cutter: Cutter::default(), sink, edge }
@@ -268,7 +270,7 @@ impl Cutting {
         Ok(())
     }
 
-    async fn end(mut self) -> Result<ChunkSink, CasError> {
+    async fn end(mut self) -> Result<FileSink, CasError> {
         self.sink.room = self.edge;
         if let Some(chunk) = self.cutter.finish() {
             self.sink.push_bytes(&chunk).await?;

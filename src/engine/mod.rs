@@ -9,7 +9,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::cas::{CasError, ChunkStore};
+use crate::cas::CasError;
 use crate::model::turns::Turns;
 use bytes::Bytes;
 use futures::Stream;
@@ -97,21 +97,27 @@ pub enum EngineError {
     GivenUp,
 }
 
-/// The engine over one chunk store.
-#[derive(Clone)]
-pub struct Engine {
-    cas: Arc<dyn ChunkStore>,
+/// The engine over one store of chunks. What it can do depends on what the store can: take chunks
+/// ([`ChunkSink`](crate::cas::ChunkSink)), read xorbs ([`XorbReader`](crate::cas::XorbReader)), or both.
+pub struct Engine<C> {
+    cas: Arc<C>,
     turns: EngineTurns,
 }
 
-impl Engine {
+impl<C> Clone for Engine<C> {
+    fn clone(&self) -> Self {
+        Self { cas: Arc::clone(&self.cas), turns: self.turns.clone() }
+    }
+}
+
+impl<C> Engine<C> {
     /// An engine over `cas`, which is on this machine.
-    pub fn new(cas: Arc<dyn ChunkStore>) -> Self {
+    pub fn new(cas: Arc<C>) -> Self {
         Self::with_turns(cas, EngineTurns::near())
     }
 
     /// An engine over `cas` that shares its turns with others.
-    pub fn with_turns(cas: Arc<dyn ChunkStore>, turns: EngineTurns) -> Self {
+    pub fn with_turns(cas: Arc<C>, turns: EngineTurns) -> Self {
         Self { cas, turns }
     }
 

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::{Engine, EngineError};
-use crate::cas::{CasError, ChunkStore};
+use crate::cas::{CasError, XorbReader};
 use crate::model::file::Term;
 use crate::model::turns::{Slices, on_thread};
 use crate::store::file_terms::FileTerms;
@@ -43,7 +43,7 @@ const FEW_TERMS: usize = 16;
 /// What looking a xorb up counts as in a slice of work, in bytes: its row may have to be read.
 const XORB_COST: u64 = 64 << 10;
 
-impl Engine {
+impl<C: XorbReader> Engine<C> {
     /// What to fetch for `range` of a file, which must lie within it; `file` must have its terms.
     pub async fn outline(&self, file: FileTerms, range: Range<u64>) -> Result<Outline, EngineError> {
         if range.is_empty() {
@@ -54,7 +54,7 @@ impl Engine {
             return Err(EngineError::TooFragmented { max: OUTLINE_TERMS_MAX });
         }
         let slices = Slices::of(self.turns.work.clone());
-        let outlining = outline(Arc::clone(&self.cas), file, range, slices);
+        let outlining = outline(Arc::clone(&self.cas) as _, file, range, slices);
         if terms <= FEW_TERMS {
             return Ok(outlining.await?);
         }
@@ -65,7 +65,7 @@ impl Engine {
 }
 
 async fn outline(
-    cas: Arc<dyn ChunkStore>,
+    cas: Arc<dyn XorbReader>,
     file: FileTerms,
     range: Range<u64>,
     mut slices: Slices,

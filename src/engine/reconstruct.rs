@@ -5,11 +5,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::{Stream, StreamExt, TryStreamExt, stream};
+use futures::{Stream, TryStreamExt, stream};
 
 use super::digest::{Digester, Digests};
 use super::{Engine, EngineError};
-use crate::cas::{CasError, ChunkStore};
+use crate::cas::{CasError, XorbReader};
 use crate::model::checksums::ChecksumAlgorithm;
 use crate::model::file::Term;
 use crate::model::turns::{Slices, on_thread};
@@ -32,25 +32,14 @@ struct Fetch {
     wanted: Range<u64>,
 }
 
-impl Engine {
+impl<C: XorbReader> Engine<C> {
     /// The bytes of `range` of a file, in order. `range` must lie within the file, and `file` must have its terms.
     pub fn reconstruct(
         &self,
         file: FileTerms,
         range: Range<u64>,
-    ) -> impl Stream<Item = Result<Bytes, EngineError>> + Send + use<> {
-        match self.cas.open(file.hash, file.size, range.clone()) {
-            Some(bytes) => bytes.map_err(EngineError::Cas).left_stream(),
-            None => self.reconstruct_by_tables(file, range).right_stream(),
-        }
-    }
-
-    fn reconstruct_by_tables(
-        &self,
-        file: FileTerms,
-        range: Range<u64>,
-    ) -> impl Stream<Item = Result<Bytes, EngineError>> + Send + use<> {
-        let plan = Plan::new(Arc::clone(&self.cas), file, range);
+    ) -> impl Stream<Item = Result<Bytes, CasError>> + Send + use<C> {
+        let plan = Plan::new(Arc::clone(&self.cas) as _, file, range);
         let cas = Arc::clone(&self.cas);
         let fetches = stream::try_unfold(plan, |mut plan| async {
             let fetch = plan.next().await?;
@@ -68,11 +57,10 @@ impl Engine {
             .try_buffered(READ_AHEAD)
             .map_ok(|chunks| stream::iter(chunks.into_iter().map(Ok)))
             .try_flatten()
-            .map_err(EngineError::Cas)
     }
 }
 
-impl Engine {
+impl<C: XorbReader> Engine<C> {
     /// The bytes of `range` if they are few and of one term, read at once: less work than a stream, and damage is met
     /// while it can still be answered. `None` for all others.
     pub async fn read_small(
@@ -83,7 +71,7 @@ impl Engine {
         if file.terms_in_file != 1 || range.end - range.start > SMALL_BYTES_MAX {
             return Ok(None);
         }
-        let mut plan = Plan::new(Arc::clone(&self.cas), file.clone(), range.clone());
+        let mut plan = Plan::new(Arc::clone(&self.cas) as _, file.clone(), range.clone());
         let mut bytes = Vec::with_capacity(1);
         while let Some(fetch) = plan.next().await? {
             let chunks = self.cas.read(&fetch.xorb, fetch.chunks).await?;
@@ -91,16 +79,17 @@ impl Engine {
         }
         Ok(Some(bytes))
     }
+}
 
-    /// The MD5 and the checksums asked for of `range` of a file, which is read for them.
+impl<C> Engine<C> {
+    /// The MD5 and the checksums asked for of stored bytes, which are read for them.
     pub async fn digest(
         &self,
-        file: FileTerms,
-        range: Range<u64>,
+        bytes: impl Stream<Item = Result<Bytes, CasError>> + Send + 'static,
         asked: &[ChecksumAlgorithm],
     ) -> Result<Digests, EngineError> {
         let turn = self.turns.open.take().await;
-        let mut bytes = Box::pin(self.reconstruct(file, range));
+        let mut bytes = Box::pin(bytes);
         let (mut digester, mut slices) = (Digester::new(asked), Slices::of(self.turns.work.clone()));
         let digesting = async move {
             while let Some(piece) = bytes.try_next().await? {
@@ -116,7 +105,7 @@ impl Engine {
 
 /// Turns terms into fetches, one term at a time: a record may have millions.
 struct Plan {
-    cas: Arc<dyn ChunkStore>,
+    cas: Arc<dyn XorbReader>,
     file: FileTerms,
     next_term: Cursor,
     range: Range<u64>,
@@ -124,7 +113,7 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(cas: Arc<dyn ChunkStore>, file: FileTerms, range: Range<u64>) -> Self {
+    fn new(cas: Arc<dyn XorbReader>, file: FileTerms, range: Range<u64>) -> Self {
         let next_term = file.cursor();
         Self { cas, file, next_term, range, ready: VecDeque::new() }
     }

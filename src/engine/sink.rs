@@ -13,7 +13,9 @@ use super::builder::{FileBuilder, Place, Room, Written};
 use super::folder::StoredFolder;
 use super::fragmentation::FragmentationGuard;
 use super::ingest::StoredFile;
-use crate::cas::{CasError, ChunkBytes, ChunkRef, ChunkStore, NewChunk, PendingRef, Sharing, XorbWriter};
+use crate::cas::{
+    CasError, ChunkBytes, ChunkRef, ChunkSink, FoundChunk, NewChunk, PendingRef, Sharing, XorbWriter,
+};
 use crate::store::hold::Hold;
 use crate::xet::hash::ChunkHash;
 use crate::xet::xorb::ChunkTable;
@@ -54,8 +56,8 @@ impl OwnedChunk {
 
 /// Takes the chunks of one file in order. What is written to a pack is written where it is asked for, so whoever pushes
 /// more than a chunk or two does so on a thread that may block. Dropped unfinished, it leaves nothing behind.
-pub(super) struct ChunkSink {
-    cas: Arc<dyn ChunkStore>,
+pub(super) struct FileSink {
+    cas: Arc<dyn ChunkSink>,
     builder: FileBuilder,
     /// Which xorbs new chunks go into from now on.
     pub(super) room: Room,
@@ -74,14 +76,14 @@ pub(super) struct ChunkSink {
     hold: Hold,
 }
 
-impl ChunkSink {
-    /// Lists the file's chunks, if its store will need the list to join it with others.
+impl FileSink {
+    /// Lists the file's chunks: its store will need the list to join it with others.
     pub(super) fn list_chunks(&mut self) {
-        self.builder.lists_chunks = self.cas.wants_chunk_lists();
+        self.builder.lists_chunks = true;
     }
 
-    /// `hold` keeps what [`ChunkSink::push_stored`] will name.
-    pub(super) fn new(cas: Arc<dyn ChunkStore>, hold: Hold) -> Self {
+    /// `hold` keeps what [`FileSink::push_stored`] will name.
+    pub(super) fn new(cas: Arc<dyn ChunkSink>, hold: Hold) -> Self {
         Self {
             cas,
             builder: FileBuilder::default(),
@@ -219,10 +221,9 @@ impl ChunkSink {
         } else {
             self.cas.find(hash, &mut self.hold).await
         };
-        let Some(place) = found? else {
+        let Some(FoundChunk { place, table }) = found? else {
             return Ok(None);
         };
-        let table = self.cas.table(&place.xorb).await?;
         self.last_met = Some((place, table));
         Ok(Some(Place::Stored(place)))
     }

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{TryStreamExt, stream};
 
-use super::{Engine, EngineError, Layout, Segment};
-use crate::cas::{CasError, ChunkRef, ChunkStore, LocalChunks, Ticket, XorbWriter};
+use super::{Engine, Layout, Segment};
+use crate::cas::{CasError, ChunkSink, FoundChunk, LocalChunks, Ticket, XorbReader, XorbWriter};
 use crate::model::bucket::{Bucket, Visibility};
 use crate::model::clock::Timestamp;
 use crate::model::conditions::WriteCondition;
@@ -32,18 +32,9 @@ struct Counting {
 }
 
 #[async_trait]
-impl ChunkStore for Counting {
-    async fn find(&self, chunk: &ChunkHash, hold: &mut Hold) -> Result<Option<ChunkRef>, CasError> {
+impl ChunkSink for Counting {
+    async fn find(&self, chunk: &ChunkHash, hold: &mut Hold) -> Result<Option<FoundChunk>, CasError> {
         self.inner.find(chunk, hold).await
-    }
-
-    async fn table(&self, xorb: &XorbHash) -> Result<Arc<ChunkTable>, CasError> {
-        self.inner.table(xorb).await
-    }
-
-    async fn read(&self, xorb: &XorbHash, chunks: Range<u32>) -> Result<Vec<Bytes>, CasError> {
-        self.chunks_read.fetch_add(chunks.len(), Ordering::Relaxed);
-        self.inner.read(xorb, chunks).await
     }
 
     fn ticket(&self, chunk: &ChunkHash) -> Ticket {
@@ -55,11 +46,23 @@ impl ChunkStore for Counting {
     }
 }
 
+#[async_trait]
+impl XorbReader for Counting {
+    async fn table(&self, xorb: &XorbHash) -> Result<Arc<ChunkTable>, CasError> {
+        self.inner.table(xorb).await
+    }
+
+    async fn read(&self, xorb: &XorbHash, chunks: Range<u32>) -> Result<Vec<Bytes>, CasError> {
+        self.chunks_read.fetch_add(chunks.len(), Ordering::Relaxed);
+        self.inner.read(xorb, chunks).await
+    }
+}
+
 struct Bench {
     packs: MemoryPacks,
     meta: Arc<EmbeddedMeta>,
     cas: Arc<Counting>,
-    engine: Engine,
+    engine: Engine<Counting>,
     bucket: Bucket,
 }
 
@@ -72,7 +75,7 @@ impl Bench {
             LocalStore::assemble(Arc::clone(&meta) as _, Arc::new(packs.clone()), index, 1 << 30).unwrap();
         let inner = Arc::new(LocalChunks::new(Arc::new(store)).unwrap());
         let cas = Arc::new(Counting { inner, chunks_read: AtomicUsize::new(0) });
-        let engine = Engine::new(Arc::clone(&cas) as _);
+        let engine = Engine::new(Arc::clone(&cas));
         let id = BucketId { namespace: Namespace::new("ada").unwrap(), name: BucketName::new("b").unwrap() };
         let bucket = meta.create_bucket(&id, Visibility::Private, Timestamp(1)).await.unwrap();
         Self { packs, meta, cas, engine, bucket }
@@ -101,7 +104,7 @@ impl Bench {
         stored.record
     }
 
-    async fn load(&self, record: &FileRecord, range: Range<u64>) -> Result<Vec<u8>, EngineError> {
+    async fn load(&self, record: &FileRecord, range: Range<u64>) -> Result<Vec<u8>, CasError> {
         let pieces: Vec<Bytes> = self.engine.reconstruct(record.clone().into(), range).try_collect().await?;
         Ok(pieces.concat())
     }

@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::{Engine, EngineError};
-use crate::cas::{CasError, ChunkStore};
+use crate::cas::{CasError, XorbReader};
 use crate::model::turns::{Slices, on_thread};
 use crate::store::file_terms::FileTerms;
 use crate::xet::hash::{ChunkHash, NodeHash, RangeHash};
@@ -41,7 +41,7 @@ pub struct FileWindows {
     pub proofs: Vec<RangeHash>,
 }
 
-impl Engine {
+impl<C: XorbReader> Engine<C> {
     /// The windows of a file for these ranges of changed bytes, which must be in order, apart, not empty and within it;
     /// `file` must have all its terms.
     pub async fn windows(
@@ -50,7 +50,7 @@ impl Engine {
         changed: Vec<Range<u64>>,
     ) -> Result<FileWindows, EngineError> {
         let slices = Slices::of(self.turns.work.clone());
-        let walking = walk(Arc::clone(&self.cas), file, changed, slices);
+        let walking = walk(Arc::clone(&self.cas) as _, file, changed, slices);
         let turn = self.turns.open.take().await;
         let walked = on_thread(turn, move |wanted| wanted.block_on(walking));
         Ok(walked.await?.ok_or(EngineError::GivenUp)??)
@@ -58,7 +58,7 @@ impl Engine {
 }
 
 async fn walk(
-    cas: Arc<dyn ChunkStore>,
+    cas: Arc<dyn XorbReader>,
     file: FileTerms,
     changed: Vec<Range<u64>>,
     mut slices: Slices,

@@ -143,7 +143,7 @@ impl HubBuckets {
     }
 
     /// The engine over a bucket's chunks.
-    pub(super) fn engine(&self, chunks: &RemoteChunks) -> Engine {
+    pub(super) fn engine(&self, chunks: &RemoteChunks) -> Engine<RemoteChunks> {
         Engine::with_turns(Arc::new(chunks.clone()), self.shared.turns.clone())
     }
 

@@ -18,7 +18,6 @@ use crate::bucket::{
     TreeQuery, WriteCondition,
 };
 use crate::engine::{EngineError, Layout};
-use crate::model::file::FileRecord;
 
 #[async_trait]
 impl Objects for HubBuckets {
@@ -260,9 +259,9 @@ impl HubBuckets {
         let Some(algorithm) = asked.filter(|algorithm| !is_there(*algorithm)) else {
             return Ok(source.checksums.clone());
         };
-        let record = FileRecord { hash: source.file, size: source.size, terms: Vec::new() };
-        let digested =
-            self.engine(&self.chunks(bucket)).digest(record.into(), 0..source.size, &[algorithm]).await;
+        let chunks = self.chunks(bucket);
+        let bytes = chunks.open_file(source.file, source.size, 0..source.size);
+        let digested = self.engine(&chunks).digest(bytes, &[algorithm]).await;
         let value = digested.map_err(engine_error)?.checksum(algorithm).unwrap_or_default().to_vec();
         Ok(vec![Checksum { algorithm, value, over: ChecksumType::FullObject }])
     }

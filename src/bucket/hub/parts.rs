@@ -14,7 +14,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 
 use crate::bucket::BodyIn;
 use crate::cas::remote::{NewRemoteFile, RemoteChunks};
-use crate::cas::{CasError, ChunkRef, ChunkStore, XorbWriter};
+use crate::cas::{CasError, ChunkRef, ChunkSink, FoundChunk, Ticket, XorbReader, XorbWriter};
 use crate::engine::{Segment, StoredFile};
 use crate::model::file::FileRecord;
 use crate::store::hold::Hold;
@@ -204,16 +204,29 @@ impl JoinedChunks {
 }
 
 #[async_trait]
-impl ChunkStore for JoinedChunks {
-    async fn find(&self, chunk: &ChunkHash, hold: &mut Hold) -> Result<Option<ChunkRef>, CasError> {
-        self.remote.find(chunk, hold).await
+impl ChunkSink for JoinedChunks {
+    async fn find(&self, chunk: &ChunkHash, hold: &mut Hold) -> Result<Option<FoundChunk>, CasError> {
+        let found = self.remote.find(chunk, hold).await?;
+        Ok(found.map(|found| match self.tables.get(&found.place.xorb) {
+            Some(table) => FoundChunk { table: Arc::clone(table), ..found },
+            None => found,
+        }))
     }
 
+    fn ticket(&self, chunk: &ChunkHash) -> Ticket {
+        self.remote.ticket(chunk)
+    }
+
+    fn writer(&self) -> Box<dyn XorbWriter> {
+        self.remote.writer()
+    }
+}
+
+/// Of the xorbs that the parts name, and of their chunks that the parts name.
+#[async_trait]
+impl XorbReader for JoinedChunks {
     async fn table(&self, xorb: &XorbHash) -> Result<Arc<ChunkTable>, CasError> {
-        match self.tables.get(xorb) {
-            Some(table) => Ok(Arc::clone(table)),
-            None => self.remote.table(xorb).await,
-        }
+        self.tables.get(xorb).map(Arc::clone).ok_or(CasError::MissingXorb(*xorb))
     }
 
     async fn read(&self, xorb: &XorbHash, chunks: Range<u32>) -> Result<Vec<Bytes>, CasError> {
@@ -222,9 +235,5 @@ impl ChunkStore for JoinedChunks {
             read.push(self.chunk(ChunkRef { xorb: *xorb, index }).await?);
         }
         Ok(read)
-    }
-
-    fn writer(&self) -> Box<dyn XorbWriter> {
-        self.remote.writer()
     }
 }

@@ -74,7 +74,8 @@ impl Uploads for HubBuckets {
         self.must_upload(rows, upload).await?;
         let (body, ends) = Ends::watch(payload.body);
         let engine = self.engine(&self.chunks(id));
-        let Taken { file, md5, checksum } = take(&engine, Payload { body, ..payload }, Layout::Part).await?;
+        let Taken { file, md5, checksum } =
+            take(&engine, Payload { body, ..payload }, Layout::ListedPart).await?;
         let kept = KeptPart::new(&file, &ends);
         let part = Part {
             number,
@@ -204,7 +205,7 @@ impl HubBuckets {
         let kept = self.kept_parts(&upload.id, &parts).await?;
         let chunks = self.chunks(id);
         let joined = Arc::new(JoinedChunks::new(chunks.clone(), kept));
-        let engine = Engine::with_turns(Arc::clone(&joined) as _, self.shared.turns.clone());
+        let engine = Engine::with_turns(Arc::clone(&joined), self.shared.turns.clone());
         let file = engine.compose(joined.segments(), Hold::default()).await.map_err(engine_error)?;
         let object = Object {
             file: file.record.hash,

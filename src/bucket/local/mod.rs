@@ -33,7 +33,7 @@ pub struct LocalBuckets {
     store: Arc<LocalStore>,
     meta: Arc<dyn MetaStore>,
     chunks: Arc<LocalChunks>,
-    engine: Engine,
+    engine: Engine<LocalChunks>,
     ambient: Ambient,
 }
 
@@ -60,7 +60,7 @@ impl LocalBuckets {
     /// The buckets of an opened store.
     pub fn new(store: Arc<LocalStore>, ambient: Ambient) -> Result<Self, BucketError> {
         let chunks = Arc::new(LocalChunks::new(Arc::clone(&store)).map_err(storage)?);
-        let engine = Engine::new(Arc::clone(&chunks) as _);
+        let engine = Engine::new(Arc::clone(&chunks));
         Ok(Self { meta: Arc::clone(&store.meta), store, chunks, engine, ambient })
     }
 

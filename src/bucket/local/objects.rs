@@ -101,7 +101,7 @@ impl Objects for LocalBuckets {
         let body = body.map_err(move |error| {
             // What the record names stays while this closure, and so the body, lives.
             let _ = &reading;
-            read_error(error, &name)
+            read_error(error.into(), &name)
         });
         Ok(ObjectRead { object, range, body: Box::pin(body) })
     }
@@ -215,7 +215,11 @@ impl LocalBuckets {
         let Some(algorithm) = asked.filter(|algorithm| !is_there(*algorithm)) else {
             return Ok(source.checksums.clone());
         };
-        let digests = self.engine.digest(terms, 0..source.size, &[algorithm]).await.map_err(engine_error)?;
+        let digests = self
+            .engine
+            .digest(self.engine.reconstruct(terms, 0..source.size), &[algorithm])
+            .await
+            .map_err(engine_error)?;
         let value = digests.checksum(algorithm).unwrap_or_default().to_vec();
         Ok(vec![Checksum { algorithm, value, over: ChecksumType::FullObject }])
     }

@@ -166,7 +166,11 @@ impl LocalBuckets {
             _ => {}
         }
         let asked: Vec<_> = wanted.into_iter().collect();
-        let digests = self.engine.digest(terms.clone(), range.clone(), &asked).await.map_err(engine_error)?;
+        let digests = self
+            .engine
+            .digest(self.engine.reconstruct(terms.clone(), range.clone()), &asked)
+            .await
+            .map_err(engine_error)?;
         let (md5, mut checksums) = (digests.md5, digests.checksums.into_iter());
         let over = ChecksumType::FullObject;
         Ok((md5, checksums.next().map(|(algorithm, value)| Checksum { algorithm, value, over })))

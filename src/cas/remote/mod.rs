@@ -1,6 +1,6 @@
 //! A CAS far away, over its HTTP API. Source: Xet specification, "CAS HTTP API" and "Client behaviour".
 //!
-//! [`RemoteChunks`] is the [`ChunkStore`] of one bucket: chunks are found in what was sent lately and in what the CAS
+//! [`RemoteChunks`] is the [`ChunkSink`] of one bucket: chunks are found in what was sent lately and in what the CAS
 //! tells of them ([`known`]), sent as xorbs ([`writer`]), registered as files ([`RemoteChunks::register`]), and read
 //! by layouts ([`layout`], [`read`]).
 //!
@@ -13,21 +13,20 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use lru::LruCache;
 use tokio::runtime::Handle;
 use tracing::debug;
 
 use super::cache::ChunkCache;
 use super::http::HttpClient;
-use super::{CasError, ChunkRef, ChunkStore, ChunkStream, Ticket, XorbWriter};
+use super::{CasError, ChunkRef, ChunkSink, ChunkStream, FoundChunk, Ticket, XorbWriter};
 use crate::model::clock::Clock;
 use crate::model::file::FileRecord;
 use crate::model::turns::Turns;
 use crate::store::hold::Hold;
 use crate::store::pack::PackId;
 use crate::store::rows::{StoredXorb, XorbRow};
-use crate::xet::hash::{ChunkHash, FileHash, RangeHash, XorbHash};
+use crate::xet::hash::{ChunkHash, FileHash, RangeHash};
 use crate::xet::shard::{Shard, ShardChunk, ShardFile, ShardTerm, ShardXorb};
 use crate::xet::xorb::ChunkTable;
 
@@ -230,6 +229,11 @@ impl Remote {
         }
     }
 
+    /// A chunk that was found, unless its xorb was forgotten since.
+    fn with_table(&self, place: ChunkRef) -> Option<FoundChunk> {
+        self.known.table(&place.xorb).map(|table| FoundChunk { place, table })
+    }
+
     /// How a range of a file is put together.
     async fn layout(&self, file: FileHash, range: Range<u64>) -> Result<Arc<Layout>, RemoteError> {
         let key = (file, range);
@@ -251,36 +255,21 @@ impl Remote {
 }
 
 #[async_trait]
-impl ChunkStore for RemoteChunks {
-    async fn find(&self, chunk: &ChunkHash, _hold: &mut Hold) -> Result<Option<ChunkRef>, CasError> {
-        match self.0.known.find(chunk) {
-            None if chunk.is_dedup_eligible() => Ok(self.0.ask(chunk).await),
-            found => Ok(found),
-        }
+impl ChunkSink for RemoteChunks {
+    async fn find(&self, chunk: &ChunkHash, _hold: &mut Hold) -> Result<Option<FoundChunk>, CasError> {
+        let found = match self.0.known.find(chunk) {
+            None if chunk.is_dedup_eligible() => self.0.ask(chunk).await,
+            found => found,
+        };
+        Ok(found.and_then(|place| self.0.with_table(place)))
     }
 
-    async fn find_first(&self, chunk: &ChunkHash, _hold: &mut Hold) -> Result<Option<ChunkRef>, CasError> {
-        match self.0.known.find(chunk) {
-            None => Ok(self.0.ask(chunk).await),
-            found => Ok(found),
-        }
-    }
-
-    fn open(&self, file: FileHash, size: u64, range: Range<u64>) -> Option<ChunkStream> {
-        Some(self.open_file(file, size, range))
-    }
-
-    fn wants_chunk_lists(&self) -> bool {
-        true
-    }
-
-    async fn table(&self, xorb: &XorbHash) -> Result<Arc<ChunkTable>, CasError> {
-        self.0.known.table(xorb).ok_or(CasError::MissingXorb(*xorb))
-    }
-
-    /// Xorbs far away are reached through files only.
-    async fn read(&self, xorb: &XorbHash, _chunks: Range<u32>) -> Result<Vec<Bytes>, CasError> {
-        Err(CasError::MissingXorb(*xorb))
+    async fn find_first(&self, chunk: &ChunkHash, _hold: &mut Hold) -> Result<Option<FoundChunk>, CasError> {
+        let found = match self.0.known.find(chunk) {
+            None => self.0.ask(chunk).await,
+            found => found,
+        };
+        Ok(found.and_then(|place| self.0.with_table(place)))
     }
 
     fn ticket(&self, chunk: &ChunkHash) -> Ticket {

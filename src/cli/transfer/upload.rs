@@ -129,7 +129,7 @@ struct Destination {
 }
 
 struct Worker {
-    engine: Engine,
+    engine: Engine<RemoteChunks>,
     to: Destination,
     stop: Stop,
     now: Timestamp,

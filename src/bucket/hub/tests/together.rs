@@ -7,10 +7,11 @@ use bytes::Bytes;
 use futures::channel::mpsc;
 use futures::{StreamExt as _, stream};
 
-use super::gateway::{Gateway, attributes, id, key, noise};
+use super::gateway::{Gateway, attributes, id, key, noise, payload};
 use super::stand_in::{Fault, StandIn};
 use crate::bucket::{
-    BucketError, DeclaredDigests, Object, ObjectWrite, Objects as _, Payload, WriteCondition,
+    BucketError, CompletedPart, DeclaredDigests, NewUpload, Object, ObjectWrite, Objects as _, Payload,
+    UploadCompletion, UploadRef, Uploads as _, WriteCondition,
 };
 use crate::engine::BoxError;
 
@@ -167,4 +168,28 @@ async fn an_answer_that_one_upload_waits_for_is_awaited_by_all() {
         uploaded.unwrap();
     }
     assert!(hub.sent_raw_bytes() - sent <= about(0) + (128 << 10), "{}", hub.sent_raw_bytes() - sent);
+}
+
+/// Completing asked for the seams' chunks under a ticket that it had not taken, so it took them for stored meanwhile,
+/// looked them up, and did so without end.
+#[tokio::test(flavor = "multi_thread")]
+async fn parts_are_joined_after_other_uploads_have_ended() {
+    let gateway = Gateway::new(StandIn::start(true).await).await;
+    // So many chunks that nearly every shard of announcements has seen one leave.
+    gateway.put("other", &noise(7, 48 << 20)).await.unwrap();
+    let data = noise(8, 15 << 20);
+    let new = NewUpload { key: key("joined"), attributes: attributes(), checksum: None };
+    let upload = gateway.buckets.create_upload(&id(), new).await.unwrap();
+    let upload = UploadRef { key: upload.key, id: upload.id };
+    let mut parts = Vec::new();
+    for (number, piece) in (1..).zip(data.chunks(5 << 20)) {
+        let piece = payload(&data.slice_ref(piece));
+        let part = gateway.buckets.write_part(&id(), &upload, number, piece).await.unwrap();
+        parts.push(CompletedPart { number, etag: hex::encode(part.md5), checksum: None });
+    }
+    let completion = UploadCompletion { parts, ..UploadCompletion::default() };
+    let bucket = id();
+    let completing = gateway.buckets.complete_upload(&bucket, &upload, completion);
+    tokio::time::timeout(PATIENCE, completing).await.expect("it ends").unwrap();
+    assert_eq!(gateway.get("joined", None).await.unwrap(), data);
 }

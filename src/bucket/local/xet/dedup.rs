@@ -8,7 +8,7 @@
 use std::collections::HashSet;
 
 use super::{LocalXet, XetError};
-use crate::cas::{ChunkRef, ChunkStore as _};
+use crate::cas::{ChunkRef, ChunkSink as _, FoundChunk, XorbReader as _};
 use crate::model::clock::Timestamp;
 use crate::store::hold::Hold;
 use crate::xet::hash::{ChunkHash, XorbHash};
@@ -32,7 +32,7 @@ impl LocalXet {
     /// The shard that a client is answered that asks for this chunk; `None` if the chunk is not here.
     pub async fn dedup(&self, chunk: ChunkHash) -> Result<Option<Vec<u8>>, XetError> {
         let mut hold = Hold::default();
-        let Some(found) = self.chunks.find(&chunk, &mut hold).await? else {
+        let Some(FoundChunk { place: found, .. }) = self.chunks.find(&chunk, &mut hold).await? else {
             return Ok(None);
         };
         let xorbs = self.company(found).await?;

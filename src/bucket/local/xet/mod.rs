@@ -147,7 +147,7 @@ pub struct LocalXet {
     store: Arc<LocalStore>,
     meta: Arc<dyn MetaStore>,
     chunks: Arc<LocalChunks>,
-    engine: Engine,
+    engine: Engine<LocalChunks>,
     ambient: Ambient,
     grace: Duration,
     xorbs: Turns,

@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::XetError;
-use crate::cas::{CasError, ChunkStore as _, LocalChunks};
+use crate::cas::{CasError, LocalChunks, XorbReader as _};
 use crate::model::file::{FileRecord, Term};
 use crate::store::meta::MetaStore;
 use crate::xet::hash::XorbHash;

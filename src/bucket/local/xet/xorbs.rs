@@ -8,7 +8,7 @@ use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
 
 use super::named::NamedXorb;
 use super::{LocalXet, XetError};
-use crate::cas::{CasError, ChunkStore as _};
+use crate::cas::{CasError, XorbReader as _};
 use crate::engine::{BodyIn, IncomingError, IncomingXorb, Intake, Pieces, StoredFile, next_pieces};
 use crate::model::file::FileRecord;
 use crate::model::turns::{Slices, Turns, on_thread};
