@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -22,6 +23,13 @@ const SIBLINGS: [(&str, &[&str]); 3] = [
     ("serve", &["s3", "hub", "cas", "admin", "ops", "console"]),
     ("bucket", &["local", "hub"]),
     ("cas", &["local", "remote"]),
+];
+
+/// Circles between the rooms of a layer that are still there. Each is to be cut, and none may be added.
+const CIRCLES: [(&str, &[&str]); 3] = [
+    ("store", &["meta", "pack", "rows"]),
+    ("cli", &["buckets", "sync", "transfer"]),
+    ("cli", &["failure", "remote", "terminal"]),
 ];
 
 const LINES_MAX: usize = 500;
@@ -231,6 +239,65 @@ fn no_arrow_runs_up_or_sideways() {
         }
     }
     assert!(wrong.is_empty(), "arrows that run up or sideways:\n{}", wrong.join("\n"));
+}
+
+/// Which rooms of its layer each room of a layer uses. Tests are no part of a room.
+fn rooms() -> BTreeMap<(String, String), BTreeSet<String>> {
+    let files = rust_files("src");
+    let modules: BTreeSet<Vec<String>> = files.iter().map(|file| module_of(file)).collect();
+    let mut rooms = BTreeMap::<_, BTreeSet<_>>::new();
+    for file in &files {
+        let here = module_of(file);
+        let is_test = |name: &String| ["tests", "conformance", "simulated"].contains(&name.as_str());
+        let [layer, room, ..] = here.as_slice() else { continue };
+        if here.iter().any(is_test) {
+            continue;
+        }
+        let text = fs::read_to_string(file).unwrap();
+        let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        for path in paths(text, &here) {
+            let is_room = path.len() > 1 && modules.contains(&path[..2]) && path[0] == *layer;
+            if is_room && path[1] != *room && !is_test(&path[1]) {
+                rooms.entry((layer.clone(), room.clone())).or_default().insert(path[1].clone());
+            }
+        }
+    }
+    rooms
+}
+
+/// The rooms of a layer that a room uses, itself or through others.
+fn reached(
+    rooms: &BTreeMap<(String, String), BTreeSet<String>>,
+    layer: &str,
+    room: &str,
+) -> BTreeSet<String> {
+    let mut reached = BTreeSet::new();
+    let mut from = vec![room.to_owned()];
+    while let Some(room) = from.pop() {
+        for next in rooms.get(&(layer.to_owned(), room)).into_iter().flatten() {
+            if reached.insert(next.clone()) {
+                from.push(next.clone());
+            }
+        }
+    }
+    reached
+}
+
+#[test]
+fn no_circle_runs_through_the_rooms_of_a_layer() {
+    let rooms = rooms();
+    let mut circles = BTreeSet::new();
+    for (layer, room) in rooms.keys() {
+        let round = reached(&rooms, layer, room);
+        if round.contains(room) {
+            let back = |other: &&String| reached(&rooms, layer, other).contains(room);
+            circles.insert((layer.clone(), round.iter().filter(back).cloned().collect::<Vec<_>>()));
+        }
+    }
+    let known = |(layer, rooms): &(&str, &[&str])| {
+        ((*layer).to_owned(), rooms.iter().map(|room| (*room).to_owned()).collect())
+    };
+    assert_eq!(circles, CIRCLES.iter().map(known).collect());
 }
 
 #[test]

@@ -19,8 +19,6 @@ use std::sync::Arc;
 use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-use super::http::is_this_machine;
-
 /// Domains of the Hub of Hugging Face with its CAS (`cas-server.xethub.hf.co`) and CDN (`transfer.xethub.hf.co`,
 /// `us.gcp.cdn.hf.co`). Source: what its answers name.
 const HUGGING_FACE: [&str; 2] = ["huggingface.co", "hf.co"];
@@ -126,6 +124,12 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     let is_embedded = first == 0x2002 || (first == 0x2001 && address.segments()[1] == 0);
     let is_documentation = first == 0x2001 && address.segments()[1] == 0xdb8;
     is_global && !is_embedded && !is_documentation
+}
+
+/// Whether a URL's host (an address of version 6 in brackets) is this machine.
+pub fn is_this_machine(host: &str) -> bool {
+    host == "localhost"
+        || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::redirect::{Attempt, Policy};
 use reqwest::{RequestBuilder, Response, StatusCode};
 
-use super::destinations::Destinations;
+use super::destinations::{Destinations, is_this_machine};
 use crate::model::turns::{Turn, Turns};
 
 /// How long a connection may take to be made.
@@ -360,15 +360,6 @@ fn is_refused_here(error: &reqwest::Error) -> bool {
     let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
     let mut causes = causes.filter_map(|cause| cause.downcast_ref::<io::Error>());
     is_here && causes.any(|cause| cause.kind() == io::ErrorKind::ConnectionRefused)
-}
-
-/// Whether a URL's host (an address of version 6 in brackets) is this machine.
-pub fn is_this_machine(host: &str) -> bool {
-    host == "localhost"
-        || host
-            .trim_matches(['[', ']'])
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
 }
 
 /// Whether the server refused before it began.

@@ -10,8 +10,7 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 
 use super::Engine;
-use super::ingest::StoredFile;
-use super::sink::FileSink;
+use super::sink::{FileSink, StoredFile};
 use crate::cas::{CasError, ChunkBytes, ChunkSink, NewChunk};
 use crate::store::hold::Hold;
 use crate::xet::hash::XorbHash;

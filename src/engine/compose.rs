@@ -9,8 +9,7 @@ use std::sync::Arc;
 
 use super::builder::FileProof;
 use super::cutter::Cutter;
-use super::ingest::StoredFile;
-use super::sink::FileSink;
+use super::sink::{FileSink, StoredFile};
 use super::{Engine, EngineError};
 use crate::cas::{CasError, ChunkRef, ChunkSink, XorbReader};
 use crate::model::turns::{Slices, on_thread};

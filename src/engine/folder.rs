@@ -9,14 +9,12 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 
 use super::Engine;
-use super::builder::{FileBuilder, FileProof};
+use super::builder::FileBuilder;
 use super::cutter::Cutter;
-use super::sink::FileSink;
+use super::sink::{FileSink, StoredFolder};
 use crate::cas::{CasError, ChunkSink};
-use crate::model::file::FileRecord;
 use crate::model::turns::Turn;
 use crate::store::hold::Hold;
-use crate::store::rows::StoredXorb;
 use crate::xet::limits::CHUNK_BYTES_MAX;
 
 /// Takes in file after file.
@@ -26,16 +24,6 @@ pub struct FolderIngest {
     cutter: Cutter,
     ended: Vec<FileBuilder>,
     _turn: Turn,
-}
-
-/// Files whose bytes are durable.
-pub struct StoredFolder {
-    /// How each is put together and what proves it, in the order in which they came.
-    pub files: Vec<(FileRecord, FileProof)>,
-    /// The xorbs stored for them.
-    pub xorbs: Vec<StoredXorb>,
-    /// What they rely on stays while this lives.
-    pub hold: Hold,
 }
 
 impl<C: ChunkSink> Engine<C> {

@@ -11,17 +11,15 @@ use bytes::Bytes;
 use futures::StreamExt;
 use tokio::sync::mpsc;
 
-use super::builder::{FileProof, Room};
+use super::builder::Room;
 use super::cutter::Cutter;
 use super::digest::{Digester, Digests};
-use super::sink::FileSink;
+use super::sink::{FileSink, StoredFile};
 use super::{BodyIn, Engine, EngineError};
 use crate::cas::{CasError, ChunkSink, SMALL_RAW_BYTES_MAX};
 use crate::model::checksums::ChecksumAlgorithm;
-use crate::model::file::FileRecord;
 use crate::model::turns::{SLICE_BYTES, Turn, Turns, Wanted, on_thread};
 use crate::store::hold::Hold;
-use crate::store::rows::StoredXorb;
 
 /// Pieces are handed to the threads in batches of at least this, to wake them rarely.
 const BATCH_BYTES: usize = 512 << 10;
@@ -43,7 +41,7 @@ pub enum Layout {
     /// A part, which [`Engine::compose`] joins with others: its first and last chunk are kept apart, for they are
     /// likely to be dead when it is joined.
     Part,
-    /// A part whose chunks are listed in its [`FileProof`], because the tables of its xorbs do not last where it goes.
+    /// A part whose chunks are listed in its [`FileProof`](super::FileProof), because the tables of its xorbs do not last where it goes.
     ListedPart,
 }
 
@@ -54,18 +52,6 @@ pub struct Ingested {
     pub digests: Digests,
     /// None is needed for a body of a chunk or so.
     turn: Turn,
-}
-
-/// A file whose bytes are durable.
-pub struct StoredFile {
-    /// How it is put together.
-    pub record: FileRecord,
-    /// What proves it to a store that does not look into its own xorbs.
-    pub proof: FileProof,
-    /// The xorbs stored for it.
-    pub xorbs: Vec<StoredXorb>,
-    /// What it relies on stays while this lives: to be dropped when the file's transaction has been answered.
-    pub hold: Hold,
 }
 
 impl Ingested {

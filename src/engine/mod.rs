@@ -32,9 +32,10 @@ mod windows;
 pub use arriving::{IncomingError, IncomingXorb, Intake};
 pub use builder::FileProof;
 pub use compose::{JOINED_TERMS_MAX, Segment};
-pub use folder::{FolderIngest, StoredFolder};
-pub use ingest::{Ingested, Layout, Pieces, StoredFile, next_pieces};
+pub use folder::FolderIngest;
+pub use ingest::{Ingested, Layout, Pieces, next_pieces};
 pub use outline::{OUTLINE_TERMS_MAX, Outline, XorbRange};
+pub use sink::{StoredFile, StoredFolder};
 pub use windows::FileWindows;
 
 /// A boxed error from outside the engine.

@@ -9,20 +9,42 @@ use std::sync::Arc;
 
 use lru::LruCache;
 
-use super::builder::{FileBuilder, Place, Room, Written};
-use super::folder::StoredFolder;
+use super::builder::{FileBuilder, FileProof, Place, Room, Written};
 use super::fragmentation::FragmentationGuard;
-use super::ingest::StoredFile;
 use crate::cas::{
     CasError, ChunkBytes, ChunkRef, ChunkSink, FoundChunk, NewChunk, PendingRef, Sharing, XorbWriter,
 };
+use crate::model::file::FileRecord;
 use crate::store::hold::Hold;
+use crate::store::rows::StoredXorb;
 use crate::xet::hash::ChunkHash;
 use crate::xet::xorb::ChunkTable;
 
 /// New chunks of this upload that are remembered, some 8 GiB of data in some 10 MiB; what is older is met again
 /// only by later uploads.
 const SEEN_MAX: usize = 1 << 17;
+
+/// A file whose bytes are durable.
+pub struct StoredFile {
+    /// How it is put together.
+    pub record: FileRecord,
+    /// What proves it to a store that does not look into its own xorbs.
+    pub proof: FileProof,
+    /// The xorbs stored for it.
+    pub xorbs: Vec<StoredXorb>,
+    /// What it relies on stays while this lives: to be dropped when the file's transaction has been answered.
+    pub hold: Hold,
+}
+
+/// Files whose bytes are durable.
+pub struct StoredFolder {
+    /// How each is put together and what proves it, in the order in which they came.
+    pub files: Vec<(FileRecord, FileProof)>,
+    /// The xorbs stored for them.
+    pub xorbs: Vec<StoredXorb>,
+    /// What they rely on stays while this lives.
+    pub hold: Hold,
+}
 
 /// A chunk that was met and may yet be refused.
 struct Tentative {

@@ -17,7 +17,8 @@ use crate::auth::root;
 use crate::bucket::hub::{HubClient, HubError};
 use crate::bucket::{BoxError, BucketId};
 use crate::cas::destinations::Destinations;
-use crate::cas::http::{BearerToken, HttpClient, HttpError, RetryPolicy, is_this_machine};
+use crate::cas::destinations::is_this_machine;
+use crate::cas::http::{BearerToken, HttpClient, HttpError, RetryPolicy};
 use crate::cli::failure::Failure;
 use crate::config::{self, HubEnvironment, NO_IMPLICIT_TOKEN_VAR, clean_token};
 
