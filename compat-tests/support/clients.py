@@ -147,6 +147,7 @@ class Program(abc.ABC):
     """A client that is a program: found beside the running Python, run in an empty home."""
 
     program: str
+    call_secs_max: float = CALL_SECS_MAX
 
     def __init__(self, endpoint: str, who: Credentials, home: pathlib.Path):
         self.endpoint, self.who, self.home = endpoint, who, home
@@ -167,7 +168,11 @@ class Program(abc.ABC):
 
     def run(self, *words: str | pathlib.Path) -> bytes:
         done = subprocess.run(
-            [*self.line, *map(str, words)], capture_output=True, env=self.env, cwd=self.home, timeout=CALL_SECS_MAX
+            [*self.line, *map(str, words)],
+            capture_output=True,
+            env=self.env,
+            cwd=self.home,
+            timeout=self.call_secs_max,
         )
         assert done.returncode == 0, f"{self.program} {words} exited {done.returncode}:\n{done.stderr.decode()}"
         return done.stdout

@@ -2,19 +2,24 @@
 
 import concurrent.futures
 import contextlib
+import dataclasses
+import json
 import pathlib
 import subprocess
 import textwrap
+import urllib.request
 
 import boto3.s3.transfer
 
-from support import clients, server
+from support import clients, gateway, server
 from support.hub import ADA, ADA_KEYS, CONFIG, Hub
-from support.inputs import KIB, noise
+from support.inputs import KIB, MIB, noise
 
 BUCKET = "dedup"
 # Of each file so many pieces are its own.
 PIECES = 5
+# Some send 5 GiB.
+CALL_SECS_MAX = 1800
 
 
 def series(folder: pathlib.Path, files: int, size: int, own: int) -> None:
@@ -48,6 +53,12 @@ def copies(folder: pathlib.Path, files: int, size: int = 100 * KIB) -> None:
         (folder / f"small-{number:05}.bin").write_bytes(noise(9000 + number // 2, size))
 
 
+def one(folder: pathlib.Path, size: int) -> None:
+    """One file."""
+    folder.mkdir(parents=True)
+    (folder / "large.bin").write_bytes(noise(3, size))
+
+
 @contextlib.contextmanager
 def fresh(base: pathlib.Path):
     """A server on an empty folder, with an account that both kinds of clients know and a bucket of its own."""
@@ -62,8 +73,25 @@ def fresh(base: pathlib.Path):
             running.stop()
 
 
-def stored(running: server.Server) -> int:
-    return sum(pack.stat().st_size for pack in (running.data_dir / "packs").glob("*.pack"))
+def stored(data_dir: pathlib.Path) -> int:
+    """Bytes in packs."""
+    return sum(pack.stat().st_size for pack in (data_dir / "packs").glob("*.pack"))
+
+
+def received(running: server.Server) -> int:
+    """Bytes of bodies that the server has received since its start, by its own count."""
+    token = {"authorization": f"Bearer {server.ROOT_TOKEN}"}
+    with urllib.request.urlopen(urllib.request.Request(f"{running.hub_endpoint}/metrics", headers=token)) as answer:
+        lines = answer.read().decode().splitlines()
+    return sum(int(line.split()[-1]) for line in lines if line.startswith("xetgate_received_bytes_total"))
+
+
+def store(data_dir: pathlib.Path, command: str) -> dict:
+    """What a command of `store` says about the folder of a server that is stopped."""
+    line = [str(server.binary()), "store", "--json", "--data-dir", str(data_dir), command]
+    done = subprocess.run(line, capture_output=True, text=True, env=server.environment())
+    assert done.returncode == 0, done
+    return json.loads(done.stdout)
 
 
 def _home(running: server.Server, name: str) -> pathlib.Path:
@@ -86,28 +114,41 @@ def boto3_threads(running, folder):
         list(pool.map(lambda path: s3.upload_file(str(path), BUCKET, path.name, Config=many), folder.iterdir()))
 
 
-def aws_sync(running, folder):
-    aws = clients.AwsCli(running.endpoint, ADA_KEYS, _home(running, "aws-home"))
-    aws.run("s3", "sync", str(folder), f"s3://{BUCKET}/")
+def _program(kind, running, keys=ADA_KEYS):
+    made = kind(running.endpoint, keys, _home(running, f"{kind.program}-home"))
+    made.call_secs_max = CALL_SECS_MAX
+    return made
 
 
-def rclone_sync(running, folder):
-    rclone = clients.Rclone(running.endpoint, ADA_KEYS, _home(running, "rclone-home"))
-    rclone.run("sync", folder, f"X:{BUCKET}", "--transfers", "4")
+def aws_sync(running, folder, into=""):
+    _program(clients.AwsCli, running).run("s3", "sync", str(folder), f"s3://{BUCKET}/{into}")
+
+
+def rclone_sync(running, folder, into=""):
+    _program(clients.Rclone, running).run("sync", folder, f"X:{BUCKET}/{into}", "--transfers", "4")
+
+
+def rclone_through_hub_mode(running, folder):
+    """A gateway in hub mode, whose Hub is the server."""
+    before = gateway.Gateway(_home(running, "gateway"), running.hub_endpoint).start()
+    try:
+        _program(clients.Rclone, before, server.ROOT).run("copy", folder, f"X:{BUCKET}")
+    finally:
+        before.stop()
 
 
 def _hub(running, name) -> Hub:
-    return Hub(running.hub_endpoint, ADA, _home(running, name))
+    return Hub(running.hub_endpoint, ADA, _home(running, name), CALL_SECS_MAX)
 
 
-def hf_sync(running, folder):
-    _hub(running, "hf-home").ok("sync", str(folder), f"hf://buckets/ada/{BUCKET}")
+def hf_sync(running, folder, into=""):
+    _hub(running, "hf-home").ok("sync", str(folder), f"hf://buckets/ada/{BUCKET}{into and '/' + into}")
 
 
-def xetgate_sync(running, folder):
+def xetgate_sync(running, folder, into=""):
     hub = _hub(running, "xetgate-home")
-    line = [str(server.binary()), "sync", str(folder), f"hf://buckets/ada/{BUCKET}"]
-    subprocess.run(line, check=True, capture_output=True, env=hub.environment(), cwd=hub.folder, timeout=600)
+    line = [str(server.binary()), "sync", str(folder), f"hf://buckets/ada/{BUCKET}{into and '/' + into}"]
+    subprocess.run(line, check=True, capture_output=True, env=hub.environment(), cwd=hub.folder, timeout=CALL_SECS_MAX)
 
 
 def batch_bucket_files(running, folder):
@@ -119,22 +160,31 @@ def batch_bucket_files(running, folder):
     _hub(running, "batch-home").python(textwrap.dedent(code))
 
 
-def two_clients(running, folder):
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        for done in [pool.submit(rclone_sync, running, folder), pool.submit(hf_sync, running, folder)]:
+def _at_once(*work) -> None:
+    with concurrent.futures.ThreadPoolExecutor(len(work)) as pool:
+        for done in [pool.submit(*one) for one in work]:
             done.result()
 
 
+def two_clients(running, folder):
+    _at_once((rclone_sync, running, folder), (hf_sync, running, folder))
+
+
 def four_at_once(running, folder):
-    """Four clients, each of which sends every file under a name of its own."""
+    """Four clients of one kind, each of which sends every file under a name of its own."""
     s3 = clients.boto3_client(running.endpoint, ADA_KEYS)
 
     def send(number):
         for path in sorted(folder.iterdir()):
             s3.upload_file(str(path), BUCKET, f"{number}/{path.name}")
 
-    with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        list(pool.map(send, range(4)))
+    _at_once(*((send, number) for number in range(4)))
+
+
+def four_kinds_at_once(running, folder):
+    """Four different clients, of both APIs."""
+    kinds = (aws_sync, rclone_sync, hf_sync, xetgate_sync)
+    _at_once(*((send, running, folder, send.__name__) for send in kinds))
 
 
 SENDERS = {
@@ -144,21 +194,45 @@ SENDERS = {
     "hf sync": hf_sync,
     "xetgate sync": xetgate_sync,
     "batch_bucket_files": batch_bucket_files,
+    "rclone copy through hub mode": rclone_through_hub_mode,
     "rclone and hf at once": two_clients,
     "four clients at once": four_at_once,
+    "four kinds of clients at once": four_kinds_at_once,
 }
 
 
-def measure(base: pathlib.Path, folder: pathlib.Path, send) -> int:
-    """Bytes in packs after sending a folder to an empty store, before any collection. Everything reads back."""
+@dataclasses.dataclass(frozen=True)
+class Taken:
+    """What sending a folder took: bytes in packs, and bytes of bodies that went to the server."""
+
+    stored: int
+    received: int
+    # The folder of the server, which is stopped.
+    data_dir: pathlib.Path
+
+    def distinct(self) -> int:
+        """Bytes of chunks, each counted once."""
+        return store(self.data_dir, "stats")["distinct_bytes"]
+
+
+def read_back(running: server.Server, folder: pathlib.Path, most: int | None = None) -> None:
+    """There are as many objects as files or more, and they hold what was sent; looks at `most` of them, or at all."""
+    s3 = clients.boto3_client(running.endpoint, ADA_KEYS)
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
+    keys = [found["Key"] for page in pages for found in page.get("Contents", [])]
+    assert len(keys) >= len(list(folder.iterdir())), f"{len(keys)} objects"
+    for key in keys[:: -(-len(keys) // most) if most else 1]:
+        body = s3.get_object(Bucket=BUCKET, Key=key)["Body"]
+        with open(folder / pathlib.PurePosixPath(key).name, "rb") as sent:
+            while piece := sent.read(MIB):
+                assert body.read(len(piece)) == piece, key
+        assert body.read() == b"", key
+
+
+def measure(base: pathlib.Path, folder: pathlib.Path, send) -> Taken:
+    """Sends a folder to an empty store; what it takes before any collection. What is read back is what was sent."""
     with fresh(base) as running:
         send(running, folder)
-        size = stored(running)
-        s3 = clients.boto3_client(running.endpoint, ADA_KEYS)
-        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
-        keys = [found["Key"] for page in pages for found in page.get("Contents", [])]
-        assert len(keys) >= len(list(folder.iterdir())), f"{len(keys)} objects"
-        for key in keys[:: max(1, len(keys) // 40)]:
-            sent = (folder / pathlib.PurePosixPath(key).name).read_bytes()
-            assert s3.get_object(Bucket=BUCKET, Key=key)["Body"].read() == sent, key
-    return size
+        taken = Taken(stored(running.data_dir), received(running), running.data_dir)
+        read_back(running, folder, 40)
+    return taken

@@ -60,6 +60,7 @@ class Hub:
     endpoint: str
     token: str | None
     folder: pathlib.Path
+    call_secs_max: float = CALL_SECS_MAX
 
     def environment(self) -> dict[str, str]:
         foreign = ("HF_", "XETGATE_", "AWS_", "HUGGING", "AI_AGENT", "AGENT", "CLAUDE", "COLUMNS")
@@ -79,7 +80,12 @@ class Hub:
 
     def _run(self, words: list[str], given: bytes | None) -> Done:
         done = subprocess.run(
-            words, capture_output=True, env=self.environment(), cwd=self.folder, timeout=CALL_SECS_MAX, input=given
+            words,
+            capture_output=True,
+            env=self.environment(),
+            cwd=self.folder,
+            timeout=self.call_secs_max,
+            input=given,
         )
         return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
 
