@@ -6,54 +6,117 @@ ones left.
 """
 
 import os
+import pathlib
 import random
 import time
 
 import pytest
 
-from support import load, server
+from support import dedup, load, overlap, server
+from support.hub import Hub
 
 ROUNDS = int(os.environ.get("XETGATE_KILL_ROUNDS", "5"))
 SEED = int(os.environ.get("XETGATE_KILL_SEED", "1"))
 KILL_AFTER_SECS = (0.2, 2.0)
 
 
+class Rounds:
+    """A server that is killed again and again under a load, and what is left of each write."""
+
+    def __init__(self, victim: server.Server, bucket: str, ledger: dict[str, load.Entry], folder: pathlib.Path):
+        self.victim, self.bucket, self.ledger = victim, bucket, ledger
+        self.rng, self.tally, self.auditor = random.Random(SEED), load.Tally(), load.Auditor(folder / "scratch")
+        self.restart_secs = []
+
+    def run(self, workers_of, users=()):
+        """`workers_of` makes the workers of a round; `users` are ended with each, and started again."""
+        for number in range(1, ROUNDS + 1):
+            workers = workers_of(self.rng)
+            for user in users:
+                user.wait_until_ready()
+            for worker in workers:
+                worker.start()
+            time.sleep(self.rng.uniform(*KILL_AFTER_SECS))
+            for worker in workers:
+                worker.killed.set()
+            self.victim.kill()
+            for user in users:
+                user.end()
+            for worker in workers:
+                worker.join(timeout=60)
+                assert not worker.is_alive(), "a request did not end though the server is gone"
+            faults = [worker.fault for worker in workers if worker.fault]
+            assert not faults, f"round {number}: requests failed before the kill: {faults}"
+
+            for user in users:
+                user.start()
+            began = time.monotonic()
+            self.victim.start()
+            self.restart_secs.append(time.monotonic() - began)
+            s3 = load.client(self.victim.endpoint, server.ROOT)
+            wrong = self.auditor.audit(s3, self.bucket, self.ledger, self.tally)
+            assert not wrong, f"round {number} of {ROUNDS}, seed {SEED}:\n" + "\n".join(wrong)
+        self.victim.stop()
+        assert self.tally.acknowledged.total() > 0, "no request was ever acknowledged: the rounds proved nothing"
+
+    def tell(self, capsys):
+        tally = self.tally
+        with capsys.disabled():
+            print(f"\nkill -9: {ROUNDS} rounds, seed {SEED}, slowest restart {max(self.restart_secs):.2f} s")
+            print(f"  acknowledged {tally.acknowledged.total()}: {_counts(tally.acknowledged)}")
+            print(f"  in flight    {tally.in_flight.total()}: {_counts(tally.in_flight)}")
+            print(f"  of which afterwards whole-new {tally.outcome['new']}, whole-old {tally.outcome['old']}")
+            read = f"{tally.checked_objects} objects, {tally.checked_bytes / 1e6:.0f} MB"
+            print(f"  read back {read}: none lost, none torn")
+
+
 @pytest.mark.timeout(120 + 40 * ROUNDS)
 def test_every_acknowledged_write_survives_kill_9(own_server, tmp_path, capsys):
     victim = own_server
-    rng, tally, auditor = random.Random(SEED), load.Tally(), load.Auditor(tmp_path / "scratch")
-    ledger = load.new_ledger()
     load.client(victim.endpoint, server.ROOT).create_bucket(Bucket="kill")
-    restart_secs = []
-    for number in range(1, ROUNDS + 1):
+    rounds = Rounds(victim, "kill", load.new_ledger(), tmp_path)
+
+    def workers(rng):
         s3 = load.client(victim.endpoint, server.ROOT)
-        workers = [load.Worker(i, rng.getrandbits(32), s3, "kill", ledger, tally) for i in range(load.WORKERS)]
-        for worker in workers:
-            worker.start()
-        time.sleep(rng.uniform(*KILL_AFTER_SECS))
-        for worker in workers:
-            worker.killed.set()
-        victim.kill()
-        for worker in workers:
-            worker.join(timeout=60)
-            assert not worker.is_alive(), "a request did not end though the server is gone"
-        faults = [worker.fault for worker in workers if worker.fault]
-        assert not faults, f"round {number}: requests failed before the kill: {faults}"
+        numbers = range(load.WORKERS)
+        return [load.Worker(i, rng.getrandbits(32), s3, "kill", rounds.ledger, rounds.tally) for i in numbers]
 
-        began = time.monotonic()
-        victim.start()
-        restart_secs.append(time.monotonic() - began)
-        wrong = auditor.audit(load.client(victim.endpoint, server.ROOT), "kill", ledger, tally)
-        assert not wrong, f"round {number} of {ROUNDS}, seed {SEED}:\n" + "\n".join(wrong)
-    victim.stop()
+    rounds.run(workers)
+    rounds.tell(capsys)
 
-    assert tally.acknowledged.total() > 0, "no request was ever acknowledged: the rounds proved nothing"
-    with capsys.disabled():
-        print(f"\nkill -9: {ROUNDS} rounds, seed {SEED}, slowest restart {max(restart_secs):.2f} s")
-        print(f"  acknowledged {tally.acknowledged.total()}: {_counts(tally.acknowledged)}")
-        print(f"  in flight    {tally.in_flight.total()}: {_counts(tally.in_flight)}")
-        print(f"  of which afterwards whole-new {tally.outcome['new']}, whole-old {tally.outcome['old']}")
-        print(f"  read back {tally.checked_objects} objects, {tally.checked_bytes / 1e6:.0f} MB: none lost, none torn")
+
+def _overlapping(victim, rng, users, rounds, folder):
+    s3 = load.client(victim.endpoint, server.ROOT)
+    numbers = range(overlap.S3_WORKERS)
+    by_s3 = [overlap.S3Worker(i, rng.getrandbits(32), s3, overlap.BUCKET, rounds.ledger, rounds.tally) for i in numbers]
+    return by_s3 + [
+        overlap.HubWorker(i, rng.getrandbits(32), user, rounds.ledger, rounds.tally, folder)
+        for i, user in enumerate(users)
+    ]
+
+
+@pytest.mark.timeout(120 + 40 * ROUNDS)
+def test_clients_that_send_the_same_chunks_lose_nothing_by_kill_9(tmp_path, capsys):
+    """S3 puts and parts, the published client and our own share chunks with what is under way, while gc never rests."""
+    (tmp_path / "config.toml").write_text("[gc]\ninterval_secs = 1\n")
+    victim = server.Server(tmp_path / "data", tmp_path / "log", "--config", str(tmp_path / "config.toml")).start()
+    load.client(victim.endpoint, server.ROOT).create_bucket(Bucket=overlap.BUCKET)
+    hubs = []
+    for name in ("published", "own"):
+        (tmp_path / name).mkdir()
+        hubs.append(Hub(victim.hub_endpoint, server.ROOT_TOKEN, tmp_path / name))
+    users = [overlap.PublishedClient(hubs[0]), overlap.OwnClient(hubs[1])]
+    try:
+        rounds = Rounds(victim, overlap.BUCKET, overlap.new_ledger(), tmp_path)
+        rounds.run(lambda rng: _overlapping(victim, rng, users, rounds, tmp_path), users)
+    finally:
+        for user in users:
+            user.end()
+        if victim.process:
+            victim.kill()
+    assert dedup.store(victim.data_dir, "check")["findings"] == []
+    assert dedup.store(victim.data_dir, "scrub")["damages"] == []
+    rounds.tell(capsys)
 
 
 def test_a_write_acknowledged_just_before_the_kill_survives(own_server):
