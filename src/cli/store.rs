@@ -114,7 +114,7 @@ async fn work(
                 ..GcOptions::default()
             };
             let collector = Collector::new(store, Ambient::system().clock);
-            let report = collector.pass(&options, &pace).await.map_err(failed("collect garbage"))?;
+            let report = collector.passes(&options, &pace).await.map_err(failed("collect garbage"))?;
             show(args.json, &report, report.table())
         }
         StoreCommand::Backup { to } => {

@@ -36,6 +36,12 @@ pub use plan::Thrift;
 /// Rows looked at together.
 const PAGE: usize = 1000;
 
+/// Passes of [`Collector::passes`] at most: each merges a part of what the one before has left.
+const PASSES_MAX: usize = 8;
+
+/// Passes go on as long as one merges more than one byte in so many of the distinct chunks'.
+const MERGED_ONE_OF: u64 = 64;
+
 /// Why a pass ended early; what it had done stands.
 #[derive(Debug, thiserror::Error)]
 pub enum GcError {
@@ -129,6 +135,27 @@ pub struct GcReport {
 }
 
 impl GcReport {
+    /// What this pass and a later one have done together.
+    fn and_then(&self, later: &Self) -> Self {
+        Self {
+            dry_run: later.dry_run,
+            uploads_expired: self.uploads_expired + later.uploads_expired,
+            registrations_expired: self.registrations_expired + later.registrations_expired,
+            duplicate_bytes: self.duplicate_bytes + later.duplicate_bytes,
+            xorbs_compacted: self.xorbs_compacted + later.xorbs_compacted,
+            files_rewritten: self.files_rewritten + later.files_rewritten,
+            xorbs_removed: self.xorbs_removed + later.xorbs_removed,
+            xorb_bytes_removed: self.xorb_bytes_removed + later.xorb_bytes_removed,
+            xorbs_left: later.xorbs_left,
+            packs_deleted: self.packs_deleted + later.packs_deleted,
+            packs_rewritten: self.packs_rewritten + later.packs_rewritten,
+            bytes_moved: self.bytes_moved + later.bytes_moved,
+            bytes_freed: self.bytes_freed + later.bytes_freed,
+            packs_left: later.packs_left,
+            frames_damaged: self.frames_damaged + later.frames_damaged,
+        }
+    }
+
     /// The report for people.
     pub fn table(&self) -> String {
         let rows: [(&str, String); 14] = [
@@ -164,6 +191,22 @@ impl Collector {
     /// A collector of `store`.
     pub fn new(store: Arc<LocalStore>, clock: Arc<dyn Clock>) -> Self {
         Self { store, clock, waiting: Mutex::new(None), walk: tokio::sync::Mutex::default() }
+    }
+
+    /// Makes passes until one finds few duplicates: a pass leaves short runs, and when their neighbours were merged they
+    /// are longer. May be dropped at any time.
+    pub async fn passes(&self, options: &GcOptions, pace: &Pace) -> Result<GcReport, GcError> {
+        let mut report = GcReport::default();
+        for _ in 0..PASSES_MAX {
+            let pass = self.pass(options, pace).await?;
+            report = report.and_then(&pass);
+            if options.dry_run
+                || pass.duplicate_bytes <= self.store.figures.distinct_bytes.get() / MERGED_ONE_OF
+            {
+                break;
+            }
+        }
+        Ok(report)
     }
 
     /// Makes one pass. May be dropped at any time.
