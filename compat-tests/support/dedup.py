@@ -20,6 +20,7 @@ BUCKET = "dedup"
 PIECES = 5
 # Some send 5 GiB.
 CALL_SECS_MAX = 1800
+GIB = 1 << 30
 
 
 def series(folder: pathlib.Path, files: int, size: int, own: int) -> None:
@@ -107,6 +108,20 @@ def one_after_the_other(running, folder):
         s3.upload_file(str(path), BUCKET, path.name, Config=alone)
 
 
+def whole_one_after_the_other(running, folder):
+    """In single PUTs: without the chunks that end where a part ends, of which those clients send none that use no parts."""
+    s3 = clients.boto3_client(running.endpoint, ADA_KEYS)
+    for path in sorted(folder.iterdir()):
+        with open(path, "rb") as body:
+            s3.put_object(Bucket=BUCKET, Key=path.name, Body=body)
+
+
+def rclone_one_after_the_other(running, folder):
+    """In rclone's own parts of 5 MiB."""
+    alone = ("--transfers", "1", "--s3-upload-concurrency", "1")
+    _program(clients.Rclone, running).run("sync", folder, f"X:{BUCKET}", *alone)
+
+
 def boto3_threads(running, folder):
     s3 = clients.boto3_client(running.endpoint, ADA_KEYS)
     many = boto3.s3.transfer.TransferConfig(max_concurrency=16)
@@ -152,10 +167,11 @@ def xetgate_sync(running, folder, into=""):
 
 
 def batch_bucket_files(running, folder):
-    add = [(str(path), path.name) for path in sorted(folder.iterdir())]
     code = f"""
+        import pathlib
         from huggingface_hub import HfApi
-        HfApi().batch_bucket_files("ada/{BUCKET}", add={add!r})
+        files = sorted(pathlib.Path({str(folder)!r}).iterdir())
+        HfApi().batch_bucket_files("ada/{BUCKET}", add=[(str(path), path.name) for path in files])
     """
     _hub(running, "batch-home").python(textwrap.dedent(code))
 
@@ -201,6 +217,22 @@ SENDERS = {
 }
 
 
+# What each is compared with: the same files one after the other, in parts of the same size.
+ALONE = {
+    "rclone sync": rclone_one_after_the_other,
+    "rclone copy through hub mode": rclone_one_after_the_other,
+    "rclone and hf at once": rclone_one_after_the_other,
+    "hf sync": whole_one_after_the_other,
+    "xetgate sync": whole_one_after_the_other,
+    "batch_bucket_files": whole_one_after_the_other,
+}
+
+
+def alone(client: str):
+    """How the files are sent that one of `SENDERS` is compared with."""
+    return ALONE.get(client, one_after_the_other)
+
+
 @dataclasses.dataclass(frozen=True)
 class Taken:
     """What sending a folder took: bytes in packs, and bytes of bodies that went to the server."""
@@ -234,5 +266,6 @@ def measure(base: pathlib.Path, folder: pathlib.Path, send) -> Taken:
     with fresh(base) as running:
         send(running, folder)
         taken = Taken(stored(running.data_dir), received(running), running.data_dir)
-        read_back(running, folder, 40)
+        largest = max(path.stat().st_size for path in folder.iterdir())
+        read_back(running, folder, min(40, max(4, GIB // largest)))
     return taken

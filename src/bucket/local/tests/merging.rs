@@ -83,6 +83,32 @@ async fn a_store_full_of_duplicates_shrinks_to_what_is_distinct() {
     assert_eq!(pack_bytes(&packs), stored, "what was merged is found");
 }
 
+/// A pass once left what was beyond so many runs of a xorb, and `store gc` made only one.
+#[tokio::test]
+async fn runs_that_a_pass_leaves_are_merged_by_the_next() {
+    const PLACES: usize = 30;
+    let (buckets, _) = small_packs().await;
+    for number in 0..2_u64 {
+        let mut data = noise(0, 3 * LEN).to_vec();
+        for at in (0..PLACES).map(|place| place * 3 * LEN / PLACES) {
+            data[at..at + 20_000].copy_from_slice(&noise(1000 + number * 100_000_000 + at as u64, 20_000));
+        }
+        buckets.store().index.clear().unwrap();
+        put(&buckets, &format!("v{number}"), &data.into()).await;
+    }
+    rebuild_index(buckets.store(), &Pace::default()).await.unwrap();
+    let duplicates = async || stats(buckets.store()).await.unwrap().duplicate_bytes;
+    let before = duplicates().await;
+    let first = pass(&buckets, &thorough()).await.duplicate_bytes;
+    let left = duplicates().await;
+    assert!(0 < left && left < before, "{left} of {before}");
+    let collector = Collector::new(Arc::clone(buckets.store()), Arc::clone(&buckets.ambient.clock));
+    let rest = collector.passes(&thorough(), &Pace::default()).await.unwrap().duplicate_bytes;
+    assert!(duplicates().await < before / 50, "{first} and {rest} of {before}");
+    let report = check(buckets.store(), &Pace::default()).await.unwrap();
+    assert!(report.is_clean(), "{}", report.table());
+}
+
 #[tokio::test]
 async fn merging_goes_on_where_the_last_pass_ended() {
     let (buckets, _) = full_of_duplicates(4).await;
