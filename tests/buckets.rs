@@ -23,7 +23,7 @@ use xetgate::auth::{
     AccessKeyId, Account, AccountKind, Accounts, Credential, Directory, Permission, Secret, TokenUse,
 };
 use xetgate::bucket::hub::{HubBuckets, HubClient, HubShared};
-use xetgate::bucket::{BucketApi, LocalBuckets, Namespace};
+use xetgate::bucket::{BucketApi, Namespace, NativeBuckets};
 use xetgate::cas::destinations::Destinations;
 use xetgate::cas::http::{BearerToken, HttpClient, RetryPolicy};
 use xetgate::cas::remote::RemoteShared;
@@ -52,8 +52,8 @@ struct Subject {
     _folder: Option<tempfile::TempDir>,
 }
 
-fn in_memory() -> Arc<LocalBuckets> {
-    Arc::new(LocalBuckets::in_memory(Ambient::system()).unwrap())
+fn in_memory() -> Arc<NativeBuckets> {
+    Arc::new(NativeBuckets::in_memory(Ambient::system()).unwrap())
 }
 
 fn on_this_machine() -> Subject {
@@ -130,7 +130,7 @@ async fn on_a_hub() -> Subject {
 /// Runs each promise on each kind of buckets.
 macro_rules! promises {
     ($($group:ident { $($promise:ident,)* })*) => {
-        mod local_buckets {
+        mod native_buckets {
             $($(#[tokio::test]
             async fn $promise() {
                 super::conformance::$group::$promise(&*super::on_this_machine().buckets).await;

@@ -21,7 +21,7 @@ const BESIDE: [(&str, &[&str]); 2] =
 /// need stands beside them in their layer, which for its part knows only the implementations that it composes.
 const SIBLINGS: [(&str, &[&str]); 3] = [
     ("serve", &["s3", "hub", "cas", "admin", "ops", "console"]),
-    ("bucket", &["local", "hub"]),
+    ("bucket", &["native", "hub"]),
     ("cas", &["local", "remote"]),
 ];
 
@@ -371,7 +371,7 @@ fn arrows_are_judged_by_the_plan() {
         ("auth", "config"),
         ("serve::s3", "serve::hub"),
         ("serve::listener", "serve::s3"),
-        ("bucket::hub", "bucket::local::errors"),
+        ("bucket::hub", "bucket::native::errors"),
         ("cas::remote::read", "cas::local"),
         ("serve", "cli"),
         ("bucket", "auth"),

@@ -1,6 +1,6 @@
 //! The project's one contract: [`BucketApi`], what a bucket can do, whoever asks and wherever it lies.
 //!
-//! Front doors speak only this; they cannot tell a local bucket from one on a Hub. The words are the Hub's bucket
+//! Front doors speak only this; they cannot tell a bucket on this machine from one on a Hub. The words are the Hub's bucket
 //! API's, with the attributes and multipart uploads that S3 adds.
 
 use std::pin::Pin;
@@ -26,14 +26,14 @@ mod changes;
 mod error;
 pub mod hub;
 pub mod limits;
-mod local;
 mod multipart;
+mod native;
 mod payload;
 mod traits;
 
 pub use changes::AttributeChanges;
 pub use error::BucketError;
-pub use local::{LocalBuckets, LocalXet, OutlinedFile, Reach, ShardRefusal, XetError};
+pub use native::{NativeBuckets, NativeXet, OutlinedFile, Reach, ShardRefusal, XetError};
 pub use traits::{BucketApi, Buckets, Objects, Uploads};
 
 /// A body on its way out. An error means that the bytes cannot be had intact; whoever sends them must cut off.

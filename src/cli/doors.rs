@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::auth::Accounts;
 use crate::auth::cas_token::CasSigner;
-use crate::bucket::LocalBuckets;
+use crate::bucket::NativeBuckets;
 use crate::config::{AddressingStyle, Config};
 use crate::serve::access::{Watch, observed};
 use crate::serve::admin::{self, AdminDoor, Backups};
@@ -18,7 +18,7 @@ use crate::serve::s3::{self, Addressing, OwnDoors, S3Door};
 /// What stands behind the doors.
 pub struct Behind {
     /// The buckets.
-    pub buckets: Arc<LocalBuckets>,
+    pub buckets: Arc<NativeBuckets>,
     /// The accounts.
     pub accounts: Arc<Accounts>,
     /// Where backups go, if they are kept.

@@ -21,7 +21,7 @@ use crate::auth::root::{self, Root, RootSource};
 use crate::auth::seal::MasterKey;
 use crate::auth::{Accounts, AuthError, Directory};
 use crate::bucket::hub::{HubClient, upkeep as hub_upkeep};
-use crate::bucket::{BucketError, LocalBuckets};
+use crate::bucket::{BucketError, NativeBuckets};
 use crate::config::{self, Config, ConfigError, Mode};
 use crate::model::clock::Ambient;
 use crate::serve::access::observed;
@@ -288,9 +288,13 @@ fn limits(config: &Config, connections_max: usize) -> Limits {
 }
 
 /// Opens the store. It blocks, and may start tasks on the runtime.
-fn open_store(runtime: &Runtime, folder: &DataFolder, ambient: &Ambient) -> Result<LocalBuckets, ServeError> {
+fn open_store(
+    runtime: &Runtime,
+    folder: &DataFolder,
+    ambient: &Ambient,
+) -> Result<NativeBuckets, ServeError> {
     let _inside = runtime.enter();
-    LocalBuckets::open(folder.path(), ambient.clone())
+    NativeBuckets::open(folder.path(), ambient.clone())
         .map_err(|error| ServeError::Store { path: folder.path().to_owned(), error })
 }
 
@@ -299,7 +303,7 @@ fn start_upkeep(
     runtime: &Runtime,
     config: &Config,
     folder: &DataFolder,
-    buckets: &LocalBuckets,
+    buckets: &NativeBuckets,
     ambient: &Ambient,
 ) -> CancellationToken {
     let stop = CancellationToken::new();

@@ -20,7 +20,7 @@ use xetgate::auth::{
     AccessKeyId, Account, AccountKind, Accounts, Caller, Credential, Directory, Permission, Secret, TokenUse,
 };
 use xetgate::bucket::{
-    Attributes, BucketId, BucketName, Buckets as _, DeclaredDigests, LocalBuckets, Namespace, ObjectKey,
+    Attributes, BucketId, BucketName, Buckets as _, DeclaredDigests, Namespace, NativeBuckets, ObjectKey,
     ObjectWrite, Objects as _, Payload, Visibility, WriteCondition,
 };
 use xetgate::cli::doors::{Behind, doors};
@@ -57,7 +57,7 @@ pub(crate) struct House {
     s3: Router,
     hub: Router,
     routes: Vec<Route>,
-    buckets: Arc<LocalBuckets>,
+    buckets: Arc<NativeBuckets>,
     accounts: Arc<Accounts>,
     signer: CasSigner,
     pub(crate) file: String,
@@ -105,7 +105,7 @@ fn key_of(caller: &str) -> Option<(&'static str, String)> {
 impl House {
     pub(crate) async fn new() -> Self {
         let ambient = Ambient::system();
-        let buckets = Arc::new(LocalBuckets::in_memory(ambient.clone()).unwrap());
+        let buckets = Arc::new(NativeBuckets::in_memory(ambient.clone()).unwrap());
         let credentials = [
             credential("ada", "AKREAD", Permission::Read),
             credential("ada", "AKWRITE", Permission::Write),

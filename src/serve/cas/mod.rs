@@ -1,4 +1,4 @@
-//! The CAS door: the Xet CAS API over [`LocalXet`], for clients that cut, hash and deduplicate themselves.
+//! The CAS door: the Xet CAS API over [`NativeXet`], for clients that cut, hash and deduplicate themselves.
 //!
 //! Whoever asks shows a token of [`CasSigner`], which the Hub's door gave out for one bucket; only the addresses of xorb
 //! ranges, signed themselves, are fetched without. Both count to the limits of the access key that asked for them.
@@ -19,7 +19,7 @@ use axum::http::{Extensions, StatusCode};
 
 use crate::auth::cas_token::{CasGrant, CasScope, CasSigner};
 use crate::auth::{Action, Caller, Directory};
-use crate::bucket::{LocalXet, Reach};
+use crate::bucket::{NativeXet, Reach};
 use crate::model::bucket::BucketUid;
 use crate::model::clock::Ambient;
 use crate::model::turns::Turns;
@@ -52,7 +52,7 @@ const ANSWER_TERMS: (usize, usize) = (1 << 20, 1 << 18);
 /// What the door opens to.
 pub struct CasDoor {
     /// The buckets.
-    pub xet: LocalXet,
+    pub xet: NativeXet,
     /// Checks what callers show.
     pub signer: CasSigner,
     /// Says what they may reach.
@@ -63,7 +63,7 @@ pub struct CasDoor {
 
 /// The door, and what it is busy with.
 struct Door {
-    xet: LocalXet,
+    xet: NativeXet,
     signer: CasSigner,
     directory: Arc<Directory>,
     ambient: Ambient,

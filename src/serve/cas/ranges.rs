@@ -15,7 +15,7 @@ use super::errors::{CasRefusal, log};
 use super::{Door, OUT_OF_REACH, is_let_in, names};
 use crate::auth::Action;
 use crate::auth::cas_token::RangesGrant;
-use crate::bucket::{LocalXet, XetError};
+use crate::bucket::{NativeXet, XetError};
 use crate::xet::hash::XorbHash;
 
 /// Most ranges of one request: as many as one address lets read, and as many again for those cut in two.
@@ -83,7 +83,7 @@ fn logged(
     bytes.inspect_err(log)
 }
 
-async fn one(xet: &LocalXet, xorb: XorbHash, range: Range<u64>, size: u64) -> Result<Response, CasRefusal> {
+async fn one(xet: &NativeXet, xorb: XorbHash, range: Range<u64>, size: u64) -> Result<Response, CasRefusal> {
     let bytes = xet.read_xorb(xorb, range.clone()).await.map_err(gone)?;
     let headers = [
         (CONTENT_TYPE, OCTETS.to_owned()),

@@ -20,7 +20,7 @@ use super::{HubDoor, router};
 use crate::auth::cas_token::CasSigner;
 use crate::auth::{AccessKeyId, Account, AccountKind, Credential, Directory, Permission, Secret, TokenUse};
 use crate::bucket::{
-    Attributes, BucketId, BucketName, Buckets as _, DeclaredDigests, LocalBuckets, Namespace, ObjectKey,
+    Attributes, BucketId, BucketName, Buckets as _, DeclaredDigests, Namespace, NativeBuckets, ObjectKey,
     ObjectWrite, Objects as _, Payload, Visibility, WriteCondition,
 };
 use crate::model::clock::{Ambient, ManualClock, Timestamp};
@@ -71,7 +71,7 @@ impl Answer {
 /// The door, and what stands behind it.
 struct House {
     door: Router,
-    buckets: Arc<LocalBuckets>,
+    buckets: Arc<NativeBuckets>,
 }
 
 impl House {
@@ -83,7 +83,7 @@ impl House {
     fn with_default(visibility: Visibility) -> Self {
         let clock = Arc::new(ManualClock::at(Timestamp(1_767_323_045_678)));
         let ambient = Ambient { clock: Arc::clone(&clock) as _, ..Ambient::system() };
-        let buckets = Arc::new(LocalBuckets::in_memory(ambient).unwrap());
+        let buckets = Arc::new(NativeBuckets::in_memory(ambient).unwrap());
         let team = Account {
             name: Namespace::new("team").unwrap(),
             kind: AccountKind::Org,

@@ -12,7 +12,7 @@ use super::stand_in::{Fault, StandIn};
 use crate::bucket::hub::{HubBuckets, HubClient, HubShared};
 use crate::bucket::{
     AttributeChanges, Attributes, BucketError, BucketId, BucketName, Buckets as _, ByteRange, CompletedPart,
-    CopySource, DeclaredDigests, DeleteBucket, ETagCondition, ListQuery, LocalBuckets, Namespace, NewUpload,
+    CopySource, DeclaredDigests, DeleteBucket, ETagCondition, ListQuery, Namespace, NativeBuckets, NewUpload,
     Object, ObjectCopy, ObjectDelete, ObjectKey, ObjectWrite, Objects as _, Payload, ReadCondition,
     UploadCompletion, UploadRef, Uploads as _, Visibility, WriteCondition,
 };
@@ -120,7 +120,7 @@ pub(super) fn noise(seed: u64, len: usize) -> Bytes {
 async fn what_is_written_is_read_by_every_version_of_the_api() {
     for has_v2 in [false, true] {
         let gateway = Gateway::new(StandIn::start(has_v2).await).await;
-        let local = LocalBuckets::in_memory(Ambient::system()).unwrap();
+        let local = NativeBuckets::in_memory(Ambient::system()).unwrap();
         local.create_bucket(&id(), Visibility::Private).await.unwrap();
         // Noise, text that compresses, one chunk that repeats, one byte, nothing.
         let text = Bytes::from("all work and no play ".repeat(50_000));

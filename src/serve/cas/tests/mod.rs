@@ -14,7 +14,7 @@ use super::{CasDoor, Routed, router};
 use crate::auth::cas_token::{CasScope, CasSigner};
 use crate::auth::{AccessKeyId, Caller, Credential, Directory, Permission, Secret};
 use crate::bucket::{
-    Attributes, BatchChange, Bucket, BucketId, BucketName, Buckets as _, FileHash, LocalBuckets, Namespace,
+    Attributes, BatchChange, Bucket, BucketId, BucketName, Buckets as _, FileHash, Namespace, NativeBuckets,
     ObjectKey, Objects as _, Visibility,
 };
 use crate::model::clock::{Ambient, ManualClock, Timestamp};
@@ -36,7 +36,7 @@ mod writing;
 const GRACE: Duration = Duration::from_hours(21 * 24);
 
 struct House {
-    buckets: LocalBuckets,
+    buckets: NativeBuckets,
     signer: CasSigner,
     caller: Caller,
     clock: Arc<ManualClock>,
@@ -73,7 +73,7 @@ fn credential() -> Credential {
 async fn house() -> House {
     let clock = Arc::new(ManualClock::at(Timestamp(1_800_000_000_000)));
     let ambient = Ambient { clock: Arc::clone(&clock) as _, ..Ambient::system() };
-    let buckets = LocalBuckets::in_memory(ambient.clone()).unwrap();
+    let buckets = NativeBuckets::in_memory(ambient.clone()).unwrap();
     let create = async |name: &str| {
         let id = BucketId { namespace: Namespace::new("ada").unwrap(), name: BucketName::new(name).unwrap() };
         buckets.create_bucket(&id, Visibility::Private).await.unwrap()

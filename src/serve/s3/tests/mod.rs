@@ -23,7 +23,7 @@ use tower::ServiceExt as _;
 
 use super::{OwnDoors, S3Door, router};
 use crate::auth::{AccessKeyId, Credential, Directory, Permission, Secret};
-use crate::bucket::{BucketName, LocalBuckets, Namespace};
+use crate::bucket::{BucketName, Namespace, NativeBuckets};
 use crate::model::clock::{Ambient, ManualClock, Timestamp};
 use signer::{Signer, sha256_hex};
 
@@ -62,7 +62,7 @@ fn s3_door() -> S3Door {
     ])
     .unwrap();
     S3Door {
-        buckets: Arc::new(LocalBuckets::in_memory(ambient()).unwrap()),
+        buckets: Arc::new(NativeBuckets::in_memory(ambient()).unwrap()),
         directory: Arc::new(directory),
         clock: Ambient::system(),
         region: "us-east-1".to_owned(),

@@ -24,13 +24,13 @@ fn org(name: &str, members: &[&str]) -> Account {
 
 /// ada is a member of `team` and of `all`, bob of `all`; each bucket of these holds its own name at `k`.
 struct House {
-    buckets: Arc<LocalBuckets>,
+    buckets: Arc<NativeBuckets>,
     door: Router,
 }
 
 impl House {
     async fn new(addressing: Addressing, buckets_in_order: &[(&str, Visibility)]) -> Self {
-        let buckets = Arc::new(LocalBuckets::in_memory(ambient()).unwrap());
+        let buckets = Arc::new(NativeBuckets::in_memory(ambient()).unwrap());
         let bob = Credential {
             account: Namespace::new("bob").unwrap(),
             ..credential(BOB, Permission::Write, None)

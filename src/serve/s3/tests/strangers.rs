@@ -158,7 +158,7 @@ async fn a_public_access_block_keeps_a_bucket_private() {
 async fn a_path_may_begin_with_the_namespace() {
     let directory = Directory::new([credential(ADA, Permission::Admin, None)]).unwrap();
     let door = router(S3Door {
-        buckets: Arc::new(LocalBuckets::in_memory(ambient()).unwrap()),
+        buckets: Arc::new(NativeBuckets::in_memory(ambient()).unwrap()),
         directory: Arc::new(directory),
         clock: Ambient::system(),
         region: "us-east-1".to_owned(),

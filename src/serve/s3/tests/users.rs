@@ -124,7 +124,7 @@ async fn names_with_control_characters_are_told_apart_in_xml() {
 async fn times_are_whole_seconds_in_every_answer() {
     let clock = Arc::new(ManualClock::at(Timestamp(1_000_789)));
     let ambient = Ambient { clock, ..Ambient::system() };
-    let buckets = Arc::new(LocalBuckets::in_memory(ambient).unwrap());
+    let buckets = Arc::new(NativeBuckets::in_memory(ambient).unwrap());
     let door = router(S3Door { buckets, ..s3_door() }).router;
     for target in ["/bucket", "/bucket/key"] {
         assert_eq!(call(&door, "PUT", target, &[], "").await.status, 200);

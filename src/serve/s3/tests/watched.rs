@@ -14,14 +14,14 @@ use crate::bucket::{
 
 /// Calls the buckets inside, and remembers what was called.
 pub(super) struct Watched {
-    inner: LocalBuckets,
+    inner: NativeBuckets,
     calls: Mutex<Vec<&'static str>>,
     failing: Mutex<Option<&'static str>>,
 }
 
 impl Watched {
     pub(super) fn new() -> Arc<Self> {
-        let inner = LocalBuckets::in_memory(ambient()).unwrap();
+        let inner = NativeBuckets::in_memory(ambient()).unwrap();
         Arc::new(Self { inner, calls: Mutex::default(), failing: Mutex::default() })
     }
 

@@ -81,7 +81,7 @@ async fn a_store_of_format_4_is_upgraded_and_its_long_records_are_split() {
     assert_eq!(end.iter().last(), record.terms.last());
 }
 
-/// What was in it is told in `bucket::local::tests::previous_release`, which reads it through the whole store.
+/// What was in it is told in `bucket::native::tests::previous_release`, which reads it through the whole store.
 #[tokio::test]
 async fn a_store_that_was_upgraded_stays_as_it_is() {
     for format in OLDER {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use redb::{Database, ReadableTable as _, TableDefinition};
 
 use super::{bucket_id, noise, put};
-use crate::bucket::local::LocalBuckets;
+use crate::bucket::native::NativeBuckets;
 use crate::bucket::{Buckets as _, Visibility};
 use crate::model::clock::Ambient;
 use crate::store::check::check;
@@ -20,11 +20,11 @@ use crate::store::pack::MemoryPacks;
 const STATS: TableDefinition<u64, (u64, u64)> = TableDefinition::new("bucket_stats");
 const FILES: TableDefinition<(u64, [u8; 32]), u64> = TableDefinition::new("bucket_files");
 
-fn open(meta: &Path, packs: &MemoryPacks) -> LocalBuckets {
+fn open(meta: &Path, packs: &MemoryPacks) -> NativeBuckets {
     let meta = Arc::new(EmbeddedMeta::open(meta).unwrap());
     let index = Arc::new(MemoryIndex::default());
     let store = LocalStore::assemble(meta, Arc::new(packs.clone()), index, 1 << 20).unwrap();
-    LocalBuckets::new(Arc::new(store), Ambient::system()).unwrap()
+    NativeBuckets::new(Arc::new(store), Ambient::system()).unwrap()
 }
 
 /// Opens the rows as soon as nobody has them open any more: the writer's thread ends by itself.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::named::{NamedXorb, append_terms};
-use super::{LocalXet, XetError};
+use super::{NativeXet, XetError};
 use crate::bucket::FileHash;
 use crate::bucket::limits::OBJECT_BYTES_MAX;
 use crate::cas::LocalChunks;
@@ -102,7 +102,7 @@ struct Proved {
     hold: Hold,
 }
 
-impl LocalXet {
+impl NativeXet {
     /// Takes a shard of an access key: registers its files in the bucket, all or none; answers whether any is new there. A file that
     /// is registered is kept as if it had come now, and so are the xorbs that it names.
     pub async fn put_shard(&self, bucket: BucketUid, key: String, shard: Bytes) -> Result<bool, XetError> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{LocalBuckets, TakenFile, wanted as wanted_range};
+use super::{NativeBuckets, TakenFile, wanted as wanted_range};
 use crate::bucket::error::{engine_error, meta_error, meta_failed};
 use crate::bucket::limits::PART_BYTES_MAX;
 use crate::bucket::multipart::{
@@ -22,7 +22,7 @@ use crate::store::file_terms::FileTerms;
 use crate::store::meta::{Completion, MetaError, RelyOnPart};
 
 #[async_trait]
-impl Uploads for LocalBuckets {
+impl Uploads for NativeBuckets {
     async fn create_upload(&self, id: &BucketId, upload: NewUpload) -> Result<Upload, BucketError> {
         let bucket = self.must_bucket(id).await?;
         let now = self.ambient.clock.now();
@@ -136,7 +136,7 @@ impl Uploads for LocalBuckets {
     }
 }
 
-impl LocalBuckets {
+impl NativeBuckets {
     pub(super) async fn must_upload(
         &self,
         bucket: &Bucket,

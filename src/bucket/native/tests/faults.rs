@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A store whose packs and whose metadata can fail apart.
 pub(super) struct Rig {
-    pub(super) buckets: Arc<LocalBuckets>,
+    pub(super) buckets: Arc<NativeBuckets>,
     disk: Arc<Disk>,
     pub(super) packs: Arc<Faults>,
     meta: Arc<Faults>,
@@ -33,7 +33,7 @@ impl Rig {
         let rows = EmbeddedMeta::open_at(failing_place(simulated_place(disk), Arc::clone(&meta)));
         let index = Arc::new(MemoryIndex::default());
         let store = LocalStore::assemble(Arc::new(rows.unwrap()), failing, index, 1 << 20).unwrap();
-        let buckets = Arc::new(LocalBuckets::new(Arc::new(store), Ambient::system()).unwrap());
+        let buckets = Arc::new(NativeBuckets::new(Arc::new(store), Ambient::system()).unwrap());
         Self { buckets, disk: Arc::clone(disk), packs, meta }
     }
 

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::LocalBuckets;
+use super::NativeBuckets;
 use crate::bucket::error::{bucket_error, meta_failed};
 use crate::bucket::{
     Bucket, BucketChange, BucketError, BucketId, BucketName, BucketSettings, BucketStats, Buckets,
@@ -11,7 +11,7 @@ use crate::bucket::{
 use crate::store::meta::MetaError;
 
 #[async_trait]
-impl Buckets for LocalBuckets {
+impl Buckets for NativeBuckets {
     async fn create_bucket(&self, id: &BucketId, visibility: Visibility) -> Result<Bucket, BucketError> {
         let created = self.meta.create_bucket(id, visibility, self.ambient.clock.now()).await;
         created.map_err(|error| bucket_error(error, id))

@@ -23,7 +23,7 @@ fn copy(name: &str, file: FileHash, from: &str) -> BatchChange {
     }
 }
 
-async fn two_buckets() -> (LocalBuckets, Bytes, FileHash) {
+async fn two_buckets() -> (NativeBuckets, Bytes, FileHash) {
     let (buckets, data) = (buckets().await, noise(1, 300_000));
     buckets.create_bucket(&id(OTHER), Visibility::Private).await.unwrap();
     put(&buckets, "there", &data).await;

@@ -11,7 +11,7 @@ use super::super::error::meta_failed;
 use super::super::{
     Attributes, BatchChange, BucketError, ETag, FileHash, Object, ObjectKey, Tags, WriteCondition,
 };
-use super::LocalBuckets;
+use super::NativeBuckets;
 use crate::model::bucket::Bucket;
 use crate::model::file::FileRecord;
 use crate::store::meta::{KeyChange, NewFile, ObjectChange};
@@ -19,7 +19,7 @@ use crate::store::meta::{KeyChange, NewFile, ObjectChange};
 /// Most keys at which the source of a copy is looked for: a row each, and folders are seldom deeper.
 const NAMESAKES_MAX: usize = 8;
 
-impl LocalBuckets {
+impl NativeBuckets {
     pub(super) async fn key_change(
         &self,
         bucket: &Bucket,

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::super::*;
-use super::LocalBuckets;
+use super::NativeBuckets;
 use crate::model::clock::Ambient;
 use crate::store::index::MemoryIndex;
 use crate::store::local::LocalStore;
@@ -38,19 +38,19 @@ fn key(key: &str) -> ObjectKey {
     ObjectKey::new(key).unwrap()
 }
 
-async fn buckets() -> LocalBuckets {
-    let buckets = LocalBuckets::in_memory(Ambient::system()).unwrap();
+async fn buckets() -> NativeBuckets {
+    let buckets = NativeBuckets::in_memory(Ambient::system()).unwrap();
     buckets.create_bucket(&bucket_id(), Visibility::Private).await.unwrap();
     buckets
 }
 
 /// Buckets in packs of at most a mebibyte, so that there are many.
-async fn small_packs() -> (Arc<LocalBuckets>, MemoryPacks) {
+async fn small_packs() -> (Arc<NativeBuckets>, MemoryPacks) {
     let packs = MemoryPacks::default();
     let meta = Arc::new(EmbeddedMeta::in_memory().unwrap());
     let index = Arc::new(MemoryIndex::default());
     let store = LocalStore::assemble(meta, Arc::new(packs.clone()), index, 1 << 20).unwrap();
-    let buckets = LocalBuckets::new(Arc::new(store), Ambient::system()).unwrap();
+    let buckets = NativeBuckets::new(Arc::new(store), Ambient::system()).unwrap();
     buckets.create_bucket(&bucket_id(), Visibility::Private).await.unwrap();
     (Arc::new(buckets), packs)
 }
@@ -85,11 +85,11 @@ fn write(name: &str, payload: Payload) -> ObjectWrite {
     ObjectWrite { key, attributes, condition, payload }
 }
 
-async fn put(buckets: &LocalBuckets, name: &str, data: &Bytes) -> Object {
+async fn put(buckets: &NativeBuckets, name: &str, data: &Bytes) -> Object {
     buckets.write(&bucket_id(), write(name, payload(data))).await.unwrap()
 }
 
-async fn get(buckets: &LocalBuckets, name: &str, range: Option<ByteRange>) -> Vec<u8> {
+async fn get(buckets: &NativeBuckets, name: &str, range: Option<ByteRange>) -> Vec<u8> {
     let read = buckets.read(&bucket_id(), &key(name), range).await.unwrap();
     let pieces: Vec<Bytes> = read.body.try_collect().await.unwrap();
     pieces.concat()

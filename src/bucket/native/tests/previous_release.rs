@@ -35,13 +35,13 @@ fn stored(name: &str) -> BucketId {
     BucketId { namespace: Namespace::new("root").unwrap(), name: BucketName::new(name).unwrap() }
 }
 
-async fn read(buckets: &LocalBuckets, bucket: &str, name: &str) -> (Object, Vec<u8>) {
+async fn read(buckets: &NativeBuckets, bucket: &str, name: &str) -> (Object, Vec<u8>) {
     let read = buckets.read(&stored(bucket), &key(name), None).await.unwrap();
     let pieces: Vec<Bytes> = read.body.try_collect().await.unwrap();
     (read.object, pieces.concat())
 }
 
-async fn assert_sound(buckets: &LocalBuckets) {
+async fn assert_sound(buckets: &NativeBuckets) {
     let report = check(buckets.store(), &Pace::default()).await.unwrap();
     assert!(report.is_clean(), "{}", report.table());
     assert!(report.objects >= 8 && report.parts == 1, "{}", report.table());
@@ -49,7 +49,7 @@ async fn assert_sound(buckets: &LocalBuckets) {
     assert_eq!((report.damages, report.cursor), (Vec::new(), None));
 }
 
-async fn assert_all_there(buckets: &LocalBuckets) {
+async fn assert_all_there(buckets: &NativeBuckets) {
     let contents = [
         ("small", b"a small object".to_vec()),
         ("empty", Vec::new()),
@@ -106,7 +106,7 @@ async fn a_store_of_the_previous_release_is_upgraded_and_nothing_is_found_wrong(
     copy_folder(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stores/format-5")), folder.path());
     let open = || {
         let store = LocalStore::open(folder.path(), &Ambient::system()).unwrap();
-        LocalBuckets::new(Arc::new(store), Ambient::system()).unwrap()
+        NativeBuckets::new(Arc::new(store), Ambient::system()).unwrap()
     };
     let buckets = open();
     assert_sound(&buckets).await;

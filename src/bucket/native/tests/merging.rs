@@ -26,7 +26,7 @@ fn version(number: u64) -> Bytes {
 }
 
 /// A store as uploads filled it that did not know of each other: each stored all of its chunks.
-async fn full_of_duplicates(versions: u64) -> (Arc<LocalBuckets>, MemoryPacks) {
+async fn full_of_duplicates(versions: u64) -> (Arc<NativeBuckets>, MemoryPacks) {
     let (buckets, packs) = small_packs().await;
     for number in 0..versions {
         buckets.store().index.clear().unwrap();
@@ -41,12 +41,12 @@ fn pack_bytes(packs: &MemoryPacks) -> u64 {
     packs.list().unwrap().iter().map(|(_, len)| len).sum()
 }
 
-async fn pass(buckets: &LocalBuckets, options: &GcOptions) -> GcReport {
+async fn pass(buckets: &NativeBuckets, options: &GcOptions) -> GcReport {
     let collector = Collector::new(Arc::clone(buckets.store()), Arc::clone(&buckets.ambient.clock));
     collector.pass(options, &Pace::default()).await.unwrap()
 }
 
-async fn assert_whole(buckets: &LocalBuckets, versions: u64) {
+async fn assert_whole(buckets: &NativeBuckets, versions: u64) {
     for number in 0..versions {
         assert_eq!(get(buckets, &format!("v{number}"), None).await, version(number));
         let from = get(buckets, &format!("v{number}"), Some(ByteRange::Bounded(999_999, 4_100_000))).await;

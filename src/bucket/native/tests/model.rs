@@ -45,7 +45,7 @@ impl Dice {
 }
 
 struct Task {
-    buckets: Arc<LocalBuckets>,
+    buckets: Arc<NativeBuckets>,
     dice: Dice,
     number: u64,
     model: BTreeMap<String, Bytes>,
@@ -187,7 +187,7 @@ impl Task {
 }
 
 /// Reads and deletes the objects of writers who went away; some may be on their way still.
-async fn delete_what_was_left(buckets: &LocalBuckets, task: &mut Task) {
+async fn delete_what_was_left(buckets: &NativeBuckets, task: &mut Task) {
     tokio::time::sleep(Duration::from_millis(100)).await;
     let all = ListQuery { limit: 1000, ..ListQuery::default() };
     for (name, object) in buckets.list(&bucket_id(), &all).await.unwrap().objects {
@@ -197,13 +197,13 @@ async fn delete_what_was_left(buckets: &LocalBuckets, task: &mut Task) {
     }
 }
 
-async fn assert_clean(buckets: &LocalBuckets) {
+async fn assert_clean(buckets: &NativeBuckets) {
     let report = check(buckets.store(), &Pace::default()).await.unwrap();
     assert!(report.is_clean(), "{}", report.table());
 }
 
 /// Collects and checks until told to stop; answers all that was done.
-async fn keep(buckets: Arc<LocalBuckets>, collector: Arc<Collector>, stop: Arc<AtomicBool>) -> GcReport {
+async fn keep(buckets: Arc<NativeBuckets>, collector: Arc<Collector>, stop: Arc<AtomicBool>) -> GcReport {
     let options = GcOptions { patience: Duration::from_millis(30), ..GcOptions::default() };
     let mut sum = GcReport::default();
     let mut dice = Dice::new(0);

@@ -26,12 +26,12 @@ fn flip(packs: &MemoryPacks, id: PackId, bit: u64) {
     packs.create(id).unwrap().append(&bytes).unwrap();
 }
 
-async fn scrub_all(buckets: &LocalBuckets) -> ScrubReport {
+async fn scrub_all(buckets: &NativeBuckets) -> ScrubReport {
     scrub(buckets.store(), ScrubCursor::default(), &Pace::default()).await.unwrap()
 }
 
 /// Objects that cannot be read. Those that can have their bytes.
-async fn unreadable(buckets: &LocalBuckets, objects: &[(String, Bytes)]) -> Vec<String> {
+async fn unreadable(buckets: &NativeBuckets, objects: &[(String, Bytes)]) -> Vec<String> {
     let mut unreadable = Vec::new();
     for (name, data) in objects {
         let pieces = match buckets.read(&bucket_id(), &key(name), None).await {

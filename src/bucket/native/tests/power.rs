@@ -89,13 +89,13 @@ impl PackWriter for DyingWriter {
 }
 
 /// The buckets of these packs and rows, as after a start.
-fn start(meta: &Arc<EmbeddedMeta>, packs: &Dying) -> LocalBuckets {
+fn start(meta: &Arc<EmbeddedMeta>, packs: &Dying) -> NativeBuckets {
     let index = Arc::new(MemoryIndex::default());
     let store = LocalStore::assemble(Arc::clone(meta) as _, Arc::new(packs.clone()), index, 300_000).unwrap();
-    LocalBuckets::new(Arc::new(store), Ambient::system()).unwrap()
+    NativeBuckets::new(Arc::new(store), Ambient::system()).unwrap()
 }
 
-async fn pass(buckets: &LocalBuckets) -> Result<(), GcError> {
+async fn pass(buckets: &NativeBuckets) -> Result<(), GcError> {
     let collector = Collector::new(Arc::clone(buckets.store()), Arc::clone(&buckets.ambient.clock));
     let options = GcOptions { patience: Duration::from_millis(20), ..GcOptions::default() };
     collector.pass(&options, &Pace::default()).await.map(drop)

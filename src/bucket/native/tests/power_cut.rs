@@ -20,16 +20,16 @@ const CUTS: u64 = 120;
 /// A pack is full here.
 const PACK_BYTES: u64 = 1 << 20;
 
-fn start(disk: &Arc<Disk>, index: &Arc<MemoryIndex>) -> Result<LocalBuckets, BucketError> {
+fn start(disk: &Arc<Disk>, index: &Arc<MemoryIndex>) -> Result<NativeBuckets, BucketError> {
     let meta = EmbeddedMeta::open_at(simulated_place(disk))
         .map_err(|error| BucketError::Unavailable(error.into()))?;
     let packs = Arc::new(SimulatedPacks(Arc::clone(disk)));
     let store = LocalStore::assemble(Arc::new(meta), packs, Arc::clone(index) as _, PACK_BYTES);
     let store = store.map_err(|error| BucketError::Unavailable(error.into()))?;
-    LocalBuckets::new(Arc::new(store), Ambient::system())
+    NativeBuckets::new(Arc::new(store), Ambient::system())
 }
 
-async fn gc(buckets: &LocalBuckets) -> Result<GcReport, GcError> {
+async fn gc(buckets: &NativeBuckets) -> Result<GcReport, GcError> {
     let collector = Collector::new(Arc::clone(buckets.store()), Arc::clone(&buckets.ambient.clock));
     let options = GcOptions { patience: Duration::from_millis(50), ..GcOptions::default() };
     collector.pass(&options, &Pace::default()).await
@@ -63,12 +63,12 @@ impl Client {
         Ok(())
     }
 
-    async fn put(&mut self, on: &LocalBuckets, name: &'static str, data: Bytes) -> Result<(), BucketError> {
+    async fn put(&mut self, on: &NativeBuckets, name: &'static str, data: Bytes) -> Result<(), BucketError> {
         let writing = async { on.write(&bucket_id(), write(name, payload(&data))).await.map(drop) };
         self.change(name, Some(data.clone()), writing).await
     }
 
-    async fn delete(&mut self, on: &LocalBuckets, name: &'static str) -> Result<(), BucketError> {
+    async fn delete(&mut self, on: &NativeBuckets, name: &'static str) -> Result<(), BucketError> {
         let delete = ObjectDelete { key: key(name), condition: WriteCondition::default() };
         let deleting = async { on.delete(&bucket_id(), vec![delete]).await?.pop().unwrap() };
         self.change(name, None, deleting).await
@@ -76,7 +76,7 @@ impl Client {
 
     async fn copy(
         &mut self,
-        on: &LocalBuckets,
+        on: &NativeBuckets,
         from: &'static str,
         to: &'static str,
     ) -> Result<(), BucketError> {
@@ -91,7 +91,7 @@ impl Client {
         self.change(to, content, async { on.copy(&bucket_id(), copy).await.map(drop) }).await
     }
 
-    async fn multipart(&mut self, on: &LocalBuckets, name: &'static str) -> Result<(), BucketError> {
+    async fn multipart(&mut self, on: &NativeBuckets, name: &'static str) -> Result<(), BucketError> {
         // The second part shares chunks with the first, and the seam is cut anew.
         let head = noise(40, 5 << 20);
         let parts = [head.clone(), head.slice(2 << 20..3 << 20)];
@@ -114,7 +114,7 @@ impl Client {
     /// ended; then it ends too, or breaks off.
     async fn meet(
         &mut self,
-        on: &LocalBuckets,
+        on: &NativeBuckets,
         (first, second): (&'static str, &'static str),
         data: Bytes,
         breaks_off: bool,
@@ -159,7 +159,7 @@ impl Client {
     }
 
     /// The scenario.
-    async fn work(&mut self, on: &LocalBuckets) -> Result<(), BucketError> {
+    async fn work(&mut self, on: &NativeBuckets) -> Result<(), BucketError> {
         on.create_bucket(&bucket_id(), Visibility::Private).await?;
         self.has_bucket = true;
         self.put(on, "small", noise(1, 20_000)).await?;
@@ -187,7 +187,7 @@ impl Client {
     }
 
     /// Looks at everything after the power was cut. What is found is from then on the truth.
-    async fn look(&mut self, on: &LocalBuckets) {
+    async fn look(&mut self, on: &NativeBuckets) {
         let page = ListQuery { limit: 100, ..ListQuery::default() };
         let listed = match on.list(&bucket_id(), &page).await {
             Err(BucketError::NoSuchBucket(_)) if !self.has_bucket => return,

@@ -7,7 +7,7 @@
 
 use std::collections::HashSet;
 
-use super::{LocalXet, XetError};
+use super::{NativeXet, XetError};
 use crate::cas::{ChunkRef, ChunkSink as _, FoundChunk, XorbReader as _};
 use crate::model::clock::Timestamp;
 use crate::store::hold::Hold;
@@ -28,7 +28,7 @@ const HOME_TERMS_MAX: usize = 1 << 14;
 /// afterwards costs no transaction.
 const SLACK_MS: u64 = 24 * 3600 * 1000;
 
-impl LocalXet {
+impl NativeXet {
     /// The shard that a client is answered that asks for this chunk; `None` if the chunk is not here.
     pub async fn dedup(&self, chunk: ChunkHash) -> Result<Option<Vec<u8>>, XetError> {
         let mut hold = Hold::default();

@@ -20,20 +20,20 @@ fn options() -> GcOptions {
     GcOptions { patience: Duration::from_millis(20), ..GcOptions::default() }
 }
 
-fn collector(buckets: &LocalBuckets) -> Collector {
+fn collector(buckets: &NativeBuckets) -> Collector {
     Collector::new(Arc::clone(buckets.store()), Arc::clone(&buckets.ambient.clock))
 }
 
-async fn gc(buckets: &LocalBuckets) -> GcReport {
+async fn gc(buckets: &NativeBuckets) -> GcReport {
     collector(buckets).pass(&options(), &Pace::default()).await.unwrap()
 }
 
-async fn delete(buckets: &LocalBuckets, name: &str) {
+async fn delete(buckets: &NativeBuckets, name: &str) {
     let delete = ObjectDelete { key: key(name), condition: WriteCondition::default() };
     buckets.delete(&bucket_id(), vec![delete]).await.unwrap().pop().unwrap().unwrap();
 }
 
-async fn assert_sound(buckets: &LocalBuckets) {
+async fn assert_sound(buckets: &NativeBuckets) {
     let report = check(buckets.store(), &Pace::default()).await.unwrap();
     assert!(report.is_clean(), "{}", report.table());
     let report = scrub(buckets.store(), ScrubCursor::default(), &Pace::default()).await.unwrap();
@@ -140,7 +140,7 @@ async fn what_an_upload_was_promised_stays_until_it_is_over() {
     assert_sound(&buckets).await;
 }
 
-async fn xorb_of(buckets: &LocalBuckets, name: &str) -> crate::xet::hash::XorbHash {
+async fn xorb_of(buckets: &NativeBuckets, name: &str) -> crate::xet::hash::XorbHash {
     let object = buckets.object(&bucket_id(), &key(name)).await.unwrap();
     buckets.meta.file(&object.file).await.unwrap().unwrap().terms[0].xorb
 }
@@ -172,7 +172,7 @@ async fn the_last_live_chunks_of_a_xorb_are_copied_and_the_file_keeps_its_hash()
 async fn uploads_expire() {
     let clock = Arc::new(ManualClock::at(Timestamp(1_000)));
     let ambient = Ambient { clock: Arc::clone(&clock) as Arc<dyn Clock>, ..Ambient::system() };
-    let buckets = LocalBuckets::in_memory(ambient).unwrap();
+    let buckets = NativeBuckets::in_memory(ambient).unwrap();
     buckets.create_bucket(&bucket_id(), Visibility::Private).await.unwrap();
     let new = |name: &str| NewUpload { key: key(name), attributes: Attributes::default(), checksum: None };
     let old = buckets.create_upload(&bucket_id(), new("old")).await.unwrap();
@@ -287,7 +287,7 @@ async fn upkeep_collects_in_the_background_until_told_to_stop() {
 #[tokio::test]
 async fn a_folder_gets_its_space_back() {
     let folder = tempfile::tempdir().unwrap();
-    let buckets = LocalBuckets::open(folder.path(), Ambient::system()).unwrap();
+    let buckets = NativeBuckets::open(folder.path(), Ambient::system()).unwrap();
     buckets.create_bucket(&bucket_id(), Visibility::Private).await.unwrap();
     for number in 0..10 {
         put(&buckets, &number.to_string(), &noise(number, 300_000)).await;

@@ -1,4 +1,4 @@
-//! [`LocalXet`]: the buckets of this machine for clients that speak Xet themselves: they cut, hash and deduplicate on
+//! [`NativeXet`]: the buckets of this machine for clients that speak Xet themselves: they cut, hash and deduplicate on
 //! their side, send whole xorbs and a shard that says which files these make, and reconstruct from raw ranges.
 //!
 //! Everything they say is proved before it is believed: a xorb by its bytes ([`xorbs`]), a file by the hashes of
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::{BoxError, BucketError, ByteRange, FileHash, Timestamp};
-use super::{LocalBuckets, wanted};
+use super::{NativeBuckets, wanted};
 use crate::bucket::error::{engine_error, meta_failed};
 use crate::cas::{CasError, LocalChunks};
 use crate::engine::{Engine, EngineError, FileWindows, IncomingError, Outline};
@@ -143,7 +143,7 @@ pub struct OutlinedFile {
 
 /// Buckets for clients that speak Xet. Whether a caller may do what it asks is for the door to ask.
 #[derive(Clone)]
-pub struct LocalXet {
+pub struct NativeXet {
     store: Arc<LocalStore>,
     meta: Arc<dyn MetaStore>,
     chunks: Arc<LocalChunks>,
@@ -154,10 +154,10 @@ pub struct LocalXet {
     shards: Turns,
 }
 
-impl LocalBuckets {
+impl NativeBuckets {
     /// The same buckets for clients that speak Xet; what they send or are told is kept for `grace`.
-    pub fn xet(&self, grace: Duration) -> LocalXet {
-        LocalXet {
+    pub fn xet(&self, grace: Duration) -> NativeXet {
+        NativeXet {
             store: Arc::clone(&self.store),
             meta: Arc::clone(&self.meta),
             chunks: Arc::clone(&self.chunks),
@@ -170,7 +170,7 @@ impl LocalBuckets {
     }
 }
 
-impl LocalXet {
+impl NativeXet {
     /// Until when what is sent or announced now is kept.
     fn keep_until(&self) -> Timestamp {
         Timestamp(self.ambient.clock.now().0 + self.grace.as_millis() as u64)

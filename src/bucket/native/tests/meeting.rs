@@ -28,7 +28,7 @@ struct Slow {
 
 impl Slow {
     /// Begins an upload, and returns when what it has sent is written, as far as whole chunks have come.
-    async fn begin(buckets: &Arc<LocalBuckets>, name: &str, data: &Bytes) -> Self {
+    async fn begin(buckets: &Arc<NativeBuckets>, name: &str, data: &Bytes) -> Self {
         let (body, pieces) = unbounded();
         let payload = Payload { body: Box::pin(pieces), ..payload(data) };
         let (buckets, name) = (Arc::clone(buckets), name.to_owned());
@@ -64,11 +64,11 @@ impl Slow {
     }
 }
 
-async fn big_packs() -> (Arc<LocalBuckets>, MemoryPacks) {
+async fn big_packs() -> (Arc<NativeBuckets>, MemoryPacks) {
     let packs = MemoryPacks::default();
     let (meta, index) = (Arc::new(EmbeddedMeta::in_memory().unwrap()), Arc::new(MemoryIndex::default()));
     let store = LocalStore::assemble(meta, Arc::new(packs.clone()), index, 512 << 20).unwrap();
-    let buckets = LocalBuckets::new(Arc::new(store), Ambient::system()).unwrap();
+    let buckets = NativeBuckets::new(Arc::new(store), Ambient::system()).unwrap();
     buckets.create_bucket(&bucket_id(), Visibility::Private).await.unwrap();
     (Arc::new(buckets), packs)
 }
@@ -77,7 +77,7 @@ fn stored(packs: &MemoryPacks) -> u64 {
     packs.list().unwrap().iter().map(|(_, len)| len).sum()
 }
 
-async fn collect(buckets: &LocalBuckets) {
+async fn collect(buckets: &NativeBuckets) {
     let collector = Collector::new(Arc::clone(buckets.store()), Arc::clone(&buckets.ambient.clock));
     collector.pass(&GcOptions::default(), &Pace::default()).await.unwrap();
     let report = check(buckets.store(), &Pace::default()).await.unwrap();
@@ -86,13 +86,13 @@ async fn collect(buckets: &LocalBuckets) {
     assert_eq!(report.damages, []);
 }
 
-async fn delete(buckets: &LocalBuckets, name: &str) {
+async fn delete(buckets: &NativeBuckets, name: &str) {
     let delete = ObjectDelete { key: key(name), condition: WriteCondition::default() };
     buckets.delete(&bucket_id(), vec![delete]).await.unwrap().pop().unwrap().unwrap();
 }
 
 /// Returns when nothing of a running upload is left: what others rely on of one that failed is synced on its own.
-async fn nothing_runs(packs: &MemoryPacks, buckets: &LocalBuckets) {
+async fn nothing_runs(packs: &MemoryPacks, buckets: &NativeBuckets) {
     let gone = async {
         loop {
             collect(buckets).await;

@@ -26,10 +26,10 @@ mod tests;
 mod uploads;
 mod xet;
 
-pub use xet::{LocalXet, OutlinedFile, Reach, ShardRefusal, XetError};
+pub use xet::{NativeXet, OutlinedFile, Reach, ShardRefusal, XetError};
 
 /// Buckets of one data folder (or, for tests, of memory).
-pub struct LocalBuckets {
+pub struct NativeBuckets {
     store: Arc<LocalStore>,
     meta: Arc<dyn MetaStore>,
     chunks: Arc<LocalChunks>,
@@ -46,7 +46,7 @@ fn storage(error: impl Into<super::BoxError>) -> BucketError {
     BucketError::Storage(error.into())
 }
 
-impl LocalBuckets {
+impl NativeBuckets {
     /// Opens the store in `folder`, or makes it; see [`LocalStore::open`]. Blocks.
     pub fn open(folder: &Path, ambient: Ambient) -> Result<Self, BucketError> {
         Self::new(Arc::new(LocalStore::open(folder, &ambient).map_err(storage)?), ambient)

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
 
 use super::named::NamedXorb;
-use super::{LocalXet, XetError};
+use super::{NativeXet, XetError};
 use crate::cas::{CasError, XorbReader as _};
 use crate::engine::{BodyIn, IncomingError, IncomingXorb, Intake, Pieces, StoredFile, next_pieces};
 use crate::model::file::FileRecord;
@@ -24,7 +24,7 @@ const READ_BYTES_MAX: u32 = 1 << 20;
 /// Reads under way at once.
 const READ_AHEAD: usize = 3;
 
-impl LocalXet {
+impl NativeXet {
     /// Takes a xorb from a client; answers whether it was new. One that is here is kept as if it had come now.
     pub async fn put_xorb(&self, xorb: XorbHash, mut body: BodyIn) -> Result<bool, XetError> {
         // Before it is its turn: a client that is slow keeps nobody waiting.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::{TryStreamExt as _, stream};
 
-use super::{LocalBuckets, TakenFile, wanted as wanted_range};
+use super::{NativeBuckets, TakenFile, wanted as wanted_range};
 use crate::bucket::error::{bucket_error, change_error, engine_error, meta_failed, read_error};
 use crate::bucket::limits::{BATCH_CHANGES_MAX, PATHS_MAX};
 use crate::bucket::payload::{Taken, take};
@@ -19,7 +19,7 @@ use crate::store::file_terms::FileTerms;
 use crate::store::meta::{Content, KeyChange, MetaError, ObjectChange, Wanted};
 
 #[async_trait]
-impl Objects for LocalBuckets {
+impl Objects for NativeBuckets {
     async fn list(&self, id: &BucketId, query: &ListQuery) -> Result<ListPage, BucketError> {
         let bucket = self.must_bucket(id).await?;
         self.meta.list(bucket.uid, query).await.map_err(meta_failed)
@@ -176,7 +176,7 @@ impl Objects for LocalBuckets {
     }
 }
 
-impl LocalBuckets {
+impl NativeBuckets {
     /// Refuses a write before its body is read, where the answer is known already. The transaction decides.
     pub(super) async fn check_early(
         &self,

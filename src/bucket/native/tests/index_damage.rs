@@ -27,11 +27,11 @@ struct Rig {
 }
 
 impl Rig {
-    fn open(&self, index: FjallIndex) -> LocalBuckets {
+    fn open(&self, index: FjallIndex) -> NativeBuckets {
         let meta = Arc::clone(&self.meta);
         let packs = Arc::new(self.packs.clone());
         let store = LocalStore::assemble(meta, packs, Arc::new(index), 1 << 20).unwrap();
-        LocalBuckets::new(Arc::new(store), Ambient::system()).unwrap()
+        NativeBuckets::new(Arc::new(store), Ambient::system()).unwrap()
     }
 
     /// With entries in table files and entries in the journal only.
@@ -105,7 +105,7 @@ fn write_all(files: &BTreeMap<PathBuf, Vec<u8>>, from: &Path, to: &Path) {
 /// Opens an index that may ask for more memory than there is, and says whether the process came to its end.
 fn opens_in_a_process_of_its_own(folder: &Path) -> bool {
     let mut child = Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", "bucket::local::tests::index_damage::opens_what_the_environment_names"]);
+    child.args(["--exact", "bucket::native::tests::index_damage::opens_what_the_environment_names"]);
     child.env(TO_OPEN, folder).stdout(Stdio::null()).stderr(Stdio::null());
     child.status().unwrap().success()
 }
