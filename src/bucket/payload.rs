@@ -13,9 +13,9 @@ use crate::engine::digest::Digests;
 use crate::engine::{Engine, Layout, StoredFile};
 
 /// A body that is durable and was what it was declared to be.
-pub(super) struct Taken {
+pub(super) struct Taken<R> {
     /// The file it became.
-    pub file: StoredFile,
+    pub file: StoredFile<R>,
     /// Its MD5.
     pub md5: [u8; 16],
     /// The checksum to keep, if one was declared.
@@ -28,11 +28,11 @@ pub(super) struct Taken {
 struct TooLong(u64);
 
 /// Takes in a body through any engine; when this returns, its chunks are where the engine's store keeps them.
-pub(super) async fn take(
-    engine: &Engine<impl ChunkSink>,
+pub(super) async fn take<C: ChunkSink>(
+    engine: &Engine<C>,
     payload: Payload,
     layout: Layout,
-) -> Result<Taken, BucketError> {
+) -> Result<Taken<C::Row>, BucketError> {
     let Payload { body, length, digests: declared } = payload;
     if length.is_some_and(|length| length > PART_BYTES_MAX) {
         return Err(BucketError::TooLarge { max: PART_BYTES_MAX });

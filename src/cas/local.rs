@@ -17,7 +17,7 @@ use crate::store::hold::Hold;
 use crate::store::local::LocalStore;
 use crate::store::located::LocatedXorb;
 use crate::store::pack::group::GroupWriter;
-use crate::store::rows::StoredXorb;
+use crate::store::rows::{StoredXorb, XorbRow};
 use crate::xet::hash::{ChunkHash, XorbHash};
 use crate::xet::xorb::ChunkTable;
 
@@ -209,6 +209,8 @@ impl Run {
 
 #[async_trait]
 impl ChunkSink for LocalChunks {
+    type Row = XorbRow;
+
     async fn find(&self, chunk: &ChunkHash, hold: &mut Hold) -> Result<Option<FoundChunk>, CasError> {
         // The index itself has said aloud that it is damaged: it would be said of every chunk here.
         let hint = self.store.index.find(chunk).unwrap_or_else(|error| {
@@ -240,7 +242,7 @@ impl ChunkSink for LocalChunks {
         self.workshop.announced.ticket(chunk)
     }
 
-    fn writer(&self) -> Box<dyn XorbWriter> {
+    fn writer(&self) -> Box<dyn XorbWriter<Row = XorbRow>> {
         Box::new(LocalXorbWriter::new(Arc::clone(&self.workshop)))
     }
 }

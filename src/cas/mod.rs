@@ -163,6 +163,9 @@ pub struct FoundChunk {
 /// Where new chunks go.
 #[async_trait]
 pub trait ChunkSink: Send + Sync + 'static {
+    /// What is known of a xorb once it is stored: where it lies, if it lies on this machine, and its chunks.
+    type Row: Send + Sync + 'static;
+
     /// Where this chunk is, if it is stored and may be referred to; `hold` then keeps it there.
     async fn find(&self, chunk: &ChunkHash, hold: &mut Hold) -> Result<Option<FoundChunk>, CasError>;
 
@@ -177,7 +180,7 @@ pub trait ChunkSink: Send + Sync + 'static {
     fn ticket(&self, chunk: &ChunkHash) -> Ticket;
 
     /// Begins to store chunks.
-    fn writer(&self) -> Box<dyn XorbWriter>;
+    fn writer(&self) -> Box<dyn XorbWriter<Row = Self::Row>>;
 }
 
 /// Reads xorbs by their chunks. A CAS far away cannot: it gives ranges of files
@@ -195,6 +198,9 @@ pub trait XorbReader: Send + Sync + 'static {
 /// is asked for: on threads that may block. Dropped unfinished, it leaves nothing behind.
 #[async_trait]
 pub trait XorbWriter: Send {
+    /// As in [`ChunkSink`].
+    type Row;
+
     /// Appends a chunk, or refers to it where another upload is storing it. `None` if another has just ended that may
     /// have stored it: then [`ChunkSink::find`] is to be asked again.
     async fn append(
@@ -212,7 +218,10 @@ pub trait XorbWriter: Send {
     fn rely(&mut self, _place: PendingRef) {}
 
     /// Ends all xorbs that are referred to; when it returns they are durable, and `hold` keeps them until they have rows.
-    async fn finish(self: Box<Self>, hold: &mut Hold) -> Result<BTreeMap<u32, StoredXorb>, CasError>;
+    async fn finish(
+        self: Box<Self>,
+        hold: &mut Hold,
+    ) -> Result<BTreeMap<u32, StoredXorb<Self::Row>>, CasError>;
 }
 
 /// The chunk in a record; shares the record's memory if it lies there uncompressed.

@@ -14,7 +14,7 @@ use tracing::debug;
 use super::shared::{Appended, SharedXorbs, Workshop};
 use super::{CasError, NewChunk, PendingRef, Sharing, XorbWriter};
 use crate::store::hold::Hold;
-use crate::store::rows::StoredXorb;
+use crate::store::rows::{StoredXorb, XorbRow};
 use crate::xet::hash::ChunkHash;
 
 /// A xorb that the upload refers to, of its own or another's.
@@ -84,6 +84,8 @@ impl LocalXorbWriter {
 
 #[async_trait]
 impl XorbWriter for LocalXorbWriter {
+    type Row = XorbRow;
+
     async fn append(
         &mut self,
         chunk: &NewChunk<'_>,

@@ -6,8 +6,6 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::remote::uri::UriError;
-
 /// A failure.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::cli) enum Failure {
@@ -21,8 +19,8 @@ pub(in crate::cli) enum Failure {
     #[error("Invalid value. {0}")]
     Value(String),
     /// An argument names no place in a bucket.
-    #[error(transparent)]
-    Uri(#[from] UriError),
+    #[error("{0}")]
+    Uri(String),
     /// The bucket does not exist, or not for this token; told whole.
     #[error("{0}")]
     NoBucket(String),

@@ -12,12 +12,12 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 mod admin;
 mod banner;
-mod buckets;
 mod config;
 mod data_folder;
 pub mod doors;
 mod failure;
 mod health;
+mod hf;
 mod hub_mode;
 mod manual;
 mod place;
@@ -26,9 +26,7 @@ mod run;
 mod serve;
 mod session;
 mod store;
-mod sync;
 mod terminal;
-mod transfer;
 mod usage;
 mod watch;
 
@@ -93,12 +91,12 @@ enum BucketCommand {
     )]
     Buckets {
         #[command(subcommand)]
-        command: buckets::BucketsCommand,
+        command: hf::buckets::BucketsCommand,
     },
     /// Copy files between local paths and buckets; the same as `buckets cp`.
-    Cp(buckets::CpArgs),
+    Cp(hf::buckets::CpArgs),
     /// Sync files between a local folder and a bucket; the same as `buckets sync`.
-    Sync(sync::command::SyncArgs),
+    Sync(hf::sync::command::SyncArgs),
 }
 
 /// Runs the command that the process was started with.

@@ -4,8 +4,8 @@ use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
 use super::BucketCommand;
-use super::buckets::CommonArgs;
 use super::failure::Failure;
+use super::remote::args::CommonArgs;
 use super::remote::connection::Connection;
 use super::session::Session;
 use super::terminal::{Mode, Style, Terminal};

@@ -45,12 +45,12 @@ pub enum Intake {
 
 /// A xorb on its way in, in the memory of two records and what is fed at once. Its calls block. Dropped unfinished, it
 /// leaves nothing behind.
-pub struct IncomingXorb {
+pub struct IncomingXorb<R> {
     runtime: Handle,
     expected: XorbHash,
     intake: Intake,
     arriving: ArrivingXorb,
-    sink: FileSink,
+    sink: FileSink<R>,
     /// Verified records whose chunks are not in the sink yet.
     records: Vec<u8>,
     /// Chunks in the sink.
@@ -59,7 +59,7 @@ pub struct IncomingXorb {
 
 impl<C: ChunkSink> Engine<C> {
     /// Begins to take a xorb; within a runtime.
-    pub fn ingest_xorb(&self, expected: XorbHash, intake: Intake) -> IncomingXorb {
+    pub fn ingest_xorb(&self, expected: XorbHash, intake: Intake) -> IncomingXorb<C::Row> {
         IncomingXorb {
             runtime: Handle::current(),
             expected,
@@ -72,7 +72,7 @@ impl<C: ChunkSink> Engine<C> {
     }
 }
 
-impl IncomingXorb {
+impl<R: Send + Sync + 'static> IncomingXorb<R> {
     /// Takes the next bytes.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<(), IncomingError> {
         let fed = self.arriving.feed(bytes, &mut self.records);
@@ -105,7 +105,7 @@ impl IncomingXorb {
     }
 
     /// Nothing more comes. Unless it was only to be verified, all of the xorb is durable when this returns.
-    pub fn finish(self) -> Result<Option<StoredFile>, IncomingError> {
+    pub fn finish(self) -> Result<Option<StoredFile<R>>, IncomingError> {
         let Self { runtime, expected, intake, arriving, sink, .. } = self;
         arriving.finish(expected).map_err(|error| IncomingError::NotTheXorb { expected, error })?;
         if intake == Intake::Verify {

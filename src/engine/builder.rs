@@ -60,7 +60,7 @@ pub struct FileProof {
 }
 
 /// The xorbs of a room, by the number that its writer gave them.
-pub(super) type Written = BTreeMap<u32, StoredXorb>;
+pub(super) type Written<R> = BTreeMap<u32, StoredXorb<R>>;
 
 /// Collects the chunks of a file, in order; neighbours in one xorb become one term.
 #[derive(Default)]
@@ -115,7 +115,7 @@ impl FileBuilder {
     }
 
     /// The record, now that the written xorbs of both rooms have hashes.
-    pub(super) fn finish(mut self, body: &Written, edge: &Written) -> (FileRecord, FileProof) {
+    pub(super) fn finish<R>(mut self, body: &Written<R>, edge: &Written<R>) -> (FileRecord, FileProof) {
         self.end_range();
         let terms = self.terms.into_iter().map(|term| {
             let xorb = match term.slot {

@@ -58,7 +58,11 @@ impl Segment {
 impl<C: ChunkSink + XorbReader> Engine<C> {
     /// Joins segments, in order, into one file. `hold` keeps what the segments' records name; it must be older than
     /// they are. A whole file alone stays what it is, and needs no proof.
-    pub async fn compose(&self, segments: Vec<Segment>, hold: Hold) -> Result<StoredFile, EngineError> {
+    pub async fn compose(
+        &self,
+        segments: Vec<Segment>,
+        hold: Hold,
+    ) -> Result<StoredFile<C::Row>, EngineError> {
         check_length(segments.iter().map(|segment| segment.terms.len()))?;
         if let [only] = segments.as_slice()
             && only.is_whole()
@@ -90,20 +94,20 @@ impl SourceChunk {
     }
 }
 
-struct Composer {
+struct Composer<R> {
     reader: Arc<dyn XorbReader>,
-    sink: FileSink,
+    sink: FileSink<R>,
     cutter: Cutter,
     slices: Slices,
 }
 
-impl Composer {
-    fn new<C: ChunkSink + XorbReader>(cas: &Arc<C>, hold: Hold, slices: Slices) -> Self {
+impl<R: Send + Sync + 'static> Composer<R> {
+    fn new<C: ChunkSink<Row = R> + XorbReader>(cas: &Arc<C>, hold: Hold, slices: Slices) -> Self {
         let sink = FileSink::new(Arc::clone(cas) as _, hold);
         Self { reader: Arc::clone(cas) as _, sink, cutter: Cutter::default(), slices }
     }
 
-    async fn run(mut self, segments: &[Segment]) -> Result<StoredFile, CasError> {
+    async fn run(mut self, segments: &[Segment]) -> Result<StoredFile<R>, CasError> {
         let last = segments.iter().rposition(|segment| !segment.range.is_empty());
         for (at, segment) in segments.iter().enumerate() {
             let ends_file = Some(at) == last && segment.range.end == segment.terms.size;

@@ -18,9 +18,9 @@ use crate::store::hold::Hold;
 use crate::xet::limits::CHUNK_BYTES_MAX;
 
 /// Takes in file after file.
-pub struct FolderIngest {
+pub struct FolderIngest<R> {
     runtime: Handle,
-    sink: FileSink,
+    sink: FileSink<R>,
     cutter: Cutter,
     ended: Vec<FileBuilder>,
     _turn: Turn,
@@ -28,7 +28,7 @@ pub struct FolderIngest {
 
 impl<C: ChunkSink> Engine<C> {
     /// Begins to take in files.
-    pub async fn ingest_folder(&self) -> FolderIngest {
+    pub async fn ingest_folder(&self) -> FolderIngest<C::Row> {
         let turn = self.turns.open.take().await;
         let sink = FileSink::new(Arc::clone(&self.cas) as _, Hold::default());
         let (runtime, cutter) = (Handle::current(), Cutter::default());
@@ -36,7 +36,7 @@ impl<C: ChunkSink> Engine<C> {
     }
 }
 
-impl FolderIngest {
+impl<R: Send + Sync + 'static> FolderIngest<R> {
     /// Begins a file of about so many bytes. For one that is a chunk or two, asking a store far away whether it has the
     /// first costs more than sending it.
     pub fn begin_file(&mut self, bytes: u64) {
@@ -74,7 +74,7 @@ impl FolderIngest {
     }
 
     /// Makes all files durable that have ended.
-    pub fn finish(self) -> Result<StoredFolder, CasError> {
+    pub fn finish(self) -> Result<StoredFolder<R>, CasError> {
         self.runtime.block_on(self.sink.finish_files(self.ended))
     }
 }

@@ -2,14 +2,16 @@
 //!
 //! The body is gathered in batches. While one is worked on, by two threads (one digests; the other cuts, hashes, looks
 //! up, compresses and writes), the next is gathered; a client that is slow holds no thread and no turn while it is waited
-//! for, only the batch that it has not filled yet. A body that ends early is small enough for one thread to do both, and
+//! for (but for a moment, [`LINGER`]), only the batch that it has not filled yet. A body that ends early is small enough for one thread to do both, and
 //! one of a chunk or so is worked on where it is: waking another thread takes longer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TryRecvError};
+use tokio::time::timeout;
 
 use super::builder::Room;
 use super::cutter::Cutter;
@@ -18,14 +20,18 @@ use super::sink::{FileSink, StoredFile};
 use super::{BodyIn, Engine, EngineError};
 use crate::cas::{CasError, ChunkSink, SMALL_RAW_BYTES_MAX};
 use crate::model::checksums::ChecksumAlgorithm;
-use crate::model::turns::{SLICE_BYTES, Turn, Turns, Wanted, on_thread};
+use crate::model::turns::{Demand, SLICE_BYTES, Turn, Turns, Wanted, on_thread};
 use crate::store::hold::Hold;
 
 /// Pieces are handed to the threads in batches of at least this, to wake them rarely.
 const BATCH_BYTES: usize = 512 << 10;
 
-/// Batches on their way to each of the threads; with one being gathered and one at work, an upload holds 4 of them.
-const BATCHES_QUEUED: usize = 2;
+/// Batches on their way to each of the threads; with one being gathered and one at work, an upload holds 6 of them.
+const BATCHES_QUEUED: usize = 4;
+
+/// A thread that has nothing to do waits this long for the next batch before it gives its turn back: to begin anew costs
+/// two changes of threads, which a fast client would wait for again and again. Not if others wait for a turn.
+const LINGER: Duration = Duration::from_millis(2);
 
 /// A piece counts as at least this: a client may send a byte at a time, and a piece costs more than its bytes.
 const PIECE_BYTES_MIN: usize = 2 << 10;
@@ -46,22 +52,22 @@ pub enum Layout {
 }
 
 /// A body that was taken in whole. Its new chunks are written but not yet durable; dropped, they are taken back.
-pub struct Ingested {
-    sink: FileSink,
+pub struct Ingested<R> {
+    sink: FileSink<R>,
     /// The body's digests.
     pub digests: Digests,
     /// None is needed for a body of a chunk or so.
     turn: Turn,
 }
 
-impl Ingested {
+impl<R: Send + Sync + 'static> Ingested<R> {
     /// The body's length.
     pub fn size(&self) -> u64 {
         self.sink.size()
     }
 
     /// Makes it durable.
-    pub async fn store(self) -> Result<StoredFile, EngineError> {
+    pub async fn store(self) -> Result<StoredFile<R>, EngineError> {
         let Self { sink, turn, .. } = self;
         if sink.size() <= SMALL_RAW_BYTES_MAX as u64 {
             return Ok(sink.finish().await?);
@@ -79,7 +85,7 @@ impl<C: ChunkSink> Engine<C> {
         mut body: BodyIn,
         layout: Layout,
         asked: &[ChecksumAlgorithm],
-    ) -> Result<Ingested, EngineError> {
+    ) -> Result<Ingested<C::Row>, EngineError> {
         let sink = FileSink::new(Arc::clone(&self.cas) as _, Hold::default());
         let taking = Taking { cutting: Cutting::begin(sink, layout), digester: Digester::new(asked) };
         let first = next_pieces(&mut body).await?;
@@ -99,14 +105,14 @@ impl<C: ChunkSink> Engine<C> {
 }
 
 /// A body that is being taken in.
-struct Taking {
-    cutting: Cutting,
+struct Taking<R> {
+    cutting: Cutting<R>,
     digester: Digester,
 }
 
-impl Taking {
+impl<R: Send + Sync + 'static> Taking<R> {
     /// Takes all there is, on this thread.
-    async fn take_all(mut self, pieces: &Batch) -> Result<(FileSink, Digests), CasError> {
+    async fn take_all(mut self, pieces: &Batch) -> Result<(FileSink<R>, Digests), CasError> {
         self.cutting.feed(pieces).await?;
         let sink = self.cutting.end().await?;
         update(&mut self.digester, pieces);
@@ -114,7 +120,7 @@ impl Taking {
     }
 
     /// Takes a body that is all there.
-    async fn take_short(self, pieces: Batch, turns: &Turns) -> Result<(FileSink, Digests), EngineError> {
+    async fn take_short(self, pieces: Batch, turns: &Turns) -> Result<(FileSink<R>, Digests), EngineError> {
         let turn = turns.take().await;
         let taken = on_thread(turn, move |wanted| wanted.block_on(self.take_all(&pieces)));
         Ok(taken.await?.ok_or(EngineError::GivenUp)??)
@@ -127,7 +133,7 @@ impl Taking {
         first: Batch,
         mut body: BodyIn,
         turns: &Turns,
-    ) -> Result<(FileSink, Digests), EngineError> {
+    ) -> Result<(FileSink<R>, Digests), EngineError> {
         let Self { cutting, digester } = self;
         let (to_cut, batches) = mpsc::channel(BATCHES_QUEUED);
         let cutting = work_off(cutting, batches, turns, cut);
@@ -137,9 +143,10 @@ impl Taking {
             let mut at_hand = Pieces { pieces: first, ended: false };
             loop {
                 let Pieces { pieces, ended } = at_hand;
-                // Where nobody takes it any more there is an error already, which says more.
-                let is_cut = to_cut.send(Arc::clone(&pieces)).await.is_ok();
-                if !is_cut || to_digest.send(pieces).await.is_err() || ended {
+                // To both at once: one that is behind does not keep the other waiting for its batch. Where nobody takes
+                // it any more there is an error already, which says more.
+                let sent = tokio::try_join!(to_digest.send(Arc::clone(&pieces)), to_cut.send(pieces));
+                if sent.is_err() || ended {
                     return Ok::<_, EngineError>(());
                 }
                 at_hand = next_pieces(&mut body).await?;
@@ -158,7 +165,11 @@ impl Taking {
 /// What a worker does with a batch; `None` if nobody waits for it any more.
 type Step<W> = fn(&mut W, &Batch, &Wanted) -> Option<Result<(), CasError>>;
 
-fn cut(cutting: &mut Cutting, batch: &Batch, wanted: &Wanted) -> Option<Result<(), CasError>> {
+fn cut<R: Send + Sync + 'static>(
+    cutting: &mut Cutting<R>,
+    batch: &Batch,
+    wanted: &Wanted,
+) -> Option<Result<(), CasError>> {
     wanted.block_on(cutting.feed(batch))
 }
 
@@ -169,28 +180,56 @@ fn digest(digester: &mut Digester, batch: &Batch, wanted: &Wanted) -> Option<Res
     })
 }
 
-/// Works off all batches. A turn lasts as long as there are batches at hand, and a slice of work at most: to wait for each
-/// on its own would cost a busy machine a wait for a core per batch.
+/// Works off all batches. A turn lasts as long as there are batches at hand, and, if others wait for it, a slice of work
+/// at most: to wait for each batch on its own would cost a busy machine a wait for a core per batch.
 async fn work_off<W: Send + 'static>(
     mut worker: W,
-    mut batches: mpsc::Receiver<Batch>,
+    batches: mpsc::Receiver<Batch>,
     turns: &Turns,
     step: Step<W>,
 ) -> Result<W, EngineError> {
-    while let Some(first) = batches.recv().await {
+    let mut queue = BatchQueue { batches, slice: 0 };
+    while let Some(first) = queue.batches.recv().await {
         let turn = turns.take().await;
+        let demand = turn.demand();
         let working = on_thread(turn, move |wanted| {
-            let (mut at_hand, mut bytes) = (Some(first), 0);
+            let mut at_hand = Some(first);
             while let Some(batch) = at_hand {
                 step(&mut worker, &batch, wanted).ok_or(EngineError::GivenUp)??;
-                bytes += batch.iter().map(|piece| piece.len() as u64).sum::<u64>();
-                at_hand = (bytes < SLICE_BYTES).then(|| batches.try_recv().ok()).flatten();
+                at_hand = queue.next(&batch, &demand, wanted);
             }
-            Ok::<_, EngineError>((worker, batches))
+            Ok::<_, EngineError>((worker, queue))
         });
-        (worker, batches) = working.await??;
+        (worker, queue) = working.await??;
     }
     Ok(worker)
+}
+
+/// Batches on their way to a worker.
+struct BatchQueue {
+    batches: mpsc::Receiver<Batch>,
+    /// Bytes worked on since the last moment at which the turn was given back, or would have been.
+    slice: u64,
+}
+
+impl BatchQueue {
+    /// The batch behind `last`, in the same turn; `None` if the turn is over.
+    fn next(&mut self, last: &Batch, demand: &Demand, wanted: &Wanted) -> Option<Batch> {
+        self.slice += last.iter().map(|piece| piece.len() as u64).sum::<u64>();
+        if self.slice >= SLICE_BYTES {
+            self.slice = 0;
+            if demand.is_there() {
+                return None;
+            }
+        }
+        match self.batches.try_recv() {
+            Ok(batch) => Some(batch),
+            Err(TryRecvError::Empty) if !demand.is_there() => {
+                wanted.block_on(async { timeout(LINGER, self.batches.recv()).await.ok().flatten() }).flatten()
+            }
+            Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
+        }
+    }
 }
 
 /// Pieces of a body that were gathered, to be worked on at once.
@@ -228,15 +267,15 @@ pub async fn next_pieces(body: &mut BodyIn) -> Result<Pieces, EngineError> {
 }
 
 /// Cuts a body into the chunks that a sink takes.
-struct Cutting {
+struct Cutting<R> {
     cutter: Cutter,
-    sink: FileSink,
+    sink: FileSink<R>,
     /// Where the first and the last chunk go.
     edge: Room,
 }
 
-impl Cutting {
-    fn begin(mut sink: FileSink, layout: Layout) -> Self {
+impl<R: Send + Sync + 'static> Cutting<R> {
+    fn begin(mut sink: FileSink<R>, layout: Layout) -> Self {
         let edge = if layout == Layout::File { Room::Body } else { Room::Edge };
         sink.room = edge;
         if layout == Layout::ListedPart {
@@ -256,7 +295,7 @@ impl Cutting {
         Ok(())
     }
 
-    async fn end(mut self) -> Result<FileSink, CasError> {
+    async fn end(mut self) -> Result<FileSink<R>, CasError> {
         self.sink.room = self.edge;
         if let Some(chunk) = self.cutter.finish() {
             self.sink.push_bytes(&chunk).await?;

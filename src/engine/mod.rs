@@ -54,7 +54,7 @@ const OPEN_MAX: (usize, usize) = (128, 32);
 pub struct EngineTurns {
     /// What is under way: for its threads and its memory.
     pub(crate) open: Turns,
-    /// What is worked on at this moment. Never held while a client is waited for.
+    /// What is worked on at this moment. Held while a client is waited for only for a moment, and if nobody else wants it.
     pub(crate) work: Turns,
 }
 

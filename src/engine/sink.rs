@@ -25,23 +25,23 @@ use crate::xet::xorb::ChunkTable;
 const SEEN_MAX: usize = 1 << 17;
 
 /// A file whose bytes are durable.
-pub struct StoredFile {
+pub struct StoredFile<R> {
     /// How it is put together.
     pub record: FileRecord,
     /// What proves it to a store that does not look into its own xorbs.
     pub proof: FileProof,
     /// The xorbs stored for it.
-    pub xorbs: Vec<StoredXorb>,
+    pub xorbs: Vec<StoredXorb<R>>,
     /// What it relies on stays while this lives: to be dropped when the file's transaction has been answered.
     pub hold: Hold,
 }
 
 /// Files whose bytes are durable.
-pub struct StoredFolder {
+pub struct StoredFolder<R> {
     /// How each is put together and what proves it, in the order in which they came.
     pub files: Vec<(FileRecord, FileProof)>,
     /// The xorbs stored for them.
-    pub xorbs: Vec<StoredXorb>,
+    pub xorbs: Vec<StoredXorb<R>>,
     /// What they rely on stays while this lives.
     pub hold: Hold,
 }
@@ -78,14 +78,14 @@ impl OwnedChunk {
 
 /// Takes the chunks of one file in order. What is written to a pack is written where it is asked for, so whoever pushes
 /// more than a chunk or two does so on a thread that may block. Dropped unfinished, it leaves nothing behind.
-pub(super) struct FileSink {
-    cas: Arc<dyn ChunkSink>,
+pub(super) struct FileSink<R> {
+    cas: Arc<dyn ChunkSink<Row = R>>,
     builder: FileBuilder,
     /// Which xorbs new chunks go into from now on.
     pub(super) room: Room,
     /// Made when the first new chunk comes.
-    body: Option<Box<dyn XorbWriter>>,
-    edge: Option<Box<dyn XorbWriter>>,
+    body: Option<Box<dyn XorbWriter<Row = R>>>,
+    edge: Option<Box<dyn XorbWriter<Row = R>>>,
     seen: LruCache<ChunkHash, (Room, PendingRef)>,
     /// The last stored chunk that was met: the next one is likely to be its neighbour.
     last_met: Option<(ChunkRef, Arc<ChunkTable>)>,
@@ -98,14 +98,14 @@ pub(super) struct FileSink {
     hold: Hold,
 }
 
-impl FileSink {
+impl<R: Send + Sync + 'static> FileSink<R> {
     /// Lists the file's chunks: its store will need the list to join it with others.
     pub(super) fn list_chunks(&mut self) {
         self.builder.lists_chunks = true;
     }
 
     /// `hold` keeps what [`FileSink::push_stored`] will name.
-    pub(super) fn new(cas: Arc<dyn ChunkSink>, hold: Hold) -> Self {
+    pub(super) fn new(cas: Arc<dyn ChunkSink<Row = R>>, hold: Hold) -> Self {
         Self {
             cas,
             builder: FileBuilder::default(),
@@ -260,7 +260,7 @@ impl FileSink {
         Some(*last)
     }
 
-    fn writer(&mut self, room: Room) -> &mut dyn XorbWriter {
+    fn writer(&mut self, room: Room) -> &mut dyn XorbWriter<Row = R> {
         let writer = match room {
             Room::Body => &mut self.body,
             Room::Edge => &mut self.edge,
@@ -301,7 +301,7 @@ impl FileSink {
     }
 
     /// Ends the file: when it returns, all that is new is durable.
-    pub(super) async fn finish(mut self) -> Result<StoredFile, CasError> {
+    pub(super) async fn finish(mut self) -> Result<StoredFile<R>, CasError> {
         let file = self.end_file().await?;
         let StoredFolder { mut files, xorbs, hold } = self.finish_files(vec![file]).await?;
         let (record, proof) = files.remove(0);
@@ -309,7 +309,7 @@ impl FileSink {
     }
 
     /// Makes ended files durable.
-    pub(super) async fn finish_files(self, files: Vec<FileBuilder>) -> Result<StoredFolder, CasError> {
+    pub(super) async fn finish_files(self, files: Vec<FileBuilder>) -> Result<StoredFolder<R>, CasError> {
         let Self { body, edge, mut hold, .. } = self;
         let body = finish(body, &mut hold).await?;
         let edge = finish(edge, &mut hold).await?;
@@ -319,7 +319,10 @@ impl FileSink {
     }
 }
 
-async fn finish(writer: Option<Box<dyn XorbWriter>>, hold: &mut Hold) -> Result<Written, CasError> {
+async fn finish<R>(
+    writer: Option<Box<dyn XorbWriter<Row = R>>>,
+    hold: &mut Hold,
+) -> Result<Written<R>, CasError> {
     match writer {
         Some(writer) => writer.finish(hold).await,
         None => Ok(Written::new()),

@@ -21,6 +21,7 @@ use crate::store::index::MemoryIndex;
 use crate::store::local::LocalStore;
 use crate::store::meta::{EmbeddedMeta, MetaStore, NewFile, ObjectChange};
 use crate::store::pack::{MemoryPacks, PackStore};
+use crate::store::rows::XorbRow;
 use crate::xet::chunker::chunk_lengths;
 use crate::xet::hash::{ChunkHash, XorbHash};
 use crate::xet::xorb::ChunkTable;
@@ -33,6 +34,8 @@ struct Counting {
 
 #[async_trait]
 impl ChunkSink for Counting {
+    type Row = XorbRow;
+
     async fn find(&self, chunk: &ChunkHash, hold: &mut Hold) -> Result<Option<FoundChunk>, CasError> {
         self.inner.find(chunk, hold).await
     }
@@ -41,7 +44,7 @@ impl ChunkSink for Counting {
         self.inner.ticket(chunk)
     }
 
-    fn writer(&self) -> Box<dyn XorbWriter> {
+    fn writer(&self) -> Box<dyn XorbWriter<Row = XorbRow>> {
         self.inner.writer()
     }
 }

@@ -9,6 +9,7 @@
 //! Why turns are not simply held for a request: most of a request's time is spent on waiting for its client.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -26,33 +27,94 @@ const SHARES_KEPT: usize = 1024;
 /// A pool of turns. Clones are the same pool.
 #[derive(Debug, Clone)]
 pub struct Turns {
-    all: Arc<Semaphore>,
+    all: Arc<Queue>,
     share: usize,
-    shares: Arc<Mutex<HashMap<Tenant, Weak<Semaphore>>>>,
+    shares: Arc<Mutex<HashMap<Tenant, Weak<Queue>>>>,
+}
+
+/// A number of turns, and who waits for them.
+#[derive(Debug)]
+struct Queue {
+    turns: Arc<Semaphore>,
+    waiting: AtomicUsize,
+}
+
+impl Queue {
+    fn new(turns: usize) -> Arc<Self> {
+        Arc::new(Self { turns: Arc::new(Semaphore::new(turns)), waiting: AtomicUsize::new(0) })
+    }
+
+    /// Waits for some of the turns.
+    async fn take(self: &Arc<Self>, turns: u32) -> Option<Held> {
+        let _waiting = Waiting::begin(self);
+        // Refused only if it were closed, which it never is.
+        let permit = Arc::clone(&self.turns).acquire_many_owned(turns).await.ok()?;
+        Some(Held { _permit: permit, queue: Arc::clone(self) })
+    }
+}
+
+/// Counts as waiting until this is dropped, which may be before the turn comes.
+struct Waiting<'a>(&'a Queue);
+
+impl<'a> Waiting<'a> {
+    fn begin(queue: &'a Queue) -> Self {
+        queue.waiting.fetch_add(1, Ordering::Relaxed);
+        Self(queue)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Some turns of one queue.
+#[derive(Debug)]
+struct Held {
+    _permit: OwnedSemaphorePermit,
+    queue: Arc<Queue>,
 }
 
 /// Turns that are held until this is dropped.
 #[derive(Debug, Default)]
 pub struct Turn {
-    permits: Vec<OwnedSemaphorePermit>,
+    held: Vec<Held>,
 }
 
 impl Turn {
     /// Holds what another holds, too.
     pub fn join(&mut self, other: Self) {
-        self.permits.extend(other.permits);
+        self.held.extend(other.held);
+    }
+
+    /// Tells, while the turn is held, whether others wait for it.
+    pub fn demand(&self) -> Demand {
+        Demand { queues: self.held.iter().map(|held| Arc::clone(&held.queue)).collect() }
+    }
+}
+
+/// Whether anybody waits for a turn.
+#[derive(Debug)]
+pub struct Demand {
+    queues: Vec<Arc<Queue>>,
+}
+
+impl Demand {
+    /// Whether somebody waits at this moment, of the same tenant or of another.
+    pub fn is_there(&self) -> bool {
+        self.queues.iter().any(|queue| queue.waiting.load(Ordering::Relaxed) > 0)
     }
 }
 
 impl Turns {
     /// A pool of `all` turns, of which one tenant holds at most `share`.
     pub fn new(all: usize, share: usize) -> Self {
-        let all = Arc::new(Semaphore::new(all));
-        Self { all, share: share.max(1), shares: Arc::default() }
+        Self { all: Queue::new(all), share: share.max(1), shares: Arc::default() }
     }
 
     /// The part of the pool that is a tenant's; `None` for the process itself, which has all of it.
-    fn share_of(&self, tenant: Tenant) -> Option<Arc<Semaphore>> {
+    fn share_of(&self, tenant: Tenant) -> Option<Arc<Queue>> {
         if tenant == Tenant::Own {
             return None;
         }
@@ -63,7 +125,7 @@ impl Turns {
         if shares.len() >= SHARES_KEPT {
             shares.retain(|_, share| share.strong_count() > 0);
         }
-        let share = Arc::new(Semaphore::new(self.share));
+        let share = Queue::new(self.share);
         shares.insert(tenant, Arc::downgrade(&share));
         Some(share)
     }
@@ -79,12 +141,11 @@ impl Turns {
         let most = share.as_ref().map_or(u32::MAX, |_| u32::try_from(self.share).unwrap_or(u32::MAX));
         let turns = turns.min(most);
         let mut held = Turn::default();
-        // The tenant's own first: who has used up its share waits among its own. Semaphores that are never closed refuse
-        // nobody.
+        // The tenant's own first: who has used up its share waits among its own.
         if let Some(share) = share {
-            held.permits.extend(share.acquire_many_owned(turns).await);
+            held.held.extend(share.take(turns).await);
         }
-        held.permits.extend(Arc::clone(&self.all).acquire_many_owned(turns).await);
+        held.held.extend(self.all.take(turns).await);
         held
     }
 
@@ -196,6 +257,27 @@ mod tests {
         assert!(turns.take_for(key("A"), 1).now_or_never().is_some());
         drop(other);
         assert!(turns.take_for(Tenant::Own, 4).now_or_never().is_some(), "nothing was lost");
+    }
+
+    #[tokio::test]
+    async fn whoever_holds_a_turn_learns_that_others_wait() {
+        let turns = Turns::new(2, 1);
+        let first = turns.take_for(key("A"), 1).await;
+        let demand = first.demand();
+        assert!(!demand.is_there());
+        let mut same = Box::pin(turns.take_for(key("A"), 1));
+        assert!((&mut same).now_or_never().is_none());
+        assert!(demand.is_there(), "of the same tenant");
+        drop(same);
+        assert!(!demand.is_there(), "given up");
+        let _other = turns.take_for(key("B"), 1).await;
+        assert!(!demand.is_there(), "there was one left");
+        let mut third = Box::pin(turns.take_for(key("C"), 1));
+        assert!((&mut third).now_or_never().is_none());
+        assert!(demand.is_there(), "of another tenant");
+        drop(first);
+        assert!(third.now_or_never().is_some());
+        assert!(!demand.is_there());
     }
 
     #[tokio::test]

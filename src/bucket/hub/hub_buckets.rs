@@ -27,14 +27,13 @@ use crate::bucket::{
     Attributes, BucketError, BucketId, ETag, FileHash, ListQuery, Namespace, Object, ObjectKey, Visibility,
     WriteCondition,
 };
-use crate::cas::remote::{Known, NewRemoteFile, RemoteChunks, RemoteError, RemoteShared};
+use crate::cas::remote::{Known, NewRemoteFile, RemoteChunks, RemoteError, RemoteShared, SentXorb};
 use crate::engine::{Engine, EngineError, EngineTurns};
 use crate::model::bucket::{Bucket, BucketUid};
 use crate::model::clock::{Ambient, Timestamp};
 use crate::model::conditions::WriteRefused;
 use crate::model::file::FileRecord;
 use crate::store::meta::{MetaError, MetaStore, NewFile, ObjectChange};
-use crate::store::rows::StoredXorb;
 use crate::xet::hash::RangeHash;
 
 /// Uploads at work at once in hub mode: each gathers a xorb of 16 MiB and has three on their way.
@@ -114,7 +113,7 @@ pub struct HubBuckets {
 pub(super) struct SentFile<'a> {
     pub(super) record: &'a FileRecord,
     pub(super) proof: &'a [RangeHash],
-    pub(super) xorbs: &'a [StoredXorb],
+    pub(super) xorbs: &'a [SentXorb],
 }
 
 impl HubBuckets {

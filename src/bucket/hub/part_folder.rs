@@ -12,10 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use super::parts::KeptPart;
 use crate::bucket::{FileHash, UploadId};
+use crate::cas::remote::SentXorb;
 use crate::model::file::{FileRecord, Term};
 use crate::store::disk::rename_durably;
-use crate::store::pack::PackId;
-use crate::store::rows::{StoredXorb, XorbRow};
 use crate::store::versioned::{self, StoredError};
 use crate::xet::hash::{ChunkHash, XorbHash};
 use crate::xet::xorb::{ChunkEntry, ChunkTable};
@@ -52,9 +51,10 @@ struct TermV1 {
 #[derive(Serialize, Deserialize)]
 struct XorbV1 {
     hash: Hash,
-    pack: u64,
-    offset: u64,
-    frame_end: u64,
+    /// The place of a xorb on this machine, which one that was sent does not have: written as 0, and never read.
+    _pack: u64,
+    _offset: u64,
+    _frame_end: u64,
     /// Of each chunk its hash, and where its record and its bytes end.
     table: Vec<(Hash, u32, u32)>,
 }
@@ -71,24 +71,23 @@ impl From<TermV1> for Term {
     }
 }
 
-impl From<&StoredXorb> for XorbV1 {
-    fn from(StoredXorb { hash, row }: &StoredXorb) -> Self {
-        let XorbRow { pack, offset, frame_end, table } = row;
+impl From<&SentXorb> for XorbV1 {
+    fn from(SentXorb { hash, row: table }: &SentXorb) -> Self {
         let entry = |entry: &ChunkEntry| (*entry.hash.as_bytes(), entry.record_end, entry.raw_end);
         Self {
             hash: *hash.as_bytes(),
-            pack: pack.0,
-            offset: *offset,
-            frame_end: *frame_end,
+            _pack: 0,
+            _offset: 0,
+            _frame_end: 0,
             table: table.entries().iter().map(entry).collect(),
         }
     }
 }
 
-impl TryFrom<XorbV1> for StoredXorb {
+impl TryFrom<XorbV1> for SentXorb {
     type Error = StoredError;
 
-    fn try_from(XorbV1 { hash, pack, offset, frame_end, table }: XorbV1) -> Result<Self, StoredError> {
+    fn try_from(XorbV1 { hash, table, .. }: XorbV1) -> Result<Self, StoredError> {
         let entry = |(hash, record_end, raw_end)| ChunkEntry {
             hash: ChunkHash::from_bytes(hash),
             record_end,
@@ -96,8 +95,7 @@ impl TryFrom<XorbV1> for StoredXorb {
         };
         let table = ChunkTable::from_entries(table.into_iter().map(entry).collect());
         let table = table.map_err(|error| StoredError::damaged(WHAT, error))?;
-        let row = XorbRow { pack: PackId(pack), offset, frame_end, table };
-        Ok(Self { hash: XorbHash::from_bytes(hash), row })
+        Ok(Self { hash: XorbHash::from_bytes(hash), row: table })
     }
 }
 
@@ -124,7 +122,7 @@ fn decode(bytes: &[u8]) -> Result<KeptPart, StoredError> {
     Ok(KeptPart {
         record: FileRecord { hash: FileHash::from_bytes(file), size, terms },
         chunks: chunks.into_iter().map(|(hash, len)| (ChunkHash::from_bytes(hash), len)).collect(),
-        xorbs: xorbs.into_iter().map(StoredXorb::try_from).collect::<Result<_, _>>()?,
+        xorbs: xorbs.into_iter().map(SentXorb::try_from).collect::<Result<_, _>>()?,
         head: head.to_vec(),
         tail: tail.to_vec(),
     })

@@ -13,12 +13,11 @@ use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
 
 use crate::bucket::BodyIn;
-use crate::cas::remote::{NewRemoteFile, RemoteChunks};
+use crate::cas::remote::{NewRemoteFile, RemoteChunks, SentXorb};
 use crate::cas::{CasError, ChunkRef, ChunkSink, FoundChunk, Ticket, XorbReader, XorbWriter};
 use crate::engine::{Segment, StoredFile};
 use crate::model::file::FileRecord;
 use crate::store::hold::Hold;
-use crate::store::rows::StoredXorb;
 use crate::xet::hash::{ChunkHash, RangeHash, XorbHash};
 use crate::xet::limits::{CHUNK_BYTES_MAX, XORB_RECORD_HEADER_BYTES};
 use crate::xet::xorb::ChunkTable;
@@ -36,7 +35,7 @@ pub(super) struct KeptPart {
     /// Hash and length of every chunk.
     pub(super) chunks: Vec<(ChunkHash, u32)>,
     /// The xorbs that were sent for it.
-    pub(super) xorbs: Vec<StoredXorb>,
+    pub(super) xorbs: Vec<SentXorb>,
     /// Its first bytes.
     pub(super) head: Vec<u8>,
     /// Its last bytes.
@@ -75,7 +74,7 @@ impl Ends {
 }
 
 impl KeptPart {
-    pub(super) fn new(file: &StoredFile, ends: &Mutex<Ends>) -> Self {
+    pub(super) fn new(file: &StoredFile<ChunkTable>, ends: &Mutex<Ends>) -> Self {
         let Ends { head, mut tail } =
             std::mem::take(&mut *ends.lock().unwrap_or_else(PoisonError::into_inner));
         tail.drain(..tail.len().saturating_sub(TAIL_BYTES));
@@ -167,7 +166,7 @@ impl JoinedChunks {
     }
 
     /// The xorbs that were sent for the parts.
-    pub(super) fn sent(&self) -> impl Iterator<Item = &StoredXorb> {
+    pub(super) fn sent(&self) -> impl Iterator<Item = &SentXorb> {
         self.parts.iter().flat_map(|part| &part.xorbs)
     }
 
@@ -205,6 +204,8 @@ impl JoinedChunks {
 
 #[async_trait]
 impl ChunkSink for JoinedChunks {
+    type Row = ChunkTable;
+
     async fn find(&self, chunk: &ChunkHash, hold: &mut Hold) -> Result<Option<FoundChunk>, CasError> {
         let found = self.remote.find(chunk, hold).await?;
         Ok(found.map(|found| match self.tables.get(&found.place.xorb) {
@@ -217,7 +218,7 @@ impl ChunkSink for JoinedChunks {
         self.remote.ticket(chunk)
     }
 
-    fn writer(&self) -> Box<dyn XorbWriter> {
+    fn writer(&self) -> Box<dyn XorbWriter<Row = ChunkTable>> {
         self.remote.writer()
     }
 }

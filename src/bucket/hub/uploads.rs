@@ -21,12 +21,12 @@ use crate::bucket::{
     ListUploads, NewUpload, Object, Part, PartPage, Payload, Upload, UploadCompletion, UploadId, UploadPage,
     UploadRef, Uploads,
 };
+use crate::cas::remote::SentXorb;
 use crate::engine::{Engine, Layout};
 use crate::model::bucket::BucketUid;
 use crate::model::file::FileRecord;
 use crate::store::hold::Hold;
 use crate::store::meta::{MetaError, NewFile};
-use crate::store::rows::StoredXorb;
 
 fn unreadable(error: std::io::Error) -> BucketError {
     if crate::store::disk::is_full(&error) {
@@ -219,7 +219,7 @@ impl HubBuckets {
         };
         let is_one_part = file.proof.terms.is_empty() && !file.record.terms.is_empty();
         let proof = if is_one_part { joined.proof_of_only() } else { file.proof.terms };
-        let used = |xorb: &&StoredXorb| file.record.terms.iter().any(|term| term.xorb == xorb.hash);
+        let used = |xorb: &&SentXorb| file.record.terms.iter().any(|term| term.xorb == xorb.hash);
         let xorbs: Vec<_> = joined.sent().chain(&file.xorbs).filter(used).cloned().collect();
         self.register(id, &chunks, &SentFile { record: &file.record, proof: &proof, xorbs: &xorbs }).await?;
         let line = add_line(&upload.key, &object);

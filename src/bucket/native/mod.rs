@@ -16,7 +16,7 @@ use crate::model::clock::Ambient;
 use crate::store::hold::Hold;
 use crate::store::local::LocalStore;
 use crate::store::meta::{Content, MetaError, MetaStore, NewFile, Wanted};
-use crate::store::rows::StoredXorb;
+use crate::store::rows::{StoredXorb, XorbRow};
 
 mod batch;
 mod buckets;
@@ -127,7 +127,7 @@ struct TakenFile {
 
 impl TakenFile {
     /// Splits a stored file into what the transaction needs and what must outlive it.
-    fn split(stored: StoredFile) -> (NewFile, Self) {
+    fn split(stored: StoredFile<XorbRow>) -> (NewFile, Self) {
         let StoredFile { record, xorbs, hold, .. } = stored;
         (NewFile { record, xorbs: xorbs.clone() }, Self { xorbs, hold })
     }

@@ -20,6 +20,7 @@ use crate::bucket::{
 use crate::engine::{EngineError, JOINED_TERMS_MAX, Layout, Segment};
 use crate::store::file_terms::FileTerms;
 use crate::store::meta::{Completion, MetaError, RelyOnPart};
+use crate::store::rows::XorbRow;
 
 #[async_trait]
 impl Uploads for NativeBuckets {
@@ -181,7 +182,7 @@ impl NativeBuckets {
         bucket: &Bucket,
         upload: &UploadRef,
         number: u16,
-        taken: Taken,
+        taken: Taken<XorbRow>,
     ) -> Result<Part, BucketError> {
         let Taken { file, md5, checksum } = taken;
         let part = Part {

@@ -24,8 +24,7 @@ use crate::model::clock::Clock;
 use crate::model::file::FileRecord;
 use crate::model::turns::Turns;
 use crate::store::hold::Hold;
-use crate::store::pack::PackId;
-use crate::store::rows::{StoredXorb, XorbRow};
+use crate::store::rows::StoredXorb;
 use crate::xet::hash::{ChunkHash, FileHash, RangeHash};
 use crate::xet::shard::{Shard, ShardChunk, ShardFile, ShardTerm, ShardXorb};
 use crate::xet::xorb::ChunkTable;
@@ -89,10 +88,8 @@ pub(super) struct Remote {
     layouts: Mutex<LruCache<FileRange, Arc<Layout>>>,
 }
 
-/// A row of a xorb that lies elsewhere: only its table means something.
-fn remote_row(table: ChunkTable) -> XorbRow {
-    XorbRow { pack: PackId(0), offset: 0, frame_end: 0, table }
-}
+/// A xorb that the CAS has taken.
+pub type SentXorb = StoredXorb<ChunkTable>;
 
 /// A file to register.
 pub struct NewRemoteFile<'a> {
@@ -101,7 +98,7 @@ pub struct NewRemoteFile<'a> {
     /// The verification hash of each of its terms.
     pub proof: &'a [RangeHash],
     /// The xorbs sent for it.
-    pub xorbs: &'a [StoredXorb],
+    pub xorbs: &'a [SentXorb],
 }
 
 impl RemoteChunks {
@@ -121,7 +118,7 @@ impl RemoteChunks {
     pub async fn register_all(
         &self,
         files: &[NewRemoteFile<'_>],
-        xorbs: &[StoredXorb],
+        xorbs: &[SentXorb],
     ) -> Result<(), RemoteError> {
         let own = files.iter().flat_map(|file| file.xorbs);
         let mut xorbs: Vec<ShardXorb> = xorbs.iter().chain(own).map(shard_xorb).collect();
@@ -190,9 +187,9 @@ fn shard_file(file: &NewRemoteFile<'_>) -> ShardFile {
     ShardFile { hash: file.record.hash, terms: terms.collect(), sha256: None }
 }
 
-fn shard_xorb(xorb: &StoredXorb) -> ShardXorb {
+fn shard_xorb(xorb: &SentXorb) -> ShardXorb {
     let mut raw_start = 0;
-    let chunks = xorb.row.table.entries().iter().map(|entry| {
+    let chunks = xorb.row.entries().iter().map(|entry| {
         let start = std::mem::replace(&mut raw_start, entry.raw_end);
         ShardChunk {
             hash: entry.hash,
@@ -202,12 +199,7 @@ fn shard_xorb(xorb: &StoredXorb) -> ShardXorb {
         }
     });
     // As published clients do, which do not know the stored length.
-    ShardXorb {
-        hash: xorb.hash,
-        chunks: chunks.collect(),
-        raw_bytes: xorb.row.table.raw_bytes(),
-        stored_bytes: 0,
-    }
+    ShardXorb { hash: xorb.hash, chunks: chunks.collect(), raw_bytes: xorb.row.raw_bytes(), stored_bytes: 0 }
 }
 
 impl Remote {
@@ -256,6 +248,8 @@ impl Remote {
 
 #[async_trait]
 impl ChunkSink for RemoteChunks {
+    type Row = ChunkTable;
+
     async fn find(&self, chunk: &ChunkHash, _hold: &mut Hold) -> Result<Option<FoundChunk>, CasError> {
         let found = match self.0.known.find(chunk) {
             None if chunk.is_dedup_eligible() => self.0.ask(chunk).await,
@@ -276,7 +270,7 @@ impl ChunkSink for RemoteChunks {
         self.0.known.announced.ticket(chunk)
     }
 
-    fn writer(&self) -> Box<dyn XorbWriter> {
+    fn writer(&self) -> Box<dyn XorbWriter<Row = ChunkTable>> {
         let Remote { client, known, shared, .. } = &*self.0;
         let turns = shared.sending_turns.clone();
         Box::new(writer::RemoteXorbWriter::new(

@@ -16,11 +16,10 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::client::CasClient;
 use super::known::Known;
-use super::{RemoteError, remote_row};
+use super::{RemoteError, SentXorb};
 use crate::cas::announced::{Claim, Spot};
 use crate::cas::{NewChunk, PendingRef, Sharing};
 use crate::model::turns::{Turn, Turns};
-use crate::store::rows::StoredXorb;
 use crate::xet::compression::Compressor;
 use crate::xet::xorb::ChunkTable;
 
@@ -48,7 +47,7 @@ pub(super) struct SharedXorb {
     known: Arc<Known>,
     gathered: Mutex<Gathered>,
     /// Locked by the upload that sends it; taken before a turn to send, never after.
-    sent: Arc<tokio::sync::Mutex<Option<StoredXorb>>>,
+    sent: Arc<tokio::sync::Mutex<Option<SentXorb>>>,
 }
 
 #[derive(Default)]
@@ -65,7 +64,7 @@ struct Gathered {
 /// The right to send a xorb.
 pub(super) struct Sender {
     xorb: Arc<SharedXorb>,
-    sent: OwnedMutexGuard<Option<StoredXorb>>,
+    sent: OwnedMutexGuard<Option<SentXorb>>,
     _turn: Turn,
 }
 
@@ -134,7 +133,7 @@ impl SharedXorb {
         self: Arc<Self>,
         client: &CasClient,
         turns: &Turns,
-    ) -> Result<StoredXorb, RemoteError> {
+    ) -> Result<SentXorb, RemoteError> {
         if let Some(sender) = Arc::clone(&self).sender(turns).await {
             return sender.send(client).await;
         }
@@ -166,7 +165,7 @@ impl Gathered {
 
 impl Sender {
     /// Sends the xorb.
-    pub(super) async fn send(mut self, client: &CasClient) -> Result<StoredXorb, RemoteError> {
+    pub(super) async fn send(mut self, client: &CasClient) -> Result<SentXorb, RemoteError> {
         let xorb = &self.xorb;
         let (records, table) = {
             let mut gathered = xorb.lock();
@@ -182,7 +181,7 @@ impl Sender {
             gathered.table = ChunkTable::default();
             gathered.closed = Some(Bytes::new());
         }
-        let stored = StoredXorb { hash, row: remote_row(table) };
+        let stored = SentXorb { hash, row: table };
         *self.sent = Some(stored.clone());
         Ok(stored)
     }

@@ -13,17 +13,17 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tracing::debug;
 
-use super::RemoteError;
 use super::client::CasClient;
 use super::known::Known;
 use super::shared::{Appended, SharedXorb};
+use super::{RemoteError, SentXorb};
 use crate::cas::{CasError, NewChunk, PendingRef, Sharing, XorbWriter};
 use crate::model::tenant::Tenant;
 use crate::model::turns::Turns;
 use crate::store::hold::Hold;
-use crate::store::rows::StoredXorb;
 use crate::xet::compression::Compressor;
 use crate::xet::hash::ChunkHash;
+use crate::xet::xorb::ChunkTable;
 
 /// Xorbs of one upload on their way at once.
 const SENDING_MAX: usize = 3;
@@ -53,7 +53,7 @@ pub(super) struct RemoteXorbWriter {
 }
 
 struct Sending {
-    task: JoinHandle<Result<StoredXorb, RemoteError>>,
+    task: JoinHandle<Result<SentXorb, RemoteError>>,
     xorb: Arc<SharedXorb>,
 }
 
@@ -161,6 +161,8 @@ impl Drop for RemoteXorbWriter {
 
 #[async_trait]
 impl XorbWriter for RemoteXorbWriter {
+    type Row = ChunkTable;
+
     async fn append(
         &mut self,
         chunk: &NewChunk<'_>,
@@ -192,7 +194,7 @@ impl XorbWriter for RemoteXorbWriter {
         self.last = Some(place);
     }
 
-    async fn finish(mut self: Box<Self>, _hold: &mut Hold) -> Result<BTreeMap<u32, StoredXorb>, CasError> {
+    async fn finish(mut self: Box<Self>, _hold: &mut Hold) -> Result<BTreeMap<u32, SentXorb>, CasError> {
         let used = |(number, named): (u32, &Named)| named.is_used.then(|| (number, Arc::clone(&named.xorb)));
         let used: Vec<_> = (0..).zip(&self.named).filter_map(used).collect();
         for (_, xorb) in &used {

@@ -100,6 +100,15 @@ pub(in crate::cli) struct ConnectArgs {
     pub(in crate::cli) endpoint: Option<String>,
 }
 
+/// What every command takes.
+#[derive(Debug, Clone, clap::Args)]
+pub(in crate::cli) struct CommonArgs {
+    #[command(flatten)]
+    pub(in crate::cli) connect: ConnectArgs,
+    #[command(flatten)]
+    pub(in crate::cli) format: FormatArgs,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,6 +6,7 @@
 use percent_encoding::percent_decode_str;
 
 use crate::bucket::{BucketId, BucketName, Namespace};
+use crate::cli::failure::Failure;
 
 /// What every bucket URI begins with.
 pub(in crate::cli) const BUCKET_PREFIX: &str = "hf://buckets/";
@@ -34,6 +35,12 @@ pub(in crate::cli) enum UriError {
     /// It is neither a URI nor a plain path.
     #[error("Invalid value. {0}")]
     Value(String),
+}
+
+impl From<UriError> for Failure {
+    fn from(error: UriError) -> Self {
+        Self::Uri(error.to_string())
+    }
 }
 
 /// A place in a bucket.

@@ -36,8 +36,7 @@ use crate::model::settings::{BucketChange, BucketSettings};
 use crate::model::upload::{Part, Upload};
 use crate::store::figures::MetaFigures;
 use crate::store::file_terms::{FileTerms, TermRuns};
-use crate::store::pack::PackId;
-use crate::store::rows::{StoredXorb, XorbRow};
+use crate::store::rows::{PackId, StoredXorb, XorbRow};
 use crate::xet::hash::{FileHash, XorbHash};
 
 /// Requests that may wait for the writer; beyond it, callers wait.

@@ -28,8 +28,8 @@ use crate::model::settings::{BucketChange, BucketSettings, Tags};
 use crate::model::upload::{Part, Upload};
 use crate::store::figures::MetaFigures;
 use crate::store::file_terms::FileTerms;
-use crate::store::pack::PackId;
-use crate::store::rows::{StoredXorb, XorbRow};
+pub use crate::store::rows::{FramePlace, PackRow};
+use crate::store::rows::{PackId, StoredXorb, XorbRow};
 use crate::xet::hash::{FileHash, XorbHash};
 
 mod accounts;
@@ -194,17 +194,6 @@ pub struct Completion {
     pub file: Option<NewFile>,
 }
 
-/// What start-up and gc need to know of a pack.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PackRow {
-    /// The pack.
-    pub id: PackId,
-    /// Where its last committed frame ends; what lies behind was never acknowledged.
-    pub committed_end: u64,
-    /// Bytes of the frames that have rows; all others are dead.
-    pub live_bytes: u64,
-}
-
 /// A xorb that no file record uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IdleXorb {
@@ -212,17 +201,6 @@ pub struct IdleXorb {
     pub hash: XorbHash,
     /// Of this idleness: a xorb that was used in between has another.
     pub generation: u64,
-}
-
-/// Where a xorb's frame lies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FramePlace {
-    /// The pack.
-    pub pack: PackId,
-    /// Where its first chunk record begins.
-    pub offset: u64,
-    /// Where its frame ends.
-    pub frame_end: u64,
 }
 
 /// A xorb whose frame was copied elsewhere.

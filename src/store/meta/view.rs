@@ -9,8 +9,7 @@ use crate::model::file::FileRecord;
 use crate::model::names::{ObjectKey, UploadId};
 use crate::model::object::Object;
 use crate::model::upload::{Part, Upload};
-use crate::store::pack::PackId;
-use crate::store::rows::XorbRow;
+use crate::store::rows::{PackId, XorbRow};
 use crate::xet::hash::{FileHash, XorbHash};
 
 /// How many rows there are.

@@ -10,8 +10,7 @@ use super::tables::{self, Failure, HashHead, Tables, xorbs_of};
 use super::{IdleXorb, NewFile, TermChange, XorbMove};
 use crate::model::clock::Timestamp;
 use crate::model::file::FileRecord;
-use crate::store::pack::PackId;
-use crate::store::rows::{StoredXorb, XorbRow};
+use crate::store::rows::{PackId, StoredXorb, XorbRow};
 use crate::xet::hash::{FileHash, NodeHash, XorbHash};
 
 /// Reads where a xorb lies.

@@ -14,12 +14,13 @@
 
 use crc_fast::{CrcAlgorithm, checksum};
 
+use crate::store::rows::FRAME_HEAD_BYTES;
 use crate::xet::hash::{ChunkHash, XorbHash};
 use crate::xet::limits::XORB_CHUNKS_MAX;
 use crate::xet::xorb::ChunkTable;
 
 /// First bytes of a frame.
-pub const HEAD: [u8; 8] = *b"XGF1\0\0\0\0";
+pub const HEAD: [u8; FRAME_HEAD_BYTES as usize] = *b"XGF1\0\0\0\0";
 
 /// First bytes of a trailer.
 pub const TRAILER_MAGIC: [u8; 4] = *b"XGT1";

@@ -26,7 +26,7 @@ use tracing::{error, warn};
 
 use super::{PackId, PackStore, PackWriter};
 use crate::store::figures::PackFigures;
-use crate::store::meta::PackRow;
+use crate::store::rows::PackRow;
 
 /// A pack is not appended to beyond this; small enough that rewriting one is quick, large enough that a terabyte is
 /// two thousand files.

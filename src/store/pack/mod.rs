@@ -5,7 +5,6 @@
 //! [`scan`] walks frames and [`verify`] looks at every byte of one. A pack holds nothing but frames, so that the xorb
 //! rows and the chunk index can be made anew from the packs alone.
 
-use std::fmt;
 use std::io;
 
 use bytes::Bytes;
@@ -23,15 +22,7 @@ pub mod verify;
 pub use local::LocalPacks;
 pub use memory::MemoryPacks;
 
-/// A pack's identity: a number that is never used twice in one store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PackId(pub u64);
-
-impl fmt::Display for PackId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
-    }
-}
+pub use super::rows::PackId;
 
 /// A pack opened for appending; one writer at a time holds it.
 pub trait PackWriter: Send {

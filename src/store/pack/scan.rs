@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::PackId;
 use super::frame::{HEAD, TRAILER_MAGIC, decode_trailer, trailer_bytes};
 use super::log::PackLog;
-use crate::store::meta::FramePlace;
+use crate::store::rows::FramePlace;
 use crate::xet::hash::XorbHash;
 use crate::xet::limits::{XORB_CHUNKS_MAX, XORB_RECORD_HEADER_BYTES};
 use crate::xet::xorb::{ChunkTable, RecordHeader};

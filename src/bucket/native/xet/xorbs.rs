@@ -14,7 +14,7 @@ use crate::model::file::FileRecord;
 use crate::model::turns::{Slices, Turns, on_thread};
 use crate::store::hold::Hold;
 use crate::store::meta::NewFile;
-use crate::store::rows::StoredXorb;
+use crate::store::rows::{StoredXorb, XorbRow};
 use crate::xet::hash::XorbHash;
 use crate::xet::xorb::ChunkTable;
 
@@ -164,11 +164,11 @@ impl NativeXet {
 
 /// Feeds a body to a xorb on its way in; while the pieces at hand are worked on, the next come.
 async fn take(
-    mut incoming: IncomingXorb,
+    mut incoming: IncomingXorb<XorbRow>,
     first: Pieces,
     body: &mut BodyIn,
     turns: &Turns,
-) -> Result<IncomingXorb, XetError> {
+) -> Result<IncomingXorb<XorbRow>, XetError> {
     let mut at_hand = first;
     loop {
         let Pieces { pieces, ended } = at_hand;

@@ -11,8 +11,7 @@ use crate::model::names::{BucketId, BucketName, Namespace, ObjectKey, UploadId};
 use crate::model::object::{Attributes, ETag, Object, ObjectPart};
 use crate::model::settings::{CorsRule, PublicAccessBlock, Tags};
 use crate::model::upload::{Part, Upload};
-use crate::store::pack::PackId;
-use crate::store::rows::XorbRow;
+use crate::store::rows::{PackId, XorbRow};
 use crate::xet::hash::{ChunkHash, FileHash, XorbHash};
 use crate::xet::xorb::ChunkTable;
 

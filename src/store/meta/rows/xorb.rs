@@ -3,8 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::store::pack::PackId;
-use crate::store::rows::XorbRow;
+use crate::store::rows::{PackId, XorbRow};
 use crate::store::versioned::{self, StoredError};
 use crate::xet::hash::{ChunkHash, XorbHash};
 use crate::xet::xorb::{ChunkEntry, ChunkTable};

@@ -7,15 +7,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::failure::Failure;
-use super::remote::connection::Connection;
-use super::session::{Session, several};
-use super::terminal::Mode;
 use crate::bucket::BucketId;
 use crate::bucket::hub::{BucketAccess, HubError};
 use crate::cas::CasError;
 use crate::cas::http::HttpError;
 use crate::cas::remote::{Known, RemoteChunks, RemoteError, RemoteShared};
+use crate::cli::failure::Failure;
+use crate::cli::remote::connection::{Connection, chained};
+use crate::cli::session::{Session, several};
+use crate::cli::terminal::Mode;
 use crate::engine::EngineError;
 
 mod checksum;
@@ -25,7 +25,7 @@ mod target;
 mod upload;
 
 pub(in crate::cli) use checksum::hash_files;
-pub(in crate::cli) use download::{Download, PART_SUFFIX};
+pub(in crate::cli) use download::Download;
 pub(in crate::cli) use progress::Progress;
 pub(in crate::cli) use upload::{Source, Upload};
 
@@ -114,7 +114,7 @@ impl Transfers {
                 session.connection.failure(HubError::Http(HttpError::Offline(name)), Some(&self.bucket))
             }
             EngineError::Cas(CasError::Remote(RemoteError::Denied(why))) => session.connection.denied(why),
-            _ => Failure::Told(super::remote::connection::chained(error)),
+            _ => Failure::Told(chained(error)),
         }
     }
 }

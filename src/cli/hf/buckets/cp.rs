@@ -3,14 +3,15 @@
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
-use super::{CommonArgs, copy, folder};
+use super::{copy, folder};
 use crate::cli::failure::Failure;
+use crate::cli::hf::files::names::{check_name, is_too_long};
+use crate::cli::hf::transfer::{Download, Source, Transfers, Upload};
+use crate::cli::remote::args::CommonArgs;
 use crate::cli::remote::uri::{Location, Remote};
 use crate::cli::session::Session;
-use crate::cli::sync::names::{check_name, is_too_long};
 use crate::cli::terminal::Fields;
 use crate::cli::terminal::words::printable;
-use crate::cli::transfer::{Download, Source, Transfers, Upload};
 
 /// What `buckets cp` takes.
 #[derive(Debug, clap::Args)]

@@ -20,13 +20,11 @@ use crate::bucket::hub::FileEntry;
 use crate::cas::CasError;
 use crate::cas::remote::RemoteChunks;
 use crate::cli::failure::Failure;
+use crate::cli::hf::files::PART_SUFFIX;
 use crate::cli::remote::connection::chain;
 use crate::cli::session::Session;
 use crate::engine::EngineError;
 use crate::xet::hash::ChunkHash;
-
-/// What unfinished files' names end with. They are of no account to a sync.
-pub(in crate::cli) const PART_SUFFIX: &str = ".xetgate-part";
 
 /// Unfinished files that are smaller are not worth keeping.
 const KEPT_BYTES_MIN: u64 = 8 << 20;

@@ -2,10 +2,10 @@
 
 use clap::ValueEnum;
 
-use super::CommonArgs;
 use crate::bucket::BucketId;
 use crate::bucket::hub::{BucketInfo, HubError, NewBucket};
 use crate::cli::failure::Failure;
+use crate::cli::remote::args::CommonArgs;
 use crate::cli::remote::uri::{BUCKET_PREFIX, bucket_id};
 use crate::cli::session::Session;
 use crate::cli::terminal::{Fields, Value};

@@ -3,19 +3,19 @@
 use std::path::{Path, PathBuf};
 
 use super::execute;
-use super::filter::Filter;
-use super::local::{self, Walked};
-use super::mtime::Mtime;
-use super::names::{LeftOut, check_name};
-use super::plan::{self, Action, Compare, Direction, FileState, Listing, Plan, Rules, Scope};
+use super::plan::{self, Action, Compare, Direction, Plan, Rules, Scope};
 use super::plan_file;
 use crate::bucket::hub::FileEntry;
-use crate::cli::buckets::CommonArgs;
 use crate::cli::failure::Failure;
+use crate::cli::hf::files::filter::Filter;
+use crate::cli::hf::files::local::{self, FileState, Listing, Walked};
+use crate::cli::hf::files::mtime::Mtime;
+use crate::cli::hf::files::names::{LeftOut, check_name};
+use crate::cli::hf::transfer::{Transfers, hash_files};
+use crate::cli::remote::args::CommonArgs;
 use crate::cli::remote::uri::{Location, Remote};
 use crate::cli::session::Session;
 use crate::cli::terminal::{Mode, words};
-use crate::cli::transfer::{Transfers, hash_files};
 
 /// What `sync` takes.
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]

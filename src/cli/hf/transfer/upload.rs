@@ -18,9 +18,10 @@ use crate::bucket::{BucketId, FileHash, Timestamp};
 use crate::cas::CasError;
 use crate::cas::remote::{NewRemoteFile, RemoteChunks};
 use crate::cli::failure::Failure;
+use crate::cli::hf::files::mtime::Mtime;
 use crate::cli::session::Session;
-use crate::cli::sync::mtime::Mtime;
 use crate::engine::{Engine, EngineError, EngineTurns, FolderIngest};
+use crate::xet::xorb::ChunkTable;
 
 /// Bytes read from a file at once.
 const BLOCK_BYTES: usize = 1 << 20;
@@ -138,7 +139,7 @@ struct Worker {
 
 /// Files that are taken in and not yet in the bucket.
 struct Group {
-    ingest: FolderIngest,
+    ingest: FolderIngest<ChunkTable>,
     files: Vec<(String, Timestamp, Option<String>)>,
     bytes: u64,
 }
@@ -247,7 +248,7 @@ impl Worker {
             .collect();
         let registered = to.runtime.block_on(to.chunks.register_all(&files, &stored.xorbs));
         registered.map_err(|error| EngineError::Cas(CasError::Remote(error)))?;
-        let xorbs = stored.xorbs.iter().map(|xorb| (xorb.hash, xorb.row.table.raw_bytes()));
+        let xorbs = stored.xorbs.iter().map(|xorb| (xorb.hash, xorb.row.raw_bytes()));
         to.progress.stored(group.bytes, xorbs);
 
         let hashes = stored.files.iter().map(|(record, _)| record.hash);

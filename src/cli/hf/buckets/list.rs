@@ -1,10 +1,10 @@
 //! `buckets list`: buckets of a namespace, or files of a bucket.
 
-use super::CommonArgs;
 use super::manage::description;
 use crate::bucket::Namespace;
 use crate::bucket::hub::{BucketInfo, TreeEntry};
 use crate::cli::failure::Failure;
+use crate::cli::remote::args::CommonArgs;
 use crate::cli::remote::uri::BUCKET_PREFIX;
 use crate::cli::session::Session;
 use crate::cli::terminal::listing::{Entry, Form};

@@ -3,6 +3,7 @@
 //! Links to files count as what they point to; links to folders are not followed, so that no walk runs in a circle;
 //! links that point nowhere, and what is neither file nor folder, do not count. Hidden files do.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -13,12 +14,26 @@ use std::str::Utf8Chunk;
 
 use rustix::io::Errno;
 
+use super::PART_SUFFIX;
 use super::filter::Filter;
 use super::mtime::Mtime;
-use super::plan::{FileState, Listing};
+use crate::bucket::FileHash;
 use crate::cli::failure::Failure;
 use crate::cli::terminal::words::printable;
-use crate::cli::transfer::PART_SUFFIX;
+
+/// What is known of a file on one side.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(in crate::cli) struct FileState {
+    /// Its size in bytes.
+    pub(in crate::cli) size: u64,
+    /// Its last change.
+    pub(in crate::cli) mtime: Mtime,
+    /// Its content, if that is known; needed only to compare contents.
+    pub(in crate::cli) hash: Option<FileHash>,
+}
+
+/// Relative paths, `/` between names, in the order of their code points.
+pub(in crate::cli) type Listing = BTreeMap<String, FileState>;
 
 /// Errors that say that there is no such file, beside those that [`ErrorKind`] knows.
 const NO_FILE: [Errno; 2] = [Errno::LOOP, Errno::NAMETOOLONG];

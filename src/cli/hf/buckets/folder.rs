@@ -6,13 +6,13 @@
 use std::path::Path;
 
 use crate::cli::failure::Failure;
+use crate::cli::hf::files::filter::Filter;
+use crate::cli::hf::files::local::walk;
+use crate::cli::hf::files::names::{LeftOut, check_name};
+use crate::cli::hf::transfer::{Download, Source, Transfers, Upload};
 use crate::cli::remote::uri::Location;
 use crate::cli::session::Session;
-use crate::cli::sync::filter::Filter;
-use crate::cli::sync::local::walk;
-use crate::cli::sync::names::{LeftOut, check_name};
 use crate::cli::terminal::{Fields, Value};
-use crate::cli::transfer::{Download, Source, Transfers, Upload};
 
 fn result(session: &mut Session, message: &str, src: &str, dst: &str, files: usize) -> Result<(), Failure> {
     let mut fields = Fields::texts([("src", src), ("dst", dst)]);

@@ -1,11 +1,11 @@
 //! `buckets remove`: files out of a bucket, one or all below a prefix.
 
-use super::CommonArgs;
 use crate::bucket::hub::{BatchOp, FileEntry};
 use crate::cli::failure::Failure;
+use crate::cli::hf::files::filter::Filter;
+use crate::cli::remote::args::CommonArgs;
 use crate::cli::remote::uri::{BUCKET_PREFIX, Location};
 use crate::cli::session::Session;
-use crate::cli::sync::filter::Filter;
 use crate::cli::terminal::{Fields, Value, words};
 
 /// What `buckets remove` takes.

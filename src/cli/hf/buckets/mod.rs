@@ -2,10 +2,10 @@
 
 use clap::Subcommand;
 
-use super::failure::Failure;
-use super::remote::args::{ConnectArgs, FormatArgs};
-use super::session::Session;
 use super::sync::command::SyncArgs;
+use crate::cli::failure::Failure;
+use crate::cli::remote::args::CommonArgs;
+use crate::cli::session::Session;
 
 mod copy;
 mod cp;
@@ -15,15 +15,6 @@ mod manage;
 mod remove;
 
 pub(in crate::cli) use cp::CpArgs;
-
-/// What every command takes.
-#[derive(Debug, Clone, clap::Args)]
-pub(in crate::cli) struct CommonArgs {
-    #[command(flatten)]
-    pub(in crate::cli) connect: ConnectArgs,
-    #[command(flatten)]
-    pub(in crate::cli) format: FormatArgs,
-}
 
 /// The commands.
 #[derive(Debug, Subcommand)]

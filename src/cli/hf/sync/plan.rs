@@ -9,27 +9,10 @@
 //! Times that lie within a second of each other are the same: not every file system keeps more. A destination that is
 //! newer and of the same size counts as identical, as in `hf`.
 
-use std::collections::BTreeMap;
-
-use super::mtime::Mtime;
-use crate::bucket::FileHash;
+use crate::cli::hf::files::local::{FileState, Listing};
 
 /// Times this close are the same time. Source: `hf` 2.4.0, section 4 of the CLI's specification.
 const TIME_WINDOW_MS: f64 = 1000.0;
-
-/// What is known of a file on one side.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(in crate::cli) struct FileState {
-    /// Its size in bytes.
-    pub(in crate::cli) size: u64,
-    /// Its last change.
-    pub(in crate::cli) mtime: Mtime,
-    /// Its content, if that is known; needed for [`Compare::Content`] only.
-    pub(in crate::cli) hash: Option<FileHash>,
-}
-
-/// Relative paths, `/` between names, in the order of their code points.
-pub(in crate::cli) type Listing = BTreeMap<String, FileState>;
 
 /// Which side is local.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -219,6 +202,7 @@ impl Planner {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::hf::files::mtime::Mtime;
 
     fn state(size: u64, millis: i64, content: u8) -> FileState {
         let mtime = Mtime::of_file(millis.div_euclid(1000), millis.rem_euclid(1000) * 1_000_000);

@@ -6,13 +6,13 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use super::command::{Sides, below};
-use super::names::{LeftOut, check_name, is_file_name};
 use super::plan::{Action, Direction, Plan};
 use crate::bucket::hub::{BatchOp, FileEntry};
 use crate::cli::failure::Failure;
+use crate::cli::hf::files::names::{LeftOut, check_name, is_file_name};
+use crate::cli::hf::transfer::{Download, Source, Transfers, Upload};
 use crate::cli::session::Session;
 use crate::cli::terminal::words::printable;
-use crate::cli::transfer::{Download, Source, Transfers, Upload};
 
 /// Refuses a plan that this program would not make: a plan from a file may have been edited, or be another program's.
 pub(super) fn check(sides: &Sides, plan: &Plan) -> Result<(), Failure> {
