@@ -1,4 +1,4 @@
-//! The `xetgate` binary: a thin door into the library.
+//! The `xetgate` binary: the entry into the library, and nothing else.
 
 use std::process::ExitCode;
 

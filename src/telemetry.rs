@@ -47,7 +47,7 @@ pub enum TelemetryError {
 }
 
 fn env_filter(filter: &str) -> Result<EnvFilter, TelemetryError> {
-    // s3s logs requests whole, signatures included: only whoever names it gets that.
+    // s3s logs requests whole, signatures included: only anyone who names it gets that.
     let directives = if filter.contains("s3s") { filter.to_owned() } else { format!("{filter},s3s=off") };
     EnvFilter::try_new(directives)
         .map_err(|error| TelemetryError::Filter { filter: filter.to_owned(), error })

@@ -1,7 +1,7 @@
 //! [`Accounts`]: accounts and credentials that are made and changed while the deployment runs.
 //!
 //! Every change is a transaction of the metadata store, after which the [`Directory`] takes what is stored then; so a
-//! change holds when it is answered, for every door and without a restart. Changes are made one after the other.
+//! change holds when it is answered, for every API and without a restart. Changes are made one after the other.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What the CAS door lets in: tokens that the Hub's door hands out, and signed addresses of xorb ranges.
+//! What the CAS API lets in: tokens that the Hub API hands out, and signed addresses of xorb ranges.
 //!
 //! Both are short-lived and carry everything they say, so nothing is kept of them. A token names one bucket (by uid, which
 //! a rename does not change and a new bucket of an old name does not inherit) and whether it may write; an address names
@@ -95,7 +95,7 @@ pub struct CasToken {
 /// Why a token or an address does not let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotGranted {
-    /// It was not signed here, or was changed, or its access key is not what it was. If these were told apart, the
+    /// It was not signed here, or was changed, or its access key is not what it was. If these were distinguished, the
     /// answers would tell which access keys there are.
     #[error("it was not issued here, or its access key was revoked, rotated or has expired")]
     Foreign,
@@ -163,7 +163,7 @@ impl CasSigner {
         self.clock.now().secs()
     }
 
-    /// Who has this access key id; the empty one is a stranger's.
+    /// Who has this access key id; the empty one is an anonymous caller's.
     fn caller(&self, id: &str) -> Result<Caller, NotGranted> {
         if id.is_empty() {
             return Ok(Caller::Anonymous);

@@ -1,6 +1,6 @@
 //! [`Directory`]: who there is, and the one answer to "may this caller do that?".
 //!
-//! What was declared stays; what was made at run time is replaced as a whole whenever it changes, so that whoever asks
+//! What was declared stays; what was made at run time is replaced as a whole whenever it changes, so that anyone who asks
 //! sees the accounts of one moment. Where both name the same, the declared one holds.
 
 use std::collections::{BTreeMap, HashMap};

@@ -129,7 +129,7 @@ pub enum AuthError {
         /// Why.
         error: io::Error,
     },
-    /// The file of the CAS door's secret cannot be read, written or used.
+    /// The file of the CAS API's secret cannot be read, written or used.
     #[error("the key of CAS tokens {path}: {reason}")]
     CasKey {
         /// The file.

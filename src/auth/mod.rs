@@ -5,7 +5,7 @@
 //! and those of the organisations that its account is a member of, and may read whatever bucket is public; a list of
 //! buckets keeps it to these, in its own namespace.
 //!
-//! Front doors prove *who* calls (a signature, a token, nothing) and then ask [`Directory::may`]; nobody else decides.
+//! APIs prove *who* calls (a signature, a token, nothing) and then ask [`Directory::may`]; nobody else decides.
 //! Accounts and credentials come from the configuration or are made at run time ([`Accounts`]); of the latter, the
 //! secrets are sealed at rest ([`seal`]). Nothing in this module prints a secret: [`Secret`] has no `Display`, and its
 //! `Debug` is blind.
@@ -87,7 +87,7 @@ impl fmt::Debug for Secret {
 /// What a caller wants to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// List the namespace's buckets. A door shows only those that the credential may read.
+    /// List the namespace's buckets. An API shows only those that the credential may read.
     ListBuckets,
     /// List and read objects of a bucket, and look at its settings.
     ReadBucket,
@@ -144,7 +144,7 @@ pub enum TokenUse {
 pub enum Caller {
     /// Somebody who has shown no credential.
     Anonymous,
-    /// Whoever has this credential.
+    /// The holder of this credential.
     Known(Arc<Credential>),
 }
 

@@ -1,6 +1,6 @@
 //! The root account and its credential: what makes a first start work with nothing configured.
 //!
-//! The credential is either given from outside (the `XETGATE_ROOT_*` variables, read by whoever parses the
+//! The credential is either given from outside (the `XETGATE_ROOT_*` variables, read by the code that parses the
 //! configuration) or made once from random bytes and kept in [`FILE_NAME`] in the data folder, readable by its owner
 //! only. The file appears whole or not at all: written beside its place, flushed, renamed, and the folder flushed.
 

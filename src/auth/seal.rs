@@ -1,5 +1,5 @@
 //! Secrets at rest: sealed with XChaCha20-Poly1305 under a master key, so that a copy of the metadata alone opens no
-//! door. Everything else that the row says is bound to the sealed text: it cannot be moved to another's row, nor can the
+//! API. Everything else that the row says is bound to the sealed text: it cannot be moved to another's row, nor can the
 //! row be given another permission, other buckets or a later end.
 //!
 //! Earlier builds bound account and access key id alone. Such rows still open, and are sealed again at the next start.

@@ -154,7 +154,7 @@ impl From<RemoteError> for BucketError {
             RemoteError::NoSuchBucket(id) => Self::NoSuchBucket(id),
             RemoteError::Denied(_) => Self::AccessDenied(error.to_string()),
             RemoteError::Busy => Self::Busy(error.into()),
-            // What was refused was made here, perhaps from what is no longer so: made anew, it may be taken.
+            // What was refused was made here, perhaps from what is no longer so: made again, it may be taken.
             RemoteError::Offline(_) | RemoteError::Unavailable(_) | RemoteError::Refused { .. } => {
                 Self::Unavailable(error.into())
             }
@@ -172,7 +172,7 @@ pub(super) fn meta_failed(error: MetaError) -> BucketError {
     }
 }
 
-/// What an error of the engine means to whoever writes.
+/// What an error of the engine means to the one who writes.
 pub(super) fn engine_error(error: EngineError) -> BucketError {
     match error {
         EngineError::Body(error) => BucketError::Body(error),
@@ -190,7 +190,7 @@ pub(super) fn engine_error(error: EngineError) -> BucketError {
     }
 }
 
-/// What an error of the engine means to whoever reads `object`, which is named for the log.
+/// What an error of the engine means to the one who reads `object`, which is named for the log.
 pub(super) fn read_error(error: EngineError, object: &str) -> BucketError {
     match engine_error(error) {
         BucketError::Corrupt(what) => BucketError::Corrupt(format!("object {object}: {what}")),

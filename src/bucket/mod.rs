@@ -1,6 +1,6 @@
-//! The project's one contract: [`BucketApi`], what a bucket can do, whoever asks and wherever it lies.
+//! The project's one contract: [`BucketApi`], what a bucket can do, no matter who asks and where it lies.
 //!
-//! Front doors speak only this; they cannot tell a bucket on this machine from one on a Hub. The words are the Hub's bucket
+//! APIs speak only this; they cannot tell a bucket on this machine from one on a Hub. The words are the Hub's bucket
 //! API's, with the attributes and multipart uploads that S3 adds.
 
 use std::pin::Pin;
@@ -36,7 +36,7 @@ pub use error::BucketError;
 pub use native::{NativeBuckets, NativeXet, OutlinedFile, Reach, ShardRefusal, XetError};
 pub use traits::{BucketApi, Buckets, Objects, Uploads};
 
-/// A body on its way out. An error means that the bytes cannot be had intact; whoever sends them must cut off.
+/// A body on its way out. An error means that the bytes cannot be had intact; anyone who sends them must cut off.
 pub type BodyOut = Pin<Box<dyn Stream<Item = Result<Bytes, BucketError>> + Send>>;
 
 /// The digests that the client declared and that must hold for the write to count.
@@ -160,7 +160,7 @@ pub enum BatchChange {
         file: FileHash,
         /// As above.
         size: Option<u64>,
-        /// The bucket that has it. Whether the caller may read that one is for the door to ask.
+        /// The bucket that has it. Whether the caller may read that one is for the API to ask.
         source: BucketId,
         /// What is said about it.
         attributes: Attributes,

@@ -94,7 +94,7 @@ pub(super) fn object_part(part: &Part) -> ObjectPart {
 /// Rows read at a time.
 const ROWS: usize = 1000;
 
-/// Sorts behind every upload id, which are hexadecimal.
+/// Sorts after every upload id, which are hexadecimal.
 const BEHIND_ALL_IDS: &str = "~";
 
 fn common_prefix<'k>(key: &'k str, query: &ListUploads) -> Option<&'k str> {
@@ -103,7 +103,7 @@ fn common_prefix<'k>(key: &'k str, query: &ListUploads) -> Option<&'k str> {
     key.get(..query.prefix.len() + behind + delimiter.len())
 }
 
-/// Where the listing begins: behind this key and upload id.
+/// Where the listing begins: after this key and upload id.
 fn start(query: &ListUploads) -> (String, String) {
     let marker = query.key_marker.as_ref().map(|key| {
         let id = query.upload_marker.as_ref().map_or(BEHIND_ALL_IDS, |id| id.as_str());

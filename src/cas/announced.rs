@@ -6,7 +6,7 @@
 //! points into, or until it is withdrawn; either comes after the chunk index knows the chunk, or when no upload needs
 //! it.
 //!
-//! How the gap between the two is closed: whoever does not find a chunk in the index, and then finds no announcement,
+//! How the gap between the two is closed: anyone who does not find a chunk in the index, and then finds no announcement,
 //! may have looked into the index too early and here too late. So each shard counts the announcements that have left
 //! it. A [`Ticket`], taken before the index is asked, shows whether any has left since; then the index is asked again.
 

@@ -34,7 +34,7 @@ use crate::xet::limits::XORB_CHUNKS_MAX;
 const MAGIC: [u8; 4] = *b"XGC1";
 const ROW_BYTES: usize = 40;
 
-/// After so many files written, the folder is read anew, for what other processes have put there.
+/// After so many files written, the folder is read again, for what other processes have put there.
 const LOOK_AGAIN_AFTER: u64 = 256;
 
 /// A use is noted on disk, for the order after a restart, at most this often.

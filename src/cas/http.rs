@@ -37,7 +37,7 @@ const REQUESTS_MAX: (usize, usize) = (128, 64);
 /// Redirects of one request.
 const REDIRECTS_MAX: usize = 5;
 
-/// Longest that a server may tell us to wait: whoever waits for us does not wait longer either.
+/// Longest that a server may tell us to wait: anyone who waits for us does not wait longer either.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(10);
 
 /// A token that opens a Hub or a CAS; never shown.

@@ -66,7 +66,7 @@ impl LocalChunks {
         self.workshop.announced.len()
     }
 
-    /// Lets uploads store the chunks of a damaged xorb anew, which mends it, instead of relying on them.
+    /// Lets uploads store the chunks of a damaged xorb again, which mends it, instead of relying on them.
     fn distrust(&self, xorb: &XorbHash, table: &ChunkTable) {
         if let Err(error) = self.store.index.remove(xorb, table) {
             debug!(%error, %xorb, "uploads may go on to rely on a damaged xorb");
@@ -77,7 +77,7 @@ impl LocalChunks {
         self.store.rows.get(xorb).await?.ok_or(CasError::MissingXorb(*xorb))
     }
 
-    /// The records of a run of chunks as they lie in the pack, one behind the other; each has been checked against its
+    /// The records of a run of chunks as they lie in the pack, one after the other; each has been checked against its
     /// chunk's hash.
     pub async fn read_records(&self, xorb: &XorbHash, chunks: Range<u32>) -> Result<Bytes, CasError> {
         let records = self.read_run(xorb, chunks, u32::MAX, |run, records| {

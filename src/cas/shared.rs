@@ -7,7 +7,7 @@
 //! An upload that needs the hash of a xorb that is still open, because it refers to a chunk in it and is at its end,
 //! ends that xorb itself, makes it durable itself, and commits its row itself ([`SharedXorbs::secure`]). So it waits
 //! for nobody's client, and what it refers to stays even if the upload that wrote it fails. The other upload goes on in
-//! a new xorb behind it.
+//! a new xorb after it.
 //!
 //! | xorb is | its bytes are | dropped with all who refer to it |
 //! |---|---|---|
@@ -156,7 +156,7 @@ impl SharedXorbs {
         }
     }
 
-    /// Appends a chunk: behind this place if one is named, and only if that is the end; else wherever the end is.
+    /// Appends a chunk: after this place if one is named, and only if that is the end; else wherever the end is.
     pub(super) fn append(
         &self,
         chunk: &NewChunk<'_>,
@@ -203,7 +203,7 @@ impl SharedXorbs {
         appending(error)
     }
 
-    /// Ends a xorb and makes it durable, whoever writes it.
+    /// Ends a xorb and makes it durable, no matter who writes it.
     pub(super) async fn secure(self: &Arc<Self>, xorb: u32) -> Result<StoredXorb, CasError> {
         match self.end(xorb)? {
             Securing::Done(stored) => Ok(stored),
@@ -290,7 +290,7 @@ impl State {
         position(self.ended.len() as u32, self.open.as_ref().map_or(0, |open| open.table.len() as u32))
     }
 
-    /// Whether this is the last chunk; also if its xorb was ended behind it.
+    /// Whether this is the last chunk; also if its xorb was ended after it.
     fn ends_with(&self, place: PendingRef) -> bool {
         let (xorb, chunks) = match (&self.open, self.ended.last()) {
             (Some(open), _) => (self.ended.len(), open.table.len()),
@@ -300,7 +300,7 @@ impl State {
         position(xorb as u32, chunks as u32) == position(place.xorb, place.index + 1)
     }
 
-    /// The error for whoever relies on what an error has taken.
+    /// The error for anyone who relies on what an error has taken.
     fn given_up(&self) -> CasError {
         let error = match &self.failure {
             Some((kind, text)) => io::Error::new(*kind, text.clone()),
@@ -326,7 +326,7 @@ impl State {
             self.open.get_or_insert_default();
             self.flush()?;
         }
-        // Only now: whoever ends the xorb after an error must not find a chunk in it that is not there.
+        // Only now: anyone who ends the xorb after an error must not find a chunk in it that is not there.
         self.open.get_or_insert_default().table.push(chunk.hash, record_bytes, chunk.raw_bytes);
         Ok(record_bytes)
     }

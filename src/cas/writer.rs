@@ -157,7 +157,7 @@ impl Drop for LocalXorbWriter {
         };
         let close = move || {
             if let Err(error) = own.close() {
-                // Whoever relies on it learns of it by an error of its own.
+                // Anyone who relies on it learns of it by an error of its own.
                 debug!(%error, "what an upload left to others is lost");
             }
         };

@@ -45,7 +45,7 @@ pub(in crate::cli) enum Failure {
     },
     /// Something else, told whole.
     #[error("{0}")]
-    Told(String),
+    Message(String),
     /// Nobody reads standard output any more, or standard input failed.
     #[error("Cannot print: {0}.")]
     Print(io::Error),

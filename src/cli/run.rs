@@ -61,7 +61,7 @@ fn prepare(
 
 fn work(command: &BucketCommand, mut session: Session) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::Told(format!("Cannot start: {error}.")))?;
+    let runtime = runtime.map_err(|error| Failure::Message(format!("Cannot start: {error}.")))?;
     let done = runtime.block_on(async {
         match command {
             BucketCommand::Buckets { command } => command.run(&mut session).await,

@@ -92,7 +92,7 @@ impl Session {
         let told = failed.iter().map(|failed| (failed.path.as_str(), failed.error.as_str()));
         match several(told) {
             None => Ok(()),
-            Some(told) => Err(Failure::Told(format!(
+            Some(told) => Err(Failure::Message(format!(
                 "Failed to apply {} out of {} operation(s) on bucket '{bucket}': {told}. All others are done; run the command again.",
                 failed.len(),
                 operations.len()

@@ -31,7 +31,7 @@ pub struct GcConfig {
     pub interval_secs: u64,
     /// Bytes a second that a pass may move; 0 for no limit.
     pub bytes_per_sec: u64,
-    /// What came in or was announced through the CAS door is kept so many days after that, even if nothing uses it:
+    /// What came in or was announced through the CAS API is kept so many days after that, even if nothing uses it:
     /// the published client refers to what it has once uploaded for three weeks, without asking.
     pub cas_grace_days: u64,
 }
@@ -76,7 +76,7 @@ impl Config {
         }
     }
 
-    /// How long what came in through the CAS door is kept after that.
+    /// How long what came in through the CAS API is kept after that.
     pub fn cas_grace(&self) -> Duration {
         Duration::from_hours(24 * self.gc.cas_grace_days)
     }

@@ -13,7 +13,7 @@ pub(super) struct Cutter {
 }
 
 impl Cutter {
-    /// The next chunk that ends in `piece`, which is moved behind it. `None` when the piece is used up.
+    /// The next chunk that ends in `piece`, which is moved after it. `None` when the piece is used up.
     pub(super) fn next<'s, 'p: 's>(&'s mut self, piece: &mut &'p [u8]) -> Option<&'s [u8]> {
         if std::mem::take(&mut self.is_out) {
             self.partial.clear();

@@ -28,7 +28,7 @@ pub(super) struct FragmentationGuard {
 }
 
 impl FragmentationGuard {
-    /// A chunk was placed, in a new range or behind the last one.
+    /// A chunk was placed, in a new range or after the last one.
     pub(super) fn placed(&mut self, continues: bool) {
         self.chunks += 1;
         match self.ranges.back_mut() {

@@ -29,7 +29,7 @@ const BATCH_BYTES: usize = 512 << 10;
 /// Batches on their way to each of the threads; with one being gathered and one at work, an upload holds 6 of them.
 const BATCHES_QUEUED: usize = 4;
 
-/// A thread that has nothing to do waits this long for the next batch before it gives its turn back: to begin anew costs
+/// A thread that has nothing to do waits this long for the next batch before it gives its turn back: to begin again costs
 /// two changes of threads, which a fast client would wait for again and again. Not if others wait for a turn.
 const LINGER: Duration = Duration::from_millis(2);
 
@@ -143,7 +143,7 @@ impl<R: Send + Sync + 'static> Taking<R> {
             let mut at_hand = Pieces { pieces: first, ended: false };
             loop {
                 let Pieces { pieces, ended } = at_hand;
-                // To both at once: one that is behind does not keep the other waiting for its batch. Where nobody takes
+                // To both at once: one that is late does not keep the other waiting for its batch. Where nobody takes
                 // it any more there is an error already, which says more.
                 let sent = tokio::try_join!(to_digest.send(Arc::clone(&pieces)), to_cut.send(pieces));
                 if sent.is_err() || ended {
@@ -213,7 +213,7 @@ struct BatchQueue {
 }
 
 impl BatchQueue {
-    /// The batch behind `last`, in the same turn; `None` if the turn is over.
+    /// The batch after `last`, in the same turn; `None` if the turn is over.
     fn next(&mut self, last: &Batch, demand: &Demand, wanted: &Wanted) -> Option<Batch> {
         self.slice += last.iter().map(|piece| piece.len() as u64).sum::<u64>();
         if self.slice >= SLICE_BYTES {
@@ -236,7 +236,7 @@ impl BatchQueue {
 pub struct Pieces {
     /// The pieces.
     pub pieces: Arc<[Bytes]>,
-    /// Whether the body has ended behind them.
+    /// Whether the body has ended after them.
     pub ended: bool,
 }
 

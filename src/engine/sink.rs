@@ -76,7 +76,7 @@ impl OwnedChunk {
     }
 }
 
-/// Takes the chunks of one file in order. What is written to a pack is written where it is asked for, so whoever pushes
+/// Takes the chunks of one file in order. What is written to a pack is written where it is asked for, so anyone who pushes
 /// more than a chunk or two does so on a thread that may block. Dropped unfinished, it leaves nothing behind.
 pub(super) struct FileSink<R> {
     cas: Arc<dyn ChunkSink<Row = R>>,
@@ -189,7 +189,7 @@ impl<R: Send + Sync + 'static> FileSink<R> {
         self.builder.push(place, hash, raw_bytes);
     }
 
-    /// Lets a chunk wait behind its neighbours; takes them all if they are enough.
+    /// Lets a chunk wait after its neighbours; takes them all if they are enough.
     fn wait(&mut self, place: Place, chunk: &NewChunk<'_>) {
         if self.tentative.len() + 1 < self.guard.run_wanted() {
             self.tentative.push(Tentative { place, chunk: OwnedChunk::of(chunk) });
@@ -214,7 +214,7 @@ impl<R: Send + Sync + 'static> FileSink<R> {
         Ok(())
     }
 
-    /// The chunk behind one that was met, if it is this one.
+    /// The chunk after one that was met, if it is this one.
     fn next_behind(&mut self, last: Place, hash: &ChunkHash) -> Option<Place> {
         match last {
             Place::Stored(_) => self.neighbour(hash).map(Place::Stored),
@@ -250,7 +250,7 @@ impl<R: Send + Sync + 'static> FileSink<R> {
         Ok(Some(Place::Stored(place)))
     }
 
-    /// The chunk behind the last one met, if it is this one: no look-up needed.
+    /// The chunk after the last one met, if it is this one: no look-up needed.
     fn neighbour(&mut self, hash: &ChunkHash) -> Option<ChunkRef> {
         let (last, table) = self.last_met.as_mut()?;
         if table.hash(last.index + 1) != Some(*hash) {

@@ -1,7 +1,7 @@
 //! Windows: which parts of a file a client must cut again when it changes ranges of it, and what it needs to know of the
 //! chunks in between to tell the hash of the new file.
 //!
-//! A window begins with the first chunk that holds a changed byte. It ends behind two chunks in a row that hold none and
+//! A window begins with the first chunk that holds a changed byte. It ends after two chunks in a row that hold none and
 //! are of a length after which cutting is sure to be in step again: whatever was changed before, the next cut is the same.
 //! Source: Xet protocol 1.1, `GET /v2/file-chunk-hashes`, as the crate `xet-client` 1.8.0 has it.
 //!
@@ -35,7 +35,7 @@ pub struct FileWindows {
     pub size: u64,
     /// What is to be cut again, in order; each begins and ends with a chunk.
     pub windows: Vec<Range<u64>>,
-    /// The chunks before, between and behind the windows; `None` where there are none. One more than windows.
+    /// The chunks before, between and after the windows; `None` where there are none. One more than windows.
     pub gaps: Vec<Option<HashSubtree>>,
     /// The verification hashes of the terms that no window touches, in order.
     pub proofs: Vec<RangeHash>,
@@ -145,7 +145,7 @@ impl<'c> Walk<'c> {
     }
 }
 
-/// Whether a chunk of this length, behind another of such a length, ends where it would end whatever came before: neither
+/// Whether a chunk of this length, after another of such a length, ends where it would end whatever came before: neither
 /// the least nor the greatest length of a chunk can have had a part in it.
 fn gets_in_step(bytes: u64) -> bool {
     let lengths = 2 * CHUNK_BYTES_MIN as u64..(CHUNK_BYTES_MAX - CHUNK_BYTES_MIN) as u64;

@@ -1,4 +1,4 @@
-//! Time and randomness, passed in, so that tests can hold the clock and repeat the dice.
+//! Time and randomness, passed in, so that tests can hold the clock and repeat what was random.
 //!
 //! This is the one module that may ask the system for either (`clippy.toml` bans the calls elsewhere).
 
@@ -35,7 +35,7 @@ pub trait Entropy: Send + Sync + 'static {
     fn fill(&self, bytes: &mut [u8]);
 }
 
-/// The clock and the dice that a component was given.
+/// The clock and the random source that a component was given.
 #[derive(Clone)]
 pub struct Ambient {
     /// The clock.

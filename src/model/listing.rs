@@ -18,7 +18,7 @@ pub enum After {
 pub struct ListQuery {
     /// Only keys that begin with this.
     pub prefix: String,
-    /// Keys that hold it behind the prefix are rolled up into common prefixes; never empty.
+    /// Keys that hold it after the prefix are rolled up into common prefixes; never empty.
     pub delimiter: Option<String>,
     /// Where to go on.
     pub after: Option<After>,

@@ -86,7 +86,7 @@ impl Namespace {
 impl BucketName {
     /// Takes a name that keeps the Hub's rules, or S3's (which allow `--` inside).
     pub fn new(name: &str) -> Result<Self, NameError> {
-        // S3 lets a name hold "--", the Hub does not; whoever creates through a door keeps that door's rule.
+        // S3 lets a name hold "--", the Hub does not; anyone who creates through an API keeps that API's rule.
         let folded = name.replace("--", "-");
         check_hub_name("bucket name", &folded)
             .map_err(|error| NameError { name: name.to_owned(), ..error })?;
@@ -131,7 +131,7 @@ impl fmt::Debug for BucketId {
 pub struct UploadId(String);
 
 impl UploadId {
-    /// Makes the id of an upload begun at `millis`, told apart by `random`.
+    /// Makes the id of an upload begun at `millis`, distinguished by `random`.
     pub fn new(millis: u64, random: [u8; 8]) -> Self {
         Self(format!("{millis:016x}{:016x}", u64::from_be_bytes(random)))
     }

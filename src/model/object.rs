@@ -20,7 +20,7 @@ pub enum ETag {
         /// Number of parts.
         parts: u16,
     },
-    /// The Xet hash: came in by a door that computes no MD5.
+    /// The Xet hash: came in by an API that computes no MD5.
     Xet(FileHash),
 }
 

@@ -52,7 +52,7 @@ impl ByteRange {
 
 fn number(text: &str) -> Option<u64> {
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    // A number too large for 64 bits is behind every end.
+    // A number too large for 64 bits is after every end.
     is_number.then(|| text.parse().unwrap_or(u64::MAX))
 }
 

@@ -34,7 +34,7 @@ pub struct PublicAccessBlock {
     pub ignore_public_acls: bool,
     /// Policies that make public are refused.
     pub block_public_policy: bool,
-    /// Policies that make public have no effect for strangers.
+    /// Policies that make public have no effect for anonymous callers.
     pub restrict_public_buckets: bool,
 }
 

@@ -3,7 +3,7 @@
 //! * [`Turns`] is the pool. No tenant holds more than its share, so that the others always find some of it free.
 //! * [`on_thread`] does work on a thread that may block. The work, not the future that waits for it, holds the turn; and
 //!   when the future is dropped, because its client has gone, the work ends at its next step ([`Wanted`]).
-//! * [`Slices`] lets long work take its turn anew after each slice of it, behind all who have waited meanwhile. So a
+//! * [`Slices`] lets long work take its turn again after each slice of it, after all who have waited meanwhile. So a
 //!   pool as small as the number of cores is never held for longer than a slice, whatever a request asks for.
 //!
 //! Why turns are not simply held for a request: most of a request's time is spent on waiting for its client.
@@ -169,7 +169,7 @@ impl Wanted {
         !self.token.is_cancelled()
     }
 
-    /// The runtime, for a future that is to be driven to its end whoever waits.
+    /// The runtime, for a future that is to be driven to its end even if nobody waits.
     pub fn runtime(&self) -> &Handle {
         &self.runtime
     }

@@ -2,7 +2,7 @@
 //!
 //! Packs are only ever appended to, so they may be copied at leisure once it is settled which bytes count: first the
 //! metadata, as of one commit, then of every pack what was committed by then at least. Meanwhile upkeep, which alone
-//! removes packs, waits. What came in after the commit is behind the end that the copied metadata knows, and the next
+//! removes packs, waits. What came in after the commit is after the end that the copied metadata knows, and the next
 //! opening cuts it off, as after a power cut. The chunk index is not copied: it is a cache of the packs.
 //!
 //! A backup appears under its name when it is whole. It is a data folder: to restore it is to copy it back.

@@ -41,7 +41,7 @@ pub(super) async fn objects_hit(
     loop {
         let page = view.uploads(last.as_ref(), PAGE).await?;
         for (bucket, upload) in &page {
-            // Parts are ordered by upload, so this one's begin behind its number 0.
+            // Parts are ordered by upload, so this one's begin after its number 0.
             let mut after = Some((upload.id.clone(), 0));
             while let Some(behind) = after.take() {
                 for ((id, number), part) in view.parts(Some(&behind), PAGE).await? {

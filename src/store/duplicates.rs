@@ -100,7 +100,7 @@ impl<'v> Duplicates<'v> {
 }
 
 impl DuplicateRun {
-    /// The chunk behind the copies.
+    /// The chunk after the copies.
     fn next(&self) -> u32 {
         self.to_start + (self.chunks.end - self.chunks.start)
     }

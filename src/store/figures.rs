@@ -1,6 +1,6 @@
-//! Plain counters: what a store has done since it was opened, for whoever shows it.
+//! Plain counters: what a store has done since it was opened, for anyone who shows it.
 //!
-//! They are only ever added to, without order, by whoever does the work; nothing is decided by them. A layer counts its
+//! They are only ever added to, without order, by anyone who does the work; nothing is decided by them. A layer counts its
 //! own, so that none needs to know who reads.
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -3,11 +3,11 @@
 //! It is a cache of the packs. An answer is a hint, to be checked against the xorb's own chunk table; a lost or
 //! missing entry costs deduplication, never data. So it is never synced, and its keys are truncated hashes.
 //!
-//! Whatever its files hold after damage, whoever asks gets an answer or an [`IndexError`], and goes on without it:
+//! Whatever its files hold after damage, anyone who asks gets an answer or an [`IndexError`], and goes on without it:
 //! the library checks most of what it reads, but not all, and then panics, which ends here too. It may even ask for
 //! more memory than there is, which ends the process; so an opening that never came to its end leaves a mark, and
 //! files that have done so twice are not opened again. Emptying the index ([`ChunkIndex::clear`], the first step of a
-//! rebuild) makes its folder anew, so what was damaged is gone.
+//! rebuild) makes its folder again, so what was damaged is gone.
 
 use std::collections::HashMap;
 use std::fs;
@@ -140,7 +140,7 @@ struct Files {
 /// The index in a folder of its own.
 pub struct FjallIndex {
     folder: PathBuf,
-    /// `None` if they were to be made anew and could not be.
+    /// `None` if they were to be made again and could not be.
     files: RwLock<Option<Files>>,
     /// Whether a failure was logged since they were made.
     has_failed: AtomicBool,

@@ -50,7 +50,7 @@ pub struct LocalStore {
     pub readers: Arc<Readers>,
     /// What was counted of the work of all of them.
     pub figures: Arc<StoreFigures>,
-    /// Whoever moves or removes xorbs and packs, or compares all of them, does so alone.
+    /// Anyone who moves or removes xorbs and packs, or compares all of them, does so alone.
     pub(super) upkeep: tokio::sync::Mutex<()>,
 }
 

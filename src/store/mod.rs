@@ -5,7 +5,7 @@
 //! a [`hold`], made of [`pins`], [`readers`] and packs.
 //!
 //! Upkeep: [`gc`] gives space back, [`check`] compares rows with what they point at, [`scrub`] reads every byte,
-//! [`stats`] counts, [`rebuild`] makes the chunk index anew, [`backup`] copies; each as fast as its [`pace`] allows. [`upkeep`] does the
+//! [`stats`] counts, [`rebuild`] rebuilds the chunk index, [`backup`] copies; each as fast as its [`pace`] allows. [`upkeep`] does the
 //! first and the third again and again.
 
 pub mod backup;

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | unknown here | makes it pinned | yes, once it has doomed it |
 //! | pinned | counts up | no |
-//! | doomed | is refused: the upload stores the chunk anew | is doing so |
+//! | doomed | is refused: the upload stores the chunk again | is doing so |
 //!
 //! A pin is let go of only after the upload's metadata transaction has been answered, so between the answer "we have
 //! this chunk" and the transaction that relies on it the xorb stays.

@@ -1,6 +1,6 @@
 //! Readers: who may still hold a file record that was read some time ago.
 //!
-//! Whoever reads a file record and then the xorbs it names enters first. Gc notes which xorbs are idle, and removes
+//! Anyone who reads a file record and then the xorbs it names enters first. Gc notes which xorbs are idle, and removes
 //! them only when everybody who had entered before has left: a record that was read later cannot name them, unless
 //! they were used again, and then the removing transaction leaves them.
 

@@ -1,4 +1,4 @@
-//! Making the chunk index anew from the packs.
+//! Rebuilding the chunk index from the packs.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::pace::{Pace, Stopped};
 use super::pack::scan::{PackScan, Scanned};
 use super::report;
 
-/// Why the index could not be made anew; until it is, chunks it lacks are stored again.
+/// Why the index could not be made again; until it is, chunks it lacks are stored again.
 #[derive(Debug, thiserror::Error)]
 pub enum RebuildError {
     /// The metadata store failed.

@@ -26,7 +26,7 @@ impl fmt::Display for PackId {
 pub struct PackRow {
     /// The pack.
     pub id: PackId,
-    /// Where its last committed frame ends; what lies behind was never acknowledged.
+    /// Where its last committed frame ends; what follows was never acknowledged.
     pub committed_end: u64,
     /// Bytes of the frames that have rows; all others are dead.
     pub live_bytes: u64,

@@ -1,10 +1,10 @@
 //! Scrub: reads every byte of every live frame and hashes every chunk.
 //!
 //! It goes from pack to pack and can go on from where it was stopped. What lies in a pack is read while nothing is
-//! moved or removed; between packs gc may have its turn, and what gc moves behind the cursor it has verified itself.
+//! moved or removed; between packs gc may have its turn, and what gc moves after the cursor it has verified itself.
 //!
-//! The chunks of a damaged xorb are forgotten by the index: no later upload relies on them, and whoever uploads them
-//! again stores them anew, which mends every object that uses them.
+//! The chunks of a damaged xorb are forgotten by the index: no later upload relies on them, and anyone who uploads them
+//! again stores new copies, which mends every object that uses them.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;

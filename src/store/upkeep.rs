@@ -1,7 +1,7 @@
 //! Upkeep in the background: gc and scrub, again and again, at a pace that leaves the machine to its clients.
 //!
 //! Gc passes come at an interval. A scrub goes over the whole store and then rests; where it is it saves, so that
-//! restarts do not begin it anew. What is found is logged here, once, for nobody else hears of it.
+//! restarts do not begin it again. What is found is logged here, once, for nobody else hears of it.
 
 use std::path::PathBuf;
 use std::sync::Arc;

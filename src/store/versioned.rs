@@ -67,7 +67,7 @@ pub fn encode(what: &'static str, version: u8, fields: &impl Serialize) -> Resul
     append(what, value, fields)
 }
 
-/// Writes more fields behind those of a value.
+/// Writes more fields after those of a value.
 pub fn append(what: &'static str, value: Vec<u8>, fields: &impl Serialize) -> Result<Vec<u8>, StoredError> {
     postcard::to_extend(fields, value)
         .map_err(|error| StoredError::Unwritable { what, reason: error.to_string() })
@@ -89,7 +89,7 @@ pub fn decode<'v, T: Deserialize<'v>>(what: &'static str, fields: &'v [u8]) -> R
     }
 }
 
-/// Reads fields, and answers what stands behind them too.
+/// Reads fields, and answers what follows them too.
 pub fn take<'v, T: Deserialize<'v>>(
     what: &'static str,
     fields: &'v [u8],

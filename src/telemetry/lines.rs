@@ -1,7 +1,7 @@
 //! Log lines on their way out.
 //!
 //! A line about a request is the last thing done for it, and to hand it to the system alone can cost more than the
-//! request. So those lines wait for each other, for some milliseconds at most; all others go out at once, behind those
+//! request. So those lines wait for each other, for some milliseconds at most; all others go out at once, after those
 //! that wait. A process that is killed may lose the lines of its last milliseconds.
 
 use std::io::{self, Write};

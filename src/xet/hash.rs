@@ -196,7 +196,7 @@ impl RangeHash {
     }
 }
 
-/// Computes a [`RangeHash`] chunk by chunk. Boxed: its state has 1.9 KB, and whoever holds one is moved often.
+/// Computes a [`RangeHash`] chunk by chunk. Boxed: its state has 1.9 KB, and anyone who holds one is moved often.
 pub struct RangeHasher(Box<blake3::Hasher>);
 
 impl Default for RangeHasher {

@@ -1,7 +1,7 @@
 //! The Xet formats, sans-IO: no async, no HTTP, no files.
 //!
 //! Everything here is a pure function or a small state machine over bytes, built to the byte after the public
-//! Xet specification and checked against its vectors (`tests/vectors`). Decoders take bytes from strangers: each
+//! Xet specification and checked against its vectors (`tests/vectors`). Decoders take bytes from untrusted senders: each
 //! checks a length against its limit, or against the bytes that remain, before it allocates for it.
 
 pub mod chunker;

@@ -77,7 +77,7 @@ impl StreamHasher {
 struct Cut {
     /// Where its last whole chunk ends.
     end: usize,
-    /// Has seen what lies behind.
+    /// Has seen what follows.
     chunker: Chunker,
 }
 
@@ -120,7 +120,7 @@ fn cut(share: &[u8], chunks: &mut Vec<HashedChunk>) -> Cut {
 }
 
 /// Cuts on from `end` until a cut is met that `found`, the chunks of the share that begins at `share_start`, has too,
-/// and takes those behind it, with the chunker that has cut them.
+/// and takes those after it, with the chunker that has cut them.
 fn join(
     data: &[u8],
     mut end: usize,

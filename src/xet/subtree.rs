@@ -4,7 +4,7 @@
 //! [`HashSubtree`] for each run of them, makes its own for what it has cut, and merges all. Source: Xet protocol 1.1,
 //! `GET /v2/file-chunk-hashes`, as the crate `xet-core-structures` 1.8.0 has it.
 //!
-//! What groups a run's nodes fall into depends on the nodes before and behind it, which are not known. But where a node
+//! What groups a run's nodes fall into depends on the nodes before and after it, which are not known. But where a node
 //! that may close a group follows another at a distance at which no group can reach over it, twice in a row, the second
 //! closes a group whatever stands around. Between the first and the last such place of a level the groups are merged into
 //! nodes of the level above; what is left over on either side stays as it is until a neighbour is merged.
@@ -20,7 +20,7 @@ use super::merkle::{CLOSES_FROM, Node, parent};
 struct Level {
     /// Those before the merged ones; all of them if none were.
     left: Vec<Node>,
-    /// Those behind the merged ones.
+    /// Those after the merged ones.
     right: Vec<Node>,
 }
 
@@ -41,7 +41,7 @@ impl HashSubtree {
         Self::assemble(at_start, vec![(chunks, Vec::new())], at_end)
     }
 
-    /// This run and the one behind it as one.
+    /// This run and the one after it as one.
     #[must_use]
     pub fn followed_by(mut self, mut next: Self) -> Self {
         let count = self.levels.len().max(next.levels.len());
@@ -128,7 +128,7 @@ fn is_end((hash, _): &Node) -> bool {
     hash.is_group_end()
 }
 
-/// The first place, in the direction of the walk, behind a node that closes a group whatever is around: it and the nodes
+/// The first place, in the direction of the walk, after a node that closes a group whatever is around: it and the nodes
 /// before and after it on the walk may close groups, and each is as far from the next as one group can reach.
 fn stable(walk: impl Iterator<Item = (usize, bool)>) -> Option<usize> {
     let reaches =

@@ -80,7 +80,7 @@ impl HubClient {
         self.endpoint.as_str().trim_end_matches('/')
     }
 
-    /// The HTTP client, for whoever speaks to this Hub's CAS.
+    /// The HTTP client, for anyone who speaks to this Hub's CAS.
     pub fn http(&self) -> &HttpClient {
         &self.http
     }
@@ -334,7 +334,7 @@ impl HubClient {
 
 /// A bucket's CAS, as its Hub opens it.
 pub struct BucketAccess {
-    /// Speaks for whoever is to be let in.
+    /// Speaks for anyone who is to be let in.
     pub client: HubClient,
     /// The bucket.
     pub bucket: BucketId,

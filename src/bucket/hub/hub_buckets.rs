@@ -42,7 +42,7 @@ const UPLOADS_MAX: usize = 32;
 /// Buckets whose access and layouts are kept.
 const BUCKETS_MAX: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 
-/// MD5 of no bytes: the `ETag` of an empty object, whoever wrote it.
+/// MD5 of no bytes: the `ETag` of an empty object, no matter who wrote it.
 const EMPTY_MD5: [u8; 16] =
     [0xd4, 0x1d, 0x8c, 0xd9, 0x8f, 0x00, 0xb2, 0x04, 0xe9, 0x80, 0x09, 0x98, 0xec, 0xf8, 0x42, 0x7e];
 

@@ -3,7 +3,7 @@
 //! A Hub lists a folder, or everything below it, ordered by path, in pages behind opaque links. S3 wants keys in byte
 //! order from any key on, rolled up at any delimiter. So:
 //! * the folder that the prefix lies in is listed, and what the prefix excludes is left out here;
-//! * with delimiter `/` only direct children are asked for, and a folder is put behind the siblings that sort between
+//! * with delimiter `/` only direct children are asked for, and a folder is put after the siblings that sort between
 //!   its name and its name with the slash (`a.txt` comes before `a/`);
 //! * any other delimiter is rolled up here, from everything below the folder;
 //! * to go on from a key, the last page that surely begins no later is remembered ([`Pages`]); without one (after a
@@ -45,7 +45,7 @@ impl Default for Pages {
 const PLACES_OF_LISTING_MAX: usize = 1000;
 
 impl Pages {
-    /// The last known page that holds only keys behind `key`'s predecessor.
+    /// The last known page that holds only keys after `key`'s predecessor.
     fn before(&self, listing: &Listing, key: &str) -> Option<PageLink> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let places = kept.get(listing)?;
@@ -161,7 +161,7 @@ fn folder_of(prefix: &str) -> Option<String> {
     prefix.rfind('/').map(|slash| prefix[..slash].to_owned()).filter(|folder| !folder.is_empty())
 }
 
-/// Whether a key comes behind `after`.
+/// Whether a key comes after `after`.
 fn is_behind(key: &str, after: Option<&After>) -> bool {
     match after {
         None => true,

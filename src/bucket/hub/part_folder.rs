@@ -254,7 +254,7 @@ mod tests {
         let (folder, _) = previous_release();
         let part = the_part(folder.path());
         let whole = encode(&part).unwrap();
-        // Before the first, and behind each of: written in part, written, named, with the old one removed.
+        // Before the first, and after each of: written in part, written, named, with the old one removed.
         for (ending, bytes, keeps_old) in [
             (None, &whole[..], true),
             (Some(UNFINISHED), &whole[..9], true),

@@ -101,7 +101,7 @@ impl NativeBuckets {
         Hold::reading(self.store.readers.enter())
     }
 
-    /// Makes the transaction that takes a new file, to its end even if whoever asked goes away: what the file relies
+    /// Makes the transaction that takes a new file, to its end even if the one who asked goes away: what the file relies
     /// on must be held until the transaction has been answered. Afterwards later uploads find its chunks.
     async fn commit_file(
         &self,

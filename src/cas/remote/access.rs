@@ -53,7 +53,7 @@ impl KeptAccess {
         Self { source, clock, read: Mutex::default(), write: Mutex::default() }
     }
 
-    /// An access that is good for a while. Whoever comes while it is being renewed waits for it.
+    /// An access that is good for a while. Anyone who comes while it is being renewed waits for it.
     pub async fn get(&self, reach: Reach) -> Result<CasAccess, RemoteError> {
         let mut kept = self.slot(reach).lock().await;
         let good_until = |access: &CasAccess| access.expires_at.0.saturating_sub(RENEW_BEFORE_MS);

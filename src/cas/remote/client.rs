@@ -190,7 +190,7 @@ impl CasClient {
         }
     }
 
-    /// What is missing may be the bucket: one that was deleted and made anew is another to its CAS, which the token
+    /// What is missing may be the bucket: one that was deleted and made again is another to its CAS, which the token
     /// that is kept does not open.
     async fn forget_access(&self, reach: Reach) -> Result<(), RemoteError> {
         let access = self.access.get(reach).await?;

@@ -1,7 +1,7 @@
 //! Reading files far away: layouts are asked for segment by segment, and each term's records are fetched, checked and
 //! decoded as they arrive, some terms ahead of the reader.
 //!
-//! A connection that breaks is taken up again behind the last whole record; a signed URL that has run out (403) is
+//! A connection that breaks is taken up again after the last whole record; a signed URL that has run out (403) is
 //! replaced by a fresh layout's. Chunks go into the cache on the way, and are taken from there when they are in it; the
 //! client does not wait for that, but its last bytes do, so that what was read whole can be read again from the cache.
 

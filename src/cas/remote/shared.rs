@@ -87,7 +87,7 @@ impl SharedXorb {
         index < self.lock().chunks
     }
 
-    /// Appends a chunk: behind this index if one is given, and only if it is the last; else at the end.
+    /// Appends a chunk: after this index if one is given, and only if it is the last; else at the end.
     pub(super) fn append(
         &self,
         chunk: &NewChunk<'_>,

@@ -80,7 +80,8 @@ impl Connection {
         });
         let retry = RetryPolicy { awaits_local: false, ..RetryPolicy::default() };
         let destinations = Destinations::of(endpoint, &environment.hosts());
-        let http = HttpClient::new(retry, destinations).map_err(|error| Failure::Told(error.to_string()))?;
+        let http =
+            HttpClient::new(retry, destinations).map_err(|error| Failure::Message(error.to_string()))?;
         let http = http.forbidden_by(environment.offline());
         let hub = HubClient::new(http, endpoint, token.transpose()?)
             .map_err(|error| Failure::Value(error.to_string()))?;
@@ -97,7 +98,7 @@ impl Connection {
                  create {id}"
             ));
         }
-        Failure::Told(match (error, bucket) {
+        Failure::Message(match (error, bucket) {
             (HubError::Unauthorized(message), _) => self.unauthorized(&message),
             (HubError::Http(HttpError::Offline(name)), _) => format!(
                 "Cannot reach {endpoint}: offline mode is enabled. To disable it, please unset the `{name}` \
@@ -137,7 +138,7 @@ impl Connection {
 
     /// What it means that the server gives no access to a bucket's content; `why` is what it said.
     pub(in crate::cli) fn denied(&self, why: &str) -> Failure {
-        Failure::Told(match &self.token_source {
+        Failure::Message(match &self.token_source {
             TokenSource::Forbidden | TokenSource::None => self.unauthorized(why),
             source => format!(
                 "{} does not give access with the token ({source}): {} Use one with more rights (--token or HF_TOKEN).",
@@ -151,7 +152,7 @@ impl Connection {
     pub(in crate::cli) fn about_namespace(&self, namespace: Option<&str>) -> impl Fn(HubError) -> Failure {
         move |error| match (error, namespace) {
             (HubError::NoSuchBucket(_) | HubError::Refused { status: 404, .. }, Some(name)) => {
-                Failure::Told(format!(
+                Failure::Message(format!(
                     "There is no user or organization '{}' on {}. To list your own buckets, run `{program} buckets \
                      list`; to list the files of a bucket, name it as namespace/bucket_name.",
                     one_line(name),
@@ -264,7 +265,7 @@ fn root_token(vars: &[(String, String)]) -> Result<Option<String>, Failure> {
     }
     let data_dir = var("XETGATE_DATA_DIR").map(|(_, path)| PathBuf::from(path));
     let Some(data_dir) = data_dir.or_else(|| config::default_data_dir(vars).ok()) else { return Ok(None) };
-    let kept = root::kept_token(&data_dir).map_err(|error| Failure::Told(one_line(&error.to_string())))?;
+    let kept = root::kept_token(&data_dir).map_err(|error| Failure::Message(one_line(&error.to_string())))?;
     Ok(kept.map(|token| token.expose().to_owned()))
 }
 

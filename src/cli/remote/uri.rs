@@ -220,7 +220,7 @@ fn decoded(segment: &str) -> String {
     percent_decode_str(segment).decode_utf8_lossy().replace('/', "%2F")
 }
 
-/// `namespace/name[/path]` behind `hf://buckets/`.
+/// `namespace/name[/path]` after `hf://buckets/`.
 fn in_bucket(body: &str) -> Result<Location, String> {
     let body = body.trim_matches('/');
     let mut parts = body.splitn(3, '/');

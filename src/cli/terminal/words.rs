@@ -72,7 +72,7 @@ fn formatted(at: OffsetDateTime, form: &[time::format_description::FormatItem<'_
     at.format(form).unwrap_or_default()
 }
 
-/// A name that cannot move the cursor or change a colour, whoever chose it: what is not printable is escaped.
+/// A name that cannot move the cursor or change a colour, no matter who chose it: what is not printable is escaped.
 pub(in crate::cli) fn printable(name: &str) -> String {
     let mut text = String::with_capacity(name.len());
     for c in name.chars() {

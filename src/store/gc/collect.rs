@@ -61,7 +61,7 @@ pub(super) async fn run(
     }
 }
 
-/// Lists idle xorbs, and only then begins a new epoch: whoever enters later cannot read of them.
+/// Lists idle xorbs, and only then begins a new epoch: anyone who enters later cannot read of them.
 async fn list(store: &LocalStore, now: Timestamp, mut last: Option<XorbHash>) -> Result<Listed, MetaError> {
     let mut xorbs = Vec::new();
     while xorbs.len() < LISTED_MAX {

@@ -240,7 +240,7 @@ struct LiveChunk {
     raw_bytes: u32,
 }
 
-/// The live records of a xorb, one behind the other.
+/// The live records of a xorb, one after the other.
 struct Live {
     records: Vec<u8>,
     chunks: Vec<LiveChunk>,

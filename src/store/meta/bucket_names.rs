@@ -20,7 +20,7 @@ pub(super) const BUCKET_NAMES: TableDefinition<u64, (&str, &str, u64)> = TableDe
 /// The counter that uids and numbers of names are drawn from.
 pub(super) const COUNTER: &str = "bucket_uid";
 
-/// Sorts behind every name of a bucket.
+/// Sorts after every name of a bucket.
 const PAST_NAMES: &str = "\u{7f}";
 
 impl Tables<'_> {

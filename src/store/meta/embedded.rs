@@ -116,7 +116,7 @@ impl EmbeddedMeta {
                     (Err((refusal, true)), Ok(())) => Err(refusal),
                     (Ok(value), Ok(())) => Ok(value),
                 };
-                // Whoever asked may have gone; the transaction stands all the same.
+                // The one who asked may have gone; the transaction stands all the same.
                 let _ = answer.send(result);
             });
             (held, finish)

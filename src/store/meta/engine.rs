@@ -1,9 +1,9 @@
 //! [`Engine`]: the redb database, opened again after an I/O error.
 //!
 //! redb refuses all further work after the first error of its backend, and so it must: it no longer knows what the
-//! file holds. Whoever meets such an error closes the database ([`Engine::close_after`]); from then on everybody is
+//! file holds. Anyone who meets such an error closes the database ([`Engine::close_after`]); from then on everybody is
 //! answered [`MetaError::Unavailable`], until the writer thread has opened it again ([`Engine::reopen`]). redb then
-//! finds the last whole commit, as after a power cut. A commit that was under way is there or is not; whoever waited
+//! finds the last whole commit, as after a power cut. A commit that was under way is there or is not; anyone who waited
 //! for it has been told of the error, so either is right.
 //!
 //! Read transactions of a closed database fail at their next read, so nothing has to be waited for. Only the writer

@@ -311,7 +311,7 @@ pub trait MetaStore: AccountStore + MetaRegistry {
         id: &UploadId,
     ) -> Result<Option<Upload>, MetaError>;
 
-    /// Running uploads behind `after` (a key and an id), ordered by key and id, at most `limit`.
+    /// Running uploads after `after` (a key and an id), ordered by key and id, at most `limit`.
     async fn uploads(
         &self,
         bucket: BucketUid,
@@ -368,7 +368,7 @@ pub trait MetaStore: AccountStore + MetaRegistry {
     /// Takes xorbs that no file uses yet, and keeps them unused until then. Known ones are kept longer if need be.
     async fn register_xorbs(&self, xorbs: Vec<StoredXorb>, keep_until: Timestamp) -> Result<(), MetaError>;
 
-    /// Xorbs behind `after` that nothing uses and that need not be kept at `now`, by hash, at most `limit`.
+    /// Xorbs after `after` that nothing uses and that need not be kept at `now`, by hash, at most `limit`.
     async fn idle_xorbs(
         &self,
         now: Timestamp,
@@ -380,7 +380,7 @@ pub trait MetaStore: AccountStore + MetaRegistry {
     /// the rows that are gone.
     async fn remove_xorbs(&self, idle: Vec<IdleXorb>, now: Timestamp) -> Result<Vec<StoredXorb>, MetaError>;
 
-    /// Xorbs whose rows name this pack, by offset, behind the one at `after`, at most `limit`; an empty page is the end.
+    /// Xorbs whose rows name this pack, by offset, after the one at `after`, at most `limit`; an empty page is the end.
     async fn xorbs_in(
         &self,
         pack: PackId,

@@ -1,7 +1,7 @@
 //! [`Recent`]: the tables that single rows are read from, opened once for everybody between two commits.
 //!
 //! To begin a read transaction and to open its tables costs redb more than to find a row. So readers share the last
-//! snapshot that one of them has made. Invariant: whoever asks after a commit was answered sees it, because the writer
+//! snapshot that one of them has made. Invariant: anyone who asks after a commit was answered sees it, because the writer
 //! forgets the shared snapshot between the commit and its answers ([`Shared::forget`]), and a snapshot is made and
 //! shared under the same lock.
 

@@ -1,4 +1,4 @@
-//! [`MetaRegistry`]: what came in or was announced through the CAS door, and which files a bucket holds.
+//! [`MetaRegistry`]: what came in or was announced through the CAS API, and which files a bucket holds.
 //!
 //! A shard registers files in a bucket before an object names them, and clients go on to refer to what they once
 //! uploaded without asking. So a registration uses its file as an object does, until its time is over; it outlives the
@@ -30,7 +30,7 @@ use crate::xet::hash::{FileHash, XorbHash};
 /// format: a registration of an older build has none, and its client registers again.
 pub(super) const PROVED: TableDefinition<(u64, [u8; 32], &str), ()> = TableDefinition::new("proved");
 
-/// Sorts behind every access key id.
+/// Sorts after every access key id.
 const PAST_KEYS: &str = "\u{7f}";
 
 /// What names a registration.
@@ -74,7 +74,7 @@ pub trait MetaRegistry: Send + Sync + 'static {
     /// Where the chunks of a xorb lie that was taken by [`MetaRegistry::register_apart`].
     async fn xorb_apart(&self, xorb: &XorbHash) -> Result<Option<FileRecord>, MetaError>;
 
-    /// A page of the registrations behind `after` whose time is over at `now`, at most `limit`.
+    /// A page of the registrations after `after` whose time is over at `now`, at most `limit`.
     async fn due_registrations(
         &self,
         now: Timestamp,
@@ -201,7 +201,7 @@ impl MetaRegistry for EmbeddedMeta {
     }
 }
 
-/// All registrations behind `after`, with their times.
+/// All registrations after `after`, with their times.
 pub(super) fn registrations(
     snapshot: &ReadTransaction,
     after: Option<RegistrationName>,

@@ -1,6 +1,6 @@
 //! [`SteadyBackend`]: makes a redb backend safe to be used again after a failed sync.
 //!
-//! When a sync fails, Linux marks the pages that it could not write as clean and keeps them in its cache. Whoever
+//! When a sync fails, Linux marks the pages that it could not write as clean and keeps them in its cache. Anyone who
 //! opens the file again reads them from there and takes them for stored, and the next sync, which finds nothing dirty,
 //! reports success. redb would then build the next commit on pages that are not on the disk, and a power cut would
 //! take commits that had been acknowledged.

@@ -46,7 +46,7 @@ pub struct XorbEntry {
     pub in_pack: bool,
 }
 
-/// Rows of one moment. Pages are ordered by what names the row, begin behind `after`, and an empty one is the end.
+/// Rows of one moment. Pages are ordered by what names the row, begin after `after`, and an empty one is the end.
 #[async_trait]
 pub trait MetaView: Send + Sync {
     /// How many rows there are.

@@ -67,7 +67,7 @@ fn answer_group(database: &Engine, group: Vec<Job>) {
         // Before anybody is answered: nobody is to see what may yet turn out not to be so.
         database.close_after(error, generation);
     }
-    // Likewise: whoever is answered sees what was committed.
+    // Likewise: anyone who is answered sees what was committed.
     database.forget_recent();
     for finish in finishes {
         finish(committed.as_ref().copied());

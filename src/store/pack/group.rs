@@ -52,7 +52,7 @@ impl Future for Placing {
 
 /// Appends small frames for everyone; its thread ends when it is dropped.
 ///
-/// The queue has no bound of its own: whoever waits holds its frame anyhow, and how many may wait is bounded by the
+/// The queue has no bound of its own: anyone who waits holds its frame anyhow, and how many may wait is bounded by the
 /// engine's turns.
 pub struct GroupWriter {
     jobs: mpsc::Sender<Job>,
@@ -86,7 +86,7 @@ fn append_in_groups(log: &Arc<PackLog>, queue: &mpsc::Receiver<Job>) {
             group.into_iter().map(|job| (job.frame, job.answer)).unzip();
         log.figures.group.add(frames.len() as u64);
         for (answer, placed) in answers.into_iter().zip(append_group(log.lease(), &frames)) {
-            // Whoever asked may have gone; then its frame is dead bytes, for gc.
+            // The one who asked may have gone; then its frame is dead bytes, for gc.
             let _ = answer.send(placed);
         }
     }

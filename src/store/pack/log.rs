@@ -11,7 +11,7 @@
 //! | open | no | yes | yes: it leaves the pool |
 //! | full, failed or retired | no, or by frames without rows | no | once it is not held |
 //!
-//! Invariants: bytes behind a pack's last committed frame belong to a running lease or to nobody, and are cut off at
+//! Invariants: bytes after a pack's last committed frame belong to a running lease or to nobody, and are cut off at
 //! the next start. A pack whose sync or truncation failed is never leased again. A pack that is neither held nor in
 //! the pool never gets another frame or row.
 

@@ -3,7 +3,7 @@
 //! [`PackStore`] is the boundary (a folder of files, memory, later an object store); [`frame`] is what is written;
 //! [`log`] hands out packs to writers and recovers them at start; [`group`] lets small writes share one sync;
 //! [`scan`] walks frames and [`verify`] looks at every byte of one. A pack holds nothing but frames, so that the xorb
-//! rows and the chunk index can be made anew from the packs alone.
+//! rows and the chunk index can be made again from the packs alone.
 
 use std::io;
 
@@ -44,7 +44,7 @@ pub trait PackWriter: Send {
     /// the last success may be relied on, and the writer must not be used again.
     fn sync(&mut self) -> io::Result<()>;
 
-    /// Takes back what was appended behind `len`.
+    /// Takes back what was appended after `len`.
     fn truncate(&mut self, len: u64) -> io::Result<()>;
 }
 
@@ -53,7 +53,7 @@ pub trait PackStore: Send + Sync + 'static {
     /// Makes a new, empty pack. An error if it exists.
     fn create(&self, id: PackId) -> io::Result<Box<dyn PackWriter>>;
 
-    /// Opens a pack for appending at `len`, cutting off what lies behind.
+    /// Opens a pack for appending at `len`, cutting off what follows.
     fn reopen(&self, id: PackId, len: u64) -> io::Result<Box<dyn PackWriter>>;
 
     /// Reads exactly `len` synced bytes at `offset`.

@@ -1,6 +1,6 @@
 //! Walking a pack's frames from its bytes alone.
 //!
-//! A frame that is not whole and true is passed over, and the walk goes on at the next head: behind damage, and also
+//! A frame that is not whole and true is passed over, and the walk goes on at the next head: after damage, and also
 //! at the torn end of a pack. The payloads of chunks are not looked at: that is scrub's work.
 
 use std::io;

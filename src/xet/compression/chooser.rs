@@ -3,7 +3,7 @@
 //! The idea is the reference client's: if the four byte lanes of a chunk differ in how many bits are set, the chunk
 //! is an array of numbers and regrouping pays. The reference compares distributions over one whole chunk in 32; this
 //! compares means over 4 KiB of each chunk, which is cheap enough to need no memory of earlier chunks, so that a
-//! chunk's record does not depend on what came before it. Text is told apart by never having a byte of zeros or of
+//! chunk's record does not depend on what came before it. Text is distinguished by never having a byte of zeros or of
 //! ones: its lanes may differ, by the length of its lines, but regrouping would spoil its repetitions. The guess
 //! only steers size: any scheme decodes.
 

@@ -96,7 +96,7 @@ pub(super) fn decode(frame: &[u8], raw_len: usize) -> Result<Vec<u8>, Decompress
     Ok(out)
 }
 
-/// Decodes one block behind the `filled` bytes of `out`, and returns its length.
+/// Decodes one block after the `filled` bytes of `out`, and returns its length.
 fn decode_block(
     header: &Header,
     block: &[u8],

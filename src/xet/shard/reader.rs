@@ -1,4 +1,4 @@
-//! Reads shards from strangers: no length is believed before the bytes for it were seen.
+//! Reads shards from untrusted senders: no length is believed before the bytes for it were seen.
 
 use super::ShardError;
 use super::format::{

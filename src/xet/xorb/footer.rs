@@ -147,7 +147,7 @@ impl Input<'_> {
         Ok(())
     }
 
-    /// The hashes, and the section of end offsets behind them. The caller has checked `count` against the length.
+    /// The hashes, and the section of end offsets after them. The caller has checked `count` against the length.
     fn entries(&mut self, count: u32) -> Result<Vec<ChunkEntry>, XorbError> {
         let mut entries = Vec::with_capacity(count as usize);
         for _ in 0..count {

@@ -30,7 +30,7 @@ pub struct ChunkEntry {
 pub struct ChunkTable(Vec<ChunkEntry>);
 
 impl ChunkTable {
-    /// A table of entries from storage or from a stranger, checked.
+    /// A table of entries from storage or from an untrusted sender, checked.
     pub fn from_entries(entries: Vec<ChunkEntry>) -> Result<Self, XorbError> {
         if entries.len() > XORB_CHUNKS_MAX {
             return Err(XorbError::TooManyChunks { max: XORB_CHUNKS_MAX });

@@ -8,7 +8,7 @@ use super::gateway::{Gateway, id, noise};
 use super::stand_in::{Fault, StandIn};
 use crate::bucket::{BucketError, ByteRange, Objects as _};
 
-/// The error's name, as the S3 door tells it from others.
+/// The error's name, as the S3 API tells it from others.
 fn name(error: &BucketError) -> String {
     let text = format!("{error:?}");
     text.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_owned()

@@ -103,7 +103,7 @@ async fn an_upload_does_not_wait_for_the_client_of_another() {
     second.expect("it does not wait").unwrap();
     assert_eq!(gateway.get("second", None).await.unwrap(), data);
     assert!(gateway.sent_raw_bytes() <= about(data.len()), "{}", gateway.sent_raw_bytes());
-    // The first goes on behind what was taken from it.
+    // The first goes on after what was taken from it.
     let rest = noise(3, 3 << 20);
     send(&stopped, &rest);
     drop(stopped);

@@ -19,7 +19,7 @@ use crate::store::simulated::faults::Operation;
 /// Longer than any of this takes, unless somebody waits for somebody's client.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// An upload whose client has stopped behind the last byte but one.
+/// An upload whose client has stopped after the last byte but one.
 struct Slow {
     body: UnboundedSender<Result<Bytes, BoxError>>,
     last: Bytes,

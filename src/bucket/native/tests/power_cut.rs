@@ -92,7 +92,7 @@ impl Client {
     }
 
     async fn multipart(&mut self, on: &NativeBuckets, name: &'static str) -> Result<(), BucketError> {
-        // The second part shares chunks with the first, and the seam is cut anew.
+        // The second part shares chunks with the first, and the seam is cut again.
         let head = noise(40, 5 << 20);
         let parts = [head.clone(), head.slice(2 << 20..3 << 20)];
         let new = NewUpload { key: key(name), attributes: Attributes::default(), checksum: None };

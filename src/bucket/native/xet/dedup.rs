@@ -1,8 +1,8 @@
 //! Answers to "have you this chunk?": a shard of xorbs whose chunk hashes are under a key, so that only who holds a
 //! chunk can recognise it.
 //!
-//! The xorb of the chunk comes first in mind, but a client that has one chunk of a file is likely to have those behind
-//! it, and asks for few chunks; so the answer holds also the xorbs that come behind it in a file that names it.
+//! The xorb of the chunk comes first in mind, but a client that has one chunk of a file is likely to have those after
+//! it, and asks for few chunks; so the answer holds also the xorbs that come after it in a file that names it.
 //! Everything in the answer is kept for the grace time: the client may refer to it as long, without asking again.
 
 use std::collections::HashSet;
@@ -15,7 +15,7 @@ use crate::xet::hash::{ChunkHash, XorbHash};
 use crate::xet::shard::{Shard, ShardChunk, ShardFooter, ShardXorb, keyed_chunk_hash};
 use crate::xet::xorb::ChunkTable;
 
-/// Most xorbs in an answer: two gigabytes of what comes behind the chunk.
+/// Most xorbs in an answer: two gigabytes of what follows the chunk.
 const XORBS_MAX: usize = 32;
 
 /// Most chunks in an answer, 48 bytes each: 3 MiB, and some milliseconds to key them.
@@ -71,7 +71,7 @@ impl NativeXet {
         Ok(Some(encoding.await?))
     }
 
-    /// The xorb that was found, and those behind it in a file that names it.
+    /// The xorb that was found, and those after it in a file that names it.
     async fn company(&self, found: ChunkRef) -> Result<Vec<XorbHash>, XetError> {
         let mut xorbs = vec![found.xorb];
         let home = match self.meta.home_of(&found.xorb).await? {

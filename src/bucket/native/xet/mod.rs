@@ -141,7 +141,7 @@ pub struct OutlinedFile {
     pub outline: Outline,
 }
 
-/// Buckets for clients that speak Xet. Whether a caller may do what it asks is for the door to ask.
+/// Buckets for clients that speak Xet. Whether a caller may do what it asks is for the API to ask.
 #[derive(Clone)]
 pub struct NativeXet {
     store: Arc<LocalStore>,

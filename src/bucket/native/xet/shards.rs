@@ -2,7 +2,7 @@
 //!
 //! Of a file, each term must name chunks of a xorb that is here, and carry the verification hash over their chunk
 //! hashes; the file's own hash must be that of all its chunks. Chunk hashes never leave in the clear (a dedup answer
-//! has them under a key, which only a holder of the chunk can use), so whoever can compute the verification hash holds
+//! has them under a key, which only a holder of the chunk can use), so anyone who can compute the verification hash holds
 //! the chunks, or at least has held them. Source: Xet specification, "Server duties".
 
 use std::collections::HashSet;
@@ -37,7 +37,7 @@ const TERM_CHUNKS: u64 = 64;
 const CHUNK_COST: u64 = 512;
 
 /// Terms that any file may have, and chunks that the further ones must name on the mean. Each term is a row to keep and a
-/// read of its own for every reader. The published client stores chunks anew rather than let the mean over 128 terms fall
+/// read of its own for every reader. The published client stores chunks again rather than let the mean over 128 terms fall
 /// below 8 chunks, or 4 at its lowest.
 const TERMS_FREE: u64 = 4096;
 const CHUNKS_PER_TERM: u64 = 2;

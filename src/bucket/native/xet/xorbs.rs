@@ -100,7 +100,7 @@ impl NativeXet {
         NamedXorb::find(&*self.meta, &self.chunks, xorb).await
     }
 
-    /// Whether every byte of a xorb is right: one that is damaged is mended by whoever sends it.
+    /// Whether every byte of a xorb is right: one that is damaged is mended by anyone who sends it.
     async fn is_whole(&self, xorb: &NamedXorb) -> Result<bool, XetError> {
         let mut slices = Slices::of(self.engine.turns().work.clone());
         for term in xorb.terms(0..xorb.table.len() as u32) {

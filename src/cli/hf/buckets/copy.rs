@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | a file | the bucket itself, an existing folder, or ends with a slash | a file of the same name there |
 //! | a file | anything else | that file |
-//! | a folder, no slash behind it | exists as a folder | a folder of the same name in it |
+//! | a folder, no slash after it | exists as a folder | a folder of the same name in it |
 //! | a folder | anything else | its content goes there |
 
 use crate::bucket::hub::{BatchOp, FileEntry};
@@ -41,7 +41,10 @@ pub(super) async fn run(
         files.filter_map(|file| Some((join(&root, file.path.strip_prefix(&below)?), file))).collect()
     };
     if copies.is_empty() {
-        return Err(Failure::Told(format!("No files found at '{}' in bucket '{}'.", from.path, from.bucket)));
+        return Err(Failure::Message(format!(
+            "No files found at '{}' in bucket '{}'.",
+            from.path, from.bucket
+        )));
     }
     let now = session.clock.now().0;
     let operations: Vec<_> = copies

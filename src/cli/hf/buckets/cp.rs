@@ -50,7 +50,7 @@ impl CpArgs {
         let from = uris.argument(&self.src)?;
         let to = self.dst.as_deref().map_or(Ok(None), |dst| uris.argument(dst))?;
         if let (Some(Remote::Repository), _) | (_, Some(Remote::Repository)) = (&from, &to) {
-            return Err(Failure::Told(format!(
+            return Err(Failure::Message(format!(
                 "`{} cp` only works with buckets. Name one as hf://buckets/namespace/bucket_name/path.",
                 session.program
             )));
@@ -96,7 +96,7 @@ impl CpArgs {
             Some(dst) => Some(dst.to_owned()),
         };
         let Some(file) = session.file(from).await? else {
-            return Err(Failure::Told(format!(
+            return Err(Failure::Message(format!(
                 "1 file(s) not found in bucket '{}': {}",
                 from.bucket,
                 printable(&from.path)

@@ -1,6 +1,6 @@
 //! `cp --recursive`: a folder up or down.
 //!
-//! As between buckets: a folder is copied *into* a destination that exists, under its own name, unless a slash behind
+//! As between buckets: a folder is copied *into* a destination that exists, under its own name, unless a slash after
 //! it says that its content is meant; else it is copied *to* the destination.
 
 use std::path::Path;
@@ -86,7 +86,10 @@ pub(super) async fn download(
     }
     left_out.tell(session);
     if downloads.is_empty() {
-        return Err(Failure::Told(format!("No files found at '{}' in bucket '{}'.", from.path, from.bucket)));
+        return Err(Failure::Message(format!(
+            "No files found at '{}' in bucket '{}'.",
+            from.path, from.bucket
+        )));
     }
     let files = downloads.len();
     Transfers::new(session, &from.bucket, jobs).download(downloads).await?;

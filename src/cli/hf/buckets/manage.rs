@@ -127,7 +127,7 @@ pub(in crate::cli) struct SettingsArgs {
     pub(super) common: CommonArgs,
 }
 
-/// A whole bucket in any spelling. A path behind it is refused; `doing` is what cannot be done to a path.
+/// A whole bucket in any spelling. A path after it is refused; `doing` is what cannot be done to a path.
 fn whole_bucket(session: &Session, text: &str, doing: &str) -> Result<BucketId, Failure> {
     let place = session.connection.uris.location(text)?;
     if place.path.is_empty() {
@@ -195,7 +195,7 @@ impl CreateArgs {
         let handle = match url.rsplit_once("/buckets/") {
             Some((_, id)) => format!("{BUCKET_PREFIX}{}", id.trim_matches('/')),
             None => {
-                return Err(Failure::Told(format!(
+                return Err(Failure::Message(format!(
                     "The server answered with an address that is none: {url}"
                 )));
             }

@@ -99,7 +99,7 @@ fn walk_by(
             }
             let Some(state) = stat(&path)? else { continue };
             if is_odd {
-                return Err(Failure::Told(format!(
+                return Err(Failure::Message(format!(
                     "'{}' is not a UTF-8 name and cannot stand in a bucket. Rename it, or leave it out with `sync \
                      --exclude`.",
                     printable(&path.to_string_lossy())

@@ -101,7 +101,7 @@ impl Transfers {
             }
         };
         let done: Result<Vec<T>, _> = done.into_iter().collect();
-        done.map_err(|error| Failure::Told(format!("A worker ended early: {error}.")))
+        done.map_err(|error| Failure::Message(format!("A worker ended early: {error}.")))
     }
 
     /// What a failed store means for people.
@@ -114,7 +114,7 @@ impl Transfers {
                 session.connection.failure(HubError::Http(HttpError::Offline(name)), Some(&self.bucket))
             }
             EngineError::Cas(CasError::Remote(RemoteError::Denied(why))) => session.connection.denied(why),
-            _ => Failure::Told(chained(error)),
+            _ => Failure::Message(chained(error)),
         }
     }
 }
@@ -124,7 +124,7 @@ pub(in crate::cli) fn outcome(failed: &[Failed], of: usize, verb: &str) -> Resul
     let told = several(failed.iter().map(|failed| (failed.path.as_str(), failed.why.as_str())));
     match told {
         None => Ok(()),
-        Some(told) => Err(Failure::Told(format!(
+        Some(told) => Err(Failure::Message(format!(
             "{} of {of} file(s) could not be {verb}: {told}. Run the command again for them; all others are done.",
             failed.len()
         ))),
