@@ -8,9 +8,9 @@
 //! Source: <https://github.com/lz4/lz4/blob/dev/doc/lz4_Frame_format.md>.
 
 use lz4_flex::block::{self, CompressTable};
+use twox_hash::XxHash32;
 
 use super::DecompressError;
-use super::xxh32::xxh32;
 use crate::xet::limits::CHUNK_BYTES_MAX;
 
 const MAGIC: [u8; 4] = 0x184D_2204u32.to_le_bytes();
@@ -94,6 +94,11 @@ pub(super) fn decode(frame: &[u8], raw_len: usize) -> Result<Vec<u8>, Decompress
         return Err(DecompressError::Shorter { raw_len, got: filled });
     }
     Ok(out)
+}
+
+/// xxHash32 without a seed, as the frame format has it.
+fn xxh32(bytes: &[u8]) -> u32 {
+    XxHash32::oneshot(0, bytes)
 }
 
 /// Decodes one block after the `filled` bytes of `out`, and returns its length.
@@ -196,6 +201,14 @@ mod tests {
     use lz4_flex::frame::{BlockMode, BlockSize, FrameDecoder, FrameEncoder, FrameInfo};
 
     use super::*;
+
+    #[test]
+    fn checksums_match_published_ones() {
+        assert_eq!(xxh32(b""), 0x02CC_5D05);
+        assert_eq!(xxh32(b"a"), 0x550D_7456);
+        assert_eq!(xxh32(b"abc"), 0x32D1_53FF);
+        assert_eq!(xxh32(b"Nobody inspects the spammish repetition"), 0xE229_3B2F);
+    }
 
     /// Compressible, and not periodic within a window.
     fn sample(len: usize) -> Vec<u8> {

@@ -9,7 +9,6 @@
 mod bg4;
 mod chooser;
 mod lz4_frame;
-mod xxh32;
 
 use std::fmt;
 
