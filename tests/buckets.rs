@@ -31,7 +31,7 @@ use xetgate::cli::doors::{Behind, doors};
 use xetgate::config::Config;
 use xetgate::model::clock::Ambient;
 use xetgate::serve::access::Watch;
-use xetgate::serve::s3::{Addressing, OwnDoors, S3Door};
+use xetgate::serve::s3::{Addressing, ByAccessKey, S3Api};
 use xetgate::store::meta::EmbeddedMeta;
 
 use conformance::{ADA, TEAM};
@@ -188,14 +188,14 @@ async fn a_request_to_s3_looks_its_bucket_up_once_at_the_hub() {
     let Subject { buckets, lookups, _folder } = on_a_hub().await;
     let ambient = Ambient::system();
     let directory = Directory::declared([], [ada()], TokenUse::Shown, Arc::clone(&ambient.clock)).unwrap();
-    let door = S3Door {
+    let door = S3Api {
         buckets,
         directory: Arc::new(directory),
         clock: ambient,
         region: "us-east-1".to_owned(),
         addressing: Addressing::default(),
         signature_v2: true,
-        own: OwnDoors::default(),
+        by_access_key: ByAccessKey::default(),
     };
     let api = xetgate::serve::s3::router(door).router;
     let ask = async |method: &'static str, target: &str| {

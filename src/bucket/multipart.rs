@@ -1,12 +1,14 @@
 //! The rules of multipart uploads: which parts a completion may name, what the object is that they become, and how running
 //! uploads are listed.
 
+use std::ops::Range;
+
 use fast_md5::Md5;
 
-use super::limits::{OBJECT_BYTES_MAX, PART_BYTES_MIN};
+use super::limits::{OBJECT_BYTES_MAX, PART_BYTES_MAX, PART_BYTES_MIN};
 use super::{
-    BucketError, Checksum, CompletedPart, ETag, ExpectedObject, ListUploads, ObjectPart, Part, Upload,
-    UploadPage,
+    BucketError, ByteRange, Checksum, CompletedPart, ETag, ExpectedObject, ListUploads, ObjectPart, Part,
+    Upload, UploadPage,
 };
 use crate::engine::digest::checksum_of_parts;
 use crate::model::bucket::BucketUid;
@@ -40,6 +42,21 @@ fn is_as_named(part: &Part, named: &CompletedPart) -> bool {
         _ => true,
     };
     ETag::Md5(part.md5).to_string() == named.etag && checksum_holds
+}
+
+/// The bytes of a source of this size that a copied part takes. A range is not shortened to the source, as a read's would be:
+/// the client relies on the part's size.
+pub(super) fn copied_range(range: Option<ByteRange>, size: u64) -> Result<Range<u64>, BucketError> {
+    let unsatisfiable = BucketError::RangeNotSatisfiable { size };
+    let range = match range {
+        None => 0..size,
+        Some(ByteRange::Bounded(_, last)) if last >= size => return Err(unsatisfiable),
+        Some(range) => range.resolve(size).ok_or(unsatisfiable)?,
+    };
+    if range.end - range.start > PART_BYTES_MAX {
+        return Err(BucketError::TooLarge { max: PART_BYTES_MAX });
+    }
+    Ok(range)
 }
 
 /// The checksum of the object, from those of its parts: the one that its upload was begun for.

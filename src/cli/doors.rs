@@ -13,7 +13,7 @@ use crate::serve::hub::{self, HubDoor};
 use crate::serve::ops::{self, OpsDoor};
 use crate::serve::origin::with_origin;
 use crate::serve::routes::Routed;
-use crate::serve::s3::{self, Addressing, OwnDoors, S3Door};
+use crate::serve::s3::{self, Addressing, ByAccessKey, S3Api};
 
 /// What stands behind the doors.
 pub struct Behind {
@@ -44,14 +44,14 @@ pub fn doors(config: &Config, behind: Behind) -> Doors {
     let Behind { buckets, accounts, backups, signer, watch } = behind;
     let ambient = &watch.ambient;
     let directory = accounts.directory();
-    let s3 = s3::router(S3Door {
+    let s3 = s3::router(S3Api {
         buckets: Arc::clone(&buckets) as _,
         directory: Arc::clone(directory),
         clock: ambient.clone(),
         region: config.s3.region.clone(),
         addressing: addressing(config),
         signature_v2: config.s3.signature_v2,
-        own: OwnDoors::default(),
+        by_access_key: ByAccessKey::default(),
     });
     let cas = CasDoor {
         xet: buckets.xet(config.cas_grace()),

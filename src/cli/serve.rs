@@ -30,7 +30,7 @@ use crate::serve::audit::AuditLog;
 use crate::serve::listener::{Limits, ListenError, Listener, Slowness};
 use crate::serve::metrics::Metrics;
 use crate::serve::ops::{self, OpsDoor};
-use crate::serve::s3::{self, OwnDoors, S3Door};
+use crate::serve::s3::{self, ByAccessKey, S3Api};
 use crate::serve::tls::{Tls, TlsError};
 use crate::serve::traces::Traces;
 use crate::store::upkeep;
@@ -188,17 +188,17 @@ fn run_hub_mode(
     let ops =
         OpsDoor { buckets: Arc::clone(&behind.public), metrics: Arc::clone(&watch.metrics), directory: None };
     let metrics = bind_metrics(&runtime, config)?.map(|listener| (listener, ops::router(ops).router));
-    let door = S3Door {
+    let door = S3Api {
         buckets: behind.public,
         directory: Arc::new(directory),
         clock: ambient.clone(),
         region: config.s3.region.clone(),
         addressing: addressing(config),
         signature_v2: config.s3.signature_v2,
-        own: OwnDoors::default(),
+        by_access_key: ByAccessKey::default(),
     };
     let (audit, traces) = (watch.audit.clone(), watch.traces.clone());
-    let router = observed(s3::router(door.with_own(behind.own)).router, s3::OBSERVED, watch);
+    let router = observed(s3::router(door.with_buckets_of(behind.own)).router, s3::OBSERVED, watch);
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         s3 = %s3.address(),

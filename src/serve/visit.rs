@@ -83,18 +83,6 @@ impl Visit {
         *self.0.permit.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// Notes all that is known of a request that is let in at once; an error if its caller is over a limit.
-    pub(super) fn is(
-        &self,
-        operation: &'static str,
-        caller: &Arc<Credential>,
-        (bucket, key): (&str, &str),
-    ) -> Result<(), Busy> {
-        self.is_for(operation);
-        self.is_about(bucket, key);
-        self.comes_from(caller)
-    }
-
     /// The operation; `-` if none was found out.
     pub(super) fn operation(&self) -> &'static str {
         self.0.operation.get().copied().unwrap_or("-")

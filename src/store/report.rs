@@ -20,6 +20,10 @@ fn is_active(c: char) -> bool {
 
 /// Writes a text that others have chosen (a key, say), with escapes for characters that would do something.
 pub fn write_visible(out: &mut dyn Write, text: &str) -> fmt::Result {
+    // Nearly every text is printable ASCII, which takes no look at single characters.
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return out.write_str(text);
+    }
     for part in text.split_inclusive(is_active) {
         let last = part.chars().next_back().filter(|c| is_active(*c));
         out.write_str(&part[..part.len() - last.map_or(0, char::len_utf8)])?;

@@ -11,9 +11,8 @@ use super::keys;
 use super::objects::add_line;
 use super::parts::{Ends, JoinedChunks, KeptPart};
 use crate::bucket::error::{engine_error, meta_error, meta_failed};
-use crate::bucket::limits::PART_BYTES_MAX;
 use crate::bucket::multipart::{
-    check_expected, multipart_etag, named_parts, object_part, upload_page, whole_checksum,
+    check_expected, copied_range, multipart_etag, named_parts, object_part, upload_page, whole_checksum,
 };
 use crate::bucket::payload::{Taken, take};
 use crate::bucket::{
@@ -108,19 +107,7 @@ impl Uploads for HubBuckets {
         let rows = self.rows_of(id).await?;
         let wanted = self.must_upload(rows, upload).await?.checksum;
         let object = self.copy_source(source).await?;
-        let range = match range {
-            None => 0..object.size,
-            // Not shortened to the source, as a read's would be: the client counts on the part's size.
-            Some(ByteRange::Bounded(_, last)) if last >= object.size => {
-                return Err(BucketError::RangeNotSatisfiable { size: object.size });
-            }
-            Some(asked) => {
-                asked.resolve(object.size).ok_or(BucketError::RangeNotSatisfiable { size: object.size })?
-            }
-        };
-        if range.end - range.start > PART_BYTES_MAX {
-            return Err(BucketError::TooLarge { max: PART_BYTES_MAX });
-        }
+        let range = copied_range(range, object.size)?;
         let length = Some(range.end - range.start);
         let body = self.chunks(&source.bucket).open_file(object.file, object.size, range);
         let body = Box::pin(body.map_err(BoxError::from).boxed());

@@ -7,9 +7,8 @@ use async_trait::async_trait;
 
 use super::{NativeBuckets, TakenFile, wanted as wanted_range};
 use crate::bucket::error::{engine_error, meta_error, meta_failed};
-use crate::bucket::limits::PART_BYTES_MAX;
 use crate::bucket::multipart::{
-    check_expected, multipart_etag, named_parts, object_part, upload_page, whole_checksum,
+    check_expected, copied_range, multipart_etag, named_parts, object_part, upload_page, whole_checksum,
 };
 use crate::bucket::payload::{Taken, take};
 use crate::bucket::{
@@ -73,19 +72,7 @@ impl Uploads for NativeBuckets {
         let hold = self.reading();
         let of_source = move |size| wanted_range(range.as_ref(), size);
         let (object, terms) = self.copy_source(source, &of_source).await?;
-        let range = match range {
-            None => 0..object.size,
-            // Not shortened to the source, as a read's would be: the client counts on the part's size.
-            Some(ByteRange::Bounded(_, last)) if last >= object.size => {
-                return Err(BucketError::RangeNotSatisfiable { size: object.size });
-            }
-            Some(asked) => {
-                asked.resolve(object.size).ok_or(BucketError::RangeNotSatisfiable { size: object.size })?
-            }
-        };
-        if range.end - range.start > PART_BYTES_MAX {
-            return Err(BucketError::TooLarge { max: PART_BYTES_MAX });
-        }
+        let range = copied_range(range, object.size)?;
         let (md5, checksum) = self.part_digests(&object, &terms, &range, wanted).await?;
         let composing = self.engine.compose(vec![Segment { terms, range }], hold);
         let file = composing.await.map_err(engine_error)?;

@@ -1,8 +1,8 @@
 //! How requests name buckets: in the path or in the host, in the caller's own namespace or in one that the path names.
 //!
 //! * Path style: `/{bucket}/{key}`. Virtual-host style, for configured domains: `/{key}` at `{bucket}.{domain}`.
-//! * By account (the default): [`names`](super::names) says whose bucket a name means.
-//! * Namespaced: the path's first segment is the namespace, as in the addresses of huggingface.co's gateway.
+//! * By account (the default): [`bucket_names`](super::bucket_names) says whose bucket a name means.
+//! * Namespaced: the path's first segment is the namespace, as in the URLs of huggingface.co's gateway.
 //!
 //! Signatures are made over the request as it was sent, so all this comes after they are checked.
 
@@ -12,14 +12,14 @@ use std::net::IpAddr;
 use axum::http::{Extensions, HeaderMap, HeaderValue, Uri};
 use s3s::{S3Result, s3_error};
 
-use crate::bucket::{BucketId, BucketName, Namespace};
+use crate::bucket::{BucketId, BucketName, Namespace, ObjectKey};
 use crate::serve::origin::Origin;
 
 use super::encoding::{decode_url, encode_url};
 use super::errors::invalid_request;
 use super::{bucket_name, object_key};
 
-/// What the door's configuration says about addresses.
+/// How requests name buckets, as configured.
 #[derive(Debug, Clone, Default)]
 pub struct Addressing {
     /// Whether the path's first segment is a namespace.
@@ -34,61 +34,60 @@ pub struct Addressing {
     pub trusted_proxies: Vec<IpAddr>,
 }
 
-/// Where a request goes.
+/// The bucket and the object that a request is for, as it names them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Located {
-    /// The namespace that it names.
+    /// The namespace in the path.
     pub(super) namespace: Option<Namespace>,
-    /// `/{bucket}/{key}`, percent-encoded as it was sent.
-    pub(super) path: String,
+    /// `/{bucket}/{key}`, percent-encoded, if the request's own path is not that.
+    path: Option<String>,
     /// Whether the host names the bucket.
-    pub(super) in_host: bool,
+    in_host: bool,
+    /// The bucket, decoded; empty if there is none.
+    bucket: String,
+    /// The key, decoded; empty if there is none.
+    key: String,
 }
 
+/// A valid bucket and a valid key, where a request names them.
+pub(super) type Names = (Option<BucketName>, Option<ObjectKey>);
+
 impl Located {
-    /// The bucket and the key, decoded as far as they can be; empty where there is none. The slash between them may be
-    /// encoded too.
-    pub(super) fn named(&self) -> (String, String) {
-        let path = decode_url(&self.path).unwrap_or_else(|| self.path.clone());
-        let path = path.strip_prefix('/').unwrap_or(&path);
-        let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
-        (bucket.to_owned(), key.to_owned())
+    /// The bucket and the key, decoded; empty where there is none.
+    pub(super) fn named(&self) -> (&str, &str) {
+        (&self.bucket, &self.key)
     }
 
-    /// The address of an object of this bucket in the form in which the request names the bucket; without scheme and
-    /// host if the origin is not known.
-    pub(super) fn address(&self, origin: Option<&Origin>, key: &str) -> String {
+    /// `/{bucket}/{key}`, percent-encoded, of the request to this URI.
+    pub(super) fn path<'a>(&'a self, uri: &'a Uri) -> &'a str {
+        self.path.as_deref().unwrap_or(uri.path())
+    }
+
+    /// The URL of an object of this bucket in the form in which the request names the bucket; without scheme and host if
+    /// the origin is not known.
+    pub(super) fn url(&self, origin: Option<&Origin>, key: &str) -> String {
         let origin = origin.map_or("", Origin::as_str);
         let namespace = self.namespace.as_ref().map(|namespace| format!("/{}", namespace.as_str()));
-        let bucket =
-            self.bucket().filter(|_| !self.in_host).map(|bucket| format!("/{}", encode_url(&bucket)));
+        let bucket = self.bucket().filter(|_| !self.in_host).map(|bucket| format!("/{}", encode_url(bucket)));
         let (namespace, bucket) = (namespace.unwrap_or_default(), bucket.unwrap_or_default());
         format!("{origin}{namespace}{bucket}/{}", encode_url(key))
     }
 
-    /// Refuses a path that can name neither bucket nor object.
-    pub(super) fn check(&self) -> S3Result<()> {
-        let malformed = || s3_error!(InvalidURI, "Couldn't parse the specified URI.");
-        let path = decode_url(&self.path).ok_or_else(malformed)?;
-        let path = path.strip_prefix('/').ok_or_else(malformed)?;
-        let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
-        if path.is_empty() {
-            return Ok(());
-        }
-        bucket_name(bucket)?;
-        if key.is_empty() { Ok(()) } else { object_key(key).map(|_| ()) }
+    /// The names, each valid.
+    pub(super) fn names(&self) -> S3Result<Names> {
+        let bucket = self.bucket().map(bucket_name).transpose()?;
+        let key = Some(self.key.as_str()).filter(|key| !key.is_empty()).map(object_key).transpose()?;
+        Ok((bucket, key))
     }
 
     /// The bucket that the host names.
-    pub(super) fn bucket_in_host(&self) -> Option<String> {
+    pub(super) fn bucket_in_host(&self) -> Option<&str> {
         if self.in_host { self.bucket() } else { None }
     }
 
     /// The bucket's name, if the request is for one.
-    pub(super) fn bucket(&self) -> Option<String> {
-        let path = decode_url(&self.path)?;
-        let bucket = path.strip_prefix('/').unwrap_or(&path).split('/').next()?;
-        Some(bucket.to_owned()).filter(|name| !name.is_empty())
+    pub(super) fn bucket(&self) -> Option<&str> {
+        Some(self.bucket.as_str()).filter(|name| !name.is_empty())
     }
 }
 
@@ -99,20 +98,27 @@ impl Addressing {
         let mut namespace = None;
         if self.namespaced && path != "/" {
             let rest = path.strip_prefix('/').unwrap_or(path);
-            let (first, behind) = rest.find('/').map_or((rest, "/"), |at| rest.split_at(at));
+            let (first, after) = rest.find('/').map_or((rest, "/"), |at| rest.split_at(at));
             let name = decode_url(first).and_then(|name| Namespace::new(&name).ok());
             let name = name.ok_or_else(|| s3_error!(InvalidURI, "The path must begin with a namespace."))?;
-            (namespace, path) = (Some(name), behind);
+            (namespace, path) = (Some(name), after);
         }
         let host = headers.get("host").map(HeaderValue::to_str).transpose();
         let host = host.map_err(|_| invalid_request("The header host cannot be read."))?;
         let bucket = host.and_then(|host| self.bucket_of(host));
         let in_host = bucket.is_some();
-        let path = bucket.map_or_else(|| path.to_owned(), |bucket| format!("/{bucket}{path}"));
-        Ok(Located { namespace, path, in_host })
+        let rewritten = bucket.map(|bucket| format!("/{bucket}{path}"));
+        let rewritten = rewritten.or_else(|| namespace.is_some().then(|| path.to_owned()));
+        let malformed = || s3_error!(InvalidURI, "Couldn't parse the specified URI.");
+        // The slash between bucket and key may be encoded too.
+        let decoded = decode_url(rewritten.as_deref().unwrap_or(path)).ok_or_else(malformed)?;
+        let names = decoded.strip_prefix('/').ok_or_else(malformed)?;
+        let (bucket, key) = names.split_once('/').unwrap_or((names, ""));
+        let (bucket, key) = (bucket.to_owned(), key.to_owned());
+        Ok(Located { namespace, path: rewritten, in_host, bucket, key })
     }
 
-    /// What the client calls us.
+    /// The scheme and host of a request, as the client wrote them.
     pub(super) fn origin(&self, headers: &HeaderMap, extensions: &Extensions) -> Option<Origin> {
         Origin::of(headers, extensions, &self.trusted_proxies)
     }
@@ -124,7 +130,7 @@ impl Addressing {
         }
         let host = host.rsplit_once(':').map_or(host, |(host, _)| host).to_ascii_lowercase();
         let bucket = |domain: &String| host.strip_suffix(domain.as_str())?.strip_suffix('.');
-        // A domain may lie in another: the longest knows best.
+        // A domain may be a subdomain of another: the longest one that matches counts.
         let buckets = self.domains.iter().filter_map(bucket).filter(|bucket| !bucket.is_empty());
         buckets.min_by_key(|bucket| bucket.len()).map(ToOwned::to_owned)
     }
@@ -139,8 +145,10 @@ mod tests {
         let addressing = Addressing { namespaced, domains, ..Addressing::default() };
         let mut headers = HeaderMap::new();
         headers.insert("host", HeaderValue::from_str(host).unwrap());
-        let Located { namespace, path, .. } = addressing.locate(&headers, &path.parse().unwrap()).ok()?;
-        Some((namespace.map(|namespace| namespace.as_str().to_owned()), path))
+        let uri = path.parse().unwrap();
+        let located = addressing.locate(&headers, &uri).ok()?;
+        let namespace = located.namespace.as_ref().map(|namespace| namespace.as_str().to_owned());
+        Some((namespace, located.path(&uri).to_owned()))
     }
 
     #[test]
@@ -168,28 +176,34 @@ mod tests {
     }
 
     #[test]
-    fn an_address_names_the_bucket_where_the_request_does() {
+    fn a_url_names_the_bucket_where_the_request_does() {
         let domains = vec!["s3.example".to_owned()];
-        let address = |namespaced, host: &str, path: &str| {
+        let url = |namespaced, host: &str, path: &str| {
             let addressing = Addressing { namespaced, domains: domains.clone(), ..Addressing::default() };
             let headers = HeaderMap::from_iter([(axum::http::header::HOST, host.parse().unwrap())]);
             let located = addressing.locate(&headers, &path.parse().unwrap()).unwrap();
             let origin = addressing.origin(&headers, &Extensions::new());
-            located.address(origin.as_ref(), "k ü/x")
+            located.url(origin.as_ref(), "k ü/x")
         };
         let key = "k%20%C3%BC/x";
-        assert_eq!(address(false, "h:9000", "/b/k"), format!("http://h:9000/b/{key}"));
-        assert_eq!(address(false, "b.s3.example", "/k"), format!("http://b.s3.example/{key}"));
-        assert_eq!(address(true, "h", "/ada/b/k"), format!("http://h/ada/b/{key}"));
-        assert_eq!(address(false, "not a host", "/b/k"), format!("/b/{key}"));
+        assert_eq!(url(false, "h:9000", "/b/k"), format!("http://h:9000/b/{key}"));
+        assert_eq!(url(false, "b.s3.example", "/k"), format!("http://b.s3.example/{key}"));
+        assert_eq!(url(true, "h", "/ada/b/k"), format!("http://h/ada/b/{key}"));
+        assert_eq!(url(false, "not a host", "/b/k"), format!("/b/{key}"));
     }
 
     #[test]
-    fn the_bucket_is_read_from_the_path() {
-        let bucket = |path: &str| Located { namespace: None, path: path.to_owned(), in_host: false }.bucket();
-        assert_eq!(bucket("/"), None);
-        assert_eq!(bucket("/b").as_deref(), Some("b"));
-        assert_eq!(bucket("/b%2Dc//k%20").as_deref(), Some("b-c"));
-        assert_eq!(bucket("/b%2Fk").as_deref(), Some("b"));
+    fn bucket_and_key_are_read_from_the_path() {
+        let named = |path: &str| {
+            let located = Addressing::default().locate(&HeaderMap::new(), &path.parse().unwrap()).ok()?;
+            let (bucket, key) = located.named();
+            Some((bucket.to_owned(), key.to_owned()))
+        };
+        let expected = |bucket: &str, key: &str| Some((bucket.to_owned(), key.to_owned()));
+        assert_eq!(named("/"), expected("", ""));
+        assert_eq!(named("/b"), expected("b", ""));
+        assert_eq!(named("/b%2Dc//k%20"), expected("b-c", "/k "));
+        assert_eq!(named("/b%2Fk"), expected("b", "k"));
+        assert_eq!(named("/b/%ff"), None);
     }
 }

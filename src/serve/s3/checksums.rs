@@ -3,7 +3,7 @@
 //! Nothing is computed here but for XML bodies, which are in memory; all other bodies are checked below, as they
 //! stream.
 
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::{HeaderMap, HeaderName};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use s3s::S3Result;
@@ -16,6 +16,9 @@ use crate::bucket::{
 
 use super::auth::Trailers;
 use super::errors::{algorithm_name, invalid_request};
+use super::object_headers::add;
+
+const CHECKSUM_TYPE: HeaderName = HeaderName::from_static("x-amz-checksum-type");
 
 /// All algorithms, with the headers and trailers that carry them.
 const HEADERS: [(ChecksumAlgorithm, &str); 5] = [
@@ -57,16 +60,21 @@ pub(super) fn type_of(checksums: &[Checksum]) -> Option<dto::ChecksumType> {
     checksums.first().map(|checksum| type_to_s3(checksum.over))
 }
 
-/// Shows checksums in the headers of an answer; `None` if they cannot be.
-pub(super) fn show(checksums: &[Checksum], parts: usize, headers: &mut HeaderMap) -> Option<()> {
+/// Adds checksums to the headers of an answer; `parts` as for [`to_text`], `over` is the type of the object's.
+pub(super) fn add_headers(
+    checksums: &[Checksum],
+    over: Option<ChecksumType>,
+    parts: usize,
+    headers: &mut HeaderMap,
+) {
     for checksum in checksums {
-        let (_, name) = HEADERS.into_iter().find(|(known, _)| *known == checksum.algorithm)?;
-        headers.insert(name, HeaderValue::from_str(&to_text(checksum, parts)).ok()?);
+        if let Some((_, name)) = HEADERS.into_iter().find(|(known, _)| *known == checksum.algorithm) {
+            add(headers, HeaderName::from_static(name), &to_text(checksum, parts));
+        }
     }
-    if let Some(over) = type_of(checksums) {
-        headers.insert("x-amz-checksum-type", HeaderValue::from_str(over.as_str()).ok()?);
+    if let Some(over) = over.filter(|_| !checksums.is_empty()) {
+        add(headers, CHECKSUM_TYPE, type_to_s3(over).as_str());
     }
-    Some(())
 }
 
 /// A checksum type as s3s names it.
@@ -114,7 +122,7 @@ fn parse_algorithm(name: &str) -> S3Result<ChecksumAlgorithm> {
 /// Reads a checksum's base64 text.
 fn parse_value(algorithm: ChecksumAlgorithm, text: &str) -> S3Result<Vec<u8>> {
     let value = STANDARD.decode(text).ok().filter(|value| value.len() == value_bytes(algorithm));
-    // What is no checksum is the checksum of nothing.
+    // A malformed checksum is reported as a mismatch, as AWS does.
     value.ok_or_else(|| BucketError::ChecksumMismatch(algorithm).into())
 }
 
@@ -131,7 +139,7 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 }
 
 /// The algorithm that a request names without a value.
-pub(super) fn asked_algorithm(headers: &HeaderMap) -> S3Result<Option<ChecksumAlgorithm>> {
+pub(super) fn requested_algorithm(headers: &HeaderMap) -> S3Result<Option<ChecksumAlgorithm>> {
     let name =
         header(headers, "x-amz-sdk-checksum-algorithm").or(header(headers, "x-amz-checksum-algorithm"));
     name.map(parse_algorithm).transpose()
@@ -191,15 +199,15 @@ pub(super) fn declared(
     trailers: Option<Trailers>,
     wanted: Option<ChecksumAlgorithm>,
 ) -> S3Result<DeclaredDigests> {
-    let asked = asked_algorithm(headers)?;
+    let requested = requested_algorithm(headers)?;
     let checksum = match (in_headers(headers)?, in_trailer(headers)?) {
         (Some(_), Some(_)) => return Err(several()),
         (Some((algorithm, value)), None) => Some((algorithm, DeclaredValue::Given(value))),
         (None, Some(algorithm)) => Some((algorithm, trailing(algorithm, trailers))),
-        (None, None) => asked.or(wanted).map(|algorithm| (algorithm, DeclaredValue::Computed)),
+        (None, None) => requested.or(wanted).map(|algorithm| (algorithm, DeclaredValue::Computed)),
     };
-    if let (Some(asked), Some((algorithm, _))) = (asked, &checksum)
-        && asked != *algorithm
+    if let (Some(requested), Some((algorithm, _))) = (requested, &checksum)
+        && requested != *algorithm
     {
         return Err(invalid_request("Value for x-amz-sdk-checksum-algorithm header is invalid."));
     }
@@ -218,9 +226,9 @@ fn trailing(algorithm: ChecksumAlgorithm, trailers: Option<Trailers>) -> Declare
 
 /// Which checksum an upload's parts are to carry, and over what the object's will be.
 pub(super) fn of_upload(headers: &HeaderMap) -> S3Result<Option<(ChecksumAlgorithm, ChecksumType)>> {
-    let asked_type = header(headers, "x-amz-checksum-type").map(str::to_ascii_uppercase);
-    let Some(algorithm) = asked_algorithm(headers)? else {
-        return match asked_type {
+    let requested_type = header(headers, "x-amz-checksum-type").map(str::to_ascii_uppercase);
+    let Some(algorithm) = requested_algorithm(headers)? else {
+        return match requested_type {
             None => Ok(None),
             Some(_) => Err(invalid_request(
                 "The x-amz-checksum-type header can only be used with the x-amz-checksum-algorithm header.",
@@ -229,7 +237,7 @@ pub(super) fn of_upload(headers: &HeaderMap) -> S3Result<Option<(ChecksumAlgorit
     };
     let is_crc64 = algorithm == ChecksumAlgorithm::Crc64Nvme;
     let is_sha = matches!(algorithm, ChecksumAlgorithm::Sha1 | ChecksumAlgorithm::Sha256);
-    let over = match asked_type.as_deref() {
+    let over = match requested_type.as_deref() {
         None if is_crc64 => ChecksumType::FullObject,
         None => ChecksumType::Composite,
         Some("FULL_OBJECT") if !is_sha => ChecksumType::FullObject,

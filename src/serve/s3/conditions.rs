@@ -2,12 +2,13 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use axum::http::header::{ETAG, LAST_MODIFIED};
+use axum::http::HeaderMap;
 use s3s::{S3Error, S3Result, dto, s3_error};
 
 use crate::bucket::{BucketError, ETagCondition, Object, ReadCondition, Timestamp, Unmet, WriteCondition};
 
-use super::errors::{not_implemented, with_header};
+use super::errors::not_implemented;
+use super::object_headers::add_validators;
 
 /// Reads `*` or a list of `ETag`s; quotes may be missing, as clients leave them out.
 pub(super) fn parse_etags(text: &str) -> ETagCondition {
@@ -29,8 +30,8 @@ pub(super) fn check_read(condition: &ReadCondition, object: &Object) -> S3Result
     })
 }
 
-/// The conditions of a write, which knows none by date: those would have to be ignored, and the client would believe
-/// that they guard what is there.
+/// The conditions of a write. Conditions by date are refused: S3 has none, and if they were ignored, the client would
+/// believe that they protect the object.
 pub(super) fn of_write(condition: ReadCondition) -> S3Result<WriteCondition> {
     let ReadCondition { etag, if_modified_since, if_unmodified_since } = condition;
     let by_date = [(if_modified_since, "If-Modified-Since"), (if_unmodified_since, "If-Unmodified-Since")];
@@ -41,8 +42,11 @@ pub(super) fn of_write(condition: ReadCondition) -> S3Result<WriteCondition> {
 }
 
 fn not_modified(object: &Object) -> S3Error {
-    let error = with_header(s3_error!(NotModified), ETAG, &format!("\"{}\"", object.etag));
-    with_header(error, LAST_MODIFIED, &http_date(object.modified_at))
+    let mut error = s3_error!(NotModified);
+    let mut headers = HeaderMap::new();
+    add_validators(&mut headers, object);
+    error.set_headers(headers);
+    error
 }
 
 /// A time as HTTP headers write it.
@@ -58,6 +62,8 @@ pub(super) fn whole_seconds(at: Timestamp) -> dto::Timestamp {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::header::{ETAG, LAST_MODIFIED};
+
     use super::*;
     use crate::bucket::{Attributes, ETag, FileHash};
 
@@ -95,14 +101,14 @@ mod tests {
     }
 
     #[test]
-    fn a_write_does_not_take_dates_for_nothing() {
+    fn a_write_refuses_conditions_by_date() {
         let dated = ReadCondition { if_unmodified_since: Some(1), ..ReadCondition::default() };
         assert_eq!(of_write(dated).unwrap_err().code().as_str(), "NotImplemented");
         assert!(of_write(ReadCondition::default()).is_ok());
     }
 
     #[test]
-    fn not_modified_tells_etag_and_date() {
+    fn not_modified_shows_etag_and_date() {
         let error = not_modified(&object());
         assert_eq!(error.headers().unwrap()[ETAG], ZEROS);
         assert_eq!(error.headers().unwrap()[LAST_MODIFIED], "Thu, 01 Jan 1970 00:16:40 GMT");

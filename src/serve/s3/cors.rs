@@ -1,22 +1,24 @@
 //! CORS: which pages of other origins may use a bucket from a browser.
 //!
 //! A preflight is answered without authentication, because browsers send none; and every answer to a request that names
-//! its origin carries the headers of the rule that fits. In both cases the rules are those of the one bucket that the
-//! request means ([`S3Door::cors_bucket`]), never those of another account's bucket of the same name.
+//! its origin carries the headers of the rule that matches. In both cases the rules are those of the one bucket that the
+//! request means ([`S3Api::cors_bucket`]), never those of another account's bucket of the same name.
 //!
 //! Source: S3 user guide, "Using cross-origin resource sharing (CORS)"; Fetch standard, "CORS protocol".
 
+use axum::body::Body;
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
     ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use s3s::{Body, HttpResponse, S3Result, s3_error};
+use axum::response::Response;
+use s3s::{S3Result, s3_error};
 
 use crate::bucket::{BucketError, BucketId, CorsRule};
 
-use super::S3Door;
+use super::S3Api;
 use super::errors::custom;
 
 /// The methods that rules may allow.
@@ -26,7 +28,7 @@ pub(super) const METHODS: [&str; 5] = ["GET", "PUT", "HEAD", "POST", "DELETE"];
 const VARIES: &str = "Origin, Access-Control-Request-Headers, Access-Control-Request-Method";
 
 /// Whether a text is what a pattern with at most one `*` stands for.
-fn fits(pattern: &str, text: &str) -> bool {
+fn matches(pattern: &str, text: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == text,
         Some((start, end)) => {
@@ -35,15 +37,15 @@ fn fits(pattern: &str, text: &str) -> bool {
     }
 }
 
-/// What a page wants to do.
-struct Wish<'a> {
+/// What a page of another origin asks to do.
+struct CorsRequest<'a> {
     origin: &'a str,
     method: &'a str,
     /// Names in lower case.
     headers: Vec<String>,
 }
 
-impl<'a> Wish<'a> {
+impl<'a> CorsRequest<'a> {
     /// Reads it; `None` if there is no origin. A request that is no preflight is for its own method.
     fn of(headers: &'a HeaderMap, own_method: Option<&'a Method>) -> S3Result<Option<Self>> {
         let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
@@ -62,14 +64,14 @@ impl<'a> Wish<'a> {
 
     fn is_granted_by(&self, rule: &CorsRule) -> bool {
         let allowed = |name: &String| {
-            rule.allowed_headers.iter().any(|pattern| fits(&pattern.to_ascii_lowercase(), name))
+            rule.allowed_headers.iter().any(|pattern| matches(&pattern.to_ascii_lowercase(), name))
         };
-        rule.allowed_origins.iter().any(|pattern| fits(pattern, self.origin))
+        rule.allowed_origins.iter().any(|pattern| matches(pattern, self.origin))
             && rule.allowed_methods.iter().any(|method| method == self.method)
             && self.headers.iter().all(allowed)
     }
 
-    /// The headers that tell a browser what a rule grants.
+    /// The headers that say what a rule grants.
     fn answer(&self, rule: &CorsRule) -> HeaderMap {
         let mut headers = HeaderMap::new();
         let mut set = |name: HeaderName, value: &str| {
@@ -99,9 +101,9 @@ impl<'a> Wish<'a> {
 }
 
 /// The rules of a bucket, or `None` if there is no such bucket.
-async fn rules_of(door: &S3Door, bucket: Option<&BucketId>) -> S3Result<Option<Vec<CorsRule>>> {
+async fn rules_of(api: &S3Api, bucket: Option<&BucketId>) -> S3Result<Option<Vec<CorsRule>>> {
     let Some(bucket) = bucket else { return Ok(None) };
-    match door.buckets.bucket_settings(bucket).await {
+    match api.buckets.bucket_settings(bucket).await {
         Ok(settings) => Ok(Some(settings.cors)),
         Err(BucketError::NoSuchBucket(_)) => Ok(None),
         Err(error) => Err(error.into()),
@@ -110,47 +112,46 @@ async fn rules_of(door: &S3Door, bucket: Option<&BucketId>) -> S3Result<Option<V
 
 /// Answers a preflight for a request to a bucket.
 pub(super) async fn preflight(
-    door: &S3Door,
+    api: &S3Api,
     bucket: Option<&BucketId>,
     headers: &HeaderMap,
-) -> S3Result<HttpResponse> {
+) -> S3Result<Response> {
     let no_origin = || {
         let message = "Insufficient information. Origin request header needed.";
         custom("BadRequest", StatusCode::BAD_REQUEST, message)
     };
-    let wish = Wish::of(headers, None)?.ok_or_else(no_origin)?;
+    let cors = CorsRequest::of(headers, None)?.ok_or_else(no_origin)?;
     let forbidden = |message| custom("AccessForbidden", StatusCode::FORBIDDEN, message);
-    let rules = rules_of(door, bucket).await?;
+    let rules = rules_of(api, bucket).await?;
     let rules = rules.ok_or_else(|| forbidden("CORSResponse: Bucket not found"))?;
     if rules.is_empty() {
         return Err(forbidden("CORSResponse: CORS is not enabled for this bucket."));
     }
-    let rule = rules.iter().find(|rule| wish.is_granted_by(rule)).ok_or_else(|| {
+    let rule = rules.iter().find(|rule| cors.is_granted_by(rule)).ok_or_else(|| {
         forbidden(
             "CORSResponse: This CORS request is not allowed. This is usually because the evaluation of Origin, \
              request method / Access-Control-Request-Method or Access-Control-Request-Headers are not whitelisted \
              by the resource's CORS spec.",
         )
     })?;
-    let mut response = HttpResponse::new(Body::empty());
-    *response.headers_mut() = wish.answer(rule);
+    let mut response = Response::new(Body::empty());
+    *response.headers_mut() = cors.answer(rule);
     Ok(response)
 }
 
-/// The headers for the answer to any other request to a bucket; none without an origin or a rule that fits.
+/// The headers for the answer to any other request to a bucket; none without an origin or a rule that matches.
 pub(super) async fn headers(
-    door: &S3Door,
+    api: &S3Api,
     bucket: Option<&BucketId>,
     method: &Method,
     request: &HeaderMap,
-) -> HeaderMap {
-    let Ok(Some(wish)) = Wish::of(request, Some(method)) else {
-        return HeaderMap::new();
+) -> S3Result<HeaderMap> {
+    let Ok(Some(cors)) = CorsRequest::of(request, Some(method)) else {
+        return Ok(HeaderMap::new());
     };
-    // The request itself was answered; a page that could not be granted anything is told nothing.
-    let rules = rules_of(door, bucket).await.ok().flatten().unwrap_or_default();
-    let fitting = rules.iter().find(|rule| wish.is_granted_by(rule));
-    fitting.map(|rule| wish.answer(rule)).unwrap_or_default()
+    let rules = rules_of(api, bucket).await?.unwrap_or_default();
+    let matching = rules.iter().find(|rule| cors.is_granted_by(rule));
+    Ok(matching.map(|rule| cors.answer(rule)).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -160,10 +161,10 @@ mod tests {
     #[test]
     fn a_star_stands_for_any_text() {
         for (pattern, text) in [("*", "x"), ("*.b", "a.b"), ("a*", "a"), ("a*c", "ac"), ("a*c", "abbc")] {
-            assert!(fits(pattern, text), "{pattern} {text}");
+            assert!(matches(pattern, text), "{pattern} {text}");
         }
         for (pattern, text) in [("a", "ab"), ("*.b", "a.b.c"), ("a*a", "a"), ("a*c", "0ac")] {
-            assert!(!fits(pattern, text), "{pattern} {text}");
+            assert!(!matches(pattern, text), "{pattern} {text}");
         }
     }
 
@@ -189,7 +190,7 @@ mod tests {
                 ("access-control-request-method", method),
                 ("access-control-request-headers", names),
             ]);
-            Wish::of(&headers, None).unwrap().unwrap().is_granted_by(&rule)
+            CorsRequest::of(&headers, None).unwrap().unwrap().is_granted_by(&rule)
         };
         assert!(granted("https://a.example", "PUT", "Content-Type, x-amz-date"));
         assert!(!granted("https://a.example", "PUT", "content-type, authorization"));
@@ -200,9 +201,9 @@ mod tests {
     #[test]
     fn a_preflight_must_name_a_method_that_there_is() {
         let method = |method| headers(&[("origin", "o"), ("access-control-request-method", method)]);
-        assert!(Wish::of(&method("GET"), None).is_ok());
-        assert!(Wish::of(&method("BREW"), None).is_err());
-        assert!(Wish::of(&headers(&[("origin", "o")]), None).is_err());
-        assert!(Wish::of(&HeaderMap::new(), None).unwrap().is_none());
+        assert!(CorsRequest::of(&method("GET"), None).is_ok());
+        assert!(CorsRequest::of(&method("BREW"), None).is_err());
+        assert!(CorsRequest::of(&headers(&[("origin", "o")]), None).is_err());
+        assert!(CorsRequest::of(&HeaderMap::new(), None).unwrap().is_none());
     }
 }

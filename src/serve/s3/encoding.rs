@@ -8,31 +8,32 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 
 use crate::bucket::After;
 
-/// What a listing with `encoding-type=url` keeps as it is, besides letters and digits.
-const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
+/// All characters but the unreserved ones of RFC 3986.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// The same, but for `/`, which a listing with `encoding-type=url` keeps.
+const RESERVED_BUT_SLASH: &AsciiSet = &RESERVED.remove(b'/');
 
 /// Percent-encodes a name for a listing with `encoding-type=url`: everything but unreserved characters and `/`.
 ///
 /// AWS writes a space as `+` there; `%20` is read alike by decoders that know `+` and by those that do not.
 pub(super) fn encode_url(name: &str) -> String {
-    utf8_percent_encode(name, KEPT).to_string()
+    utf8_percent_encode(name, RESERVED_BUT_SLASH).to_string()
+}
+
+/// Percent-encodes a name or a value of a query: everything but unreserved characters.
+pub(super) fn encode_component(text: &str) -> Cow<'_, str> {
+    utf8_percent_encode(text, RESERVED).into()
 }
 
 /// Undoes percent-encoding; a `%` without two hexadecimal digits stands for itself. `None` if it is not UTF-8.
-pub(super) fn decode_url(text: &str) -> Option<String> {
-    percent_decode_str(text).decode_utf8().ok().map(Cow::into_owned)
+pub(super) fn decode_url(text: &str) -> Option<Cow<'_, str>> {
+    percent_decode_str(text).decode_utf8().ok()
 }
 
-/// The pairs of a query, decoded; `+` is a space. Pairs that are not UTF-8 are left out (s3s refuses them).
+/// The pairs of a query, decoded; `+` is a space. Bytes that are not UTF-8 become U+FFFD, as in s3s.
 pub(super) fn query_pairs(query: Option<&str>) -> Vec<(String, String)> {
-    let pairs = query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
-    pairs
-        .filter_map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let decode = |text: &str| decode_url(&text.replace('+', " "));
-            Some((decode(name)?, decode(value)?))
-        })
-        .collect()
+    form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect()
 }
 
 /// Writes where a listing goes on as an opaque token: base64url of a tag and the name.

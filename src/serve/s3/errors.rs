@@ -1,11 +1,14 @@
-//! The one mapping of [`BucketError`] to S3's error codes, and the place where the door's own failures are logged.
+//! The one mapping of [`BucketError`] to S3's error codes, and the log lines of failures.
+//!
+//! A failure of ours keeps its cause as the source of the [`S3Error`]. It is logged where the error is answered ([`log`]),
+//! with the request's id; the client gets no detail.
 //!
 //! Codes and statuses: S3 API reference, "Error responses".
 
 use std::borrow::Cow;
 
-use axum::http::header::{CONTENT_RANGE, CONTENT_TYPE};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::header::CONTENT_RANGE;
+use axum::http::{HeaderName, HeaderValue, StatusCode, Uri};
 use http_body_util::LengthLimitError;
 use s3s::{S3Error, S3ErrorCode, s3_error};
 
@@ -18,7 +21,7 @@ use super::auth::body::BodyError;
 /// Source: S3 API reference, "Error responses".
 pub(super) const SLOW_DOWN: &str = "Please reduce your request rate.";
 
-/// There is too much to do for this caller.
+/// The caller has too many requests running, or sends them too often.
 pub(super) fn slow_down(_: Busy) -> S3Error {
     S3Error::with_message(S3ErrorCode::SlowDown, SLOW_DOWN)
 }
@@ -71,6 +74,11 @@ pub(super) fn no_such_bucket() -> S3Error {
     s3_error!(NoSuchBucket, "The specified bucket does not exist")
 }
 
+/// `NoSuchKey`.
+pub(super) fn no_such_key() -> S3Error {
+    s3_error!(NoSuchKey, "The specified key does not exist.")
+}
+
 /// `NoSuchUpload`.
 pub(super) fn no_such_upload() -> S3Error {
     s3_error!(
@@ -86,11 +94,9 @@ fn invalid_range(size: u64) -> S3Error {
     with_header(error, CONTENT_RANGE, &format!("bytes */{size}"))
 }
 
-/// Adds a header to an error (s3s then sends the headers given here and no others).
+/// Adds a header to an error.
 pub(super) fn with_header(mut error: S3Error, name: HeaderName, value: &str) -> S3Error {
-    let mut headers = error.headers().cloned().unwrap_or_else(|| {
-        HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/xml"))])
-    });
+    let mut headers = error.headers().cloned().unwrap_or_default();
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);
     }
@@ -120,7 +126,7 @@ impl From<BucketError> for S3Error {
             BucketError::BucketNotEmpty(_) => {
                 s3_error!(BucketNotEmpty, "The bucket you tried to delete is not empty")
             }
-            BucketError::NoSuchKey(_) => s3_error!(NoSuchKey, "The specified key does not exist."),
+            BucketError::NoSuchKey(_) => no_such_key(),
             BucketError::NoSuchFile(_) => s3_error!(NoSuchKey, "The specified content does not exist."),
             BucketError::WrongSize { .. } => invalid_request(error.to_string()),
             BucketError::TooMany { max } => {
@@ -156,26 +162,25 @@ impl From<BucketError> for S3Error {
                 )
             }
             BucketError::StorageFull(_) => {
-                log(&error);
                 // AWS has no disk to fill, so its list has no code for it; this is the name of HTTP's own status.
-                custom(
+                let answer = custom(
                     "InsufficientStorage",
                     StatusCode::INSUFFICIENT_STORAGE,
                     "There is no space left to store anything. What is stored can be read.",
-                )
+                );
+                caused_by(answer, error)
             }
             BucketError::Unavailable(_) => {
-                log(&error);
-                s3_error!(ServiceUnavailable, "The storage cannot be used right now. Please try again.")
+                let message = "The storage cannot be used right now. Please try again.";
+                caused_by(s3_error!(ServiceUnavailable, "{message}"), error)
             }
             BucketError::PublicAccessBlocked(_) | BucketError::AccessDenied(_) => {
-                tracing::info!(%error, "the store behind the buckets denies access");
-                access_denied()
+                caused_by(access_denied(), error)
             }
             BucketError::InvalidKey { rule, .. } => invalid_argument(rule),
             BucketError::Refused(what) => invalid_request(what),
             BucketError::Busy(_) => s3_error!(SlowDown, "Please reduce your request rate."),
-            BucketError::Corrupt(_) | BucketError::Storage(_) => internal(&error),
+            BucketError::Corrupt(_) | BucketError::Storage(_) => internal(error),
             of_the_body => from_body(of_the_body),
         }
     }
@@ -203,19 +208,36 @@ fn from_body(error: BucketError) -> S3Error {
             "The request body has {received} bytes; its headers declared {declared}."
         ),
         BucketError::Body(source) => from_stream(&source),
-        other => internal(&other),
+        other => internal(other),
     }
 }
 
-/// A failure of ours: logged here, and told without detail.
-fn internal(error: &BucketError) -> S3Error {
-    log(error);
+/// `InternalError`, which says no more.
+pub(super) fn internal_error() -> S3Error {
     s3_error!(InternalError, "We encountered an internal error. Please try again.")
 }
 
-fn log(error: &BucketError) {
-    let source = std::error::Error::source(error).map(ToString::to_string);
-    tracing::error!(%error, source, "request failed");
+fn internal(cause: BucketError) -> S3Error {
+    caused_by(internal_error(), cause)
+}
+
+/// Keeps the cause of an error for the log.
+fn caused_by(mut error: S3Error, cause: BucketError) -> S3Error {
+    error.set_source(Box::new(cause));
+    error
+}
+
+/// Logs an error if it is a failure of ours, or a denial by the Hub that has the buckets. The query is left out: presigned
+/// URLs carry their signature there.
+pub(super) fn log(error: &S3Error, request_id: &str, uri: &Uri) {
+    let cause = error.source().and_then(|source| source.downcast_ref::<BucketError>());
+    let Some(cause) = cause else { return };
+    let (path, source) = (uri.path(), std::error::Error::source(cause).map(ToString::to_string));
+    if *error.code() == S3ErrorCode::AccessDenied {
+        tracing::info!(request_id, path, error = %cause, "the Hub that has the buckets denies access");
+    } else {
+        tracing::error!(request_id, path, error = %cause, source, "request failed");
+    }
 }
 
 /// An error of the body's stream.
@@ -238,7 +260,7 @@ pub(super) fn from_stream(error: &BoxError) -> S3Error {
              connections will be closed."
         );
     }
-    // Whatever is left is a connection that broke.
+    // All other errors are those of a broken connection.
     incomplete_body()
 }
 
@@ -323,13 +345,13 @@ mod tests {
     }
 
     #[test]
-    fn an_unsatisfiable_range_tells_the_size() {
+    fn an_unsatisfiable_range_reports_the_size() {
         let error = S3Error::from(BucketError::RangeNotSatisfiable { size: 5 });
         assert_eq!(error.headers().unwrap()[CONTENT_RANGE], "bytes */5");
     }
 
     #[test]
-    fn why_a_body_was_given_up_is_told_apart() {
+    fn each_body_error_has_its_own_code() {
         let cases = [
             (BodyError::ChunkSignature, "SignatureDoesNotMatch"),
             (BodyError::Sha256, "XAmzContentSHA256Mismatch"),

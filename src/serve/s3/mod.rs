@@ -1,19 +1,15 @@
-//! The S3 door: S3's API over [`BucketApi`], on s3s mounted in axum.
+//! Amazon S3's API over [`BucketApi`].
 //!
-//! A request goes one way, and each step knows only its own:
-//! 1. [`front`] gives it an id and authenticates it ([`auth`]); at the end it completes the answer ([`response`]:
-//!    `x-amz-request-id`, `Resource` in errors, no body on HEAD).
-//! 2. [`route`] finds out whose bucket is meant ([`names`]), looks it up, notes what is refused ([`refuse`]), and takes
-//!    out what s3s would refuse for its form although S3 ignores it ([`asked`]).
-//! 3. The s3s service finds the operation, asks [`access`] for permission, and reads the rest of the request.
-//! 4. [`ops`] delegates to the operations: [`buckets`], [`objects`], [`copy`], [`listing`], [`multipart`].
-//!
-//! Reads that ask for nothing special go from the first step straight to the operations, by [`lane`].
+//! A request passes these steps:
+//! 1. [`handler`] gives it an id and authenticates it ([`auth`]).
+//! 2. [`request`] resolves the bucket, once ([`bucket_names`]), and refuses what is not supported ([`unsupported`]).
+//! 3. [`route`] finds the operation, by s3s or, for `GetObject` and `HeadObject`, by itself, and checks that the caller may
+//!    do it ([`authorize`]).
+//! 4. The operation ([`ops`]) gets the [`context`] and the request, calls the buckets, and gives the answer.
+//! 5. [`handler`] adds the headers that every answer has, and writes errors ([`response`]).
 
 use std::collections::HashMap;
 use std::sync::Arc;
-
-use axum::http::Extensions;
 
 use s3s::{S3Error, S3ErrorCode, S3Result};
 
@@ -23,42 +19,31 @@ use crate::model::clock::Ambient;
 use crate::serve::access::Observed;
 use crate::serve::routes::Routed;
 
-mod absent;
-mod access;
-mod acl;
 mod addressing;
-mod asked;
 mod attributes;
 mod auth;
-mod buckets;
+mod authorize;
+mod bucket_names;
 mod checksums;
 mod conditions;
 mod context;
-mod copy;
 mod cors;
 mod encoding;
 mod errors;
 mod form;
-mod front;
-mod lane;
-mod listing;
-mod multipart;
-mod names;
-mod object_attributes;
-mod objects;
+mod handler;
+mod object_headers;
 mod ops;
 mod parameters;
-mod parts;
+mod payload;
 mod ranges;
-mod refuse;
+mod request;
+mod request_headers;
 mod response;
 mod route;
-mod settings;
-mod tagging;
 #[cfg(test)]
 mod tests;
-mod upload;
-mod versions;
+mod unsupported;
 mod xml;
 
 pub use addressing::Addressing;
@@ -66,62 +51,55 @@ pub use addressing::Addressing;
 /// The S3 listener. Source: Amazon S3 API reference, "Common response headers".
 pub const OBSERVED: Observed = Observed { door: "s3", id_header: "x-amz-request-id", busy: response::busy };
 
-/// What browsers ask before they let a page ask.
+/// A browser's request for the CORS rules of a bucket.
 const PREFLIGHT: &str = "Preflight";
-/// An upload by a form of a page.
+/// An upload by an HTML form.
 const FORM: &str = "PostObject";
 
-/// What the door opens to.
+/// What the API works on, and its configuration.
 #[derive(Clone)]
-pub struct S3Door {
+pub struct S3Api {
     /// The buckets.
     pub buckets: Arc<dyn BucketApi>,
-    /// Who may come in.
+    /// Accounts and credentials.
     pub directory: Arc<Directory>,
-    /// For request ids.
+    /// For the time, and for request ids in tests.
     pub clock: Ambient,
     /// The region that requests must be signed for.
     pub region: String,
     /// How requests name buckets.
     pub addressing: Addressing,
-    /// Whether requests signed with Signature Version 2 are taken.
+    /// Whether requests signed with Signature Version 2 are accepted.
     pub signature_v2: bool,
-    /// Where each caller has a way of its own to the buckets (a Hub that knows them by tokens): the door of each
-    /// access key.
-    pub own: OwnDoors,
+    /// For access keys that reach the buckets in their own way, with a Hub token of their own.
+    pub by_access_key: ByAccessKey,
 }
 
-/// Doors of single callers, by access key id.
+/// The API as single callers reach it, by access key id.
 #[derive(Clone, Default)]
-pub struct OwnDoors(HashMap<String, Arc<S3Door>>);
+pub struct ByAccessKey(HashMap<String, Arc<S3Api>>);
 
 /// Everything on the S3 listener: the caller mounts it at the root and adds nothing beside it.
-pub fn router(door: S3Door) -> Routed {
-    let front = front::Front::new(Arc::new(door));
-    let router = axum::Router::new().fallback(front::handle).with_state(Arc::new(front));
+pub fn router(api: S3Api) -> Routed {
+    let handler = handler::Handler::new(Arc::new(api));
+    let router = axum::Router::new().fallback(handler::handle).with_state(Arc::new(handler));
     let beside = [PREFLIGHT, FORM];
-    Routed::new(router, access::OPERATIONS.iter().chain(&beside).map(|operation| ("S3", *operation)))
+    Routed::new(router, authorize::OPERATIONS.iter().chain(&beside).map(|operation| ("S3", *operation)))
 }
 
-impl S3Door {
-    /// The same door, but the callers with these access keys find other buckets behind it.
+impl S3Api {
+    /// The same API, in which the callers with these access keys reach other buckets.
     #[must_use]
-    pub fn with_own(self, own: HashMap<String, Arc<dyn BucketApi>>) -> Self {
-        let door = |(id, buckets)| (id, Arc::new(Self { buckets, ..self.clone() }));
-        let own = OwnDoors(own.into_iter().map(door).collect());
-        Self { own, ..self }
+    pub fn with_buckets_of(self, keys: HashMap<String, Arc<dyn BucketApi>>) -> Self {
+        let api = |(id, buckets)| (id, Arc::new(Self { buckets, ..self.clone() }));
+        let by_access_key = ByAccessKey(keys.into_iter().map(api).collect());
+        Self { by_access_key, ..self }
     }
 
-    /// The door of a caller.
-    fn of(&self, caller: &Caller) -> &Self {
+    /// The API as a caller reaches it.
+    fn for_caller(self: &Arc<Self>, caller: &Caller) -> &Arc<Self> {
         let key = caller.credential().map(|credential| credential.access_key_id.as_str());
-        key.and_then(|key| self.own.0.get(key)).map_or(self, |door| door)
-    }
-
-    /// The door of whoever makes this request.
-    fn of_caller(&self, extensions: &Extensions) -> &Self {
-        let call = extensions.get::<context::Call>();
-        call.map_or(self, |call| self.of(&call.caller.caller))
+        key.and_then(|key| self.by_access_key.0.get(key)).unwrap_or(self)
     }
 }
 

@@ -14,10 +14,10 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use s3s::{S3Result, s3_error};
 
 use super::encoding::{decode_url, query_pairs};
-use super::errors::{invalid_argument, not_implemented};
+use super::errors::{invalid_argument, invalid_request, not_implemented};
 
-/// Parameters that count as the header of the same name. Some ask for what is not done here: they count as headers so
-/// that they are refused like those.
+/// Parameters that count as the header of the same name. Some are unsupported: they count as headers so that they are
+/// refused like those.
 const AS_HEADERS: [&str; 22] = [
     "x-amz-acl",
     "x-amz-api-version",
@@ -62,18 +62,22 @@ fn is_as_header(name: &str) -> bool {
     AS_HEADERS.contains(&name) || AS_HEADERS_BEGIN.iter().any(|begin| name.starts_with(begin))
 }
 
-/// The target that s3s is to route: without what signs it and what is only for logs, and with the parameters that count
-/// as headers among the headers. A header that was sent as such stays as it is.
-pub(super) fn take_headers(path: &str, query: Option<&str>, headers: &mut HeaderMap) -> S3Result<Uri> {
+/// The URI by which the operation is chosen: this path, without the parameters of the signature and those for the caller's
+/// logs. Parameters that count as headers are moved to the headers; a header that was sent as such stays as it is.
+pub(super) fn take_headers(path: &str, sent: &Uri, headers: &mut HeaderMap) -> S3Result<Uri> {
     let malformed = || s3_error!(InvalidURI, "Couldn't parse the specified URI.");
+    if sent.query().is_none() && sent.authority().is_none() && sent.path() == path {
+        return Ok(sent.clone());
+    }
     let mut kept = Vec::new();
-    for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+    for pair in sent.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let name = decode_url(name).ok_or_else(malformed)?.to_ascii_lowercase();
         if is_as_header(&name) {
             let name = HeaderName::try_from(name).map_err(|_| malformed())?;
-            let value = decode_url(&value.replace('+', " ")).ok_or_else(malformed)?;
-            let value = HeaderValue::try_from(value).map_err(|_| malformed())?;
+            let value = value.replace('+', " ");
+            let value = decode_url(&value).ok_or_else(malformed)?;
+            let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| malformed())?;
             headers.entry(name).or_insert(value);
         } else if name == X_ID || !(name.starts_with("x-") || OF_SIGNATURE_V2.contains(&name.as_str())) {
             kept.push(pair);
@@ -176,6 +180,15 @@ const READS: [&str; 2] = ["GetObject", "HeadObject"];
 /// to: what they do not have is refused, whatever it is.
 const PLAIN_WRITES: [&str; 5] = ["CopyObject", "CreateBucket", "DeleteBucket", "DeleteObject", "PutObject"];
 
+/// The value of a parameter that may be given once.
+pub(super) fn single<'p>(parameters: &'p [(String, String)], name: &str) -> S3Result<Option<&'p str>> {
+    let mut values = parameters.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str());
+    match (values.next(), values.next()) {
+        (_, Some(_)) => Err(invalid_request(format!("The parameter {name} can be given once."))),
+        (value, None) => Ok(value),
+    }
+}
+
 /// Refuses sub-resources of other operations, and unknown parameters of operations that write.
 pub(super) fn check(operation: &str, uri: &Uri) -> S3Result<()> {
     let is_plain_write = PLAIN_WRITES.contains(&operation);
@@ -198,12 +211,13 @@ pub(super) fn check(operation: &str, uri: &Uri) -> S3Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::access::OPERATIONS;
+    use super::super::authorize::OPERATIONS;
     use super::*;
 
     fn taken(query: &str) -> (Uri, HeaderMap) {
         let mut headers = HeaderMap::new();
-        let uri = take_headers("/b/k", Some(query), &mut headers).unwrap();
+        let sent = format!("/b/k?{query}").parse().unwrap();
+        let uri = take_headers("/b/k", &sent, &mut headers).unwrap();
         (uri, headers)
     }
 
@@ -219,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_presigner_says_of_an_empty_body_is_not_believed_of_another() {
+    fn what_a_presigner_says_about_an_empty_body_does_not_apply_to_the_real_body() {
         for name in [
             "x-amz-checksum-crc32",
             "X-Amz-Checksum-Crc64nvme",
@@ -237,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_that_ask_for_what_is_not_done_here_stay_to_be_refused() {
+    fn parameters_for_unsupported_headers_are_kept_to_be_refused() {
         for name in [
             "x-amz-server-side-encryption",
             "x-amz-object-lock-mode",

@@ -1,101 +1,145 @@
-//! The XML that s3s does not write as S3 does: errors, an object's attributes, and what a form is answered.
+//! The XML that s3s does not write as S3 does: errors, an object's attributes, and the answer to a form.
 
 use std::io::Write;
 
 use bytes::Bytes;
+use quick_xml::se::{QuoteLevel, Serializer};
 use s3s::dto;
-use s3s::xml::{DeError, DeResult, Deserialize, Deserializer, SerResult, Serialize, Serializer};
+use s3s::xml::{SerResult, Serialize as SerializeDto, Serializer as DtoSerializer};
+use serde::{Deserialize, Serialize};
 
 /// The namespace of answers. Source: S3 API reference.
 const NAMESPACE: &str = "http://s3.amazonaws.com/doc/2006-03-01/";
+
+const DECLARATION: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>";
 
 /// The message of an error that has none.
 const NO_MESSAGE: &str = "The request was refused.";
 
 /// An answer's XML, with its declaration.
 pub(super) fn write(answer: &impl Serialize) -> Bytes {
-    let mut xml = Vec::with_capacity(512);
+    let mut xml = DECLARATION.to_owned();
     let mut serializer = Serializer::new(&mut xml);
-    // Memory takes all that is written into it.
-    let written = serializer.decl().and_then(|()| answer.serialize(&mut serializer));
+    serializer.set_quote_level(QuoteLevel::Full).expand_empty_elements(true);
+    let written = answer.serialize(serializer);
     debug_assert!(written.is_ok(), "XML is written into memory");
-    xml.into()
+    escape_controls(xml.into())
+}
+
+/// Replaces control characters in XML by character references. XML parsers read a raw carriage return as a line feed (XML
+/// 1.0, section 2.11), and neither quick-xml nor s3s escapes it. Characters that XML cannot have at all become references
+/// as well, as S3 writes them: a client that expects such names in a listing asks for `encoding-type=url`.
+pub(super) fn escape_controls(xml: Bytes) -> Bytes {
+    let is_control = |byte: &u8| *byte < b' ' && !matches!(byte, b'\t' | b'\n');
+    if !xml.iter().any(is_control) {
+        return xml;
+    }
+    let mut escaped = Vec::with_capacity(xml.len() + 64);
+    for byte in xml {
+        if is_control(&byte) {
+            escaped.extend(format!("&#{byte};").into_bytes());
+        } else {
+            escaped.push(byte);
+        }
+    }
+    escaped.into()
 }
 
 /// An error as s3s writes it: a code, and perhaps a message.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase")]
 pub(super) struct PlainError {
-    /// Its code.
+    /// The code.
     pub(super) code: String,
-    /// What is said about it.
+    /// The message.
     pub(super) message: Option<String>,
 }
 
 impl PlainError {
     /// Reads an error; `None` if the XML is none.
     pub(super) fn read(xml: &[u8]) -> Option<Self> {
-        Self::deserialize(&mut Deserializer::new(xml)).ok()
-    }
-}
-
-impl<'xml> Deserialize<'xml> for PlainError {
-    fn deserialize(reader: &mut Deserializer<'xml>) -> DeResult<Self> {
-        reader.named_element("Error", |reader| {
-            let mut error = Self::default();
-            reader.for_each_element(|reader, name| {
-                match name {
-                    b"Code" => error.code = reader.content()?,
-                    b"Message" => error.message = Some(reader.content()?),
-                    _ => return Err(DeError::UnexpectedTagName),
-                }
-                Ok(())
-            })?;
-            Ok(error)
-        })
+        quick_xml::de::from_reader(xml).ok()
     }
 }
 
 /// An error as S3 writes it.
-#[derive(Debug, Default)]
-pub(super) struct WholeError<'e> {
-    /// Its code.
-    pub(super) code: &'e str,
-    /// What is said about it.
-    pub(super) message: Option<&'e str>,
-    /// Of `InvalidRange`, the range and the object's size: clients of the AWS Common Runtime learn from it that an
-    /// object is empty.
-    pub(super) missed_range: Option<(&'e str, &'e str)>,
-    /// The region that the request should have been for.
-    pub(super) region: Option<&'e str>,
-    /// What the request was for.
-    pub(super) resource: &'e str,
-    /// The request's id.
-    pub(super) request_id: &'e str,
+#[derive(Debug, Serialize)]
+#[serde(rename = "Error", rename_all = "PascalCase")]
+pub(super) struct ErrorDocument<'e> {
+    code: &'e str,
+    message: &'e str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    range_requested: Option<&'e str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    actual_object_size: Option<&'e str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    region: Option<&'e str>,
+    resource: &'e str,
+    request_id: &'e str,
 }
 
-impl Serialize for WholeError<'_> {
-    fn serialize<W: Write>(&self, xml: &mut Serializer<W>) -> SerResult {
-        xml.element("Error", |xml| {
-            xml.content("Code", self.code)?;
-            xml.content("Message", self.message.unwrap_or(NO_MESSAGE))?;
-            if let Some((range, size)) = self.missed_range {
-                xml.content("RangeRequested", range)?;
-                xml.content("ActualObjectSize", size)?;
-            }
-            if let Some(region) = self.region {
-                xml.content("Region", region)?;
-            }
-            xml.content("Resource", self.resource)?;
-            xml.content("RequestId", self.request_id)
-        })
+impl<'e> ErrorDocument<'e> {
+    /// An error of this code and message, of a request for this resource with this id.
+    pub(super) fn new(
+        code: &'e str,
+        message: Option<&'e str>,
+        resource: &'e str,
+        request_id: &'e str,
+    ) -> Self {
+        let message = message.unwrap_or(NO_MESSAGE);
+        Self {
+            code,
+            message,
+            range_requested: None,
+            actual_object_size: None,
+            region: None,
+            resource,
+            request_id,
+        }
+    }
+
+    /// Adds the range that an `InvalidRange` is about, and the object's size: clients of the AWS Common Runtime learn from
+    /// it that an object is empty.
+    pub(super) fn with_range(self, requested: Option<&'e str>, object_size: Option<&'e str>) -> Self {
+        let (range_requested, actual_object_size) = requested.zip(object_size).unzip();
+        Self { range_requested, actual_object_size, ..self }
+    }
+
+    /// Adds the region that the request should have been signed for.
+    pub(super) fn with_region(self, region: Option<&'e str>) -> Self {
+        Self { region, ..self }
     }
 }
 
-/// The answer of `GetObjectAttributes`, whose `ETag` alone has no quotes; s3s always writes them.
-pub(super) struct ObjectAttributes<'o>(pub(super) &'o dto::GetObjectAttributesOutput);
+/// The answer to a form whose `success_action_status` is 201.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct PostResponse<'p> {
+    /// The URL of the object.
+    pub(super) location: &'p str,
+    /// The bucket's name.
+    pub(super) bucket: &'p str,
+    /// The object's key.
+    pub(super) key: &'p str,
+    /// The object's `ETag`, with quotes.
+    #[serde(rename = "ETag")]
+    pub(super) etag: &'p str,
+}
 
-impl Serialize for ObjectAttributes<'_> {
-    fn serialize<W: Write>(&self, xml: &mut Serializer<W>) -> SerResult {
+/// The answer of `GetObjectAttributes`, whose `ETag` alone has no quotes; s3s always writes them.
+struct ObjectAttributes<'o>(&'o dto::GetObjectAttributesOutput);
+
+/// The XML of an object's attributes.
+pub(super) fn write_object_attributes(output: &dto::GetObjectAttributesOutput) -> Bytes {
+    let mut xml = Vec::with_capacity(512);
+    let mut serializer = DtoSerializer::new(&mut xml);
+    let written = serializer.decl().and_then(|()| ObjectAttributes(output).serialize(&mut serializer));
+    debug_assert!(written.is_ok(), "XML is written into memory");
+    xml.into()
+}
+
+impl SerializeDto for ObjectAttributes<'_> {
+    fn serialize<W: Write>(&self, xml: &mut DtoSerializer<W>) -> SerResult {
         let Self(output) = self;
         xml.element_with_ns("GetObjectAttributesResponse", NAMESPACE, |xml| {
             if let Some(checksum) = &output.checksum {
@@ -118,48 +162,19 @@ impl Serialize for ObjectAttributes<'_> {
     }
 }
 
-/// What a form with the status 201 is answered.
-pub(super) struct PostResponse<'p> {
-    /// The address of the object.
-    pub(super) location: &'p str,
-    /// The bucket's name.
-    pub(super) bucket: &'p str,
-    /// The object's key.
-    pub(super) key: &'p str,
-    /// Its `ETag`, with quotes.
-    pub(super) etag: &'p str,
-}
-
-impl Serialize for PostResponse<'_> {
-    fn serialize<W: Write>(&self, xml: &mut Serializer<W>) -> SerResult {
-        xml.element("PostResponse", |xml| {
-            xml.content("Location", self.location)?;
-            xml.content("Bucket", self.bucket)?;
-            xml.content("Key", self.key)?;
-            xml.content("ETag", self.etag)
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn an_error_is_read_and_written_with_what_belongs_to_it() {
+    fn an_error_is_written_with_all_that_is_known_of_it() {
         let read = PlainError::read(
             b"<?xml version=\"1.0\"?><Error><Code>A</Code><Message>a &lt; b</Message></Error>",
         );
         let read = read.unwrap();
         assert_eq!((read.code.as_str(), read.message.as_deref()), ("A", Some("a < b")));
-        let error = WholeError {
-            code: &read.code,
-            message: read.message.as_deref(),
-            missed_range: Some(("bytes=9-", "3")),
-            region: None,
-            resource: "/b/k & x",
-            request_id: "0A",
-        };
+        let error = ErrorDocument::new(&read.code, read.message.as_deref(), "/b/k & x", "0A");
+        let error = error.with_range(Some("bytes=9-"), Some("3"));
         let xml = String::from_utf8(write(&error).into()).unwrap();
         assert!(xml.ends_with(
             "<Error><Code>A</Code><Message>a &lt; b</Message><RangeRequested>bytes=9-</RangeRequested>\
@@ -169,11 +184,19 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_error_is_not_read_as_one() {
+    fn other_xml_is_not_read_as_an_error() {
         for xml in ["", "text", "<ListBucketResult/>", "<Error><Code>A</Code>"] {
             assert_eq!(PlainError::read(xml.as_bytes()), None, "{xml}");
         }
         let bare = PlainError::read(b"<Error><Code>A</Code></Error>").unwrap();
         assert_eq!(bare.message, None);
+    }
+
+    #[test]
+    fn control_characters_are_kept_as_references() {
+        let plain = Bytes::from("<Key>a\tb\nü</Key>");
+        assert_eq!(escape_controls(plain.clone()), plain);
+        let escaped = escape_controls(Bytes::from("<Key>a\rb\u{1}ü</Key>"));
+        assert_eq!(escaped, "<Key>a&#13;b&#1;ü</Key>".as_bytes());
     }
 }

@@ -39,7 +39,7 @@ pub(super) struct Recent {
     file_terms: ReadOnlyTable<RunName, Row>,
     xorbs: ReadOnlyTable<[u8; 32], Row>,
     /// Buckets found already: every request asks for one, and they are few.
-    found: RwLock<HashMap<BucketId, BucketUid>>,
+    found: RwLock<HashMap<BucketId, Bucket>>,
 }
 
 impl Recent {
@@ -58,8 +58,17 @@ impl Recent {
     }
 
     pub(super) fn bucket(&self, id: &BucketId) -> Result<Option<Bucket>, MetaError> {
+        let known = self.found.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
+        if known.is_some() {
+            return Ok(known);
+        }
         let row = self.buckets.get((id.namespace.as_str(), id.name.as_str())).map_err(engine)?;
-        row.map(|row| decode(row.value())).transpose().map_err(engine)
+        let bucket: Option<Bucket> = row.map(|row| decode(row.value())).transpose().map_err(engine)?;
+        let mut found = self.found.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bucket) = bucket.as_ref().filter(|_| found.len() < BUCKETS_FOUND_MAX) {
+            found.insert(id.clone(), bucket.clone());
+        }
+        Ok(bucket)
     }
 
     pub(super) fn bucket_of(&self, uid: BucketUid) -> Result<Option<Bucket>, MetaError> {
@@ -67,16 +76,11 @@ impl Recent {
     }
 
     fn bucket_uid(&self, id: &BucketId) -> Result<Option<BucketUid>, MetaError> {
-        let known = self.found.read().unwrap_or_else(PoisonError::into_inner).get(id).copied();
+        let known = self.found.read().unwrap_or_else(PoisonError::into_inner).get(id).map(|found| found.uid);
         if known.is_some() {
             return Ok(known);
         }
-        let uid = self.bucket(id)?.map(|bucket| bucket.uid);
-        let mut found = self.found.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(uid) = uid.filter(|_| found.len() < BUCKETS_FOUND_MAX) {
-            found.insert(id.clone(), uid);
-        }
-        Ok(uid)
+        Ok(self.bucket(id)?.map(|bucket| bucket.uid))
     }
 
     pub(super) fn object(&self, bucket: BucketUid, key: &ObjectKey) -> Result<Option<Object>, MetaError> {

@@ -24,7 +24,7 @@ const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b785
 
 const DECODED_LENGTH: &str = "x-amz-decoded-content-length";
 
-/// Why a body was given up.
+/// Why a body is refused.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::serve::s3) enum BodyError {
     /// A signed chunk is too large to be held.

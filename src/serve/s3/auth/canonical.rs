@@ -2,11 +2,15 @@
 //!
 //! Source: IAM user guide, "Create a signed AWS API request"; S3 does not normalize paths.
 
+use std::borrow::Cow;
+
 use axum::http::header::AUTHORIZATION;
+use hmac::Mac as _;
 use sha2::{Digest as _, Sha256};
 
 use super::Head;
-use crate::serve::s3::encoding::{decode_url, encode_url};
+use super::keys::HmacSha256;
+use crate::serve::s3::encoding::{decode_url, encode_component, encode_url};
 
 /// What the text to be signed begins with, and what signatures say they are made by.
 pub(super) const ALGORITHM: &str = "AWS4-HMAC-SHA256";
@@ -32,18 +36,22 @@ fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~')
 }
 
-/// The text that is signed: algorithm, time, scope and the hash of the canonical form. `None` if a signed header is
+/// Feeds the text that is signed: algorithm, time, scope and the hash of the canonical form. `None` if a signed header is
 /// not there.
-pub(super) fn text_to_sign(
+pub(super) fn feed(
+    mac: HmacSha256,
     head: &Head<'_>,
     path: Path,
     signed_headers: &[&str],
     payload: &str,
     (date_time, scope): (&str, &str),
-) -> Option<String> {
+) -> Option<HmacSha256> {
     let canonical = canonical_request(head, path, signed_headers, payload)?;
-    let hash = hex::encode(Sha256::digest(canonical));
-    Some([ALGORITHM, date_time, scope, &hash].join("\n"))
+    let mut hash = [0; 64];
+    hex::encode_to_slice(Sha256::digest(canonical), &mut hash).ok()?;
+    let lines = [ALGORITHM, date_time, scope].into_iter();
+    let mac = lines.fold(mac, |mac, line| mac.chain_update(line).chain_update("\n"));
+    Some(mac.chain_update(hash))
 }
 
 fn canonical_request(head: &Head<'_>, path: Path, signed_headers: &[&str], payload: &str) -> Option<String> {
@@ -60,13 +68,14 @@ fn canonical_request(head: &Head<'_>, path: Path, signed_headers: &[&str], paylo
     text.push('\n');
     add_query(&mut text, head);
     text.push('\n');
-    let mut names = Vec::with_capacity(signed_headers.len());
-    for name in signed_headers.iter().filter(|name| **name != AUTHORIZATION.as_str()) {
+    let names = || signed_headers.iter().filter(|name| **name != AUTHORIZATION.as_str());
+    for name in names() {
         add_header(&mut text, head, name)?;
-        names.push(*name);
     }
-    text.push('\n');
-    text.push_str(&names.join(";"));
+    for (at, name) in names().enumerate() {
+        text.push(if at == 0 { '\n' } else { ';' });
+        text.push_str(name);
+    }
     text.push('\n');
     text.push_str(payload);
     Some(text)
@@ -74,9 +83,9 @@ fn canonical_request(head: &Head<'_>, path: Path, signed_headers: &[&str], paylo
 
 /// The parameters in the order of their names and then of their values, both encoded.
 fn add_query(text: &mut String, head: &Head<'_>) {
-    let encode = |text: &str| encode_url(text).replace('/', "%2F");
     let signed = head.pairs.iter().filter(|(name, _)| name != "X-Amz-Signature");
-    let mut pairs: Vec<_> = signed.map(|(name, value)| (encode(name), encode(value))).collect();
+    let encoded = signed.map(|(name, value)| (encode_component(name), encode_component(value)));
+    let mut pairs: Vec<(Cow<'_, str>, Cow<'_, str>)> = encoded.collect();
     pairs.sort_unstable();
     for (at, (name, value)) in pairs.iter().enumerate() {
         if at > 0 {
@@ -100,6 +109,10 @@ fn add_header(text: &mut String, head: &Head<'_>, name: &str) -> Option<()> {
         text.push(before);
         before = ',';
         let value = std::str::from_utf8(value.as_bytes()).ok()?;
+        if is_trimmed(value) {
+            text.push_str(value);
+            continue;
+        }
         for (at, word) in value.split_whitespace().enumerate() {
             if at > 0 {
                 text.push(' ');
@@ -109,4 +122,16 @@ fn add_header(text: &mut String, head: &Head<'_>, name: &str) -> Option<()> {
     }
     text.push('\n');
     (before == ',').then_some(())
+}
+
+/// Whether all spaces in a value are single ones between graphic ASCII characters, as in nearly every header.
+fn is_trimmed(value: &str) -> bool {
+    let mut after_space = true;
+    for byte in value.bytes() {
+        if !byte.is_ascii_graphic() && (byte != b' ' || after_space) {
+            return false;
+        }
+        after_space = byte == b' ';
+    }
+    !after_space || value.is_empty()
 }

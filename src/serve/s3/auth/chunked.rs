@@ -37,9 +37,9 @@ enum At {
     Size,
     /// In a chunk's data, this many bytes before its end.
     Data(u64),
-    /// In the line end behind a chunk's data.
+    /// In the line end after a chunk's data.
     DataEnd { seen_cr: bool },
-    /// Behind the last chunk's size.
+    /// After the last chunk's size.
     Trailers,
 }
 
@@ -128,7 +128,7 @@ impl Framing {
         Ok(())
     }
 
-    /// Lets a chunk go that is there to its end, if it is signed as it must be.
+    /// Passes on a chunk that has arrived whole, if its signature is right.
     fn release(&mut self) -> Result<(), BodyError> {
         let Some(signer) = &mut self.signer else { return Ok(()) };
         let HeldChunk { signature, hasher, data } = std::mem::take(&mut self.held);
@@ -164,7 +164,7 @@ impl Framing {
     }
 }
 
-/// The size in a line like `1f4;chunk-signature=...\r\n`, and what is behind the semicolon.
+/// The size in a line like `1f4;chunk-signature=...\r\n`, and the text after the semicolon.
 fn parse_size(line: &[u8]) -> Option<(u64, &str)> {
     let line = std::str::from_utf8(line).ok()?.strip_suffix("\r\n")?;
     let (digits, extension) = line.split_once(';').unwrap_or((line, ""));
@@ -172,7 +172,7 @@ fn parse_size(line: &[u8]) -> Option<(u64, &str)> {
     well_formed.then(|| u64::from_str_radix(digits, 16).ok()).flatten().map(|size| (size, extension))
 }
 
-/// Reads trailers, a line each; also as they are signed: by name, without the signature, a line feed behind each.
+/// Reads trailers, a line each; also as they are signed: by name, without the signature, a line feed after each.
 fn parse_trailers(text: &[u8]) -> Result<(HeaderMap, Vec<u8>), BodyError> {
     let text = std::str::from_utf8(text).map_err(|_| BodyError::MalformedChunk)?;
     let mut lines = Vec::new();
@@ -247,6 +247,8 @@ impl Stream for Chunks {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
     use hmac::KeyInit as _;
 
     use super::super::keys::HmacSha256;
@@ -254,15 +256,11 @@ mod tests {
 
     /// The example of the S3 API reference, "Transferring payload in multiple chunks": its key, time and signatures.
     fn example_signer() -> Box<ChunkSigner> {
-        let mac = |key: &[u8], text: &str| {
-            use hmac::Mac as _;
-            HmacSha256::new_from_slice(key).unwrap().chain_update(text).finalize().into_bytes().to_vec()
-        };
-        let secret = b"AWS4wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY".to_vec();
-        let key =
-            ["20130524", "us-east-1", "s3", "aws4_request"].iter().fold(secret, |key, step| mac(&key, step));
+        let day = UNIX_EPOCH + Duration::from_hours(24 * 15_849);
+        let secret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+        let key = aws_sigv4::sign::v4::generate_signing_key(secret, day, "us-east-1", "s3");
         let seed = "4f232c4386841ef735655705268965c44a0e4690baa4adea153f7db9fa80a0a9";
-        let mac = HmacSha256::new_from_slice(&key).unwrap();
+        let mac = HmacSha256::new_from_slice(key.as_ref()).unwrap();
         Box::new(ChunkSigner::new(mac, "20130524T000000Z", "20130524/us-east-1/s3/aws4_request", seed))
     }
 

@@ -1,9 +1,10 @@
 //! Signing keys of Signature Version 4, kept for as long as they hold: deriving one takes five times as long as a signature.
 
-use std::collections::HashMap;
-use std::sync::{PoisonError, RwLock};
+use std::num::NonZeroUsize;
+use std::sync::{Mutex, PoisonError};
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use lru::LruCache;
 use sha2::Sha256;
 
 use crate::auth::{Credential, Secret};
@@ -12,7 +13,7 @@ use crate::auth::{Credential, Secret};
 pub(super) type HmacSha256 = Hmac<Sha256>;
 
 /// Signing keys kept: far more than the credentials that are in use at a time, at some 400 bytes each.
-const KEYS_MAX: usize = 4096;
+const KEYS_MAX: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
 
 /// A credential's signing key of one day.
 struct SigningKey {
@@ -22,15 +23,20 @@ struct SigningKey {
     mac: HmacSha256,
 }
 
-/// Signing keys by access key id, of one region and S3.
-#[derive(Default)]
-pub(in crate::serve::s3) struct SigningKeys(RwLock<HashMap<String, SigningKey>>);
+/// The signing keys used last, by access key id; of one region, for S3.
+pub(in crate::serve::s3) struct SigningKeys(Mutex<LruCache<String, SigningKey>>);
+
+impl Default for SigningKeys {
+    fn default() -> Self {
+        Self(Mutex::new(LruCache::new(KEYS_MAX)))
+    }
+}
 
 impl SigningKeys {
     /// A credential's keyed hash of a day (`YYYYMMDD`); `None` if that is no day.
     pub(super) fn mac(&self, credential: &Credential, date: &str, region: &str) -> Option<HmacSha256> {
         let (id, secret) = (credential.access_key_id.as_str(), &credential.secret_access_key);
-        if let Some(key) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(id)
+        if let Some(key) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id)
             && key.date == date.as_bytes()
             && key.secret == *secret
         {
@@ -44,11 +50,7 @@ impl SigningKeys {
             derived = mac(&derived.finalize().into_bytes())?;
         }
         let key = SigningKey { secret: secret.clone(), date: key_date, mac: derived.clone() };
-        let mut keys = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if keys.len() >= KEYS_MAX {
-            keys.clear();
-        }
-        keys.insert(id.to_owned(), key);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).put(id.to_owned(), key);
         Some(derived)
     }
 }

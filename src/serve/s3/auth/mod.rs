@@ -1,7 +1,7 @@
-//! Authentication: whose request it is, decided once and before anything else is done for it.
+//! Authentication: who sent a request, decided once and before anything else.
 //!
-//! 1. [`claim`] reads how a request is signed: by the `Authorization` header (Signature Version 4, [`v4`]), by its
-//!    address (Version 4, or Version 2, [`v2`]), or not at all. It refuses claims that are malformed, are for another
+//! 1. [`claim`] reads how a request is signed: by the `Authorization` header (Signature Version 4, [`v4`]), in its
+//!    URL (Version 4, or Version 2, [`v2`]), or not at all. It refuses claims that are malformed, are for another
 //!    region, or leave out of the signature what must be in it.
 //! 2. [`prove`] checks the signature, and answers with the caller and with how the body is signed.
 //! 3. [`body::open`] gives the body as a stream that fails if it is not what was signed.
@@ -40,9 +40,9 @@ const PRESIGNED_SECS_MAX: i64 = 604_800;
 /// How far a signer's clock may differ from ours, in seconds. Source: S3 API reference, `RequestTimeTooSkewed`.
 const SKEW_SECS_MAX: i64 = 900;
 
-/// Longest of each thing in a request's head. AWS takes 8 KB of headers; a key fills up to 3 KiB of the path,
+/// Most bytes of each of these: the path, the query, the headers, and each of [`OWN_LIMIT`]. AWS takes 8 KB of headers; a key fills up to 3 KiB of the path,
 /// percent-encoded, and up to 5 KiB of the query, as the source of a copy that is percent-encoded twice there.
-const THING_BYTES_MAX: usize = 8 << 10;
+const PIECE_BYTES_MAX: usize = 8 << 10;
 
 /// Headers, or parameters that stand for them, that have a limit of their own beside the others: a copy may have two
 /// keys of full length, and all the metadata and tags that there can be.
@@ -77,28 +77,28 @@ impl<'r> Head<'r> {
     }
 }
 
-/// What signatures are held to.
+/// What signatures must comply with.
 #[derive(Clone, Copy)]
 pub(super) struct Rules<'r> {
     /// The region that they must name.
     pub(super) region: &'r str,
-    /// Whether those of Version 2 are taken.
+    /// Whether Version 2 is accepted.
     pub(super) signature_v2: bool,
     /// The present time.
     pub(super) now: Timestamp,
 }
 
-/// Who a request says it is from, and how that is to be proved.
+/// Who a request says it is from, and by which signature.
 pub(super) enum Claim<'h> {
-    /// From nobody.
+    /// Not signed.
     Anonymous,
     /// Signed by Version 4.
     V4(v4::Claim<'h>),
-    /// An address signed by Version 2.
+    /// A URL signed by Version 2.
     V2(v2::Claim<'h>),
 }
 
-/// Who a request is from, proved.
+/// The authenticated caller of a request.
 pub(super) struct Proof {
     /// The caller.
     pub(super) caller: Caller,
@@ -106,22 +106,22 @@ pub(super) struct Proof {
     pub(super) payload: body::Signed,
 }
 
-/// Refuses a head of which a thing is longer than any that is meant. What AWS allows of each (a key, metadata) is
-/// checked where it is read.
+/// Refuses a head that is too large. The limits of AWS for single values (a key, metadata) are checked where these are
+/// read.
 pub(super) fn check_size(uri: &Uri, headers: &HeaderMap) -> S3Result<()> {
-    let thing = |name: &str| {
+    let piece = |name: &str| {
         let begins = |own: &&str| name.get(..own.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(own));
         OWN_LIMIT.iter().position(begins).unwrap_or(OWN_LIMIT.len())
     };
     let (mut of_query, mut of_headers) = ([0; OWN_LIMIT.len() + 1], [0; OWN_LIMIT.len() + 1]);
     for pair in uri.query().unwrap_or_default().split('&') {
-        of_query[thing(pair)] += pair.len() + 1;
+        of_query[piece(pair)] += pair.len() + 1;
     }
     for (name, value) in headers {
-        of_headers[thing(name.as_str())] += name.as_str().len() + value.len();
+        of_headers[piece(name.as_str())] += name.as_str().len() + value.len();
     }
-    let things = of_query.into_iter().chain(of_headers).chain([uri.path().len()]);
-    if things.max().is_none_or(|longest| longest <= THING_BYTES_MAX) {
+    let pieces = of_query.into_iter().chain(of_headers).chain([uri.path().len()]);
+    if pieces.max().is_none_or(|longest| longest <= PIECE_BYTES_MAX) {
         return Ok(());
     }
     Err(s3_error!(
@@ -168,7 +168,7 @@ pub(super) fn prove(
     }
 }
 
-/// The headers of an answer are for its owner to choose: stored text must not run as a page because a link says so.
+/// Only a caller with a key may choose headers of the answer: a link must not make a browser run stored text as a page.
 /// Source: S3 API reference, `GetObject`, "Overriding response header values through the request".
 fn check_anonymous(head: &Head<'_>) -> S3Result<()> {
     if head.pairs.iter().any(|(name, _)| name.to_ascii_lowercase().starts_with("response-")) {

@@ -1,4 +1,4 @@
-//! The headers behind a body.
+//! The trailers of a body.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

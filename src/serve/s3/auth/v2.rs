@@ -1,4 +1,4 @@
-//! Signature Version 2, in addresses: boto3 and aws-cli presign with it unless told otherwise. It binds neither region
+//! Signature Version 2, in URLs: boto3 and aws-cli presign with it by default. It binds neither region
 //! nor host, and only some parameters.
 //!
 //! Source: Amazon S3 user guide, "Signing and authenticating REST requests".
@@ -84,7 +84,7 @@ const BESIDE: [&str; 20] = [
     "version-id-marker",
 ];
 
-/// What an address says about its signature.
+/// What a URL says about its signature.
 pub(in crate::serve::s3) struct Claim<'h> {
     access_key_id: Option<&'h str>,
     signature: &'h str,
@@ -124,7 +124,7 @@ pub(super) fn claim<'h>(head: &'h Head<'_>, rules: Rules<'_>) -> S3Result<Claim<
     })
 }
 
-/// Version 2 does not say when it was signed, so that its end is held to a week from now.
+/// Version 2 does not say when it was signed, so it must expire within a week from now.
 pub(super) fn check_life(expires_at_secs: i64, now: Timestamp) -> S3Result<()> {
     let now = i64::try_from(now.secs()).unwrap_or(i64::MAX);
     if expires_at_secs > now.saturating_add(PRESIGNED_SECS_MAX + SKEW_SECS_MAX) {

@@ -1,10 +1,13 @@
-//! Signature Version 4: in the `Authorization` header, or in an address.
+//! Signature Version 4: in the `Authorization` header, or in a URL.
 //!
 //! Source: S3 API reference, "Authenticating requests (Signature Version 4)".
 
+use std::borrow::Cow;
+use std::ops::Range;
+use std::str::FromStr;
+
 use axum::http::header::{AUTHORIZATION, DATE, HeaderName};
 use axum::http::{HeaderMap, StatusCode};
-use hmac::Mac as _;
 use s3s::{S3Error, S3Result, s3_error};
 use time::{Date, Month, OffsetDateTime, PrimitiveDateTime, Time};
 
@@ -12,13 +15,13 @@ use crate::auth::{Caller, Directory};
 use crate::bucket::Timestamp;
 
 use super::body::{ChunkSigner, Declared, Signed};
-use super::canonical::{ALGORITHM, Path, text_to_sign};
+use super::canonical::{ALGORITHM, Path, feed};
 use super::keys::{SigningKeys, is_signature};
 use super::{Head, PRESIGNED_SECS_MAX, Proof, Rules, SKEW_SECS_MAX, expired, known, mismatch, too_skewed};
-use crate::serve::s3::asked::parse_date;
 use crate::serve::s3::errors::{
     invalid_argument, invalid_request, not_implemented, signature_v2, with_header,
 };
+use crate::serve::s3::request_headers::parse_date;
 
 /// The parameters that a presigned URL must have.
 pub(super) const PARAMETERS: [&str; 6] = [
@@ -39,7 +42,7 @@ pub(in crate::serve::s3) struct Claim<'h> {
     credential: &'h str,
     signed_headers: &'h str,
     signature: &'h str,
-    /// When it was signed and for how long, of an address that says so itself.
+    /// Time and life of a presigned URL.
     presigned: Option<Presigned<'h>>,
 }
 
@@ -48,7 +51,7 @@ struct Presigned<'h> {
     expires_secs: i64,
 }
 
-/// Reads a claim in an address.
+/// Reads a claim in a URL.
 pub(super) fn of_query<'h>(head: &'h Head<'_>, region: &str) -> S3Result<Claim<'h>> {
     let refused = |message: String| s3_error!(AuthorizationQueryParametersError, "{message}");
     let values = PARAMETERS.map(|name| head.parameter(name));
@@ -77,7 +80,7 @@ pub(super) fn of_query<'h>(head: &'h Head<'_>, region: &str) -> S3Result<Claim<'
         return Err(invalid_request("Each parameter of the signature can be given once."));
     }
     if algorithm != ALGORITHM {
-        return Err(not_implemented(&format!("Signing an address with another algorithm than {ALGORITHM}")));
+        return Err(not_implemented(&format!("Signing a URL with another algorithm than {ALGORITHM}")));
     }
     Ok(Claim {
         credential,
@@ -87,7 +90,7 @@ pub(super) fn of_query<'h>(head: &'h Head<'_>, region: &str) -> S3Result<Claim<'
     })
 }
 
-/// How long an address lives, in seconds. A life that cannot be is over: 403, as for one that has expired.
+/// How long a URL is valid, in seconds. An impossible time counts as expired: 403.
 fn life_of(expires: &str) -> S3Result<i64> {
     let refused = |message: String| s3_error!(AuthorizationQueryParametersError, "{message}");
     let over = |message: String| {
@@ -154,7 +157,7 @@ pub(super) fn check_scope(credential: &str, region: &str) -> Result<(), String> 
     Ok(())
 }
 
-/// What a signature does not cover could have been added by anyone.
+/// A header that is not signed could have been added by anyone.
 fn check_signed_headers(signed: &str, headers: &HeaderMap, presigned: bool) -> S3Result<()> {
     let is_signed = |name: &str| signed.split(';').any(|signed| signed.eq_ignore_ascii_case(name));
     let must_be_signed = |name: &&str| {
@@ -182,7 +185,7 @@ impl Claim<'_> {
         let (access_key_id, scope) =
             self.credential.split_once('/').ok_or_else(|| malformed("the credential"))?;
         let date = scope.split('/').next().unwrap_or_default();
-        if scope.split('/').count() != 4 || secs_of(&format!("{date}T000000Z")).is_none() {
+        if scope.split('/').count() != 4 || date_of(date).is_none() {
             return Err(malformed("the credential"));
         }
         let date_time = self.date_time(head)?;
@@ -201,8 +204,8 @@ impl Claim<'_> {
         }
         let payload = if self.presigned.is_some() { Declared::UNSIGNED } else { declared.as_str() };
         let is_signed = |path: &Path| {
-            let text = text_to_sign(head, *path, &signed_headers, payload, (&date_time, scope));
-            text.is_some_and(|text| is_signature(mac.clone().chain_update(text), self.signature.as_bytes()))
+            let fed = feed(mac.clone(), head, *path, &signed_headers, payload, (&date_time, scope));
+            fed.is_some_and(|mac| is_signature(mac, self.signature.as_bytes()))
         };
         if !Path::possible(head.uri.path()).iter().any(is_signed) {
             return Err(mismatch());
@@ -224,11 +227,11 @@ impl Claim<'_> {
     }
 
     /// When the request was signed, as `YYYYMMDDTHHMMSSZ`.
-    fn date_time(&self, head: &Head<'_>) -> S3Result<String> {
+    fn date_time<'a>(&'a self, head: &'a Head<'_>) -> S3Result<Cow<'a, str>> {
         let sent = match &self.presigned {
-            Some(presigned) => Some(presigned.date_time.to_owned()),
-            None if head.headers.contains_key(AMZ_DATE) => head.header(&AMZ_DATE).map(ToOwned::to_owned),
-            None => date_of_signature(head.headers),
+            Some(presigned) => Some(Cow::Borrowed(presigned.date_time)),
+            None if head.headers.contains_key(AMZ_DATE) => head.header(&AMZ_DATE).map(Cow::Borrowed),
+            None => date_of_signature(head.headers).map(Cow::Owned),
         };
         let sent =
             sent.ok_or_else(|| invalid_request("The header x-amz-date is missing or cannot be read."))?;
@@ -252,7 +255,7 @@ impl Claim<'_> {
         }
     }
 
-    /// What the request says of its body. Addresses are signed before there is a body, whose hash may come with it.
+    /// What the request says of its body. URLs are presigned before there is a body; its hash may come with the request.
     fn declared<'h>(&self, head: &'h Head<'_>) -> S3Result<Declared<'h>> {
         let sent = head.headers.contains_key(CONTENT_SHA256);
         let declared = head.header(&CONTENT_SHA256).map(Declared::parse).transpose()?;
@@ -261,7 +264,7 @@ impl Claim<'_> {
             None if self.presigned.is_some() => Ok(Declared::Unsigned),
             None => Err(invalid_request("Missing required header for this request: x-amz-content-sha256")),
             Some(Declared::UnsignedChunks | Declared::Chunks(_)) if self.presigned.is_some() => {
-                Err(not_implemented("A body in aws-chunked coding with a signed address"))
+                Err(not_implemented("A body in aws-chunked coding with a presigned URL"))
             }
             Some(declared) => Ok(declared),
         }
@@ -285,20 +288,23 @@ fn date_of_signature(headers: &HeaderMap) -> Option<String> {
     Some(format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z"))
 }
 
+/// The number in decimal digits in a place of a text.
+fn number<N: FromStr>(text: &str, place: Range<usize>) -> Option<N> {
+    text.get(place).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok()
+}
+
+/// The date `YYYYMMDD`, if there is such a day.
+fn date_of(text: &str) -> Option<Date> {
+    let month = Month::try_from(number::<u8>(text, 4..6)?).ok()?;
+    let date = Date::from_calendar_date(number(text, 0..4)?, month, number(text, 6..8)?).ok()?;
+    (text.len() == 8).then_some(date)
+}
+
 /// Seconds since the epoch of `YYYYMMDDTHHMMSSZ`, if there is such a time.
-fn secs_of(date_time: &str) -> Option<i64> {
-    let number = |from: usize, to: usize| {
-        let digits = date_time.get(from..to).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?;
-        digits.parse::<u16>().ok()
-    };
-    let small = |from: usize| number(from, from + 2).and_then(|number| u8::try_from(number).ok());
-    if date_time.len() != 16 {
-        return None;
-    }
-    let month = Month::try_from(small(4)?).ok()?;
-    let date = Date::from_calendar_date(i32::from(number(0, 4)?), month, small(6)?).ok()?;
-    let time = Time::from_hms(small(9)?, small(11)?, small(13)?).ok()?;
-    Some(PrimitiveDateTime::new(date, time).assume_utc().unix_timestamp())
+fn secs_of(text: &str) -> Option<i64> {
+    let time = Time::from_hms(number(text, 9..11)?, number(text, 11..13)?, number(text, 13..15)?).ok()?;
+    let date = date_of(text.get(..8)?)?;
+    (text.len() == 16).then(|| PrimitiveDateTime::new(date, time).assume_utc().unix_timestamp())
 }
 
 #[cfg(test)]

@@ -86,7 +86,7 @@ fn malformed(error: impl std::fmt::Display) -> S3Error {
     )
 }
 
-/// Reads the fields up to the file. What comes behind it is ignored, as on AWS.
+/// Reads the fields up to the file. What follows it is ignored, as on AWS.
 pub(super) async fn read(content_type: &str, body: Body) -> S3Result<(Fields, multer::Field<'static>)> {
     let boundary = multer::parse_boundary(content_type).map_err(malformed)?;
     let mut form = multer::Multipart::new(body.into_data_stream(), boundary);

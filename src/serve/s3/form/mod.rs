@@ -1,30 +1,34 @@
 //! Uploads by POST form: a browser sends a file with fields that say where it goes, and a policy, signed beforehand by
-//! whoever has a key, that says which fields are allowed.
+//! somebody who has a key, that says which fields are allowed.
 //!
-//! The fields are read first and bounded; the file behind them is a stream. What a field asks for is asked as the header
-//! of the same name is in a PUT. Source: S3 API reference, "Browser-based uploads using POST" (Signature Version 4, and
+//! The fields are read first and bounded; the file after them is a stream. A field means what the header of
+//! the same name means in a PUT. Source: S3 API reference, "Browser-based uploads using POST" (Signature Version 4, and
 //! Version 2 as boto3 writes it by default).
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header::{CONTENT_TYPE, ETAG, LOCATION};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::Response;
 use futures::StreamExt as _;
 use s3s::xml::{Deserialize as _, Deserializer};
-use s3s::{Body, HttpResponse, S3Error, S3Result, dto, s3_error};
+use s3s::{S3Error, S3Result, dto, s3_error};
 
 use crate::auth::{Action, Caller};
 use crate::bucket::limits::PART_BYTES_MAX;
 use crate::bucket::{BucketError, BucketId, Object, ObjectWrite, Payload, Tags};
 use crate::serve::visit::Visit;
 
-use super::asked::Asked;
 use super::auth::SigningKeys;
-use super::encoding::encode_url;
+use super::encoding::encode_component;
 use super::errors::{access_denied, invalid_argument, malformed_xml, slow_down};
+use super::ops::{acl, tagging};
+use super::request_headers::RequestHeaders;
 use super::xml::{self, PostResponse};
-use super::{S3Door, acl, attributes, auth, checksums, object_key, refuse, tagging};
+use super::{S3Api, attributes, auth, checksums, object_headers, object_key, unsupported};
 
 mod bounded;
 mod fields;
@@ -42,48 +46,48 @@ pub(super) fn is_form(request: &Request) -> bool {
 }
 
 /// Stores the file of a form.
-pub(super) async fn post(door: &S3Door, keys: &SigningKeys, request: Request) -> S3Result<HttpResponse> {
+pub(super) async fn post(api: &Arc<S3Api>, keys: &SigningKeys, request: Request) -> S3Result<Response> {
     let visit = Visit::of(request.extensions());
     let (parts, body) = request.into_parts();
-    let located = door.addressing.locate(&parts.headers, &parts.uri)?;
+    let located = api.addressing.locate(&parts.headers, &parts.uri)?;
     let name = located.bucket().ok_or_else(|| s3_error!(MethodNotAllowed, "A form is sent to a bucket."))?;
     let content_type = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let (mut fields, file) = fields::read(content_type.unwrap_or_default(), body).await?;
 
-    let caller = auth::form::prove(door, keys, &|name| fields.get(name))?;
-    visit.is_about(&name, fields.get("key").unwrap_or_default());
+    let caller = auth::form::prove(api, keys, &|name| fields.get(name))?;
+    visit.is_about(name, fields.get("key").unwrap_or_default());
     if let Some(credential) = caller.credential() {
         visit.comes_from(credential).map_err(slow_down)?;
     }
-    let door = door.of(&caller);
-    let bucket_name = super::bucket_name(&name)?;
-    let target = door.meant(&caller, located.namespace.as_ref(), &bucket_name).await?;
+    let api = api.for_caller(&caller);
+    let bucket_name = super::bucket_name(name)?;
+    let target = api.resolve(&caller, located.namespace.as_ref(), &bucket_name).await?;
     let bucket = target.bucket()?;
     let id = &bucket.id;
     let Caller::Known(signer) = &caller else { return Err(access_denied()) };
     let policy = Policy::parse(fields.get("policy").unwrap_or_default())?;
     // A policy that names a bucket without its namespace means its signer's own.
     let is_elsewhere = located.namespace.as_ref().is_some_and(|namespace| *namespace != signer.account);
-    fields.set("bucket", &if is_elsewhere { policy.must_name(id)? } else { name.clone() });
-    let now = door.clock.clock.now();
+    fields.set("bucket", &if is_elsewhere { policy.must_name(id)? } else { name.to_owned() });
+    let now = api.clock.clock.now();
     policy.check(now, &fields)?;
     if fields.get("signature").is_some() {
         auth::form::check_life_v2(policy.expires_at_secs(), now)?;
     }
-    if !door.directory.may(&caller, Action::WriteBucket, id, bucket.visibility) {
+    if !api.directory.may(&caller, Action::WriteBucket, id, bucket.visibility) {
         return Err(access_denied());
     }
     let form = Form::of(id, &fields)?;
     if let Some(acl) = fields.get("acl") {
-        acl::check_of_write(door, bucket, acl).await?;
+        acl::check_of_write(api, bucket, acl).await?;
     }
     let (min, max) = policy.length().unwrap_or((0, PART_BYTES_MAX));
     let write = form.into_write(Bounded::new(file, (min, max.min(PART_BYTES_MAX))))?;
     let key = write.key.clone();
-    let object = door.buckets.write(id, write).await.map_err(write_error)?;
-    let origin = door.addressing.origin(&parts.headers, &parts.extensions);
-    let own = located.address(origin.as_ref(), key.as_str());
-    Ok(answer(own, &fields, &name, key.as_str(), &object))
+    let object = api.buckets.write(id, write).await.map_err(write_error)?;
+    let origin = api.addressing.origin(&parts.headers, &parts.extensions);
+    let url = located.url(origin.as_ref(), key.as_str());
+    Ok(answer(url, &fields, name, key.as_str(), &object))
 }
 
 /// What a form says of its object.
@@ -111,20 +115,20 @@ impl Form {
             let value = HeaderValue::from_bytes(value.as_bytes());
             headers.insert(name, value.map_err(|_| invalid_argument("A field holds a control character."))?);
         }
-        refuse::check_headers(&headers, &id.namespace)?;
+        unsupported::check_headers(&headers, &id.namespace)?;
         let tags = fields.get("tagging").map(read_tagging).transpose()?;
         Ok(Self { key, headers, metadata: fields.metadata(), tags })
     }
 
     fn into_write(mut self, file: Bounded) -> S3Result<ObjectWrite> {
         let digests = checksums::declared(&self.headers, None, None)?;
-        let asked = Asked::take(&mut self.headers)?;
-        let mut attributes = attributes::of_write(asked.attributes, Some(self.metadata), None)?;
+        let headers = RequestHeaders::take(&mut self.headers)?;
+        let mut attributes = attributes::of_write(headers.attributes, Some(self.metadata), None)?;
         attributes.tags = self.tags.unwrap_or_default();
         Ok(ObjectWrite {
             key: object_key(&self.key)?,
             attributes,
-            condition: asked.conditions.etag,
+            condition: headers.conditions.etag,
             payload: Payload { body: file.boxed(), length: None, digests },
         })
     }
@@ -151,37 +155,33 @@ fn write_error(error: BucketError) -> S3Error {
     }
 }
 
-/// Tells the browser what became of its file, as the form wants it; `own` is the object's address.
-fn answer(own: String, fields: &Fields, bucket: &str, key: &str, object: &Object) -> HttpResponse {
+/// The answer that the form asks for; `object_url` is the object's own.
+fn answer(object_url: String, fields: &Fields, bucket: &str, key: &str, object: &Object) -> Response {
     let etag = format!("\"{}\"", object.etag);
     let redirect = fields.get("success_action_redirect").or(fields.get("redirect"));
     let (status, location) = match (redirect.filter(|url| is_url(url)), fields.get("success_action_status")) {
         (Some(url), _) => {
             let joint = if url.contains('?') { '&' } else { '?' };
-            let encode = |text: &str| encode_url(text).replace('/', "%2F");
-            let query = format!("bucket={}&key={}&etag={}", encode(bucket), encode(key), encode(&etag));
+            let [bucket, key, etag] = [bucket, key, &etag].map(encode_component);
+            let query = format!("bucket={bucket}&key={key}&etag={etag}");
             (StatusCode::SEE_OTHER, format!("{url}{joint}{query}"))
         }
-        (None, Some("200")) => (StatusCode::OK, own),
-        (None, Some("201")) => (StatusCode::CREATED, own),
-        (None, _) => (StatusCode::NO_CONTENT, own),
+        (None, Some("200")) => (StatusCode::OK, object_url),
+        (None, Some("201")) => (StatusCode::CREATED, object_url),
+        (None, _) => (StatusCode::NO_CONTENT, object_url),
     };
     let body = if status == StatusCode::CREATED {
         Body::from(xml::write(&PostResponse { location: &location, bucket, key, etag: &etag }))
     } else {
         Body::empty()
     };
-    let mut response = HttpResponse::new(body);
+    let mut response = Response::new(body);
     *response.status_mut() = status;
-    let mut set = |name: HeaderName, value: &str| {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            response.headers_mut().insert(name, value);
-        }
-    };
-    set(ETAG, &etag);
-    set(LOCATION, &location);
+    let headers = response.headers_mut();
+    object_headers::add(headers, ETAG, &etag);
+    object_headers::add(headers, LOCATION, &location);
     if status == StatusCode::CREATED {
-        set(CONTENT_TYPE, "application/xml");
+        object_headers::add(headers, CONTENT_TYPE, "application/xml");
     }
     response
 }

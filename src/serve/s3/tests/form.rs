@@ -1,4 +1,4 @@
-//! Uploads by form, through the whole door.
+//! Uploads by form, through the whole API.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -34,11 +34,11 @@ pub(super) fn signature(secret: &str, policy: &str) -> String {
 /// The fields that differ, the file, and the answer.
 type Refused<'a> = (&'a [(&'a str, Option<&'a str>)], &'a str, (u16, &'a str));
 
-async fn post(door: &Router, fields: &[(&str, &str)], file: &str) -> Answer {
-    post_to(door, "/bucket", fields, file).await
+async fn post(api: &Router, fields: &[(&str, &str)], file: &str) -> Answer {
+    post_to(api, "/bucket", fields, file).await
 }
 
-pub(super) async fn post_to(door: &Router, target: &str, fields: &[(&str, &str)], file: &str) -> Answer {
+pub(super) async fn post_to(api: &Router, target: &str, fields: &[(&str, &str)], file: &str) -> Answer {
     let mut body = String::new();
     for (name, value) in fields {
         body = [body, format!("--B\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")]
@@ -48,7 +48,7 @@ pub(super) async fn post_to(door: &Router, target: &str, fields: &[(&str, &str)]
     body = [body, format!("Content-Type: text/plain\r\n\r\n{file}\r\n--B--\r\n")].concat();
     let request = Request::builder().method("POST").uri(target).header("host", "h");
     let request = request.header("content-type", "multipart/form-data; boundary=B");
-    send(door, request.body(Body::from(body)).unwrap()).await
+    send(api, request.body(Body::from(body)).unwrap()).await
 }
 
 /// The fields of a form that is signed as it should be, but for `changes`: another value, or none.
@@ -72,21 +72,21 @@ fn signed<'a>(
     fields
 }
 
-async fn attempt(door: &Router, changes: &[(&str, Option<&str>)], file: &str) -> (u16, String) {
+async fn attempt(api: &Router, changes: &[(&str, Option<&str>)], file: &str) -> (u16, String) {
     let policy = policy(CONDITIONS);
     let signature = signature(ADA.secret_key, &policy);
-    let answer = post(door, &signed(&policy, &signature, changes), file).await;
+    let answer = post(api, &signed(&policy, &signature, changes), file).await;
     let code = if answer.status.is_success() { String::new() } else { answer.code().to_owned() };
     (answer.status.as_u16(), code)
 }
 
 #[tokio::test]
 async fn a_signed_form_stores_its_file_with_what_its_fields_say() {
-    let door = door_with_object().await;
+    let api = api_with_object().await;
     let tags = "<Tagging><TagSet><Tag><Key>a</Key><Value>1</Value></Tag></TagSet></Tagging>";
     let more = [("x-amz-meta-a", Some("b")), ("tagging", Some(tags)), ("x-ignore-this", Some("1"))];
-    assert_eq!(attempt(&door, &more, "content").await, (204, String::new()));
-    let got = call(&door, "GET", "/bucket/up/n.txt", &[], "").await;
+    assert_eq!(attempt(&api, &more, "content").await, (204, String::new()));
+    let got = call(&api, "GET", "/bucket/up/n.txt", &[], "").await;
     assert_eq!((got.status.as_u16(), got.body.as_str()), (200, "content"));
     for (name, value) in [("content-type", "text/plain"), ("x-amz-meta-a", "b"), ("x-amz-tagging-count", "1")]
     {
@@ -96,12 +96,11 @@ async fn a_signed_form_stores_its_file_with_what_its_fields_say() {
 
 #[tokio::test]
 async fn a_form_is_answered_as_it_wants() {
-    let door = door_with_object().await;
+    let api = api_with_object().await;
     let policy = policy(CONDITIONS);
     let signature = signature(ADA.secret_key, &policy);
-    let answer = async |name, value| {
-        post(&door, &signed(&policy, &signature, &[(name, Some(value))]), "content").await
-    };
+    let answer =
+        async |name, value| post(&api, &signed(&policy, &signature, &[(name, Some(value))]), "content").await;
     let created = answer("success_action_status", "201").await;
     assert_eq!(created.status, 201);
     assert!(created.body.contains("<Key>up/n.txt</Key>"), "{}", created.body);
@@ -115,7 +114,7 @@ async fn a_form_is_answered_as_it_wants() {
 
 #[tokio::test]
 async fn a_form_that_its_policy_does_not_allow_stores_nothing() {
-    let door = door_with_object().await;
+    let api = api_with_object().await;
     let refused: [Refused; 10] = [
         (&[("signature", Some("AAAA"))], "file", (403, "SignatureDoesNotMatch")),
         (&[("AWSAccessKeyId", Some("AKNOBODY"))], "file", (403, "InvalidAccessKeyId")),
@@ -129,41 +128,41 @@ async fn a_form_that_its_policy_does_not_allow_stores_nothing() {
         (&[("policy", None), ("signature", None)], "file", (403, "AccessDenied")),
     ];
     for (changes, file, (status, code)) in refused {
-        assert_eq!(attempt(&door, changes, file).await, (status, code.to_owned()), "{changes:?}");
+        assert_eq!(attempt(&api, changes, file).await, (status, code.to_owned()), "{changes:?}");
     }
-    assert_eq!(call(&door, "HEAD", "/bucket/up/n.txt", &[], "").await.status, 404);
+    assert_eq!(call(&api, "HEAD", "/bucket/up/n.txt", &[], "").await.status, 404);
     let long = "x".repeat(21 << 10);
     assert_eq!(
-        attempt(&door, &[("x-amz-meta-a", Some(&long))], "f").await.1,
+        attempt(&api, &[("x-amz-meta-a", Some(&long))], "f").await.1,
         "MaxPostPreDataLengthExceededError"
     );
 }
 
 #[tokio::test]
 async fn a_form_is_held_to_its_signers_permission_and_the_checksums_it_names() {
-    let door = door_with_object().await;
+    let api = api_with_object().await;
     let policy = policy(CONDITIONS);
     let by_reader = signature(READER.secret_key, &policy);
     let fields = signed(&policy, &by_reader, &[("AWSAccessKeyId", Some(READER.access_key))]);
-    assert_eq!(post(&door, &fields, "file").await.code(), "AccessDenied");
+    assert_eq!(post(&api, &fields, "file").await.code(), "AccessDenied");
     let sum = |value| [("x-amz-checksum-crc32", Some(value))];
-    assert_eq!(attempt(&door, &sum("AAAAAA=="), "file").await.0, 400);
+    assert_eq!(attempt(&api, &sum("AAAAAA=="), "file").await.0, 400);
     let right = STANDARD.encode(0x8c9f_3610_u32.to_be_bytes());
-    assert_eq!(attempt(&door, &sum(&right), "file").await.0, 204);
+    assert_eq!(attempt(&api, &sum(&right), "file").await.0, 204);
 }
 
 #[tokio::test]
 async fn a_form_of_version_2_holds_for_a_week_at_most_and_can_be_turned_off() {
     let week = 7 * 24 * 3600;
-    let status = async |door: &Router, secs| {
+    let status = async |api: &Router, secs| {
         let policy = policy_until(secs, CONDITIONS);
         let signature = signature(ADA.secret_key, &policy);
-        post(door, &signed(&policy, &signature, &[]), "content").await.status.as_u16()
+        post(api, &signed(&policy, &signature, &[]), "content").await.status.as_u16()
     };
-    let door = door_with_object().await;
-    assert_eq!(status(&door, week).await, 204);
-    assert_eq!(status(&door, week + 3600).await, 403);
-    let door = router(S3Door { signature_v2: false, ..s3_door() }).router;
-    call(&door, "PUT", "/bucket", &[], "").await;
-    assert_eq!(status(&door, 3600).await, 400);
+    let api = api_with_object().await;
+    assert_eq!(status(&api, week).await, 204);
+    assert_eq!(status(&api, week + 3600).await, 403);
+    let api = router(S3Api { signature_v2: false, ..s3_api() }).router;
+    call(&api, "PUT", "/bucket", &[], "").await;
+    assert_eq!(status(&api, 3600).await, 400);
 }

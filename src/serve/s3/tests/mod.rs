@@ -1,14 +1,14 @@
-//! The whole door, from signed request to answer, over buckets in memory.
+//! The whole API, from signed request to answer, over buckets in memory.
 
+mod anonymous;
 mod form;
-mod lane;
 mod lookups;
 mod names;
 mod objects;
+mod reads;
 mod settings;
 mod signatures;
 mod signer;
-mod strangers;
 mod trust;
 mod users;
 mod watched;
@@ -21,7 +21,7 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use tower::ServiceExt as _;
 
-use super::{OwnDoors, S3Door, router};
+use super::{ByAccessKey, S3Api, router};
 use crate::auth::{AccessKeyId, Credential, Directory, Permission, Secret};
 use crate::bucket::{BucketName, Namespace, NativeBuckets};
 use crate::model::clock::{Ambient, ManualClock, Timestamp};
@@ -50,25 +50,25 @@ fn ambient() -> Ambient {
     Ambient { clock: Arc::new(ManualClock::at(Timestamp(1_000_000))), ..Ambient::system() }
 }
 
-fn door() -> Router {
-    router(s3_door()).router
+fn api() -> Router {
+    router(s3_api()).router
 }
 
-fn s3_door() -> S3Door {
+fn s3_api() -> S3Api {
     let directory = Directory::new([
         credential(ADA, Permission::Admin, None),
         credential(READER, Permission::Read, Some("bucket")),
         Credential { account: Namespace::new("bob").unwrap(), ..credential(BOB, Permission::Write, None) },
     ])
     .unwrap();
-    S3Door {
+    S3Api {
         buckets: Arc::new(NativeBuckets::in_memory(ambient()).unwrap()),
         directory: Arc::new(directory),
         clock: Ambient::system(),
         region: "us-east-1".to_owned(),
         addressing: crate::serve::s3::Addressing::default(),
         signature_v2: true,
-        own: OwnDoors::default(),
+        by_access_key: ByAccessKey::default(),
     }
 }
 
@@ -88,8 +88,8 @@ impl Answer {
     }
 }
 
-async fn send(door: &Router, request: Request<Body>) -> Answer {
-    let response = door.clone().oneshot(request).await.unwrap();
+async fn send(api: &Router, request: Request<Body>) -> Answer {
+    let response = api.clone().oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     let body = String::from_utf8(body.to_vec()).unwrap();
@@ -97,7 +97,7 @@ async fn send(door: &Router, request: Request<Body>) -> Answer {
 }
 
 async fn call(
-    door: &Router,
+    api: &Router,
     method: &str,
     target: &str,
     headers: &[(&str, &str)],
@@ -109,12 +109,12 @@ async fn call(
         headers.push(("content-length", &length));
     }
     let signed = ADA.sign(method, target, &headers, &sha256_hex(body.as_bytes()), body);
-    send(door, signed.request).await
+    send(api, signed.request).await
 }
 
-async fn door_with_object() -> Router {
-    let door = door();
-    assert_eq!(call(&door, "PUT", "/bucket", &[], "").await.status, 200);
+async fn api_with_object() -> Router {
+    let api = api();
+    assert_eq!(call(&api, "PUT", "/bucket", &[], "").await.status, 200);
     let headers = [
         ("content-type", "text/plain"),
         ("x-amz-meta-colour", "blue"),
@@ -122,9 +122,9 @@ async fn door_with_object() -> Router {
         ("content-encoding", "aws-chunked,gzip"),
         ("x-amz-sdk-checksum-algorithm", "CRC32"),
     ];
-    let put = call(&door, "PUT", "/bucket/a/key", &headers, "0123456789").await;
+    let put = call(&api, "PUT", "/bucket/a/key", &headers, "0123456789").await;
     assert_eq!(put.status, 200, "{}", put.body);
     assert_eq!(put.headers["etag"], "\"781e5e245d69b566979b86e28d23f2c7\"");
     assert_eq!(put.headers["x-amz-checksum-crc32"], "poTHxg==");
-    door
+    api
 }

@@ -25,7 +25,7 @@ fn org(name: &str, members: &[&str]) -> Account {
 /// ada is a member of `team` and of `all`, bob of `all`; each bucket of these holds its own name at `k`.
 struct House {
     buckets: Arc<NativeBuckets>,
-    door: Router,
+    api: Router,
 }
 
 impl House {
@@ -46,8 +46,8 @@ impl House {
             Ambient::system().clock,
         );
         let directory = Arc::new(directory.unwrap());
-        let door = S3Door { buckets: Arc::clone(&buckets) as _, directory, addressing, ..s3_door() };
-        let house = Self { buckets, door: router(door).router };
+        let api = S3Api { buckets: Arc::clone(&buckets) as _, directory, addressing, ..s3_api() };
+        let house = Self { buckets, api: router(api).router };
         for (name, visibility) in buckets_in_order {
             house.make(name, *visibility).await;
         }
@@ -85,7 +85,7 @@ impl House {
             let request = Request::builder().uri(&target).header("host", "h");
             request.body(Body::empty()).unwrap()
         };
-        let answer = send(&self.door, request).await;
+        let answer = send(&self.api, request).await;
         if answer.status == 200 { answer.body } else { answer.code().to_owned() }
     }
 }
@@ -107,18 +107,18 @@ async fn no_bucket_of_another_account_takes_over_a_name() {
     house.buckets.set_visibility(&id("team/fresh"), Public).await.unwrap();
     assert_eq!(house.whose(None, "fresh").await, "team/fresh");
     // Writes and copies go the same way.
-    assert_eq!(call(&house.door, "PUT", "/fresh/new", &[], "x").await.status, 200);
+    assert_eq!(call(&house.api, "PUT", "/fresh/new", &[], "x").await.status, 200);
     assert!(
         house.buckets.object(&id("team/fresh"), &crate::bucket::ObjectKey::new("new").unwrap()).await.is_ok()
     );
-    let copied = call(&house.door, "PUT", "/fresh/copy", &[("x-amz-copy-source", "/fresh/k")], "").await;
+    let copied = call(&house.api, "PUT", "/fresh/copy", &[("x-amz-copy-source", "/fresh/k")], "").await;
     assert_eq!(copied.status, 200, "{}", copied.body);
-    assert_eq!(call(&house.door, "GET", "/fresh/copy", &[], "").await.body, "team/fresh");
+    assert_eq!(call(&house.api, "GET", "/fresh/copy", &[], "").await.body, "team/fresh");
 
     // Once nothing of one's own has the name, it means nothing, whatever others have.
     house.buckets.delete_bucket(&id("team/fresh"), crate::bucket::DeleteBucket::WithContents).await.unwrap();
     assert_eq!(house.whose(Some(ADA), "fresh").await, "NoSuchBucket");
-    let copy = call(&house.door, "PUT", "/fresh/copy", &[("x-amz-copy-source", "/fresh/k")], "").await;
+    let copy = call(&house.api, "PUT", "/fresh/copy", &[("x-amz-copy-source", "/fresh/k")], "").await;
     assert_eq!(copy.code(), "NoSuchBucket");
     assert_eq!(house.whose(None, "fresh").await, "bob/fresh");
 }
@@ -144,7 +144,7 @@ async fn an_alias_comes_behind_what_is_ones_own_and_before_what_is_others() {
     assert_eq!(house.whose(None, "fresh").await, "team/data");
     assert_eq!(house.whose(Some(ADA), "fresh").await, "team/data");
     assert_eq!(house.whose(Some(BOB), "fresh").await, "bob/fresh");
-    let listed = call(&house.door, "GET", "/fresh?list-type=2", &[], "").await;
+    let listed = call(&house.api, "GET", "/fresh?list-type=2", &[], "").await;
     assert!(
         listed.body.contains("<Name>fresh</Name>") && listed.body.contains("<Key>k</Key>"),
         "{}",
@@ -173,12 +173,12 @@ async fn copies_and_forms_stay_in_the_namespace_that_is_named() {
     let source = [("x-amz-copy-source", "/b/k")];
     for namespace in ["team", "ada"] {
         let target = format!("/{namespace}/b/copy");
-        assert_eq!(call(&house.door, "PUT", &target, &source, "").await.status, 200);
-        assert_eq!(call(&house.door, "GET", &target, &[], "").await.body, format!("{namespace}/b"));
+        assert_eq!(call(&house.api, "PUT", &target, &source, "").await.status, 200);
+        assert_eq!(call(&house.api, "GET", &target, &[], "").await.body, format!("{namespace}/b"));
     }
     let owner = [("x-amz-copy-source", "/b/k"), ("x-amz-source-expected-bucket-owner", "ada")];
-    assert_eq!(call(&house.door, "PUT", "/team/b/copy", &owner, "").await.code(), "AccessDenied");
-    assert_eq!(call(&house.door, "PUT", "/ada/b/copy", &owner, "").await.status, 200);
+    assert_eq!(call(&house.api, "PUT", "/team/b/copy", &owner, "").await.code(), "AccessDenied");
+    assert_eq!(call(&house.api, "PUT", "/ada/b/copy", &owner, "").await.status, 200);
 
     let post = async |target: &str, bucket: &str| {
         let policy = policy(&format!(r#"{{"bucket": "{bucket}"}}, {{"key": "form"}}"#));
@@ -188,14 +188,14 @@ async fn copies_and_forms_stay_in_the_namespace_that_is_named() {
             ("policy", policy.as_str()),
             ("signature", &signature(ADA.secret_key, &policy)),
         ];
-        post_to(&house.door, target, &fields, "x").await
+        post_to(&house.api, target, &fields, "x").await
     };
     assert_eq!(post("/ada/b", "b").await.status, 204);
     for (target, bucket) in [("/team/b", "b"), ("/ada/b", "team/b"), ("/bob/b", "b"), ("/bob/b", "bob/b")] {
         let answer = post(target, bucket).await;
         assert_eq!((answer.status.as_u16(), answer.code()), (403, "AccessDenied"), "{target} {bucket}");
     }
-    assert_eq!(call(&house.door, "GET", "/team/b/form", &[], "").await.code(), "NoSuchKey");
+    assert_eq!(call(&house.api, "GET", "/team/b/form", &[], "").await.code(), "NoSuchKey");
     assert_eq!(post("/team/b", "team/b").await.status, 204);
 }
 
@@ -207,16 +207,16 @@ async fn cors_is_answered_by_the_bucket_that_is_meant() {
     let length = rules.len().to_string();
     let put =
         BOB.sign("PUT", "/b?cors", &[("content-length", &length)], &sha256_hex(rules.as_bytes()), rules);
-    assert_eq!(send(&house.door, put.request).await.status, 200);
+    assert_eq!(send(&house.api, put.request).await.status, 200);
     let granted = |answer: &Answer| answer.headers.contains_key("access-control-allow-origin");
     let origin = [("origin", "https://evil.example")];
-    let read = call(&house.door, "GET", "/b/k", &origin, "").await;
+    let read = call(&house.api, "GET", "/b/k", &origin, "").await;
     assert_eq!((read.body.as_str(), granted(&read)), ("ada/b", false));
     let browse = async |method: &str, target: &str| {
         let request = Request::builder().method(method).uri(target).header("host", "h");
         let request = request.header("origin", "https://evil.example");
         let request = request.header("access-control-request-method", "GET");
-        send(&house.door, request.body(Body::empty()).unwrap()).await
+        send(&house.api, request.body(Body::empty()).unwrap()).await
     };
     // Without a key, the name means bob's; with ada's in the address, hers, whose signature need not hold for that.
     assert!(granted(&browse("OPTIONS", "/b/k").await));

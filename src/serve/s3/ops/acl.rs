@@ -1,5 +1,5 @@
 //! ACLs: who may do what beside the owner. There are two, `private` and `public-read`, both of buckets, and they are the
-//! bucket's visibility: a public bucket can be listed and read by everyone, at this door and at the others.
+//! bucket's visibility: a public bucket can be listed and read by everyone, through this API and the others.
 //!
 //! An object has the ACL that follows from its bucket. What asks for more is refused by name, never half granted.
 
@@ -7,10 +7,11 @@ use s3s::dto;
 use s3s::{S3Error, S3Request, S3Response, S3Result, s3_error};
 
 use crate::bucket::{Bucket, Namespace, Visibility};
+use crate::serve::s3::context::Context;
+use crate::serve::s3::errors::{access_denied, invalid_argument, malformed_xml, not_implemented};
+use crate::serve::s3::{S3Api, object_key, unsupported};
 
-use super::context::{Call, Visitor};
-use super::errors::{access_denied, invalid_argument, malformed_xml, not_implemented};
-use super::{S3Door, buckets, object_key};
+use super::buckets;
 
 const ALL_USERS: &str = "http://acs.amazonaws.com/groups/global/AllUsers";
 const AUTHENTICATED_USERS: &str = "http://acs.amazonaws.com/groups/global/AuthenticatedUsers";
@@ -44,14 +45,14 @@ pub(super) fn of_new_bucket(acl: Option<&dto::BucketCannedACL>) -> S3Result<Visi
 /// Refuses an ACL that comes with an object, if the object will not have it. `private` is what an object has that comes
 /// without one, also where a setting of the bucket makes all of it public, as a bucket's policy does on AWS. Decision
 /// 0077.
-pub(super) async fn check_of_write(door: &S3Door, bucket: &Bucket, acl: &str) -> S3Result<()> {
-    if acl == "private" { Ok(()) } else { check_of_object(door, bucket, acl).await }
+pub(in crate::serve::s3) async fn check_of_write(api: &S3Api, bucket: &Bucket, acl: &str) -> S3Result<()> {
+    if acl == "private" { Ok(()) } else { check_of_object(api, bucket, acl).await }
 }
 
-/// Refuses an ACL of an object that it does not have anyway.
-pub(super) async fn check_of_object(door: &S3Door, bucket: &Bucket, acl: &str) -> S3Result<()> {
+/// Refuses an ACL of an object that the object does not have already.
+pub(in crate::serve::s3) async fn check_of_object(api: &S3Api, bucket: &Bucket, acl: &str) -> S3Result<()> {
     if is_public(acl) {
-        must_not_block(door, bucket).await?;
+        must_not_block(api, bucket).await?;
     }
     match (acl, bucket.visibility) {
         // A bucket's owner owns what is in it.
@@ -69,8 +70,8 @@ pub(super) async fn check_of_object(door: &S3Door, bucket: &Bucket, acl: &str) -
 }
 
 /// Refuses to make public what the bucket's public access block keeps from being so.
-async fn must_not_block(door: &S3Door, bucket: &Bucket) -> S3Result<()> {
-    let block = door.buckets.bucket_settings(&bucket.id).await?.public_access_block.unwrap_or_default();
+async fn must_not_block(api: &S3Api, bucket: &Bucket) -> S3Result<()> {
+    let block = api.buckets.bucket_settings(&bucket.id).await?.public_access_block.unwrap_or_default();
     if block.block_public_acls {
         return Err(access_denied());
     }
@@ -103,62 +104,58 @@ fn grants(owner: &dto::Owner, visibility: Visibility) -> dto::Grants {
 
 /// A bucket's ACL.
 pub(super) fn get_bucket(
-    _: &S3Door,
-    mut request: S3Request<dto::GetBucketAclInput>,
+    context: &Context,
+    _: S3Request<dto::GetBucketAclInput>,
 ) -> S3Result<S3Response<dto::GetBucketAclOutput>> {
-    let Call { caller, .. } = Call::take(&mut request)?;
-    let owner = buckets::owner(&caller);
-    let grants = Some(grants(&owner, caller.bucket()?.visibility));
+    let owner = buckets::owner(context);
+    let grants = Some(grants(&owner, context.bucket()?.visibility));
     Ok(S3Response::new(dto::GetBucketAclOutput { grants, owner: Some(owner) }))
 }
 
 /// An object's ACL.
 pub(super) async fn get_object(
-    door: &S3Door,
-    mut request: S3Request<dto::GetObjectAclInput>,
+    context: &Context,
+    request: S3Request<dto::GetObjectAclInput>,
 ) -> S3Result<S3Response<dto::GetObjectAclOutput>> {
-    let Call { caller, .. } = Call::take(&mut request)?;
-    super::refuse::check_version(request.input.version_id.as_deref())?;
-    let bucket = caller.bucket()?;
-    door.buckets.object(&bucket.id, &object_key(&request.input.key)?).await?;
-    let owner = buckets::owner(&caller);
+    unsupported::check_version(request.input.version_id.as_deref())?;
+    let bucket = context.bucket()?;
+    context.api.buckets.object(&bucket.id, &object_key(&request.input.key)?).await?;
+    let owner = buckets::owner(context);
     let grants = Some(grants(&owner, bucket.visibility));
     Ok(S3Response::new(dto::GetObjectAclOutput { grants, owner: Some(owner), request_charged: None }))
 }
 
 /// Makes a bucket private or public.
 pub(super) async fn put_bucket(
-    door: &S3Door,
-    mut request: S3Request<dto::PutBucketAclInput>,
+    context: &Context,
+    request: S3Request<dto::PutBucketAclInput>,
 ) -> S3Result<S3Response<dto::PutBucketAclOutput>> {
-    let Call { caller, .. } = Call::take(&mut request)?;
     let input = request.input;
-    let bucket = caller.bucket()?;
+    let bucket = context.bucket()?;
     let acl = input.acl.as_ref().map(dto::BucketCannedACL::as_str);
     if acl.is_some_and(is_public) {
-        must_not_block(door, bucket).await?;
+        must_not_block(&context.api, bucket).await?;
     }
-    let visibility = asked(door, &caller, acl, input.access_control_policy)?;
+    let visibility = requested(context, acl, input.access_control_policy)?;
     if visibility == Visibility::Public {
-        must_not_block(door, bucket).await?;
+        must_not_block(&context.api, bucket).await?;
     }
-    door.buckets.set_visibility(&bucket.id, visibility).await?;
+    context.api.buckets.set_visibility(&bucket.id, visibility).await?;
     Ok(S3Response::new(dto::PutBucketAclOutput::default()))
 }
 
-/// Accepts what an object's ACL is anyway.
+/// Accepts an ACL of an object that it has already.
 pub(super) async fn put_object(
-    door: &S3Door,
-    mut request: S3Request<dto::PutObjectAclInput>,
+    context: &Context,
+    request: S3Request<dto::PutObjectAclInput>,
 ) -> S3Result<S3Response<dto::PutObjectAclOutput>> {
-    let Call { caller, .. } = Call::take(&mut request)?;
     let input = request.input;
-    super::refuse::check_version(input.version_id.as_deref())?;
-    let bucket = caller.bucket()?;
-    door.buckets.object(&bucket.id, &object_key(&input.key)?).await?;
+    unsupported::check_version(input.version_id.as_deref())?;
+    let bucket = context.bucket()?;
+    context.api.buckets.object(&bucket.id, &object_key(&input.key)?).await?;
     // A canned ACL comes in a header, which was looked at before.
     if input.acl.is_none() || input.access_control_policy.is_some() {
-        let visibility = asked(door, &caller, None, input.access_control_policy)?;
+        let visibility = requested(context, None, input.access_control_policy)?;
         if visibility != bucket.visibility {
             return Err(not_implemented("An ACL of an object that differs from its bucket's"));
         }
@@ -167,15 +164,14 @@ pub(super) async fn put_object(
 }
 
 /// The visibility that a request asks for, by a canned ACL or by grants.
-fn asked(
-    door: &S3Door,
-    caller: &Visitor,
+fn requested(
+    context: &Context,
     acl: Option<&str>,
     policy: Option<dto::AccessControlPolicy>,
 ) -> S3Result<Visibility> {
     match (acl, policy) {
         (Some(acl), None) => canned(acl),
-        (None, Some(policy)) => granted(door, &caller.home, policy),
+        (None, Some(policy)) => granted(context, policy),
         (Some(_), Some(_)) => {
             Err(s3_error!(UnexpectedContent, "An ACL is given by a header or by a body, not by both."))
         }
@@ -184,7 +180,8 @@ fn asked(
 }
 
 /// The visibility that a list of grants amounts to.
-fn granted(door: &S3Door, owner: &Namespace, policy: dto::AccessControlPolicy) -> S3Result<Visibility> {
+fn granted(context: &Context, policy: dto::AccessControlPolicy) -> S3Result<Visibility> {
+    let owner = &context.namespace;
     let named = policy.owner.and_then(|named| named.id);
     if named.is_some_and(|named| named != owner.as_str()) {
         return Err(not_implemented("An owner other than the bucket's account"));
@@ -198,7 +195,7 @@ fn granted(door: &S3Door, owner: &Namespace, policy: dto::AccessControlPolicy) -
         match (grantee.id.as_deref(), grantee.uri.as_deref(), permission.as_str()) {
             (Some(id), None, dto::Permission::FULL_CONTROL) if id == owner.as_str() => owner_has_all = true,
             (None, Some(ALL_USERS), dto::Permission::READ) => visibility = Visibility::Public,
-            _ => return Err(refused(door, &grantee, permission.as_str())),
+            _ => return Err(refused(context, &grantee, permission.as_str())),
         }
     }
     if owner_has_all {
@@ -209,13 +206,13 @@ fn granted(door: &S3Door, owner: &Namespace, policy: dto::AccessControlPolicy) -
 }
 
 /// Why a grant cannot be given.
-fn refused(door: &S3Door, grantee: &dto::Grantee, permission: &str) -> S3Error {
+fn refused(context: &Context, grantee: &dto::Grantee, permission: &str) -> S3Error {
     if grantee.email_address.is_some() {
         let message = "The e-mail address you provided does not match any account on record.";
         return s3_error!(UnresolvableGrantByEmailAddress, "{message}");
     }
     let known =
-        |id: &str| Namespace::new(id).ok().is_some_and(|name| door.directory.account(&name).is_some());
+        |id: &str| Namespace::new(id).ok().is_some_and(|name| context.api.directory.account(&name).is_some());
     match (grantee.id.as_deref(), grantee.uri.as_deref()) {
         (Some(id), _) if !known(id) => invalid_argument("Invalid id"),
         (_, Some(uri)) if ![ALL_USERS, AUTHENTICATED_USERS].contains(&uri) => {

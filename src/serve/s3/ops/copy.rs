@@ -7,46 +7,45 @@ use s3s::{S3Request, S3Response, S3Result};
 use crate::auth::Action;
 use crate::bucket::{AttributeChanges, Attributes, BucketId, CopySource, ObjectCopy};
 
-use super::asked::{Asked, AskedSource};
-use super::checksums::{asked_algorithm, set_checksums, type_of};
-use super::conditions::whole_seconds;
-use super::context::{Call, Visitor};
-use super::errors::{access_denied, invalid_argument, invalid_request};
+use crate::serve::s3::checksums::{requested_algorithm, set_checksums, type_of};
+use crate::serve::s3::conditions::whole_seconds;
+use crate::serve::s3::context::Context;
+use crate::serve::s3::errors::{access_denied, invalid_argument, invalid_request};
+use crate::serve::s3::request_headers::CopySourceHeader;
+use crate::serve::s3::{attributes, conditions, object_key};
+
 use super::objects::etag;
-use super::{S3Door, attributes, conditions, object_key, tagging};
+use super::tagging;
 
 /// A copy source that the caller may read.
 pub(super) struct Source {
-    /// What the request asks for.
-    asked: AskedSource,
+    /// What the header says.
+    header: CopySourceHeader,
     /// Its bucket.
     bucket: BucketId,
 }
 
 impl Source {
     /// Resolves the source of a request.
-    pub(super) async fn resolve(
-        door: &S3Door,
-        caller: &Visitor,
-        asked: Option<AskedSource>,
-        headers: &HeaderMap,
-    ) -> S3Result<Self> {
-        let asked = asked.ok_or_else(|| invalid_argument("Copy Source must be given"))?;
-        let target = door.meant(&caller.caller, caller.named.as_ref(), &asked.bucket).await?;
+    pub(super) async fn resolve(context: &Context, headers: &HeaderMap) -> S3Result<Self> {
+        let header = context.headers.source.clone();
+        let header = header.ok_or_else(|| invalid_argument("Copy Source must be given"))?;
+        let (api, caller) = (&context.api, &context.caller);
+        let target = api.resolve(caller, context.path_namespace.as_ref(), &header.bucket).await?;
         let expected_owner = headers.get("x-amz-source-expected-bucket-owner");
         if expected_owner.is_some_and(|owner| owner != target.id().namespace.as_str()) {
             return Err(access_denied());
         }
         let bucket = target.bucket()?;
-        if !door.directory.may(&caller.caller, Action::ReadBucket, &bucket.id, bucket.visibility) {
+        if !api.directory.may(caller, Action::ReadBucket, &bucket.id, bucket.visibility) {
             return Err(access_denied());
         }
-        Ok(Self { asked, bucket: bucket.id.clone() })
+        Ok(Self { header, bucket: bucket.id.clone() })
     }
 
     /// The source, for the layers below; its conditions go with it.
     pub(super) fn into_copy_source(self) -> CopySource {
-        CopySource { bucket: self.bucket, key: self.asked.key, condition: self.asked.conditions }
+        CopySource { bucket: self.bucket, key: self.header.key, condition: self.header.conditions }
     }
 }
 
@@ -76,25 +75,23 @@ fn changes(standard: Attributes, input: &mut dto::CopyObjectInput) -> S3Result<A
 
 /// Copies an object.
 pub(super) async fn object(
-    door: &S3Door,
+    context: &Context,
     mut request: S3Request<dto::CopyObjectInput>,
 ) -> S3Result<S3Response<dto::CopyObjectOutput>> {
-    let Call { caller, asked } = Call::take(&mut request)?;
-    let Asked { source, attributes: standard, conditions: of_target, .. } = asked;
-    let id = caller.bucket_id()?;
+    let id = context.bucket_id()?;
     let key = object_key(&request.input.key)?;
-    let source = Source::resolve(door, &caller, source, &request.headers).await?;
-    let changes = changes(standard, &mut request.input)?;
-    let checksum = asked_algorithm(&request.headers)?;
-    if source.bucket == *id && source.asked.key == key && changes.is_none() && checksum.is_none() {
+    let source = Source::resolve(context, &request.headers).await?;
+    let changes = changes(context.headers.attributes.clone(), &mut request.input)?;
+    let checksum = requested_algorithm(&request.headers)?;
+    if source.bucket == *id && source.header.key == key && changes.is_none() && checksum.is_none() {
         return Err(invalid_request(
             "This copy request is illegal because it is trying to copy an object to itself without changing the \
              object's metadata, storage class, website redirect location or encryption attributes.",
         ));
     }
-    let condition = conditions::of_write(of_target)?;
+    let condition = conditions::of_write(context.headers.conditions.clone())?;
     let copy = ObjectCopy { source: source.into_copy_source(), key, changes, checksum, condition };
-    let object = door.buckets.copy(id, copy).await?;
+    let object = context.api.buckets.copy(id, copy).await?;
     let mut result = dto::CopyObjectResult {
         e_tag: Some(etag(&object)),
         last_modified: Some(whole_seconds(object.modified_at)),

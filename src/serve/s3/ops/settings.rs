@@ -6,10 +6,9 @@ use s3s::{S3Request, S3Response, S3Result};
 
 use crate::bucket::{BucketChange, CorsRule, PublicAccessBlock, Visibility};
 
-use super::S3Door;
-use super::context::Call;
-use super::cors::METHODS;
-use super::errors::{custom, invalid_request, malformed_xml, not_implemented};
+use crate::serve::s3::context::Context;
+use crate::serve::s3::cors::METHODS;
+use crate::serve::s3::errors::{custom, invalid_request, malformed_xml, not_implemented};
 
 /// Most CORS rules. Source: S3 API reference, `PutBucketCors`.
 const CORS_RULES_MAX: usize = 100;
@@ -23,12 +22,11 @@ fn taken_away<T>(output: T) -> S3Response<T> {
 
 /// A bucket's CORS rules.
 pub(super) async fn get_cors(
-    door: &S3Door,
-    mut request: S3Request<dto::GetBucketCorsInput>,
+    context: &Context,
+    _: S3Request<dto::GetBucketCorsInput>,
 ) -> S3Result<S3Response<dto::GetBucketCorsOutput>> {
-    let Call { caller, .. } = Call::take(&mut request)?;
-    let id = caller.bucket_id()?;
-    let rules = door.buckets.bucket_settings(id).await?.cors;
+    let id = context.bucket_id()?;
+    let rules = context.api.buckets.bucket_settings(id).await?.cors;
     if rules.is_empty() {
         let message = "The CORS configuration does not exist";
         return Err(custom("NoSuchCORSConfiguration", StatusCode::NOT_FOUND, message));
@@ -51,17 +49,16 @@ fn rule_to_s3(rule: CorsRule) -> dto::CORSRule {
 
 /// Gives a bucket other CORS rules.
 pub(super) async fn put_cors(
-    door: &S3Door,
-    mut request: S3Request<dto::PutBucketCorsInput>,
+    context: &Context,
+    request: S3Request<dto::PutBucketCorsInput>,
 ) -> S3Result<S3Response<dto::PutBucketCorsOutput>> {
-    let Call { caller, .. } = Call::take(&mut request)?;
-    let id = caller.bucket_id()?;
+    let id = context.bucket_id()?;
     let rules = request.input.cors_configuration.cors_rules;
     if rules.is_empty() || rules.len() > CORS_RULES_MAX {
         return Err(malformed_xml());
     }
     let rules = rules.into_iter().map(rule_of_s3).collect::<S3Result<_>>()?;
-    door.buckets.change_bucket(id, BucketChange::Cors(rules)).await?;
+    context.api.buckets.change_bucket(id, BucketChange::Cors(rules)).await?;
     Ok(S3Response::new(dto::PutBucketCorsOutput::default()))
 }
 
@@ -92,23 +89,21 @@ fn rule_of_s3(rule: dto::CORSRule) -> S3Result<CorsRule> {
 
 /// Takes all CORS rules from a bucket.
 pub(super) async fn delete_cors(
-    door: &S3Door,
-    mut request: S3Request<dto::DeleteBucketCorsInput>,
+    context: &Context,
+    _: S3Request<dto::DeleteBucketCorsInput>,
 ) -> S3Result<S3Response<dto::DeleteBucketCorsOutput>> {
-    let Call { caller, .. } = Call::take(&mut request)?;
-    let id = caller.bucket_id()?;
-    door.buckets.change_bucket(id, BucketChange::Cors(Vec::new())).await?;
+    let id = context.bucket_id()?;
+    context.api.buckets.change_bucket(id, BucketChange::Cors(Vec::new())).await?;
     Ok(taken_away(dto::DeleteBucketCorsOutput::default()))
 }
 
 /// A bucket's public access block.
 pub(super) async fn get_block(
-    door: &S3Door,
-    mut request: S3Request<dto::GetPublicAccessBlockInput>,
+    context: &Context,
+    _: S3Request<dto::GetPublicAccessBlockInput>,
 ) -> S3Result<S3Response<dto::GetPublicAccessBlockOutput>> {
-    let Call { caller, .. } = Call::take(&mut request)?;
-    let id = caller.bucket_id()?;
-    let block = door.buckets.bucket_settings(id).await?.public_access_block.ok_or_else(|| {
+    let id = context.bucket_id()?;
+    let block = context.api.buckets.bucket_settings(id).await?.public_access_block.ok_or_else(|| {
         let message = "The public access block configuration was not found";
         custom("NoSuchPublicAccessBlockConfiguration", StatusCode::NOT_FOUND, message)
     })?;
@@ -124,11 +119,10 @@ pub(super) async fn get_block(
 
 /// Gives a bucket a public access block.
 pub(super) async fn put_block(
-    door: &S3Door,
-    mut request: S3Request<dto::PutPublicAccessBlockInput>,
+    context: &Context,
+    request: S3Request<dto::PutPublicAccessBlockInput>,
 ) -> S3Result<S3Response<dto::PutPublicAccessBlockOutput>> {
-    let Call { caller, .. } = Call::take(&mut request)?;
-    let id = caller.bucket_id()?;
+    let id = context.bucket_id()?;
     let asked = request.input.public_access_block_configuration;
     let block = PublicAccessBlock {
         block_public_acls: asked.block_public_acls.unwrap_or(false),
@@ -136,47 +130,44 @@ pub(super) async fn put_block(
         block_public_policy: asked.block_public_policy.unwrap_or(false),
         restrict_public_buckets: asked.restrict_public_buckets.unwrap_or(false),
     };
-    if block.ignore_public_acls && caller.bucket()?.visibility == Visibility::Public {
-        // A bucket is public for every door or for none: it cannot stay so and be closed for this one.
+    if block.ignore_public_acls && context.bucket()?.visibility == Visibility::Public {
+        // A bucket is public for every API or for none: it cannot stay public and be private for S3 alone.
         return Err(not_implemented(
             "IgnorePublicAcls for a bucket that is public (make it private instead)",
         ));
     }
-    door.buckets.change_bucket(id, BucketChange::PublicAccessBlock(Some(block))).await?;
+    context.api.buckets.change_bucket(id, BucketChange::PublicAccessBlock(Some(block))).await?;
     Ok(S3Response::new(dto::PutPublicAccessBlockOutput::default()))
 }
 
 /// Takes the public access block from a bucket.
 pub(super) async fn delete_block(
-    door: &S3Door,
-    mut request: S3Request<dto::DeletePublicAccessBlockInput>,
+    context: &Context,
+    _: S3Request<dto::DeletePublicAccessBlockInput>,
 ) -> S3Result<S3Response<dto::DeletePublicAccessBlockOutput>> {
-    let Call { caller, .. } = Call::take(&mut request)?;
-    let id = caller.bucket_id()?;
-    door.buckets.change_bucket(id, BucketChange::PublicAccessBlock(None)).await?;
+    let id = context.bucket_id()?;
+    context.api.buckets.change_bucket(id, BucketChange::PublicAccessBlock(None)).await?;
     Ok(taken_away(dto::DeletePublicAccessBlockOutput::default()))
 }
 
-/// Whoever owns a bucket owns all that is in it.
+/// The owner of a bucket owns all objects in it.
 pub(super) fn get_ownership(
-    _: &S3Door,
-    mut request: S3Request<dto::GetBucketOwnershipControlsInput>,
+    context: &Context,
+    _: S3Request<dto::GetBucketOwnershipControlsInput>,
 ) -> S3Result<S3Response<dto::GetBucketOwnershipControlsOutput>> {
-    let Call { caller, .. } = Call::take(&mut request)?;
-    caller.bucket()?;
+    context.bucket()?;
     let enforced = dto::ObjectOwnership::from_static(dto::ObjectOwnership::BUCKET_OWNER_ENFORCED);
     let rules = vec![dto::OwnershipControlsRule { object_ownership: enforced }];
     let ownership_controls = Some(dto::OwnershipControls { rules });
     Ok(S3Response::new(dto::GetBucketOwnershipControlsOutput { ownership_controls }))
 }
 
-/// Nothing but what is so anyway can be asked for.
+/// Accepts the one ownership that there is.
 pub(super) fn put_ownership(
-    _: &S3Door,
-    mut request: S3Request<dto::PutBucketOwnershipControlsInput>,
+    context: &Context,
+    request: S3Request<dto::PutBucketOwnershipControlsInput>,
 ) -> S3Result<S3Response<dto::PutBucketOwnershipControlsOutput>> {
-    let Call { caller, .. } = Call::take(&mut request)?;
-    caller.bucket()?;
+    context.bucket()?;
     let rules = request.input.ownership_controls.rules;
     let [rule] = rules.as_slice() else {
         return Err(malformed_xml());
@@ -194,34 +185,32 @@ pub(super) fn put_ownership(
 
 /// There are no policies, so a bucket is public if its ACL says so.
 pub(super) fn policy_status(
-    _: &S3Door,
-    mut request: S3Request<dto::GetBucketPolicyStatusInput>,
+    context: &Context,
+    _: S3Request<dto::GetBucketPolicyStatusInput>,
 ) -> S3Result<S3Response<dto::GetBucketPolicyStatusOutput>> {
-    let Call { caller, .. } = Call::take(&mut request)?;
-    let is_public = Some(caller.bucket()?.visibility == Visibility::Public);
+    let is_public = Some(context.bucket()?.visibility == Visibility::Public);
     let policy_status = Some(dto::PolicyStatus { is_public });
     Ok(S3Response::new(dto::GetBucketPolicyStatusOutput { policy_status }))
 }
 
 /// Nobody is charged here.
 pub(super) fn get_payer(
-    _: &S3Door,
-    mut request: S3Request<dto::GetBucketRequestPaymentInput>,
+    context: &Context,
+    _: S3Request<dto::GetBucketRequestPaymentInput>,
 ) -> S3Result<S3Response<dto::GetBucketRequestPaymentOutput>> {
-    let Call { caller, .. } = Call::take(&mut request)?;
-    caller.bucket()?;
+    context.bucket()?;
     let payer = Some(dto::Payer::from_static(dto::Payer::BUCKET_OWNER));
     Ok(S3Response::new(dto::GetBucketRequestPaymentOutput { payer }))
 }
 
-/// That the owner pays may be asked for: it is so anyway.
+/// Accepts that the bucket's owner pays, which is always so.
 pub(super) fn put_payer(
-    _: &S3Door,
-    mut request: S3Request<dto::PutBucketRequestPaymentInput>,
+    context: &Context,
+    request: S3Request<dto::PutBucketRequestPaymentInput>,
 ) -> S3Result<S3Response<dto::PutBucketRequestPaymentOutput>> {
-    let Call { caller, .. } = Call::take(&mut request)?;
-    caller.bucket()?;
-    match request.input.request_payment_configuration.payer.as_str() {
+    context.bucket()?;
+    let payer = request.input.request_payment_configuration.payer;
+    match payer.as_str() {
         dto::Payer::BUCKET_OWNER => Ok(S3Response::new(dto::PutBucketRequestPaymentOutput::default())),
         dto::Payer::REQUESTER => Err(not_implemented("The payer Requester")),
         _ => Err(malformed_xml()),

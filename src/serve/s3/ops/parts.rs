@@ -5,16 +5,16 @@ use s3s::{S3Request, S3Response, S3Result};
 
 use crate::bucket::{ChecksumAlgorithm, DeclaredDigests, Part, Upload};
 
-use super::S3Door;
+use crate::serve::s3::checksums::{self, set_checksums};
+use crate::serve::s3::conditions::whole_seconds;
+use crate::serve::s3::context::Context;
+use crate::serve::s3::errors::{algorithm_name, invalid_argument, invalid_request};
+use crate::serve::s3::{payload, ranges};
+
 use super::buckets::owner;
-use super::checksums::{self, set_checksums};
-use super::conditions::whole_seconds;
-use super::context::Call;
 use super::copy::Source;
-use super::errors::{algorithm_name, invalid_argument, invalid_request};
 use super::listing::page_size;
 use super::multipart::{initiator, part_number, upload_ref};
-use super::{ranges, upload};
 
 /// A part's `ETag`.
 fn etag(part: &Part) -> dto::ETag {
@@ -23,20 +23,19 @@ fn etag(part: &Part) -> dto::ETag {
 
 /// Stores a part.
 pub(super) async fn upload(
-    door: &S3Door,
-    mut request: S3Request<dto::UploadPartInput>,
+    context: &Context,
+    request: S3Request<dto::UploadPartInput>,
 ) -> S3Result<S3Response<dto::UploadPartOutput>> {
-    let Call { caller, asked } = Call::take(&mut request)?;
     let input = request.input;
-    let id = caller.bucket_id()?;
+    let id = context.bucket_id()?;
     let number = part_number(input.part_number)?;
     let upload = upload_ref(&input.key, &input.upload_id)?;
     // Looked up before the body comes, for what checksum it is to have.
-    let running = door.buckets.upload(id, &upload).await?;
+    let running = context.api.buckets.upload(id, &upload).await?;
     let wanted = running.checksum.map(|(algorithm, _)| algorithm);
-    let payload = upload::payload(&request.headers, input.body, asked.trailers, wanted)?;
+    let payload = payload::of_request(&request.headers, input.body, context.trailers.clone(), wanted)?;
     check_algorithm(&running, &payload.digests)?;
-    let part = door.buckets.write_part(id, &upload, number, payload).await?;
+    let part = context.api.buckets.write_part(id, &upload, number, payload).await?;
     let mut output = dto::UploadPartOutput { e_tag: Some(etag(&part)), ..dto::UploadPartOutput::default() };
     set_checksums!(output, part.checksum.iter(), 0);
     Ok(S3Response::new(output))
@@ -60,17 +59,16 @@ fn check_algorithm(upload: &Upload, declared: &DeclaredDigests) -> S3Result<()> 
 
 /// Stores a part that is a range of an object.
 pub(super) async fn copy(
-    door: &S3Door,
-    mut request: S3Request<dto::UploadPartCopyInput>,
+    context: &Context,
+    request: S3Request<dto::UploadPartCopyInput>,
 ) -> S3Result<S3Response<dto::UploadPartCopyOutput>> {
-    let Call { caller, asked } = Call::take(&mut request)?;
     let input = request.input;
-    let id = caller.bucket_id()?;
+    let id = context.bucket_id()?;
     let number = part_number(input.part_number)?;
     let upload = upload_ref(&input.key, &input.upload_id)?;
-    let source = Source::resolve(door, &caller, asked.source, &request.headers).await?;
+    let source = Source::resolve(context, &request.headers).await?;
     let range = input.copy_source_range.as_deref().map(ranges::parse_copy_range).transpose()?;
-    let part = door.buckets.copy_part(id, &upload, number, &source.into_copy_source(), range).await?;
+    let part = context.api.buckets.copy_part(id, &upload, number, &source.into_copy_source(), range).await?;
     let mut result = dto::CopyPartResult {
         e_tag: Some(etag(&part)),
         last_modified: Some(whole_seconds(part.modified_at)),
@@ -86,12 +84,11 @@ pub(super) async fn copy(
 
 /// Lists the parts of a running upload.
 pub(super) async fn list(
-    door: &S3Door,
-    mut request: S3Request<dto::ListPartsInput>,
+    context: &Context,
+    request: S3Request<dto::ListPartsInput>,
 ) -> S3Result<S3Response<dto::ListPartsOutput>> {
-    let Call { caller, .. } = Call::take(&mut request)?;
     let input = request.input;
-    let id = caller.bucket_id()?;
+    let id = context.bucket_id()?;
     let upload = upload_ref(&input.key, &input.upload_id)?;
     let max_parts = page_size(input.max_parts, "max-parts")?;
     let marker = input.part_number_marker.unwrap_or(0);
@@ -100,9 +97,9 @@ pub(super) async fn list(
     })?;
     let limit = usize::try_from(max_parts).unwrap_or_default();
     // A page of no parts still tells about the upload.
-    let page = door.buckets.list_parts(id, &upload, after, limit.max(1)).await?;
+    let page = context.api.buckets.list_parts(id, &upload, after, limit.max(1)).await?;
     let (parts, truncated) = if limit == 0 { (Vec::new(), false) } else { (page.parts, page.truncated) };
-    let owner = owner(&caller);
+    let owner = owner(context);
     Ok(S3Response::new(dto::ListPartsOutput {
         bucket: Some(input.bucket),
         checksum_algorithm: page.upload.checksum.map(|(algorithm, _)| checksums::algorithm_to_s3(algorithm)),

@@ -5,42 +5,41 @@ use s3s::{S3Request, S3Response, S3Result};
 
 use crate::bucket::{After, ListQuery, Object, ObjectKey};
 
-use super::S3Door;
+use crate::serve::s3::checksums::type_of;
+use crate::serve::s3::conditions::whole_seconds;
+use crate::serve::s3::context::Context;
+use crate::serve::s3::errors::invalid_argument;
+use crate::serve::s3::unsupported;
+
 use super::buckets::owner;
-use super::checksums::type_of;
-use super::conditions::whole_seconds;
-use super::context::Call;
-use super::errors::invalid_argument;
 use super::listing::{Names, after_name, algorithms, name_of, non_empty, page, page_size};
 use super::objects::etag;
-use super::refuse;
 
 /// The version of an object that has no versions.
 const NULL_VERSION: &str = "null";
 
 /// Lists objects as versions.
 pub(super) async fn list(
-    door: &S3Door,
-    mut request: S3Request<dto::ListObjectVersionsInput>,
+    context: &Context,
+    request: S3Request<dto::ListObjectVersionsInput>,
 ) -> S3Result<S3Response<dto::ListObjectVersionsOutput>> {
-    let Call { caller, .. } = Call::take(&mut request)?;
     let input = request.input;
-    let id = caller.bucket_id()?;
+    let id = context.bucket_id()?;
     let names = Names::new(input.encoding_type.as_ref())?;
     let max_keys = page_size(input.max_keys, "max-keys")?;
     let prefix = input.prefix.unwrap_or_default();
     let delimiter = non_empty(input.delimiter);
     let marker = input.key_marker.unwrap_or_default();
     let version_marker = non_empty(input.version_id_marker);
-    refuse::check_version(version_marker.as_deref())?;
+    unsupported::check_version(version_marker.as_deref())?;
     if version_marker.is_some() && marker.is_empty() {
         return Err(invalid_argument("A version-id marker cannot be specified without a key marker."));
     }
     let after = non_empty(Some(marker.clone())).map(|name| after_name(&prefix, delimiter.as_deref(), name));
     let limit = usize::try_from(max_keys).unwrap_or_default();
     let query = ListQuery { prefix, delimiter, after, limit };
-    let page = page(door, id, &query).await?;
-    let owner = owner(&caller);
+    let page = page(context, id, &query).await?;
+    let owner = owner(context);
     let next_version = page.next.as_ref().filter(|after| matches!(after, After::Key(_)));
     Ok(S3Response::new(dto::ListObjectVersionsOutput {
         common_prefixes: Some(names.prefixes(&page.common_prefixes)),

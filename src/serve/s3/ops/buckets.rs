@@ -6,11 +6,11 @@ use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 use crate::auth::Action;
 use crate::bucket::{After, Bucket, BucketError, BucketId, DeleteBucket, Visibility};
 
-use super::conditions::whole_seconds;
-use super::context::{Call, Visitor};
-use super::encoding::{decode_token, encode_token};
-use super::errors::{invalid_argument, not_implemented};
-use super::{S3Door, acl};
+use super::acl;
+use crate::serve::s3::conditions::whole_seconds;
+use crate::serve::s3::context::Context;
+use crate::serve::s3::encoding::{decode_token, encode_token};
+use crate::serve::s3::errors::{invalid_argument, not_implemented};
 
 /// Most buckets on a page. Source: S3 API reference, `ListBuckets`.
 const BUCKETS_MAX: i32 = 10_000;
@@ -19,17 +19,16 @@ const BUCKETS_MAX: i32 = 10_000;
 const CLASSIC_REGION: &str = "us-east-1";
 
 /// The owner of the bucket that a request is for, and of all that is in it. An account's name is its id.
-pub(super) fn owner(caller: &Visitor) -> dto::Owner {
-    let name = caller.home.as_str().to_owned();
+pub(super) fn owner(context: &Context) -> dto::Owner {
+    let name = context.namespace.as_str().to_owned();
     dto::Owner { display_name: Some(name.clone()), id: Some(name) }
 }
 
 /// The buckets of the caller's account that its key may read.
 pub(super) async fn list(
-    door: &S3Door,
-    mut request: S3Request<dto::ListBucketsInput>,
+    context: &Context,
+    request: S3Request<dto::ListBucketsInput>,
 ) -> S3Result<S3Response<dto::ListBucketsOutput>> {
-    let call = Call::take(&mut request)?;
     let input = request.input;
     let limit = match input.max_buckets {
         None => BUCKETS_MAX,
@@ -43,24 +42,24 @@ pub(super) async fn list(
         Some(Some(After::Key(name))) => Some(name),
         Some(_) => return Err(invalid_argument("The continuation token provided is incorrect")),
     };
-    let elsewhere = input.bucket_region.as_deref().is_some_and(|region| region != door.region);
+    let elsewhere = input.bucket_region.as_deref().is_some_and(|region| region != context.api.region);
     let prefix = input.prefix.as_deref().unwrap_or_default();
-    let mut buckets = door.buckets.list_buckets(&call.caller.home).await?;
+    let mut buckets = context.api.buckets.list_buckets(&context.namespace).await?;
     buckets.retain(|bucket| {
         let name = bucket.id.name.as_str();
         let asked = name.starts_with(prefix) && after.as_deref().is_none_or(|after| name > after);
         asked
             && !elsewhere
-            && door.directory.may(&call.caller.caller, Action::ReadBucket, &bucket.id, bucket.visibility)
+            && context.api.directory.may(&context.caller, Action::ReadBucket, &bucket.id, bucket.visibility)
     });
     let limit = usize::try_from(limit).unwrap_or_default();
     let more = buckets.len() > limit;
     buckets.truncate(limit);
     let last = buckets.last().filter(|_| more).map(|bucket| After::Key(bucket.id.name.as_str().to_owned()));
     Ok(S3Response::new(dto::ListBucketsOutput {
-        buckets: Some(buckets.iter().map(|bucket| to_s3(bucket, &door.region)).collect()),
+        buckets: Some(buckets.iter().map(|bucket| to_s3(bucket, &context.api.region)).collect()),
         continuation_token: last.as_ref().map(encode_token),
-        owner: Some(owner(&call.caller)),
+        owner: Some(owner(context)),
         prefix: input.prefix,
     }))
 }
@@ -75,23 +74,22 @@ fn to_s3(bucket: &Bucket, region: &str) -> dto::Bucket {
 
 /// Creates a bucket, whose name must keep S3's rules.
 pub(super) async fn create(
-    door: &S3Door,
-    mut request: S3Request<dto::CreateBucketInput>,
+    context: &Context,
+    request: S3Request<dto::CreateBucketInput>,
 ) -> S3Result<S3Response<dto::CreateBucketOutput>> {
-    let call = Call::take(&mut request)?;
     let input = request.input;
     if !is_s3_bucket_name(&input.bucket) {
         let message = "The specified bucket is not valid.";
         return Err(S3Error::with_message(S3ErrorCode::InvalidBucketName, message));
     }
     if let Some(configuration) = input.create_bucket_configuration {
-        check_configuration(&configuration, &door.region)?;
+        check_configuration(&configuration, &context.api.region)?;
     }
-    let id = call.caller.bucket_id()?;
+    let id = context.bucket_id()?;
     let visibility = acl::of_new_bucket(input.acl.as_ref())?;
-    match door.buckets.create_bucket(id, visibility).await {
-        Err(BucketError::BucketExists(_)) if door.region == CLASSIC_REGION => {
-            created_before(door, id, visibility).await?;
+    match context.api.buckets.create_bucket(id, visibility).await {
+        Err(BucketError::BucketExists(_)) if context.api.region == CLASSIC_REGION => {
+            created_before(context, id, visibility).await?;
         }
         created => drop(created?),
     }
@@ -100,8 +98,8 @@ pub(super) async fn create(
 
 /// In the classic region, and only there, creating a bucket again succeeds and leaves it as it is. Source: S3 API
 /// reference, `CreateBucket`. One that would be another is refused: nobody's bucket becomes public by a mistake.
-async fn created_before(door: &S3Door, id: &BucketId, visibility: Visibility) -> S3Result<()> {
-    if door.buckets.bucket(id).await?.visibility == visibility {
+async fn created_before(context: &Context, id: &BucketId, visibility: Visibility) -> S3Result<()> {
+    if context.api.buckets.bucket(id).await?.visibility == visibility {
         return Ok(());
     }
     Err(s3_error!(BucketAlreadyExists, "The bucket exists already, with another access control list."))
@@ -143,35 +141,33 @@ fn is_s3_bucket_name(name: &str) -> bool {
 
 /// Whether a bucket is there, and where.
 pub(super) fn head(
-    door: &S3Door,
-    mut request: S3Request<dto::HeadBucketInput>,
+    context: &Context,
+    _: S3Request<dto::HeadBucketInput>,
 ) -> S3Result<S3Response<dto::HeadBucketOutput>> {
-    let call = Call::take(&mut request)?;
-    call.caller.bucket()?;
-    let bucket_region = Some(door.region.clone());
+    context.bucket()?;
+    let bucket_region = Some(context.api.region.clone());
     Ok(S3Response::new(dto::HeadBucketOutput { bucket_region, ..dto::HeadBucketOutput::default() }))
 }
 
 /// A bucket's region.
 pub(super) fn location(
-    door: &S3Door,
-    mut request: S3Request<dto::GetBucketLocationInput>,
+    context: &Context,
+    _: S3Request<dto::GetBucketLocationInput>,
 ) -> S3Result<S3Response<dto::GetBucketLocationOutput>> {
-    let call = Call::take(&mut request)?;
-    call.caller.bucket()?;
-    let region = if door.region == CLASSIC_REGION { String::new() } else { door.region.clone() };
+    context.bucket()?;
+    let region =
+        if context.api.region == CLASSIC_REGION { String::new() } else { context.api.region.clone() };
     let location_constraint = Some(dto::BucketLocationConstraint::from(region));
     Ok(S3Response::new(dto::GetBucketLocationOutput { location_constraint }))
 }
 
 /// Deletes an empty bucket.
 pub(super) async fn delete(
-    door: &S3Door,
-    mut request: S3Request<dto::DeleteBucketInput>,
+    context: &Context,
+    _: S3Request<dto::DeleteBucketInput>,
 ) -> S3Result<S3Response<dto::DeleteBucketOutput>> {
-    let call = Call::take(&mut request)?;
-    let id = call.caller.bucket_id()?;
-    door.buckets.delete_bucket(id, DeleteBucket::IfEmpty).await?;
+    let id = context.bucket_id()?;
+    context.api.buckets.delete_bucket(id, DeleteBucket::IfEmpty).await?;
     Ok(S3Response::new(dto::DeleteBucketOutput {}))
 }
 

@@ -5,13 +5,13 @@ use s3s::{S3Request, S3Response, S3Result};
 
 use crate::bucket::{After, BucketId, ListPage, ListQuery, Object, ObjectKey};
 
-use super::S3Door;
+use crate::serve::s3::checksums::{algorithm_to_s3, type_of};
+use crate::serve::s3::conditions::whole_seconds;
+use crate::serve::s3::context::Context;
+use crate::serve::s3::encoding::{decode_token, encode_token, encode_url, query_pairs};
+use crate::serve::s3::errors::invalid_argument;
+
 use super::buckets::owner;
-use super::checksums::{algorithm_to_s3, type_of};
-use super::conditions::whole_seconds;
-use super::context::Call;
-use super::encoding::{decode_token, encode_token, encode_url, query_pairs};
-use super::errors::invalid_argument;
 use super::objects::etag;
 
 /// Most keys on a page, and how many there are if the client does not say. Source: S3 API reference.
@@ -65,7 +65,7 @@ pub(super) fn non_empty(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.is_empty())
 }
 
-/// Where a listing goes on behind a name that a client gives: behind all of a common prefix, if it is one.
+/// Where a listing continues after a name that a client gives: after all keys of a common prefix, if it is one.
 pub(super) fn after_name(prefix: &str, delimiter: Option<&str>, name: String) -> After {
     let rest = name.strip_prefix(prefix).zip(delimiter);
     let is_common_prefix = rest.is_some_and(|(rest, delimiter)| {
@@ -74,7 +74,7 @@ pub(super) fn after_name(prefix: &str, delimiter: Option<&str>, name: String) ->
     if is_common_prefix { After::Prefix(name) } else { After::Key(name) }
 }
 
-/// The name that stands for where a listing goes on.
+/// The name after which a listing continues.
 pub(super) fn name_of(after: &After) -> &str {
     match after {
         After::Key(name) | After::Prefix(name) => name,
@@ -93,11 +93,11 @@ fn check_order(uri: &axum::http::Uri, delimiter: Option<&String>) -> S3Result<()
 }
 
 /// Reads a page; one of no keys is answered here, as the layers below know no such page.
-pub(super) async fn page(door: &S3Door, id: &BucketId, query: &ListQuery) -> S3Result<ListPage> {
+pub(super) async fn page(context: &Context, id: &BucketId, query: &ListQuery) -> S3Result<ListPage> {
     if query.limit == 0 {
         return Ok(ListPage::default());
     }
-    Ok(door.buckets.list(id, query).await?)
+    Ok(context.api.buckets.list(id, query).await?)
 }
 
 fn contents(objects: &[(ObjectKey, Object)], names: Names, owner: Option<&dto::Owner>) -> dto::ObjectList {
@@ -123,12 +123,11 @@ pub(super) fn algorithms(object: &Object) -> Option<dto::ChecksumAlgorithmList> 
 
 /// `ListObjects`, the first version: pages begin at a marker, which is a name.
 pub(super) async fn list_v1(
-    door: &S3Door,
-    mut request: S3Request<dto::ListObjectsInput>,
+    context: &Context,
+    request: S3Request<dto::ListObjectsInput>,
 ) -> S3Result<S3Response<dto::ListObjectsOutput>> {
-    let Call { caller, .. } = Call::take(&mut request)?;
     let input = request.input;
-    let id = caller.bucket_id()?;
+    let id = context.bucket_id()?;
     let names = Names::new(input.encoding_type.as_ref())?;
     let max_keys = page_size(input.max_keys, "max-keys")?;
     let prefix = input.prefix.unwrap_or_default();
@@ -138,8 +137,8 @@ pub(super) async fn list_v1(
     let after = non_empty(Some(marker.clone())).map(|name| after_name(&prefix, delimiter.as_deref(), name));
     let limit = usize::try_from(max_keys).unwrap_or_default();
     let query = ListQuery { prefix, delimiter, after, limit };
-    let page = page(door, id, &query).await?;
-    // AWS tells the next marker only with a delimiter; without one it is the last key, which the client has.
+    let page = page(context, id, &query).await?;
+    // AWS gives the next marker only with a delimiter; without one it is the last key, which the client has.
     let next = page.next.as_ref().filter(|_| query.delimiter.is_some());
     // botocore asks for encoded names and decodes them, but not the prefix of this version.
     let prefix =
@@ -150,7 +149,7 @@ pub(super) async fn list_v1(
         marker: Some(names.write(&marker)),
         max_keys: Some(max_keys),
         is_truncated: Some(page.next.is_some()),
-        contents: Some(contents(&page.objects, names, Some(&owner(&caller)))),
+        contents: Some(contents(&page.objects, names, Some(&owner(context)))),
         common_prefixes: Some(names.prefixes(&page.common_prefixes)),
         delimiter: query.delimiter.as_deref().map(|delimiter| names.write(delimiter)),
         next_marker: next.map(|after| names.write(name_of(after))),
@@ -161,12 +160,11 @@ pub(super) async fn list_v1(
 
 /// `ListObjects`, the second version: pages begin at an opaque token.
 pub(super) async fn list_v2(
-    door: &S3Door,
-    mut request: S3Request<dto::ListObjectsV2Input>,
+    context: &Context,
+    request: S3Request<dto::ListObjectsV2Input>,
 ) -> S3Result<S3Response<dto::ListObjectsV2Output>> {
-    let Call { caller, .. } = Call::take(&mut request)?;
     let input = request.input;
-    let id = caller.bucket_id()?;
+    let id = context.bucket_id()?;
     let names = Names::new(input.encoding_type.as_ref())?;
     let max_keys = page_size(input.max_keys, "max-keys")?;
     let prefix = input.prefix.unwrap_or_default();
@@ -182,8 +180,8 @@ pub(super) async fn list_v2(
     };
     let limit = usize::try_from(max_keys).unwrap_or_default();
     let query = ListQuery { prefix, delimiter, after, limit };
-    let page = page(door, id, &query).await?;
-    let owner = owner(&caller);
+    let page = page(context, id, &query).await?;
+    let owner = owner(context);
     let owner = input.fetch_owner.unwrap_or(false).then_some(&owner);
     Ok(S3Response::new(dto::ListObjectsV2Output {
         name: Some(input.bucket),

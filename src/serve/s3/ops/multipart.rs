@@ -9,15 +9,15 @@ use crate::bucket::{
     UploadCompletion, UploadId, UploadPage, UploadRef,
 };
 
-use super::S3Door;
+use crate::serve::s3::checksums::{self, set_checksums, type_of};
+use crate::serve::s3::conditions::whole_seconds;
+use crate::serve::s3::context::Context;
+use crate::serve::s3::errors::{invalid_argument, invalid_request, malformed_xml, no_such_upload};
+use crate::serve::s3::{attributes, conditions, object_key};
+
 use super::buckets::owner;
-use super::checksums::{self, set_checksums, type_of};
-use super::conditions::whole_seconds;
-use super::context::Call;
-use super::errors::{invalid_argument, invalid_request, malformed_xml, no_such_upload};
 use super::listing::{Names, non_empty, page_size};
 use super::objects::etag;
-use super::{attributes, conditions, object_key};
 
 /// Reads how a request names an upload.
 pub(super) fn upload_ref(key: &str, id: &str) -> S3Result<UploadRef> {
@@ -31,20 +31,23 @@ pub(super) fn part_number(number: i32) -> S3Result<u16> {
     valid.ok_or_else(|| invalid_argument("Part number must be an integer between 1 and 10000, inclusive"))
 }
 
-/// Begins an upload.
+/// Creates an upload.
 pub(super) async fn create(
-    door: &S3Door,
-    mut request: S3Request<dto::CreateMultipartUploadInput>,
+    context: &Context,
+    request: S3Request<dto::CreateMultipartUploadInput>,
 ) -> S3Result<S3Response<dto::CreateMultipartUploadOutput>> {
-    let Call { caller, asked } = Call::take(&mut request)?;
     let input = request.input;
-    let id = caller.bucket_id()?;
+    let id = context.bucket_id()?;
     let upload = NewUpload {
         key: object_key(&input.key)?,
-        attributes: attributes::of_write(asked.attributes, input.metadata, input.tagging.as_deref())?,
+        attributes: attributes::of_write(
+            context.headers.attributes.clone(),
+            input.metadata,
+            input.tagging.as_deref(),
+        )?,
         checksum: checksums::of_upload(&request.headers)?,
     };
-    let upload = door.buckets.create_upload(id, upload).await?;
+    let upload = context.api.buckets.create_upload(id, upload).await?;
     Ok(S3Response::new(dto::CreateMultipartUploadOutput {
         bucket: Some(input.bucket),
         checksum_algorithm: upload.checksum.map(|(algorithm, _)| checksums::algorithm_to_s3(algorithm)),
@@ -55,13 +58,12 @@ pub(super) async fn create(
     }))
 }
 
-/// Puts the parts together.
+/// Completes an upload: the parts become an object.
 pub(super) async fn complete(
-    door: &S3Door,
+    context: &Context,
     mut request: S3Request<dto::CompleteMultipartUploadInput>,
 ) -> S3Result<S3Response<dto::CompleteMultipartUploadOutput>> {
-    let Call { caller, asked } = Call::take(&mut request)?;
-    let id = caller.bucket_id()?;
+    let id = context.bucket_id()?;
     let upload = upload_ref(&request.input.key, &request.input.upload_id)?;
     let named = request.input.multipart_upload.take().and_then(|named| named.parts).unwrap_or_default();
     if named.is_empty() || named.len() > usize::from(PARTS_MAX) {
@@ -70,13 +72,13 @@ pub(super) async fn complete(
     let completion = UploadCompletion {
         expected: expected(&request.input, named.len())?,
         parts: named.iter().map(completed_part).collect::<S3Result<_>>()?,
-        condition: conditions::of_write(asked.conditions)?,
+        condition: conditions::of_write(context.headers.conditions.clone())?,
     };
-    let object = door.buckets.complete_upload(id, &upload, completion).await?;
+    let object = context.api.buckets.complete_upload(id, &upload, completion).await?;
 
     let dto::CompleteMultipartUploadInput { bucket, key, .. } = request.input;
     let mut output = completed(&object);
-    output.location = asked.location;
+    output.location.clone_from(&context.location);
     output.bucket = Some(bucket);
     output.key = Some(key);
     Ok(S3Response::new(output))
@@ -126,7 +128,7 @@ fn completed_part(part: &dto::CompletedPart) -> S3Result<CompletedPart> {
     Ok(CompletedPart { number: part_number(number)?, etag: etag.value().to_owned(), checksum })
 }
 
-/// What a completion says of the whole object, put together from so many parts.
+/// What a completion says of the whole object, which has this number of parts.
 fn expected(input: &dto::CompleteMultipartUploadInput, parts: usize) -> S3Result<ExpectedObject> {
     let size = input.mpu_object_size.map(u64::try_from).transpose();
     let size = size.map_err(|_| invalid_argument("The x-amz-mp-object-size header is invalid."))?;
@@ -139,26 +141,24 @@ fn expected(input: &dto::CompleteMultipartUploadInput, parts: usize) -> S3Result
     Ok(ExpectedObject { size, over, checksum })
 }
 
-/// Ends an upload without an object.
+/// Aborts an upload.
 pub(super) async fn abort(
-    door: &S3Door,
-    mut request: S3Request<dto::AbortMultipartUploadInput>,
+    context: &Context,
+    request: S3Request<dto::AbortMultipartUploadInput>,
 ) -> S3Result<S3Response<dto::AbortMultipartUploadOutput>> {
-    let Call { caller, .. } = Call::take(&mut request)?;
-    let id = caller.bucket_id()?;
+    let id = context.bucket_id()?;
     let upload = upload_ref(&request.input.key, &request.input.upload_id)?;
-    door.buckets.abort_upload(id, &upload).await?;
+    context.api.buckets.abort_upload(id, &upload).await?;
     Ok(S3Response::new(dto::AbortMultipartUploadOutput::default()))
 }
 
 /// Lists running uploads.
 pub(super) async fn list(
-    door: &S3Door,
-    mut request: S3Request<dto::ListMultipartUploadsInput>,
+    context: &Context,
+    request: S3Request<dto::ListMultipartUploadsInput>,
 ) -> S3Result<S3Response<dto::ListMultipartUploadsOutput>> {
-    let Call { caller, .. } = Call::take(&mut request)?;
     let input = request.input;
-    let id = caller.bucket_id()?;
+    let id = context.bucket_id()?;
     let names = Names::new(input.encoding_type.as_ref())?;
     let max_uploads = page_size(input.max_uploads, "max-uploads")?;
     let key_marker = non_empty(input.key_marker);
@@ -171,10 +171,13 @@ pub(super) async fn list(
         key_marker,
         limit: usize::try_from(max_uploads).unwrap_or_default(),
     };
-    let page =
-        if query.limit == 0 { UploadPage::default() } else { door.buckets.list_uploads(id, &query).await? };
+    let page = if query.limit == 0 {
+        UploadPage::default()
+    } else {
+        context.api.buckets.list_uploads(id, &query).await?
+    };
     let (next_key, next_upload) = next_markers(&page);
-    let owner = owner(&caller);
+    let owner = owner(context);
     Ok(S3Response::new(dto::ListMultipartUploadsOutput {
         bucket: Some(input.bucket),
         common_prefixes: Some(names.prefixes(&page.common_prefixes)),
@@ -196,7 +199,7 @@ fn parse_upload_marker(text: &str) -> S3Result<UploadId> {
     UploadId::parse(text).ok_or_else(|| s3_error!(InvalidArgument, "Invalid uploadId marker"))
 }
 
-/// Where a truncated listing goes on: behind its last upload or its last common prefix.
+/// Where a truncated listing continues: after its last upload or its last common prefix.
 fn next_markers(page: &UploadPage) -> (Option<String>, Option<String>) {
     if !page.truncated {
         return (None, None);
@@ -209,7 +212,7 @@ fn next_markers(page: &UploadPage) -> (Option<String>, Option<String>) {
     }
 }
 
-/// An account as the one who began an upload.
+/// The owner as the initiator of an upload.
 pub(super) fn initiator(owner: &dto::Owner) -> dto::Initiator {
     dto::Initiator { display_name: owner.display_name.clone(), id: owner.id.clone() }
 }

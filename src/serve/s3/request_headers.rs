@@ -1,7 +1,7 @@
-//! What a request asks for in headers that s3s would refuse for their form, where S3 ignores or keeps them.
+//! The headers that are read here and not by s3s, which would refuse values that S3 ignores or keeps.
 //!
-//! A malformed `Range` or date is as if it were not there, `Expires` and other texts are kept as sent, a list of
-//! `ETag`s is a list. They are taken out before s3s reads the request ([`super::route`]).
+//! A malformed `Range` or date counts as absent, `Expires` and other texts are kept as sent, and conditions may list
+//! several `ETag`s. These headers are removed before s3s reads the request ([`super::request`]).
 
 use axum::http::header::{
     IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE as RANGE_HEADER,
@@ -13,31 +13,30 @@ use time::OffsetDateTime;
 
 use crate::bucket::{Attributes, BucketName, ByteRange, IfRange, ObjectKey, ReadCondition, WriteCondition};
 
-use super::auth::Trailers;
 use super::encoding::decode_url;
 use super::errors::invalid_argument;
-use super::{attributes, conditions, object_key, refuse};
+use super::{attributes, conditions, object_key, unsupported};
 
 const COPY_SOURCE: HeaderName = HeaderName::from_static("x-amz-copy-source");
 
-/// Stands in for a copy source that has been read here: s3s must see one to route the request, but would hold its
-/// bucket to S3's naming rules, which buckets made on the Hub need not keep.
+/// Replaces a copy source that has been read here: s3s must see one to route the request, but would hold its bucket to
+/// S3's naming rules, which buckets made on the Hub need not keep.
 const COPY_SOURCE_READ: HeaderValue = HeaderValue::from_static("read/already");
 
-/// Where a copy comes from; the bucket is still to be resolved.
+/// `x-amz-copy-source` and its conditions. The bucket's name is not resolved yet.
 #[derive(Debug, Clone)]
-pub(super) struct AskedSource {
+pub(super) struct CopySourceHeader {
     /// The bucket's name.
     pub(super) bucket: BucketName,
     /// The key.
     pub(super) key: ObjectKey,
-    /// Under what conditions.
+    /// The `x-amz-copy-source-if-*` headers.
     pub(super) conditions: ReadCondition,
 }
 
-/// All of it.
-#[derive(Clone, Default)]
-pub(super) struct Asked {
+/// What these headers say.
+#[derive(Default)]
+pub(super) struct RequestHeaders {
     /// `Range`.
     pub(super) range: Option<ByteRange>,
     /// `If-Range`.
@@ -45,35 +44,31 @@ pub(super) struct Asked {
     /// Conditions on the object addressed.
     pub(super) conditions: ReadCondition,
     /// `x-amz-copy-source`.
-    pub(super) source: Option<AskedSource>,
+    pub(super) source: Option<CopySourceHeader>,
     /// The standard headers that are kept with an object; no user metadata, no tags.
     pub(super) attributes: Attributes,
-    /// The address that the object of a completed upload has.
-    pub(super) location: Option<String>,
-    /// Where trailers will be.
-    pub(super) trailers: Option<Trailers>,
 }
 
-impl Asked {
-    /// Takes the headers out and reads them.
+impl RequestHeaders {
+    /// Removes the headers and reads them.
     pub(super) fn take(headers: &mut HeaderMap) -> S3Result<Self> {
         let range = text(headers, &RANGE_HEADER).as_deref().and_then(ByteRange::parse_header);
-        // A value that cannot be read is of no object, so that the whole of it is answered.
+        // A value that cannot be read matches no object, so that the whole object is the answer.
         let if_range =
             headers.remove(IF_RANGE).map(|value| value.to_str().map_or(IfRange::Never, IfRange::parse));
         let names = [IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE];
         let conditions = take_conditions(headers, &names)?;
-        let source_conditions = take_conditions(headers, &SOURCE_CONDITIONS)?;
         let source = match text(headers, &COPY_SOURCE) {
             None => None,
             Some(source) => {
                 headers.insert(COPY_SOURCE, COPY_SOURCE_READ);
                 let (bucket, key) = parse_source(&source)?;
-                Some(AskedSource { bucket, key, conditions: source_conditions })
+                let conditions = take_conditions(headers, &SOURCE_CONDITIONS)?;
+                Some(CopySourceHeader { bucket, key, conditions })
             }
         };
         let attributes = attributes::take(headers)?;
-        Ok(Self { range, if_range, conditions, source, attributes, location: None, trailers: None })
+        Ok(Self { range, if_range, conditions, source, attributes })
     }
 }
 
@@ -84,14 +79,14 @@ const SOURCE_CONDITIONS: [HeaderName; 4] = [
     HeaderName::from_static("x-amz-copy-source-if-unmodified-since"),
 ];
 
-/// Takes a header out as UTF-8 text; `None` if it is not there, empty, or not UTF-8.
-pub(super) fn text(headers: &mut HeaderMap, name: &HeaderName) -> Option<String> {
+/// Removes a header and gives it as UTF-8 text; `None` if it is absent, empty, or not UTF-8.
+fn text(headers: &mut HeaderMap, name: &HeaderName) -> Option<String> {
     let value = headers.remove(name)?;
     let text = std::str::from_utf8(value.as_bytes()).ok()?.trim();
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-/// Takes the four conditions out.
+/// Removes the four conditions and reads them.
 fn take_conditions(headers: &mut HeaderMap, names: &[HeaderName; 4]) -> S3Result<ReadCondition> {
     let [if_match, if_none_match, if_modified_since, if_unmodified_since] = names;
     let mut etags = |name: &HeaderName| {
@@ -126,7 +121,7 @@ fn parse_source(source: &str) -> S3Result<(BucketName, ObjectKey)> {
         Some((path, version)) => (path, Some(version)),
         None => (source, None),
     };
-    refuse::check_version(version)?;
+    unsupported::check_version(version)?;
     let path = path.strip_prefix('/').unwrap_or(path).replace('+', " ");
     let path = decode_url(&path).ok_or_else(malformed)?;
     let (bucket, key) = path.split_once('/').ok_or_else(malformed)?;
@@ -159,18 +154,18 @@ mod tests {
     }
 
     #[test]
-    fn what_s3_ignores_when_malformed_is_taken_out() {
+    fn malformed_values_that_s3_ignores_are_removed() {
         let mut headers = HeaderMap::new();
         headers.insert(RANGE_HEADER, HeaderValue::from_static("bytes=x"));
         headers.insert(IF_MODIFIED_SINCE, HeaderValue::from_static("yesterday"));
         headers.insert(IF_NONE_MATCH, HeaderValue::from_static("\"a\", W/\"b\""));
         headers.insert("expires", HeaderValue::from_static("never"));
-        let asked = Asked::take(&mut headers).unwrap();
-        assert_eq!(asked.range, None);
-        assert_eq!(asked.conditions.if_modified_since, None);
+        let read = RequestHeaders::take(&mut headers).unwrap();
+        assert_eq!(read.range, None);
+        assert_eq!(read.conditions.if_modified_since, None);
         let etags = ETagCondition::OneOf(vec!["a".to_owned(), "b".to_owned()]);
-        assert_eq!(asked.conditions.etag.if_none_match, Some(etags));
-        assert_eq!(asked.attributes.expires.as_deref(), Some("never"));
+        assert_eq!(read.conditions.etag.if_none_match, Some(etags));
+        assert_eq!(read.attributes.expires.as_deref(), Some("never"));
         assert!(headers.is_empty());
     }
 }

@@ -11,7 +11,7 @@ use super::auth::Trailers;
 use super::checksums;
 
 /// Makes the payload of a write; `wanted` is a checksum to compute if the client declares none.
-pub(super) fn payload(
+pub(super) fn of_request(
     headers: &HeaderMap,
     body: Option<StreamingBlob>,
     trailers: Option<Trailers>,
@@ -23,7 +23,7 @@ pub(super) fn payload(
     Ok(Payload { body: Box::pin(body), length: Some(length), digests })
 }
 
-/// The length of the content, which S3 wants to know before it comes.
+/// The length of the content, which S3 requires before the body.
 fn declared_length(headers: &HeaderMap) -> S3Result<u64> {
     let number =
         |name: &str| headers.get(name).map(|value| value.to_str().ok().and_then(|text| text.parse().ok()));

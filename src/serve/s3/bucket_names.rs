@@ -7,6 +7,8 @@
 //! So nobody outside can change what a name means to a caller: a bucket that is created, renamed or made public later
 //! never comes before one that has the name already. See docs/decisions/0065.
 
+use std::sync::Arc;
+
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, Uri};
 use s3s::{S3ErrorCode, S3Result};
@@ -14,17 +16,16 @@ use s3s::{S3ErrorCode, S3Result};
 use crate::auth::{Action, Caller, Credential};
 use crate::bucket::{Bucket, BucketError, BucketId, BucketName, Namespace};
 
-use super::S3Door;
-use super::addressing::Located;
+use super::S3Api;
 use super::encoding::query_pairs;
 use super::errors::no_such_bucket;
 
 /// The bucket that a name means, as it was when the request came.
 #[derive(Debug, Clone)]
 pub(super) enum Target {
-    /// It is there.
+    /// It exists.
     Found(Bucket),
-    /// It is not, or not yet.
+    /// It does not exist, or not yet.
     Missing(BucketId),
 }
 
@@ -37,7 +38,7 @@ impl Target {
         }
     }
 
-    /// What is known of it. `NoSuchBucket` if it is not there.
+    /// The bucket. `NoSuchBucket` if it does not exist.
     pub(super) fn bucket(&self) -> S3Result<&Bucket> {
         match self {
             Self::Found(bucket) => Ok(bucket),
@@ -46,9 +47,9 @@ impl Target {
     }
 }
 
-impl S3Door {
-    /// The bucket that a caller means by a name, looked up. It need not be there.
-    pub(super) async fn meant(
+impl S3Api {
+    /// The bucket that a caller means by a name, looked up. It need not exist.
+    pub(super) async fn resolve(
         &self,
         caller: &Caller,
         namespace: Option<&Namespace>,
@@ -56,12 +57,12 @@ impl S3Door {
     ) -> S3Result<Target> {
         match (namespace, caller) {
             (Some(namespace), _) => self.look_up(in_namespace(namespace, name)).await,
-            (None, Caller::Known(credential)) => self.meant_by_key(caller, credential, name).await,
-            (None, Caller::Anonymous) => self.meant_by_anyone(name).await,
+            (None, Caller::Known(credential)) => self.resolve_for_key(caller, credential, name).await,
+            (None, Caller::Anonymous) => self.resolve_for_anonymous(name).await,
         }
     }
 
-    async fn meant_by_key(
+    async fn resolve_for_key(
         &self,
         caller: &Caller,
         credential: &Credential,
@@ -83,7 +84,7 @@ impl S3Door {
         {
             return self.look_up(first.id).await;
         }
-        // Its own namespace has no such bucket, which is all that it is told.
+        // The answer says only that the caller's own namespace has no such bucket.
         Ok(own)
     }
 
@@ -111,17 +112,17 @@ impl S3Door {
         Ok(place.map(|place| found.swap_remove(place)))
     }
 
-    /// Anonymous callers are told that a private bucket is there, as on AWS.
-    async fn meant_by_anyone(&self, name: &BucketName) -> S3Result<Target> {
+    /// Anonymous callers learn that a private bucket exists, as on AWS.
+    async fn resolve_for_anonymous(&self, name: &BucketName) -> S3Result<Target> {
         if let Some(alias) = self.addressing.aliases.get(name) {
             return self.look_up(alias.clone()).await;
         }
-        // A search may find what this caller is not shown: a Hub is searched with the tokens of all accounts.
+        // The search may find buckets that this caller may not see: a Hub is searched with the tokens of all accounts.
         let first = self.buckets.buckets_named(name).await?.into_iter().next();
         self.look_up(first.ok_or_else(no_such_bucket)?.id).await
     }
 
-    /// Looks a bucket up. An error that says neither is not taken for "no": the name would mean another bucket.
+    /// Looks a bucket up. Only `NoSuchBucket` counts as missing: after any other error the name could mean another bucket.
     async fn look_up(&self, id: BucketId) -> S3Result<Target> {
         match self.buckets.bucket(&id).await {
             Ok(bucket) => Ok(Target::Found(bucket)),
@@ -130,32 +131,26 @@ impl S3Door {
         }
     }
 
-    /// The bucket whose CORS rules a request is under, if there is one of that name, and the door that its caller's
-    /// requests go to. `proved` is its caller, if that is known; of other requests (preflights never prove anything)
-    /// the access key that they name is taken at its word, because rules only tell a browser what a page may do.
+    /// The bucket whose CORS rules apply to a request, if it exists, and the API as its caller reaches it. `proved` is the
+    /// caller, if it is known. Otherwise (a preflight is never signed) the access key that the request names counts, without
+    /// a proof: the rules only say what a browser may let a page do.
     pub(super) async fn cors_bucket(
-        &self,
+        self: &Arc<Self>,
         headers: &HeaderMap,
         uri: &Uri,
         proved: Option<Caller>,
-    ) -> S3Result<(&Self, Option<BucketId>)> {
+    ) -> S3Result<(&Arc<Self>, Option<BucketId>)> {
         let named = || claimed_key(headers, uri).and_then(|id| self.directory.credential(&id));
         let caller = proved.or_else(|| named().map(Caller::Known)).unwrap_or(Caller::Anonymous);
-        let door = self.of(&caller);
-        let Ok(located) = self.addressing.locate(headers, uri) else { return Ok((door, None)) };
-        let Some(name) = located.bucket_name() else { return Ok((door, None)) };
-        match door.meant(&caller, located.namespace.as_ref(), &name).await {
-            Ok(target) => Ok((door, Some(target.id().clone()))),
-            Err(error) if *error.code() == S3ErrorCode::NoSuchBucket => Ok((door, None)),
+        let api = self.for_caller(&caller);
+        let Ok(located) = self.addressing.locate(headers, uri) else { return Ok((api, None)) };
+        let name = located.bucket().and_then(|name| BucketName::new(name).ok());
+        let Some(name) = name else { return Ok((api, None)) };
+        match api.resolve(&caller, located.namespace.as_ref(), &name).await {
+            Ok(target) => Ok((api, Some(target.id().clone()))),
+            Err(error) if *error.code() == S3ErrorCode::NoSuchBucket => Ok((api, None)),
             Err(error) => Err(error),
         }
-    }
-}
-
-impl Located {
-    /// The bucket's name, if the request is for one and it can be a name.
-    pub(super) fn bucket_name(&self) -> Option<BucketName> {
-        self.bucket().and_then(|name| BucketName::new(&name).ok())
     }
 }
 

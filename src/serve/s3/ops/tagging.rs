@@ -7,10 +7,10 @@ use s3s::{S3Request, S3Response, S3Result, s3_error};
 
 use crate::bucket::{BucketChange, Tags};
 
-use super::context::Call;
-use super::encoding::query_pairs;
-use super::errors::malformed_xml;
-use super::{S3Door, object_key, refuse};
+use crate::serve::s3::context::Context;
+use crate::serve::s3::encoding::query_pairs;
+use crate::serve::s3::errors::malformed_xml;
+use crate::serve::s3::{object_key, unsupported};
 
 /// Most tags of an object.
 const OBJECT_TAGS_MAX: usize = 10;
@@ -49,12 +49,12 @@ fn check(what: &str, text: &str, min: usize, max: usize) -> S3Result<()> {
 }
 
 /// Reads `x-amz-tagging`, which is written like a query.
-pub(super) fn of_header(tagging: Option<&str>) -> S3Result<Tags> {
+pub(in crate::serve::s3) fn of_header(tagging: Option<&str>) -> S3Result<Tags> {
     checked(query_pairs(tagging), OBJECT_TAGS_MAX)
 }
 
 /// Reads an object's tags in XML.
-pub(super) fn of_object(tagging: dto::Tagging) -> S3Result<Tags> {
+pub(in crate::serve::s3) fn of_object(tagging: dto::Tagging) -> S3Result<Tags> {
     checked(pairs(tagging)?, OBJECT_TAGS_MAX)
 }
 
@@ -69,50 +69,46 @@ fn tag_set(tags: Tags) -> dto::TagSet {
 
 /// An object's tags.
 pub(super) async fn get(
-    door: &S3Door,
-    mut request: S3Request<dto::GetObjectTaggingInput>,
+    context: &Context,
+    request: S3Request<dto::GetObjectTaggingInput>,
 ) -> S3Result<S3Response<dto::GetObjectTaggingOutput>> {
-    let Call { caller, .. } = Call::take(&mut request)?;
-    refuse::check_version(request.input.version_id.as_deref())?;
-    let id = caller.bucket_id()?;
-    let object = door.buckets.object(id, &object_key(&request.input.key)?).await?;
+    unsupported::check_version(request.input.version_id.as_deref())?;
+    let id = context.bucket_id()?;
+    let object = context.api.buckets.object(id, &object_key(&request.input.key)?).await?;
     let tag_set = tag_set(object.attributes.tags);
     Ok(S3Response::new(dto::GetObjectTaggingOutput { tag_set, version_id: None }))
 }
 
 /// Gives an object other tags.
 pub(super) async fn put(
-    door: &S3Door,
-    mut request: S3Request<dto::PutObjectTaggingInput>,
+    context: &Context,
+    request: S3Request<dto::PutObjectTaggingInput>,
 ) -> S3Result<S3Response<dto::PutObjectTaggingOutput>> {
-    let Call { caller, .. } = Call::take(&mut request)?;
-    refuse::check_version(request.input.version_id.as_deref())?;
-    let id = caller.bucket_id()?;
+    unsupported::check_version(request.input.version_id.as_deref())?;
+    let id = context.bucket_id()?;
     let tags = of_object(request.input.tagging)?;
-    door.buckets.tag_object(id, &object_key(&request.input.key)?, tags).await?;
+    context.api.buckets.tag_object(id, &object_key(&request.input.key)?, tags).await?;
     Ok(S3Response::new(dto::PutObjectTaggingOutput::default()))
 }
 
 /// Takes all tags from an object.
 pub(super) async fn delete(
-    door: &S3Door,
-    mut request: S3Request<dto::DeleteObjectTaggingInput>,
+    context: &Context,
+    request: S3Request<dto::DeleteObjectTaggingInput>,
 ) -> S3Result<S3Response<dto::DeleteObjectTaggingOutput>> {
-    let Call { caller, .. } = Call::take(&mut request)?;
-    refuse::check_version(request.input.version_id.as_deref())?;
-    let id = caller.bucket_id()?;
-    door.buckets.tag_object(id, &object_key(&request.input.key)?, Tags::new()).await?;
+    unsupported::check_version(request.input.version_id.as_deref())?;
+    let id = context.bucket_id()?;
+    context.api.buckets.tag_object(id, &object_key(&request.input.key)?, Tags::new()).await?;
     Ok(S3Response::new(dto::DeleteObjectTaggingOutput::default()))
 }
 
 /// A bucket's tags.
 pub(super) async fn get_bucket(
-    door: &S3Door,
-    mut request: S3Request<dto::GetBucketTaggingInput>,
+    context: &Context,
+    _: S3Request<dto::GetBucketTaggingInput>,
 ) -> S3Result<S3Response<dto::GetBucketTaggingOutput>> {
-    let Call { caller, .. } = Call::take(&mut request)?;
-    let id = caller.bucket_id()?;
-    let tags = door.buckets.bucket_settings(id).await?.tags;
+    let id = context.bucket_id()?;
+    let tags = context.api.buckets.bucket_settings(id).await?.tags;
     if tags.is_empty() {
         return Err(s3_error!(NoSuchTagSet, "The TagSet does not exist"));
     }
@@ -121,24 +117,22 @@ pub(super) async fn get_bucket(
 
 /// Gives a bucket other tags.
 pub(super) async fn put_bucket(
-    door: &S3Door,
-    mut request: S3Request<dto::PutBucketTaggingInput>,
+    context: &Context,
+    request: S3Request<dto::PutBucketTaggingInput>,
 ) -> S3Result<S3Response<dto::PutBucketTaggingOutput>> {
-    let Call { caller, .. } = Call::take(&mut request)?;
-    let id = caller.bucket_id()?;
+    let id = context.bucket_id()?;
     let tags = checked(pairs(request.input.tagging)?, BUCKET_TAGS_MAX)?;
-    door.buckets.change_bucket(id, BucketChange::Tags(tags)).await?;
+    context.api.buckets.change_bucket(id, BucketChange::Tags(tags)).await?;
     Ok(S3Response::new(dto::PutBucketTaggingOutput::default()))
 }
 
 /// Takes all tags from a bucket.
 pub(super) async fn delete_bucket(
-    door: &S3Door,
-    mut request: S3Request<dto::DeleteBucketTaggingInput>,
+    context: &Context,
+    _: S3Request<dto::DeleteBucketTaggingInput>,
 ) -> S3Result<S3Response<dto::DeleteBucketTaggingOutput>> {
-    let Call { caller, .. } = Call::take(&mut request)?;
-    let id = caller.bucket_id()?;
-    door.buckets.change_bucket(id, BucketChange::Tags(Tags::new())).await?;
+    let id = context.bucket_id()?;
+    context.api.buckets.change_bucket(id, BucketChange::Tags(Tags::new())).await?;
     let mut response = S3Response::new(dto::DeleteBucketTaggingOutput::default());
     response.status = Some(axum::http::StatusCode::NO_CONTENT);
     Ok(response)

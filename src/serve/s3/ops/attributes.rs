@@ -1,19 +1,19 @@
-//! `GetObjectAttributes`: what is known of an object beside its bytes, as far as the request names it.
+//! `GetObjectAttributes`: the attributes of an object that the request names.
 
 use s3s::dto;
 use s3s::{S3Request, S3Response, S3Result};
 
 use crate::bucket::{Object, ObjectPart};
 
-use super::checksums::{set_checksums, type_of};
-use super::conditions::whole_seconds;
-use super::context::Call;
-use super::errors::invalid_argument;
 use super::listing::page_size;
 use super::objects::etag;
-use super::response::OverrideXml;
-use super::xml::{self, ObjectAttributes};
-use super::{S3Door, object_key, refuse};
+use crate::serve::s3::checksums::{set_checksums, type_of};
+use crate::serve::s3::conditions::whole_seconds;
+use crate::serve::s3::context::Context;
+use crate::serve::s3::errors::invalid_argument;
+use crate::serve::s3::response::OverrideXml;
+use crate::serve::s3::xml;
+use crate::serve::s3::{object_key, unsupported};
 
 /// The attributes that there are.
 const KNOWN: [&str; 5] = [
@@ -38,20 +38,19 @@ fn named(header: &[dto::ObjectAttributes]) -> S3Result<Vec<&'static str>> {
     Ok(named)
 }
 
-/// Tells what is known of an object.
+/// Answers the attributes that the request names.
 pub(super) async fn get(
-    door: &S3Door,
-    mut request: S3Request<dto::GetObjectAttributesInput>,
+    context: &Context,
+    request: S3Request<dto::GetObjectAttributesInput>,
 ) -> S3Result<S3Response<dto::GetObjectAttributesOutput>> {
-    let Call { caller, .. } = Call::take(&mut request)?;
     let input = request.input;
-    refuse::check_version(input.version_id.as_deref())?;
+    unsupported::check_version(input.version_id.as_deref())?;
     let named = named(&input.object_attributes)?;
     let asks = |name| named.contains(&name);
     let max_parts = page_size(input.max_parts, "x-amz-max-parts")?;
     let marker = input.part_number_marker.unwrap_or(0);
-    let id = caller.bucket_id()?;
-    let object = door.buckets.object(id, &object_key(&input.key)?).await?;
+    let id = context.bucket_id()?;
+    let object = context.api.buckets.object(id, &object_key(&input.key)?).await?;
     let output = dto::GetObjectAttributesOutput {
         checksum: Some(&object).filter(|_| asks(dto::ObjectAttributes::CHECKSUM)).and_then(checksum),
         e_tag: asks(dto::ObjectAttributes::ETAG).then(|| etag(&object)),
@@ -64,7 +63,7 @@ pub(super) async fn get(
             .then(|| dto::StorageClass::from_static(dto::StorageClass::STANDARD)),
         ..dto::GetObjectAttributesOutput::default()
     };
-    let written = xml::write(&ObjectAttributes(&output));
+    let written = xml::write_object_attributes(&output);
     let mut response = S3Response::new(output);
     response.extensions.insert(OverrideXml(written));
     Ok(response)
@@ -82,9 +81,9 @@ fn parts(object: &Object, marker: i32, max_parts: i32) -> Option<dto::GetObjectA
     if object.parts.is_empty() {
         return None;
     }
-    let behind = object.parts.iter().filter(|part| i32::from(part.number) > marker);
-    let page: Vec<_> = behind.clone().take(usize::try_from(max_parts).unwrap_or_default()).collect();
-    let is_truncated = behind.count() > page.len();
+    let after_marker = object.parts.iter().filter(|part| i32::from(part.number) > marker);
+    let page: Vec<_> = after_marker.clone().take(usize::try_from(max_parts).unwrap_or_default()).collect();
+    let is_truncated = after_marker.count() > page.len();
     Some(dto::GetObjectAttributesParts {
         is_truncated: Some(is_truncated),
         max_parts: Some(max_parts),

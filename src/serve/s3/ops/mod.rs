@@ -1,16 +1,32 @@
-//! s3s wants all operations in one `impl`: here it is, and each is one line. What is not here is answered with
-//! `NotImplemented` by [`super::access`] before it gets this far.
+//! The operations. Each gets the request's context and its input, and gives its output.
+//!
+//! s3s calls them by the trait [`S3`], which is implemented here, a line for each operation. An operation that is not here
+//! is answered with `NotImplemented` by [`super::authorize`]. `GetObject` and `HeadObject` are called by [`super::route`].
 
 use std::sync::Arc;
 
 use s3s::dto;
 use s3s::{S3, S3Request, S3Response, S3Result};
 
-use super::{S3Door, absent, acl, buckets, copy, listing, multipart, object_attributes, objects, parts};
-use super::{settings, tagging, versions};
+use super::context::Context;
+use super::errors::access_denied;
+use super::unsupported;
 
-/// The operations of a door.
-pub(super) struct Operations(pub(super) Arc<S3Door>);
+pub(super) mod acl;
+mod attributes;
+mod buckets;
+mod copy;
+mod listing;
+mod multipart;
+mod objects;
+mod parts;
+pub(super) mod read;
+mod settings;
+pub(super) mod tagging;
+mod versions;
+
+/// The operations that s3s calls.
+pub(super) struct Operations;
 
 macro_rules! delegate {
     ($($method:ident($input:ident) -> $output:ident = $module:ident::$function:ident $(.$later:tt)?;)*) => {
@@ -18,8 +34,9 @@ macro_rules! delegate {
         impl S3 for Operations {
             $(
                 async fn $method(&self, request: S3Request<dto::$input>) -> S3Result<S3Response<dto::$output>> {
-                    let door = self.0.of_caller(&request.extensions);
-                    $module::$function(door, request)$(.$later)?
+                    let context = request.extensions.get::<Arc<Context>>().cloned().ok_or_else(access_denied)?;
+                    let result = $module::$function(&context, request)$(.$later)?;
+                    result.inspect_err(|error| context.log(error))
                 }
             )*
         }
@@ -31,18 +48,18 @@ delegate! {
     create_bucket(CreateBucketInput) -> CreateBucketOutput = buckets::create.await;
     head_bucket(HeadBucketInput) -> HeadBucketOutput = buckets::head;
     get_bucket_location(GetBucketLocationInput) -> GetBucketLocationOutput = buckets::location;
-    get_bucket_versioning(GetBucketVersioningInput) -> GetBucketVersioningOutput = absent::versioning.await;
-    get_bucket_logging(GetBucketLoggingInput) -> GetBucketLoggingOutput = absent::logging.await;
+    get_bucket_versioning(GetBucketVersioningInput) -> GetBucketVersioningOutput = unsupported::versioning;
+    get_bucket_logging(GetBucketLoggingInput) -> GetBucketLoggingOutput = unsupported::logging;
     get_bucket_notification_configuration(GetBucketNotificationConfigurationInput)
-        -> GetBucketNotificationConfigurationOutput = absent::notification.await;
+        -> GetBucketNotificationConfigurationOutput = unsupported::notification;
     get_bucket_accelerate_configuration(GetBucketAccelerateConfigurationInput)
-        -> GetBucketAccelerateConfigurationOutput = absent::acceleration.await;
-    delete_bucket_policy(DeleteBucketPolicyInput) -> DeleteBucketPolicyOutput = absent::delete_policy.await;
-    delete_bucket_lifecycle(DeleteBucketLifecycleInput) -> DeleteBucketLifecycleOutput = absent::delete_lifecycle.await;
-    delete_bucket_encryption(DeleteBucketEncryptionInput) -> DeleteBucketEncryptionOutput = absent::delete_encryption.await;
-    delete_bucket_website(DeleteBucketWebsiteInput) -> DeleteBucketWebsiteOutput = absent::delete_website.await;
+        -> GetBucketAccelerateConfigurationOutput = unsupported::acceleration;
+    delete_bucket_policy(DeleteBucketPolicyInput) -> DeleteBucketPolicyOutput = unsupported::delete_policy;
+    delete_bucket_lifecycle(DeleteBucketLifecycleInput) -> DeleteBucketLifecycleOutput = unsupported::delete_lifecycle;
+    delete_bucket_encryption(DeleteBucketEncryptionInput) -> DeleteBucketEncryptionOutput = unsupported::delete_encryption;
+    delete_bucket_website(DeleteBucketWebsiteInput) -> DeleteBucketWebsiteOutput = unsupported::delete_website;
     delete_bucket_replication(DeleteBucketReplicationInput) -> DeleteBucketReplicationOutput
-        = absent::delete_replication.await;
+        = unsupported::delete_replication;
     get_bucket_acl(GetBucketAclInput) -> GetBucketAclOutput = acl::get_bucket;
     put_bucket_acl(PutBucketAclInput) -> PutBucketAclOutput = acl::put_bucket.await;
     get_bucket_cors(GetBucketCorsInput) -> GetBucketCorsOutput = settings::get_cors.await;
@@ -67,11 +84,9 @@ delegate! {
     list_objects_v2(ListObjectsV2Input) -> ListObjectsV2Output = listing::list_v2.await;
     list_object_versions(ListObjectVersionsInput) -> ListObjectVersionsOutput = versions::list.await;
     put_object(PutObjectInput) -> PutObjectOutput = objects::put.await;
-    get_object(GetObjectInput) -> GetObjectOutput = objects::get.await;
-    head_object(HeadObjectInput) -> HeadObjectOutput = objects::head.await;
     get_object_acl(GetObjectAclInput) -> GetObjectAclOutput = acl::get_object.await;
     put_object_acl(PutObjectAclInput) -> PutObjectAclOutput = acl::put_object.await;
-    get_object_attributes(GetObjectAttributesInput) -> GetObjectAttributesOutput = object_attributes::get.await;
+    get_object_attributes(GetObjectAttributesInput) -> GetObjectAttributesOutput = attributes::get.await;
     get_object_tagging(GetObjectTaggingInput) -> GetObjectTaggingOutput = tagging::get.await;
     put_object_tagging(PutObjectTaggingInput) -> PutObjectTaggingOutput = tagging::put.await;
     delete_object_tagging(DeleteObjectTaggingInput) -> DeleteObjectTaggingOutput = tagging::delete.await;

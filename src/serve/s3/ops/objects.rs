@@ -1,0 +1,122 @@
+//! Objects: put and delete.
+
+use s3s::dto;
+use s3s::{S3Error, S3Request, S3Response, S3Result};
+
+use crate::bucket::{Object, ObjectDelete, ObjectWrite, WriteCondition};
+use crate::serve::s3::checksums::{set_checksums, type_of};
+use crate::serve::s3::context::Context;
+use crate::serve::s3::errors::{malformed_xml, not_implemented};
+use crate::serve::s3::{attributes, conditions, object_headers, object_key, payload, unsupported};
+
+/// Most keys of a `DeleteObjects`. Source: S3 API reference.
+const DELETE_KEYS_MAX: usize = 1000;
+
+/// An object's `ETag` as s3s writes it.
+pub(super) fn etag(object: &Object) -> dto::ETag {
+    dto::ETag::Strong(object.etag.to_string())
+}
+
+/// Stores an object.
+pub(super) async fn put(
+    context: &Context,
+    request: S3Request<dto::PutObjectInput>,
+) -> S3Result<S3Response<dto::PutObjectOutput>> {
+    let input = request.input;
+    let id = context.bucket_id()?;
+    let write = ObjectWrite {
+        key: object_key(&input.key)?,
+        attributes: attributes::of_write(
+            context.headers.attributes.clone(),
+            input.metadata,
+            input.tagging.as_deref(),
+        )?,
+        condition: conditions::of_write(context.headers.conditions.clone())?,
+        payload: payload::of_request(&request.headers, input.body, context.trailers.clone(), None)?,
+    };
+    let object = context.api.buckets.write(id, write).await?;
+    let mut output = dto::PutObjectOutput { e_tag: Some(etag(&object)), ..dto::PutObjectOutput::default() };
+    output.checksum_type = type_of(&object.checksums);
+    set_checksums!(output, &object.checksums, object.parts.len());
+    let mut response = S3Response::new(output);
+    object_headers::add_xet_hash(&mut response.headers, &object);
+    Ok(response)
+}
+
+/// Deletes an object; one that is not there is deleted already.
+pub(super) async fn delete(
+    context: &Context,
+    request: S3Request<dto::DeleteObjectInput>,
+) -> S3Result<S3Response<dto::DeleteObjectOutput>> {
+    unsupported::check_version(request.input.version_id.as_deref())?;
+    let id = context.bucket_id()?;
+    let condition = conditions::of_write(context.headers.conditions.clone())?;
+    let delete = ObjectDelete { key: object_key(&request.input.key)?, condition };
+    for result in context.api.buckets.delete(id, vec![delete]).await? {
+        result?;
+    }
+    Ok(S3Response::new(dto::DeleteObjectOutput::default()))
+}
+
+/// Deletes up to 1,000 objects, each on its own.
+pub(super) async fn delete_many(
+    context: &Context,
+    request: S3Request<dto::DeleteObjectsInput>,
+) -> S3Result<S3Response<dto::DeleteObjectsOutput>> {
+    let id = context.bucket_id()?;
+    let dto::Delete { objects, quiet } = request.input.delete;
+    if objects.is_empty() || objects.len() > DELETE_KEYS_MAX {
+        return Err(malformed_xml());
+    }
+    let mut outcomes: Vec<(dto::ObjectIdentifier, Option<S3Error>)> = Vec::with_capacity(objects.len());
+    let (mut deletes, mut places) = (Vec::new(), Vec::new());
+    for object in objects {
+        let refused = match delete_of(&object) {
+            Ok(delete) => {
+                places.push(outcomes.len());
+                deletes.push(delete);
+                None
+            }
+            Err(error) => Some(error),
+        };
+        outcomes.push((object, refused));
+    }
+    let results = context.api.buckets.delete(id, deletes).await?;
+    for (place, result) in places.into_iter().zip(results) {
+        outcomes[place].1 = result.err().map(S3Error::from).inspect(|error| context.log(error));
+    }
+    Ok(S3Response::new(delete_output(outcomes, quiet.unwrap_or(false))))
+}
+
+fn delete_of(object: &dto::ObjectIdentifier) -> S3Result<ObjectDelete> {
+    unsupported::check_version(object.version_id.as_deref())?;
+    if object.size.is_some() || object.last_modified_time.is_some() {
+        return Err(not_implemented("A condition on Size or LastModifiedTime"));
+    }
+    let if_match = object.e_tag.as_ref().map(|etag| conditions::parse_etags(etag.value()));
+    Ok(ObjectDelete {
+        key: object_key(&object.key)?,
+        condition: WriteCondition { if_match, if_none_match: None },
+    })
+}
+
+fn delete_output(
+    outcomes: Vec<(dto::ObjectIdentifier, Option<S3Error>)>,
+    quiet: bool,
+) -> dto::DeleteObjectsOutput {
+    let (mut deleted, mut errors) = (Vec::new(), Vec::new());
+    for (object, error) in outcomes {
+        let (key, version_id) = (Some(object.key), object.version_id);
+        match error {
+            None if quiet => {}
+            None => deleted.push(dto::DeletedObject { key, version_id, ..dto::DeletedObject::default() }),
+            Some(error) => errors.push(dto::Error {
+                code: Some(error.code().as_str().to_owned()),
+                key,
+                message: error.message().map(ToOwned::to_owned),
+                version_id,
+            }),
+        }
+    }
+    dto::DeleteObjectsOutput { deleted: Some(deleted), errors: Some(errors), request_charged: None }
+}
