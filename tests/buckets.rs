@@ -30,7 +30,7 @@ use xetgate::cas::remote::RemoteShared;
 use xetgate::cli::doors::{Behind, doors};
 use xetgate::config::Config;
 use xetgate::model::clock::Ambient;
-use xetgate::serve::access::Watch;
+use xetgate::serve::http::Observability;
 use xetgate::serve::s3::{Addressing, ByAccessKey, S3Api};
 use xetgate::store::meta::EmbeddedMeta;
 
@@ -95,7 +95,7 @@ async fn hub(lookups: Arc<AtomicUsize>) -> String {
         accounts: Arc::new(accounts.unwrap()),
         backups: None,
         signer: CasSigner::new(&[5; 32], directory, clock),
-        watch: Watch::plain(ambient),
+        watch: Observability::plain(ambient),
     };
     let router = doors(&Config::default(), behind).hub.router;
     let count = move |request: Request, next: Next| {

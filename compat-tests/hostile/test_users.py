@@ -24,9 +24,9 @@ from support.rawhttp import RawS3, read_answer
 from support.refusals import refusal
 
 MIB = 1 << 20
-CERTIFICATES = pathlib.Path(__file__).resolve().parents[2] / "src/serve/tls"
+CERTIFICATES = pathlib.Path(__file__).resolve().parents[2] / "src/serve/http/tls"
 
-# What is read of a refused body, and how long: limits of `src/serve/closing.rs`.
+# What is read of a refused body, and how long: limits of `src/serve/http/closing.rs`.
 DRAINED_BYTES_MAX = 128 * MIB
 DRAINED_SECS_MAX = 30
 DRAINED_IDLE_SECS_MAX = 5

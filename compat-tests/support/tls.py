@@ -8,7 +8,7 @@ import boto3
 
 from support import server
 
-CERTIFICATES = pathlib.Path(__file__).resolve().parents[2] / "src/serve/tls"
+CERTIFICATES = pathlib.Path(__file__).resolve().parents[2] / "src/serve/http/tls"
 
 
 class Secure:

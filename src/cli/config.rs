@@ -9,7 +9,7 @@ use super::place::PlaceArgs;
 use crate::auth::{AuthError, Directory};
 use crate::config::{self, ConfigError};
 use crate::model::clock::Ambient;
-use crate::serve::tls::{Tls, TlsError};
+use crate::serve::http::tls::{Tls, TlsError};
 use crate::telemetry::{self, TelemetryError};
 
 /// What `config` takes.

@@ -6,13 +6,13 @@ use crate::auth::Accounts;
 use crate::auth::cas_token::CasSigner;
 use crate::bucket::NativeBuckets;
 use crate::config::{AddressingStyle, Config};
-use crate::serve::access::{Watch, observed};
 use crate::serve::admin::{self, AdminDoor, Backups};
 use crate::serve::cas::{self, CasDoor};
+use crate::serve::health::{self, HealthApi};
+use crate::serve::http::observe::{Observability, observed};
+use crate::serve::http::origin::with_origin;
+use crate::serve::http::routes::Routed;
 use crate::serve::hub::{self, HubDoor};
-use crate::serve::ops::{self, OpsDoor};
-use crate::serve::origin::with_origin;
-use crate::serve::routes::Routed;
 use crate::serve::s3::{self, Addressing, ByAccessKey, S3Api};
 
 /// What stands behind the doors.
@@ -26,7 +26,7 @@ pub struct Behind {
     /// Signs the tokens of the CAS door.
     pub signer: CasSigner,
     /// Time and randomness, limits, and what is kept of requests.
-    pub watch: Watch,
+    pub watch: Observability,
 }
 
 /// What stands on each listener.
@@ -61,7 +61,7 @@ pub fn doors(config: &Config, behind: Behind) -> Doors {
     };
     let ops = |directory| {
         let (buckets, metrics) = (Arc::clone(&buckets) as _, Arc::clone(&watch.metrics));
-        ops::router(OpsDoor { buckets, metrics, directory })
+        health::router(HealthApi { buckets, metrics, directory })
     };
     let (metrics, ops) = (ops(None), ops(Some(Arc::clone(directory))));
     let hub = hub::router(HubDoor {
@@ -77,8 +77,8 @@ pub fn doors(config: &Config, behind: Behind) -> Doors {
         .merge(ops)
         .over(|router| with_origin(router, config.server.trusted_proxies.clone()));
     Doors {
-        s3: s3.over(|router| observed(router, s3::OBSERVED, watch.clone())),
-        hub: hub.over(|router| observed(router, hub::OBSERVED, watch.clone())),
+        s3: s3.over(|router| observed(router, s3::API, watch.clone())),
+        hub: hub.over(|router| observed(router, hub::API, watch.clone())),
         metrics,
     }
 }

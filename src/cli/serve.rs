@@ -24,15 +24,15 @@ use crate::bucket::hub::{HubClient, upkeep as hub_upkeep};
 use crate::bucket::{BucketError, NativeBuckets};
 use crate::config::{self, Config, ConfigError, Mode};
 use crate::model::clock::Ambient;
-use crate::serve::access::observed;
 use crate::serve::admin::Backups;
-use crate::serve::audit::AuditLog;
-use crate::serve::listener::{Limits, ListenError, Listener, Slowness};
-use crate::serve::metrics::Metrics;
-use crate::serve::ops::{self, OpsDoor};
+use crate::serve::health::{self, HealthApi};
+use crate::serve::http::audit::AuditLog;
+use crate::serve::http::listener::{Limits, ListenError, Listener, Slowness};
+use crate::serve::http::metrics::Metrics;
+use crate::serve::http::observe::observed;
+use crate::serve::http::tls::{Tls, TlsError};
+use crate::serve::http::traces::Traces;
 use crate::serve::s3::{self, ByAccessKey, S3Api};
-use crate::serve::tls::{Tls, TlsError};
-use crate::serve::traces::Traces;
 use crate::store::upkeep;
 use crate::telemetry::{self, LogFormat, TelemetryError};
 
@@ -77,7 +77,7 @@ pub(super) enum ServeError {
     #[error("cannot open the store in {path}: {}", chain(.error))]
     Store { path: PathBuf, error: BucketError },
     #[error(transparent)]
-    Watch(#[from] WatchError),
+    Observability(#[from] WatchError),
     #[error("TLS: {0}")]
     Tls(#[from] TlsError),
     #[error("hub mode: {0}")]
@@ -185,9 +185,12 @@ fn run_hub_mode(
     let upkeep = CancellationToken::new();
     runtime.spawn(hub_upkeep::run(behind.shared, config.uploads_expire(), upkeep.clone()));
     let watch = watch(config, &runtime, ambient, Metrics::of_cache(behind.cache))?;
-    let ops =
-        OpsDoor { buckets: Arc::clone(&behind.public), metrics: Arc::clone(&watch.metrics), directory: None };
-    let metrics = bind_metrics(&runtime, config)?.map(|listener| (listener, ops::router(ops).router));
+    let ops = HealthApi {
+        buckets: Arc::clone(&behind.public),
+        metrics: Arc::clone(&watch.metrics),
+        directory: None,
+    };
+    let metrics = bind_metrics(&runtime, config)?.map(|listener| (listener, health::router(ops).router));
     let door = S3Api {
         buckets: behind.public,
         directory: Arc::new(directory),
@@ -198,7 +201,7 @@ fn run_hub_mode(
         by_access_key: ByAccessKey::default(),
     };
     let (audit, traces) = (watch.audit.clone(), watch.traces.clone());
-    let router = observed(s3::router(door.with_buckets_of(behind.own)).router, s3::OBSERVED, watch);
+    let router = observed(s3::router(door.with_buckets_of(behind.own)).router, s3::API, watch);
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         s3 = %s3.address(),

@@ -8,12 +8,12 @@ use tokio::runtime::Runtime;
 
 use crate::config::Config;
 use crate::model::clock::Ambient;
-use crate::serve::access::Watch;
-use crate::serve::audit::AuditLog;
-use crate::serve::guard::{Guard, Limit, Limits};
-use crate::serve::metrics::Metrics;
-use crate::serve::tls::{Tls, TlsError};
-use crate::serve::traces::{Traces, TracesError};
+use crate::serve::http::Observability;
+use crate::serve::http::audit::AuditLog;
+use crate::serve::http::metrics::Metrics;
+use crate::serve::http::rate_limit::{RateLimit, RateLimiter, RateLimits};
+use crate::serve::http::tls::{Tls, TlsError};
+use crate::serve::http::traces::{Traces, TracesError};
 
 /// Something cannot be kept of requests.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +40,7 @@ pub(super) fn watch(
     runtime: &Runtime,
     ambient: &Ambient,
     metrics: Metrics,
-) -> Result<Watch, WatchError> {
+) -> Result<Observability, WatchError> {
     let audit = config.audit.file.clone().map(|path| {
         AuditLog::open(path.clone()).map(Arc::new).map_err(|error| WatchError::Audit { path, error })
     });
@@ -50,15 +50,15 @@ pub(super) fn watch(
         Traces::to(endpoint, given.sample_ratio, entropy, runtime).map(Arc::new)
     });
     let given = &config.limits;
-    let limits = Limits {
-        all: Limit { requests_per_sec: given.requests_per_sec, concurrent: given.concurrent },
-        key: Limit { requests_per_sec: given.key_requests_per_sec, concurrent: given.key_concurrent },
+    let limits = RateLimits {
+        all: RateLimit { requests_per_sec: given.requests_per_sec, concurrent: given.concurrent },
+        key: RateLimit { requests_per_sec: given.key_requests_per_sec, concurrent: given.key_concurrent },
         failures_per_sec: given.failed_logins_per_sec,
     };
-    Ok(Watch {
+    Ok(Observability {
         ambient: ambient.clone(),
         metrics: Arc::new(metrics),
-        guard: Arc::new(Guard::new(limits)),
+        rate_limiter: Arc::new(RateLimiter::new(limits)),
         audit: audit.transpose()?,
         traces: traces.transpose()?,
         trusted_proxies: Arc::new(config.server.trusted_proxies.clone()),

@@ -26,8 +26,8 @@ use xetgate::bucket::{
 use xetgate::cli::doors::{Behind, doors};
 use xetgate::config::Config;
 use xetgate::model::clock::Ambient;
-use xetgate::serve::access::Watch;
-use xetgate::serve::routes::Route;
+use xetgate::serve::http::Observability;
+use xetgate::serve::http::routes::Route;
 
 pub(crate) use reach::reach;
 pub(crate) use requests::{S3Request, hub_request, s3_request};
@@ -137,7 +137,7 @@ impl House {
             accounts: Arc::clone(&accounts),
             backups: None,
             signer: signer.clone(),
-            watch: Watch::plain(ambient),
+            watch: Observability::plain(ambient),
         };
         let doors = doors(&Config::default(), behind);
         let routes = doors.s3.routes.into_iter().chain(doors.hub.routes).collect();

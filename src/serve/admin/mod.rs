@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
 use http_body_util::{BodyExt as _, Limited};
@@ -29,8 +29,8 @@ use serde_json::json;
 
 use crate::auth::{AccessKeyId, Account, Accounts, AuthError, Caller, NewKey, Permission};
 use crate::model::names::Namespace;
-use crate::serve::routes::{Routed, Row, find};
-use crate::serve::visit::Visit;
+use crate::serve::http::routes::{Routed, Row, find};
+use crate::serve::http::{RequestContext, bearer_token};
 use crate::store::backup::{BackupReport, backup};
 use crate::store::local::LocalStore;
 use crate::store::pace::Pace;
@@ -164,13 +164,12 @@ async fn handle(State(door): State<Arc<AdminDoor>>, request: Request) -> Respons
 }
 
 /// Refuses everybody but bearers of an admin token.
-fn admit(accounts: &Accounts, headers: &HeaderMap, visit: &Visit) -> Result<(), Refusal> {
-    let token = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.split_once(' '));
-    let bearer = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-    let credential = bearer.and_then(|(_, token)| accounts.directory().bearer(token.trim()));
+fn admit(accounts: &Accounts, headers: &HeaderMap, context: &RequestContext) -> Result<(), Refusal> {
+    let token = bearer_token(headers).ok().flatten();
+    let credential = token.and_then(|token| accounts.directory().bearer(token));
     if let Some(credential) = &credential {
         let slow_down = |_| Refusal(StatusCode::TOO_MANY_REQUESTS, "please slow down".to_owned());
-        visit.comes_from(credential).map_err(slow_down)?;
+        context.admit(credential).map_err(slow_down)?;
     }
     match credential.map(Caller::Known) {
         None => Err(Refusal(StatusCode::UNAUTHORIZED, "an admin token is needed".to_owned())),
@@ -210,12 +209,12 @@ struct Members {
 
 async fn answer(door: &AdminDoor, request: Request) -> Result<Response, Refusal> {
     let accounts = &*door.accounts;
-    let visit = Visit::of(request.extensions());
-    admit(accounts, request.headers(), &visit)?;
+    let context = RequestContext::of(request.extensions());
+    admit(accounts, request.headers(), &context)?;
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let segments: Vec<_> = path.trim_start_matches('/').split('/').collect();
     let (row, varying, _) = find(&TABLE, &method, &segments).ok_or_else(Refusal::not_found)?;
-    visit.is_for(row.to.name());
+    context.set_operation(row.to.name());
     // Routes that name something have one name.
     let name = varying.first().copied().unwrap_or_default();
     let done = || StatusCode::NO_CONTENT.into_response();

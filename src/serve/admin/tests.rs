@@ -1,6 +1,7 @@
 //! The door, over accounts in memory.
 
 use axum::body::Body;
+use axum::http::header;
 use serde_json::Value;
 use tower::ServiceExt as _;
 

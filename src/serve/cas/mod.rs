@@ -13,7 +13,6 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::FromRequestParts;
-use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::http::{Extensions, StatusCode};
 
@@ -23,9 +22,9 @@ use crate::bucket::{NativeXet, Reach};
 use crate::model::bucket::BucketUid;
 use crate::model::clock::Ambient;
 use crate::model::turns::Turns;
-use crate::serve::guard::Busy;
-use crate::serve::routes::{Collecting, GET, HEAD, POST, Routed};
-use crate::serve::visit::Visit;
+use crate::serve::http::rate_limit::Busy;
+use crate::serve::http::routes::{Collecting, GET, HEAD, POST, Routed};
+use crate::serve::http::{RequestContext, bearer_token};
 
 mod answers;
 mod chunks;
@@ -71,7 +70,7 @@ struct Door {
     answer_terms: Turns,
 }
 
-/// The CAS API, to be mounted at any path; its requests need an [`Origin`](crate::serve::origin::Origin).
+/// The CAS API, to be mounted at any path; its requests need an [`Origin`](crate::serve::http::origin::Origin).
 pub fn router(door: CasDoor) -> Routed {
     let CasDoor { xet, signer, directory, ambient } = door;
     let shard_memory = Turns::new(SHARD_MEMORY_KIB.0, SHARD_MEMORY_KIB.1);
@@ -139,7 +138,7 @@ const OUT_OF_REACH: &str = "its bucket is gone, or no longer open to whom it was
 /// Holds whoever was given a token or an address to their limits.
 fn is_let_in(caller: &Caller, extensions: &Extensions) -> Result<(), CasRefusal> {
     let Some(credential) = caller.credential() else { return Ok(()) };
-    Visit::of(extensions).comes_from(credential).map_err(|Busy| CasRefusal::Busy)
+    RequestContext::of(extensions).admit(credential).map_err(|Busy| CasRefusal::Busy)
 }
 
 fn key_of(caller: &Caller) -> Option<String> {
@@ -149,12 +148,10 @@ fn key_of(caller: &Caller) -> Option<String> {
 /// What the caller's token says, if it still holds.
 async fn grant(parts: &Parts, door: &Door) -> Result<CasGrant, CasRefusal> {
     let refused = |why: String| CasRefusal::Unauthorized(why);
-    let header = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let token =
-        header.and_then(|text| text.split_once(' ')).filter(|(kind, _)| kind.eq_ignore_ascii_case("bearer"));
-    let (_, token) = token.ok_or_else(|| refused("a token is needed".to_owned()))?;
+    let token = bearer_token(&parts.headers).ok().flatten();
+    let token = token.ok_or_else(|| refused("a token is needed".to_owned()))?;
     let grant =
-        door.signer.grant(token.trim()).map_err(|error| refused(format!("the token is no good: {error}")))?;
+        door.signer.grant(token).map_err(|error| refused(format!("the token is no good: {error}")))?;
     is_let_in(&grant.caller, &parts.extensions)?;
     let action = match grant.scope {
         CasScope::Read => Action::ReadBucket,

@@ -21,7 +21,7 @@ use crate::bucket::{FileHash, XetError};
 use crate::engine::{OUTLINE_TERMS_MAX, Outline, XorbRange};
 use crate::model::file::Term;
 use crate::model::turns::Turn;
-use crate::serve::origin::Origin;
+use crate::serve::http::origin::Origin;
 use crate::xet::hash::XorbHash;
 
 /// Most files asked for at once: the answer names every term of all of them.

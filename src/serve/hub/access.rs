@@ -3,7 +3,7 @@
 //! What a caller may not read is told like what is not there; a stranger without a token is asked for one in both
 //! cases, so that nobody learns names by trying.
 
-use axum::http::{HeaderMap, header};
+use axum::http::HeaderMap;
 
 use super::HubDoor;
 use super::error::{HubError, HubResult};
@@ -11,18 +11,15 @@ use super::paths;
 use super::route::Call;
 use crate::auth::{Action, Caller};
 use crate::bucket::{Bucket, BucketError, BucketId, Namespace};
-use crate::serve::visit::Visit;
+use crate::serve::http::{NoBearerToken, RequestContext, bearer_token};
 
 /// Who calls, by the token shown.
-pub(super) fn caller(door: &HubDoor, headers: &HeaderMap, visit: &Visit) -> HubResult<Caller> {
-    let Some(shown) = headers.get(header::AUTHORIZATION) else {
+pub(super) fn caller(door: &HubDoor, headers: &HeaderMap, context: &RequestContext) -> HubResult<Caller> {
+    let Some(token) = bearer_token(headers).map_err(|NoBearerToken| HubError::bad_token())? else {
         return Ok(Caller::Anonymous);
     };
-    let text = shown.to_str().map_err(|_| HubError::bad_token())?;
-    let (scheme, token) = text.split_once(' ').ok_or_else(HubError::bad_token)?;
-    let bearer = scheme.eq_ignore_ascii_case("bearer").then(|| door.directory.bearer(token.trim()));
-    let credential = bearer.flatten().ok_or_else(HubError::bad_token)?;
-    visit.comes_from(&credential).map_err(HubError::slow_down)?;
+    let credential = door.directory.bearer(token).ok_or_else(HubError::bad_token)?;
+    context.admit(&credential).map_err(HubError::slow_down)?;
     Ok(Caller::Known(credential))
 }
 

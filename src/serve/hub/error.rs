@@ -8,8 +8,8 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use crate::bucket::BucketError;
-use crate::serve::RequestId;
-use crate::serve::guard::Busy;
+use crate::serve::http::RequestId;
+use crate::serve::http::rate_limit::Busy;
 
 const ERROR_CODE: HeaderName = HeaderName::from_static("x-error-code");
 const ERROR_MESSAGE: HeaderName = HeaderName::from_static("x-error-message");

@@ -12,8 +12,8 @@ use axum::Router;
 use crate::auth::Directory;
 use crate::auth::cas_token::CasSigner;
 use crate::bucket::{BucketApi, Visibility};
-use crate::serve::access::Observed;
-use crate::serve::routes::Routed;
+use crate::serve::http::Api;
+use crate::serve::http::routes::Routed;
 
 mod access;
 mod batch;
@@ -34,7 +34,7 @@ mod visibility;
 mod whoami;
 
 /// The Hub's listener. Its clients print the id with an error.
-pub const OBSERVED: Observed = Observed { door: "hub", id_header: "x-request-id", busy: error::busy };
+pub const API: Api = Api { name: "hub", id_header: "x-request-id", busy: error::busy };
 
 /// What the door opens to.
 pub struct HubDoor {
@@ -49,7 +49,7 @@ pub struct HubDoor {
 }
 
 /// `/api` and `/buckets`. The caller puts it at the root; it answers 404 to every other path. Every request must carry
-/// its [`Origin`](crate::serve::origin::Origin).
+/// its [`Origin`](crate::serve::http::origin::Origin).
 pub fn router(door: HubDoor) -> Routed {
     let router = Router::new().fallback(route::handle).with_state(Arc::new(door));
     let table = route::table();

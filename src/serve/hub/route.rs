@@ -12,9 +12,9 @@ use super::error::{HubError, HubResult};
 use super::{HubDoor, access, batch, buckets, manage, paths_info, resolve, tokens, tree, whoami};
 use crate::auth::Caller;
 use crate::auth::cas_token::CasScope;
-use crate::serve::origin::Origin;
-use crate::serve::routes::{Row, find};
-use crate::serve::visit::Visit;
+use crate::serve::http::RequestContext;
+use crate::serve::http::origin::Origin;
+use crate::serve::http::routes::{Row, find};
 
 /// A request, taken apart as far as every handler needs it.
 pub(super) struct Call<'a> {
@@ -108,12 +108,12 @@ async fn answer(door: &HubDoor, request: Request) -> HubResult {
     // What is unknown is told before who calls is asked.
     let found = find(&TABLE, request.method(), &segments);
     let (row, varying, rest) = found.ok_or_else(|| unknown(&segments))?;
-    let visit = Visit::of(request.extensions());
-    visit.is_for(row.to.name());
-    let caller = access::caller(door, request.headers(), &visit)?;
+    let context = RequestContext::of(request.extensions());
+    context.set_operation(row.to.name());
+    let caller = access::caller(door, request.headers(), &context)?;
     if let [namespace, name] = *varying {
         let key = rest.join("/");
-        visit.is_about(&format!("{namespace}/{name}"), &key);
+        context.set_target(&format!("{namespace}/{name}"), &key);
     }
     let (head, body) = request.into_parts();
     let call = Call { door, caller, origin, head };

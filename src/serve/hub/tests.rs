@@ -24,7 +24,7 @@ use crate::bucket::{
     ObjectWrite, Objects as _, Payload, Visibility, WriteCondition,
 };
 use crate::model::clock::{Ambient, ManualClock, Timestamp};
-use crate::serve::origin::with_origin;
+use crate::serve::http::origin::with_origin;
 
 /// Tokens: of ada, of a reader of hers, of bob, and of nobody.
 const ADA: &str = "hf_token_of_ada";

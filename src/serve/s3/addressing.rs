@@ -13,7 +13,7 @@ use axum::http::{Extensions, HeaderMap, HeaderValue, Uri};
 use s3s::{S3Result, s3_error};
 
 use crate::bucket::{BucketId, BucketName, Namespace, ObjectKey};
-use crate::serve::origin::Origin;
+use crate::serve::http::origin::Origin;
 
 use super::encoding::{decode_url, encode_url};
 use super::errors::invalid_request;

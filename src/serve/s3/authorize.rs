@@ -125,7 +125,7 @@ pub(super) async fn authorize(
     let Some((operation, action)) = supported(operation) else {
         return Err(unsupported_operation(operation));
     };
-    context.visit.is_for(operation);
+    context.record.set_operation(operation);
     let Some(target) = &context.target else {
         let allowed = context.caller.credential().is_some_and(|credential| credential.allows(action, None));
         return if allowed { Ok(()) } else { Err(access_denied()) };

@@ -8,7 +8,7 @@ use s3s::{S3Error, S3Result};
 
 use crate::auth::Caller;
 use crate::bucket::{Bucket, BucketId, Namespace, ObjectKey};
-use crate::serve::visit::Visit;
+use crate::serve::http::RequestContext;
 
 use super::S3Api;
 use super::auth::Trailers;
@@ -25,7 +25,7 @@ pub(super) struct Context {
     /// The request's URI as it was sent.
     pub(super) uri: Uri,
     /// What the listener's log and metrics are to show of the request.
-    pub(super) visit: Visit,
+    pub(super) record: RequestContext,
     /// Whose signature it was, if there was one.
     pub(super) caller: Caller,
     /// The namespace of the bucket that the request is for, or else the caller's own.

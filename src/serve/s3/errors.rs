@@ -13,8 +13,8 @@ use http_body_util::LengthLimitError;
 use s3s::{S3Error, S3ErrorCode, s3_error};
 
 use crate::bucket::{BoxError, BucketError, ChecksumAlgorithm};
-use crate::serve::guard::Busy;
-use crate::serve::stall::is_stalled;
+use crate::serve::http::rate_limit::Busy;
+use crate::serve::http::stall::is_stalled;
 
 use super::auth::body::BodyError;
 
@@ -302,7 +302,7 @@ fn payload_sha256_mismatch() -> S3Error {
 mod tests {
     use super::*;
     use crate::bucket::{BucketId, BucketName, Namespace, ObjectKey, UploadId};
-    use crate::serve::stall::stalled;
+    use crate::serve::http::stall::stalled;
 
     #[test]
     fn every_bucket_error_has_s3s_code_and_status() {

@@ -16,8 +16,8 @@ use super::context::Context;
 use super::response::{Shown, error_response, finish};
 use super::{FORM, PREFLIGHT, S3Api, auth, cors, errors, form, request, route};
 use crate::auth::Caller;
-use crate::serve::RequestId;
-use crate::serve::visit::Visit;
+use crate::serve::http::RequestContext;
+use crate::serve::http::RequestId;
 
 const COPY_SOURCE_RANGE: HeaderName = HeaderName::from_static("x-amz-copy-source-range");
 
@@ -68,14 +68,14 @@ impl Handler {
 
     /// Answers a request; also gives its context if it came to have one.
     async fn answer(&self, request: Request, id: &Arc<str>) -> (S3Result<Response>, Option<Arc<Context>>) {
-        let visit = Visit::of(request.extensions());
+        let record = RequestContext::of(request.extensions());
         let prepared = match self.authenticate(&request) {
             Ok(Kind::Preflight) => {
-                visit.is_for(PREFLIGHT);
+                record.set_operation(PREFLIGHT);
                 return (self.answer_preflight(request.headers(), request.uri()).await, None);
             }
             Ok(Kind::Form) => {
-                visit.is_for(FORM);
+                record.set_operation(FORM);
                 return (form::post(&self.api, &self.keys, request).await, None);
             }
             Ok(Kind::Operation(operation)) => {
@@ -100,12 +100,12 @@ impl Handler {
         &self,
         context: Option<&Context>,
         (method, uri, headers): (&Method, &Uri, &HeaderMap),
-        visit: &Visit,
+        record: &RequestContext,
     ) -> S3Result<HeaderMap> {
         let (api, bucket) = if let Some(context) = context {
             (&context.api, context.target.as_ref().map(|target| target.id().clone()))
         } else {
-            let proved = visit.caller().cloned().map(Caller::Known);
+            let proved = record.caller().cloned().map(Caller::Known);
             self.api.cors_bucket(headers, uri, proved).await?
         };
         cors::headers(api, bucket.as_ref(), method, headers).await
@@ -120,7 +120,7 @@ pub(super) async fn handle(State(handler): State<Arc<Handler>>, mut request: Req
         id.map_or_else(|| hex::encode_upper(handler.api.clock.random::<8>()).into(), |id| id.as_str().into());
     name_host(&mut request);
     let (method, uri) = (request.method().clone(), request.uri().clone());
-    let visit = Visit::of(request.extensions());
+    let record = RequestContext::of(request.extensions());
     let close = must_close(&request);
     let range = [RANGE, COPY_SOURCE_RANGE].iter().find_map(|name| request.headers().get(name).cloned());
     let origin = request.headers().contains_key(ORIGIN).then(|| request.headers().clone());
@@ -128,12 +128,12 @@ pub(super) async fn handle(State(handler): State<Arc<Handler>>, mut request: Req
     let (answer, context) = handler.answer(request, &id).await;
     let mut response = answer.unwrap_or_else(|error| {
         errors::log(&error, &id, &uri);
-        visit.ends_with(error.code().as_str());
+        record.set_error_code(error.code().as_str());
         error_response(&error, &Shown { id: &id, method: &method, uri: &uri, range })
     });
     if let Some(headers) = origin.filter(|_| method != Method::OPTIONS) {
         let sent = (&method, &uri, &headers);
-        match handler.cors_headers(context.as_deref(), sent, &visit).await {
+        match handler.cors_headers(context.as_deref(), sent, &record).await {
             Ok(headers) => response.headers_mut().extend(headers),
             // The request itself was answered; the page is granted nothing.
             Err(error) => errors::log(&error, &id, &uri),

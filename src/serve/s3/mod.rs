@@ -16,8 +16,8 @@ use s3s::{S3Error, S3ErrorCode, S3Result};
 use crate::auth::{Caller, Directory};
 use crate::bucket::{BucketApi, BucketName, ObjectKey};
 use crate::model::clock::Ambient;
-use crate::serve::access::Observed;
-use crate::serve::routes::Routed;
+use crate::serve::http::Api;
+use crate::serve::http::routes::Routed;
 
 mod addressing;
 mod attributes;
@@ -49,7 +49,7 @@ mod xml;
 pub use addressing::Addressing;
 
 /// The S3 listener. Source: Amazon S3 API reference, "Common response headers".
-pub const OBSERVED: Observed = Observed { door: "s3", id_header: "x-amz-request-id", busy: response::busy };
+pub const API: Api = Api { name: "s3", id_header: "x-amz-request-id", busy: response::busy };
 
 /// A browser's request for the CORS rules of a bucket.
 const PREFLIGHT: &str = "Preflight";

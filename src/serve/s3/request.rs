@@ -12,7 +12,7 @@ use s3s::{Body, HttpRequest, S3Result};
 
 use crate::auth::Caller;
 use crate::bucket::{BucketId, BucketName, DeclaredDigests, Namespace};
-use crate::serve::visit::Visit;
+use crate::serve::http::RequestContext;
 
 use super::addressing::{Located, Names};
 use super::auth::body::open;
@@ -43,17 +43,17 @@ pub(super) async fn prepare(
     let (parts, body) = request.into_parts();
     let (method, sent_uri, mut headers, extensions) =
         (parts.method, parts.uri, parts.headers, parts.extensions);
-    let visit = Visit::of(&extensions);
+    let record = RequestContext::of(&extensions);
     let (mut body, trailers) = open(payload, &mut headers, body)?;
     match caller.credential() {
-        Some(credential) => visit.comes_from(credential).map_err(slow_down)?,
+        Some(credential) => record.admit(credential).map_err(slow_down)?,
         // Anonymous callers may read what is public, and nothing else.
         None if matches!(method, Method::GET | Method::HEAD) => {}
         None => return Err(access_denied()),
     }
     headers.remove(AUTHORIZATION);
     let (bucket_name, key_name) = located.named();
-    visit.is_about(bucket_name, key_name);
+    record.set_target(bucket_name, key_name);
     let origin = || api.addressing.origin(&headers, &extensions);
     let location = (method == Method::POST).then(|| located.url(origin().as_ref(), key_name));
     let uri = parameters::take_headers(located.path(&sent_uri), &sent_uri, &mut headers)?;
@@ -71,7 +71,7 @@ pub(super) async fn prepare(
         api: Arc::clone(api),
         request_id: Arc::clone(request_id),
         uri: sent_uri,
-        visit,
+        record,
         caller,
         namespace,
         path_namespace: located.namespace.clone(),

@@ -13,7 +13,7 @@ use s3s::{HttpResponse, S3Error, S3ErrorCode, S3Result};
 use super::encoding::decode_url;
 use super::errors::SLOW_DOWN;
 use super::xml::{self, ErrorDocument, PlainError};
-use crate::serve::RequestId;
+use crate::serve::http::RequestId;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
 const BUCKET_REGION: HeaderName = HeaderName::from_static("x-amz-bucket-region");

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::auth::cas_token::TOKEN_LIFETIME;
-use crate::serve::guard::{Guard, Limit, Limits};
-use crate::serve::visit::Visit;
+use crate::serve::http::RequestContext;
+use crate::serve::http::rate_limit::{RateLimit, RateLimiter, RateLimits};
 use crate::xet::limits::{SHARD_BYTES_MAX, XORB_BYTES_MAX};
 
 async fn xorb_is_refused(house: &House, hash: XorbHash, bytes: Vec<u8>) -> String {
@@ -72,13 +72,13 @@ async fn tokens_and_addresses_count_to_the_limits_of_the_key_that_asked_for_them
     let token = house.token(&house.mine, CasScope::Read);
     let strangers = house.signer.issue(house.mine.uid, CasScope::Read, &Caller::Anonymous).text;
 
-    let key = Limit { requests_per_sec: 2, concurrent: 0 };
-    let guard = Arc::new(Guard::new(Limits { key, ..Limits::default() }));
+    let key = RateLimit { requests_per_sec: 2, concurrent: 0 };
+    let rate_limiter = Arc::new(RateLimiter::new(RateLimits { key, ..RateLimits::default() }));
     let ask = async |path: &str, token: &str| {
         let request = Request::builder().uri(path).header("host", "hub:1");
         let request = request.header("authorization", format!("Bearer {token}"));
         let mut request = request.body(Body::empty()).unwrap();
-        request.extensions_mut().insert(Visit::new(Arc::clone(&guard), false));
+        request.extensions_mut().insert(RequestContext::new(Arc::clone(&rate_limiter), false));
         house.send(request).await.status
     };
     let path = format!("/cas/v1/reconstructions/{file}");

@@ -18,7 +18,7 @@ use crate::bucket::{
     ObjectKey, Objects as _, Visibility,
 };
 use crate::model::clock::{Ambient, ManualClock, Timestamp};
-use crate::serve::origin::with_origin;
+use crate::serve::http::origin::with_origin;
 use crate::xet::compression::Compressor;
 use crate::xet::hash::{ChunkHash, XorbHash};
 use crate::xet::merkle::file_hash;

@@ -20,7 +20,7 @@ use s3s::{S3Error, S3Result, dto, s3_error};
 use crate::auth::{Action, Caller};
 use crate::bucket::limits::PART_BYTES_MAX;
 use crate::bucket::{BucketError, BucketId, Object, ObjectWrite, Payload, Tags};
-use crate::serve::visit::Visit;
+use crate::serve::http::RequestContext;
 
 use super::auth::SigningKeys;
 use super::encoding::encode_component;
@@ -47,7 +47,7 @@ pub(super) fn is_form(request: &Request) -> bool {
 
 /// Stores the file of a form.
 pub(super) async fn post(api: &Arc<S3Api>, keys: &SigningKeys, request: Request) -> S3Result<Response> {
-    let visit = Visit::of(request.extensions());
+    let record = RequestContext::of(request.extensions());
     let (parts, body) = request.into_parts();
     let located = api.addressing.locate(&parts.headers, &parts.uri)?;
     let name = located.bucket().ok_or_else(|| s3_error!(MethodNotAllowed, "A form is sent to a bucket."))?;
@@ -55,9 +55,9 @@ pub(super) async fn post(api: &Arc<S3Api>, keys: &SigningKeys, request: Request)
     let (mut fields, file) = fields::read(content_type.unwrap_or_default(), body).await?;
 
     let caller = auth::form::prove(api, keys, &|name| fields.get(name))?;
-    visit.is_about(name, fields.get("key").unwrap_or_default());
+    record.set_target(name, fields.get("key").unwrap_or_default());
     if let Some(credential) = caller.credential() {
-        visit.comes_from(credential).map_err(slow_down)?;
+        record.admit(credential).map_err(slow_down)?;
     }
     let api = api.for_caller(&caller);
     let bucket_name = super::bucket_name(name)?;

@@ -183,7 +183,7 @@ async fn a_completed_upload_tells_its_address_in_the_words_of_its_client() {
         xml,
     );
     let mut request = signed.request;
-    request.extensions_mut().insert(crate::serve::listener::OverTls);
+    request.extensions_mut().insert(crate::serve::http::listener::OverTls);
     let completed = send(&api, request).await.body;
     assert!(completed.contains("<Location>https://s3.test/bucket/a%20b</Location>"), "{completed}");
 }

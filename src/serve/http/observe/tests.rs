@@ -3,7 +3,9 @@
 use std::sync::Mutex;
 
 use axum::extract::Extension;
+use axum::http::Method;
 use axum::response::IntoResponse as _;
+use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use tower::ServiceExt as _;
 
@@ -24,11 +26,8 @@ impl std::io::Write for Lines {
     }
 }
 
-const PLACE: Observed = Observed {
-    door: "test",
-    id_header: "x-request-id",
-    busy: |_, _| StatusCode::IM_A_TEAPOT.into_response(),
-};
+const PLACE: Api =
+    Api { name: "test", id_header: "x-request-id", busy: |_, _| StatusCode::IM_A_TEAPOT.into_response() };
 
 /// Sends one request and gives the answer's body, its id header, and the log.
 async fn ask(method: Method, uri: &str, read_body: bool) -> (String, String, String) {
@@ -39,7 +38,7 @@ async fn ask(method: Method, uri: &str, read_body: bool) -> (String, String, Str
     let _guard = tracing::subscriber::set_default(subscriber);
 
     let answer = |Extension(id): Extension<RequestId>| async move { id.as_str().to_owned() };
-    let router = observed(Router::new().fallback(answer), PLACE, Watch::plain(Ambient::system()));
+    let router = observed(Router::new().fallback(answer), PLACE, Observability::plain(Ambient::system()));
     let request = Request::builder().method(method).uri(uri).body(Body::empty()).unwrap();
     let response = router.oneshot(request).await.unwrap();
     let id = response.headers()[PLACE.id_header].to_str().unwrap().to_owned();
@@ -82,14 +81,14 @@ async fn an_answer_that_was_not_taken_is_not_whole() {
 }
 
 /// A gateway with an audit log, whose requests all come from `remote`.
-fn watched(audit: &std::path::Path, trusted: &[&str]) -> Watch {
+fn watched(audit: &std::path::Path, trusted: &[&str]) -> Observability {
     let trusted = trusted.iter().map(|address| address.parse().unwrap()).collect();
     let audit = Some(Arc::new(AuditLog::open(audit.to_owned()).unwrap()));
-    Watch { audit, trusted_proxies: Arc::new(trusted), ..Watch::plain(Ambient::system()) }
+    Observability { audit, trusted_proxies: Arc::new(trusted), ..Observability::plain(Ambient::system()) }
 }
 
 /// Sends a request from 192.0.2.1 and waits for its end.
-async fn send(watch: &Watch, forwarded: &str) {
+async fn send(watch: &Observability, forwarded: &str) {
     let router = Router::new().fallback(async || (StatusCode::NOT_FOUND, "nothing"));
     let request = Request::builder().uri("/b/k?secret").header("x-forwarded-for", forwarded);
     let mut request = request.body(Body::from("12345")).unwrap();
@@ -148,9 +147,9 @@ async fn only_proxies_that_are_trusted_say_whom_they_speak_for() {
 
 #[tokio::test]
 async fn whoever_comes_when_all_may_do_no_more_is_told_so_and_counted() {
-    let all = super::super::guard::Limit { requests_per_sec: 0, concurrent: 1 };
-    let guard = Arc::new(Guard::new(Limits { all, ..Limits::default() }));
-    let watch = Watch { guard, ..Watch::plain(Ambient::system()) };
+    let all = super::super::rate_limit::RateLimit { requests_per_sec: 0, concurrent: 1 };
+    let rate_limiter = Arc::new(RateLimiter::new(RateLimits { all, ..RateLimits::default() }));
+    let watch = Observability { rate_limiter, ..Observability::plain(Ambient::system()) };
     let router = observed(Router::new().fallback(async || "x"), PLACE, watch.clone());
     let ask = || async {
         let request = Request::builder().uri("/").body(Body::empty()).unwrap();
@@ -172,9 +171,10 @@ async fn whoever_comes_when_all_may_do_no_more_is_told_so_and_counted() {
 
 #[tokio::test]
 async fn refusals_that_are_held_back_shut_nobody_out() {
-    let all = super::super::guard::Limit { requests_per_sec: 0, concurrent: 2 };
-    let guard = Arc::new(Guard::new(Limits { all, failures_per_sec: 20, ..Limits::default() }));
-    let watch = Watch { guard, ..Watch::plain(Ambient::system()) };
+    let all = super::super::rate_limit::RateLimit { requests_per_sec: 0, concurrent: 2 };
+    let rate_limiter =
+        Arc::new(RateLimiter::new(RateLimits { all, failures_per_sec: 20, ..RateLimits::default() }));
+    let watch = Observability { rate_limiter, ..Observability::plain(Ambient::system()) };
     let answer = async |request: Request| {
         if request.headers().contains_key(header::AUTHORIZATION) {
             StatusCode::UNAUTHORIZED

@@ -76,12 +76,12 @@ impl Patience {
 struct Stalled;
 
 /// The error of a body that has stood still.
-pub(super) fn stalled() -> io::Error {
+pub(in crate::serve) fn stalled() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, Stalled)
 }
 
 /// Whether an error is that of a body that has stood still; what it caused is not looked at.
-pub(super) fn is_stalled(error: &(dyn std::error::Error + 'static)) -> bool {
+pub(in crate::serve) fn is_stalled(error: &(dyn std::error::Error + 'static)) -> bool {
     let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
     inner.is_some_and(<dyn std::error::Error + Send + Sync>::is::<Stalled>)
 }

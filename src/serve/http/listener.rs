@@ -3,7 +3,7 @@
 //!
 //! Everything is bounded: connections by a semaphore that is taken before one is accepted (so that more wait in the
 //! kernel's queue), heads and idle time by a timer, bodies by [`super::stall`], and the end by a grace time. A request
-//! that is answered before its body was read has its answer read all the same ([`super::leftover`]). An error of
+//! that is answered before its body was read has its answer read all the same ([`super::unread_body`]). An error of
 //! accepting, such as too many open files, is waited out: it ends when connections end.
 
 use std::convert::Infallible;
@@ -31,10 +31,10 @@ use tokio::task::JoinSet;
 use tower::ServiceExt as _;
 
 use super::closing::{Closing, DRAIN, Unread};
-use super::leftover::{self, Leftover};
 pub use super::stall::Slowness;
 use super::stall::{StallBody, StallGuard};
 use super::tls::Tls;
+use super::unread_body::{self, UnreadBody};
 
 /// Shortest and longest wait after a failed accept.
 const BACKOFF: std::ops::RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(1);
@@ -218,7 +218,7 @@ struct Handing {
 }
 
 /// Sees to what is left of the body of a request that has been answered.
-async fn end(left: Option<Leftover>, version: Version, unread: &Unread, response: &mut Response) {
+async fn end(left: Option<UnreadBody>, version: Version, unread: &Unread, response: &mut Response) {
     let Some(mut left) = left else { return unread.clear() };
     if left.ends_soon().await {
         unread.clear();
@@ -238,7 +238,7 @@ impl Service<hyper::Request<Incoming>> for Handing {
         let version = request.version();
         let (head, body) = request.into_parts();
         let body = StallBody::wrap(body, self.limits.slowness);
-        let (body, left) = leftover::hold(body, &head.headers);
+        let (body, left) = unread_body::split(body, &head.headers);
         let mut request = hyper::Request::from_parts(head, body);
         request.extensions_mut().insert(ConnectInfo(self.remote));
         if self.tls {

@@ -1,8 +1,8 @@
-//! The operations door: whether the gateway lives, whether it can serve, and what it has counted.
+//! Health and metrics: whether the gateway lives, whether it can serve, and what it has counted.
 //!
-//! The first two are open to everyone and say nothing but yes or no: whoever watches a process (a container engine, a
-//! load balancer) has no credential. Metrics tell which operations are in use and how much is stored, so they are for
-//! bearers of an admin token; on a listener of their own, for whoever reaches that.
+//! The first two are open to everyone and say nothing but yes or no, because what watches a process (a container engine, a
+//! load balancer) has no credential. Metrics show which operations are in use and how much is stored, so they need an admin
+//! token on the Hub listener. The listener for metrics alone asks for none: its address is the protection.
 
 use std::sync::Arc;
 
@@ -11,17 +11,18 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 
-use super::metrics::Metrics;
-use super::routes::{Collecting, GET, Routed};
 use crate::auth::{Caller, Directory};
 use crate::bucket::{BucketApi, BucketError, BucketId};
 use crate::model::names::{BucketName, Namespace};
+use crate::serve::http::bearer_token;
+use crate::serve::http::metrics::Metrics;
+use crate::serve::http::routes::{Collecting, GET, Routed};
 
 /// The text format of metrics. Source: `OpenMetrics` 1.0, "Protocol negotiation".
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// What the door looks at.
-pub struct OpsDoor {
+/// What the API reads.
+pub struct HealthApi {
     /// Whose storage must answer for the gateway to be ready.
     pub buckets: Arc<dyn BucketApi>,
     /// What is counted.
@@ -31,20 +32,20 @@ pub struct OpsDoor {
 }
 
 /// `/health/live`, `/health/ready` and `/metrics`, for the root of a listener.
-pub fn router(door: OpsDoor) -> Routed {
+pub fn router(api: HealthApi) -> Routed {
     Collecting::new()
         .on(GET, "/health/live", async || "ok\n")
         .on(GET, "/health/ready", ready)
         .on(GET, "/metrics", metrics)
-        .routed(|router: Router<Arc<OpsDoor>>| router.with_state(Arc::new(door)))
+        .routed(|router: Router<Arc<HealthApi>>| router.with_state(Arc::new(api)))
 }
 
 /// Asks the storage for something that need not be there.
-async fn ready(State(door): State<Arc<OpsDoor>>) -> (StatusCode, &'static str) {
+async fn ready(State(api): State<Arc<HealthApi>>) -> (StatusCode, &'static str) {
     let (Ok(namespace), Ok(name)) = (Namespace::new("root"), BucketName::new("health")) else {
         return (StatusCode::OK, "ok\n");
     };
-    match door.buckets.bucket(&BucketId { namespace, name }).await {
+    match api.buckets.bucket(&BucketId { namespace, name }).await {
         Ok(_) | Err(BucketError::NoSuchBucket(_)) => (StatusCode::OK, "ok\n"),
         Err(error) => {
             tracing::warn!(%error, "not ready");
@@ -53,11 +54,9 @@ async fn ready(State(door): State<Arc<OpsDoor>>) -> (StatusCode, &'static str) {
     }
 }
 
-async fn metrics(State(door): State<Arc<OpsDoor>>, headers: HeaderMap) -> Response {
-    if let Some(directory) = &door.directory {
-        let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.split_once(' '));
-        let token =
-            shown.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim());
+async fn metrics(State(api): State<Arc<HealthApi>>, headers: HeaderMap) -> Response {
+    if let Some(directory) = &api.directory {
+        let token = bearer_token(&headers).ok().flatten();
         match token.and_then(|token| directory.bearer(token)).map(Caller::Known) {
             None => return (StatusCode::UNAUTHORIZED, "an admin token is needed\n").into_response(),
             Some(caller) if !caller.is_admin() => {
@@ -67,7 +66,7 @@ async fn metrics(State(door): State<Arc<OpsDoor>>, headers: HeaderMap) -> Respon
         }
     }
     // Counting the buckets reads the metadata.
-    let text = tokio::task::spawn_blocking(move || door.metrics.text()).await;
+    let text = tokio::task::spawn_blocking(move || api.metrics.text()).await;
     match text {
         Ok(text) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
         Err(error) => {

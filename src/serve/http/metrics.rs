@@ -22,32 +22,32 @@ const SECONDS: [f64; 14] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Door {
+struct OfApi {
     door: &'static str,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Answered {
+struct OfStatus {
     door: &'static str,
     operation: &'static str,
     status: u16,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Asked {
+struct OfOperation {
     door: &'static str,
     operation: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Failed {
+struct OfError {
     door: &'static str,
     code: String,
 }
 
 /// What is said of a request that has ended.
 pub(super) struct Ended<'a> {
-    pub(super) door: &'static str,
+    pub(super) api: &'static str,
     pub(super) operation: &'static str,
     pub(super) status: u16,
     /// Of an error.
@@ -60,13 +60,13 @@ pub(super) struct Ended<'a> {
 /// All metrics.
 pub struct Metrics {
     registry: Registry,
-    requests: Family<Answered, Counter>,
-    seconds: Family<Asked, Histogram, fn() -> Histogram>,
-    received: Family<Door, Counter>,
-    sent: Family<Door, Counter>,
-    running: Family<Door, Gauge>,
-    errors: Family<Failed, Counter>,
-    slowed: Family<Door, Counter>,
+    requests: Family<OfStatus, Counter>,
+    seconds: Family<OfOperation, Histogram, fn() -> Histogram>,
+    received: Family<OfApi, Counter>,
+    sent: Family<OfApi, Counter>,
+    running: Family<OfApi, Gauge>,
+    errors: Family<OfError, Counter>,
+    slowed: Family<OfApi, Counter>,
 }
 
 impl Default for Metrics {
@@ -126,30 +126,30 @@ impl Metrics {
     }
 
     /// A request has begun.
-    pub(super) fn begins(&self, door: &'static str) {
-        self.running.get_or_create(&Door { door }).inc();
+    pub(super) fn request_begins(&self, api: &'static str) {
+        self.running.get_or_create(&OfApi { door: api }).inc();
     }
 
     /// A request was refused over a limit.
-    pub(super) fn slows(&self, door: &'static str) {
-        self.slowed.get_or_create(&Door { door }).inc();
+    pub(super) fn request_slowed_down(&self, api: &'static str) {
+        self.slowed.get_or_create(&OfApi { door: api }).inc();
     }
 
     /// A request has ended.
-    pub(super) fn ends(&self, ended: &Ended<'_>) {
-        let Ended { door, operation, status, .. } = *ended;
-        self.running.get_or_create(&Door { door }).dec();
-        self.requests.get_or_create(&Answered { door, operation, status }).inc();
-        self.seconds.get_or_create(&Asked { door, operation }).observe(ended.secs);
+    pub(super) fn request_ends(&self, ended: &Ended<'_>) {
+        let Ended { api, operation, status, .. } = *ended;
+        self.running.get_or_create(&OfApi { door: api }).dec();
+        self.requests.get_or_create(&OfStatus { door: api, operation, status }).inc();
+        self.seconds.get_or_create(&OfOperation { door: api, operation }).observe(ended.secs);
         if ended.received_bytes > 0 {
-            self.received.get_or_create(&Door { door }).inc_by(ended.received_bytes);
+            self.received.get_or_create(&OfApi { door: api }).inc_by(ended.received_bytes);
         }
         if ended.sent_bytes > 0 {
-            self.sent.get_or_create(&Door { door }).inc_by(ended.sent_bytes);
+            self.sent.get_or_create(&OfApi { door: api }).inc_by(ended.sent_bytes);
         }
         if status >= 400 {
             let code = ended.code.map_or_else(|| status.to_string(), ToOwned::to_owned);
-            self.errors.get_or_create(&Failed { door, code }).inc();
+            self.errors.get_or_create(&OfError { door: api, code }).inc();
         }
     }
 
@@ -313,10 +313,10 @@ mod tests {
         store.figures.new_raw_bytes.add(7);
         store.packs.figures.sync_micros.add(1000);
         let metrics = Metrics::of_store(store);
-        metrics.begins("s3");
-        metrics.begins("s3");
+        metrics.request_begins("s3");
+        metrics.request_begins("s3");
         let ended = Ended {
-            door: "s3",
+            api: "s3",
             operation: "GetObject",
             status: 404,
             code: Some("NoSuchKey"),
@@ -324,7 +324,7 @@ mod tests {
             sent_bytes: 5,
             secs: 0.003,
         };
-        metrics.ends(&ended);
+        metrics.request_ends(&ended);
         let text = metrics.text();
         for line in [
             r#"xetgate_requests_total{door="s3",operation="GetObject",status="404"} 1"#,

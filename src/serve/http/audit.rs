@@ -23,7 +23,9 @@ pub(super) struct Entry<'a> {
     pub(super) time: String,
     /// Its id, as in its answer and in the log.
     pub(super) id: &'a str,
-    pub(super) door: &'a str,
+    /// The API; the line calls it `door`, and tools that read the file know it by that name.
+    #[serde(rename = "door")]
+    pub(super) api: &'a str,
     /// The client's address.
     pub(super) address: Option<String>,
     pub(super) account: Option<&'a str>,

@@ -20,14 +20,11 @@ use tower::ServiceExt as _;
 
 use super::*;
 use crate::model::clock::Ambient;
-use crate::serve::access::{Observed, Watch, observed};
-use crate::serve::visit::Visit;
+use crate::serve::http::RequestContext;
+use crate::serve::http::observe::{Api, Observability, observed};
 
-const PLACE: Observed = Observed {
-    door: "test",
-    id_header: "x-request-id",
-    busy: |_, _| StatusCode::IM_A_TEAPOT.into_response(),
-};
+const PLACE: Api =
+    Api { name: "test", id_header: "x-request-id", busy: |_, _| StatusCode::IM_A_TEAPOT.into_response() };
 
 type Received = Arc<Mutex<Vec<ExportTraceServiceRequest>>>;
 
@@ -45,21 +42,21 @@ async fn collector() -> (SocketAddr, Received) {
     (address, received)
 }
 
-fn watch(collector: SocketAddr, ratio: f64) -> Watch {
+fn watch(collector: SocketAddr, ratio: f64) -> Observability {
     let ambient = Ambient::system();
     let endpoint = format!("http://{collector}/");
     let traces = Traces::to(&endpoint, ratio, Arc::clone(&ambient.entropy), Handle::current()).unwrap();
-    Watch { traces: Some(Arc::new(traces)), ..Watch::plain(ambient) }
+    Observability { traces: Some(Arc::new(traces)), ..Observability::plain(ambient) }
 }
 
 /// A gateway whose every request writes an object, or fails.
-fn gateway(watch: &Watch) -> Router {
+fn gateway(watch: &Observability) -> Router {
     let answer = async |request: Request| {
-        let visit = Visit::of(request.extensions());
-        visit.is_for("PutObject");
-        visit.is_about("models", "private/name");
+        let context = RequestContext::of(request.extensions());
+        context.set_operation("PutObject");
+        context.set_target("models", "private/name");
         if request.method() == Method::DELETE {
-            visit.ends_with("InternalError");
+            context.set_error_code("InternalError");
             return (StatusCode::INTERNAL_SERVER_ERROR, "");
         }
         request.into_body().collect().await.unwrap();
@@ -79,7 +76,7 @@ async fn ask(gateway: &Router, method: Method, parent: Option<&str>) -> StatusCo
     status
 }
 
-async fn end(watch: Watch) {
+async fn end(watch: Observability) {
     tokio::task::spawn_blocking(move || watch.traces.unwrap().end()).await.unwrap();
 }
 

@@ -1,4 +1,4 @@
-//! [`Guard`]: how much callers may ask at a time and a second, and how slowly credentials can be guessed.
+//! [`RateLimiter`]: how much callers may ask at a time and a second, and how slowly credentials can be guessed.
 //!
 //! A limit of 0 is none, and costs nothing. A caller over a limit is told to slow down (S3: 503 `SlowDown`; the Hub:
 //! 429), which published clients do by themselves. Answers to wrong credentials are held back, more the more there were
@@ -25,7 +25,7 @@ const DELAY_MAX: Duration = Duration::from_secs(10);
 
 /// How much may be asked; 0 is no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Limit {
+pub struct RateLimit {
     /// Requests a second, of which those of one second may come at once.
     pub requests_per_sec: u32,
     /// Requests at a time.
@@ -34,11 +34,11 @@ pub struct Limit {
 
 /// All limits.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Limits {
+pub struct RateLimits {
     /// For all callers together.
-    pub all: Limit,
+    pub all: RateLimit,
     /// For each access key.
-    pub key: Limit,
+    pub key: RateLimit,
     /// Wrong credentials answered a second, for each address; 0 for no limit.
     pub failures_per_sec: u32,
 }
@@ -55,7 +55,7 @@ struct Meter {
     running: u32,
 }
 
-impl Limit {
+impl RateLimit {
     fn is_none(self) -> bool {
         self == Self::default()
     }
@@ -78,8 +78,8 @@ impl Limit {
 }
 
 /// Holds callers to their limits.
-pub struct Guard {
-    limits: Limits,
+pub struct RateLimiter {
+    limits: RateLimits,
     all: Mutex<Meter>,
     keys: Mutex<HashMap<AccessKeyId, Meter>>,
     failures: Mutex<LruCache<IpAddr, Instant>>,
@@ -87,23 +87,23 @@ pub struct Guard {
 
 /// Counts as running until it is dropped.
 pub struct Permit {
-    /// The guard, if there is a limit to hold to.
-    of: Option<(Arc<Guard>, Option<AccessKeyId>)>,
+    /// The limiter, if there is a limit to hold to.
+    of: Option<(Arc<RateLimiter>, Option<AccessKeyId>)>,
 }
 
 fn lock<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
     what.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Guard {
-    /// A guard of these limits.
-    pub fn new(limits: Limits) -> Self {
+impl RateLimiter {
+    /// A limiter of these limits.
+    pub fn new(limits: RateLimits) -> Self {
         let failures = Mutex::new(LruCache::new(ADDRESSES_MAX));
         Self { limits, all: Mutex::default(), keys: Mutex::default(), failures }
     }
 
     /// Lets a request in, whoever makes it.
-    pub(super) fn let_in(self: &Arc<Self>) -> Result<Permit, Busy> {
+    pub(super) fn admit_request(self: &Arc<Self>) -> Result<Permit, Busy> {
         if self.limits.all.is_none() {
             return Ok(Permit { of: None });
         }
@@ -112,7 +112,7 @@ impl Guard {
     }
 
     /// Lets a known caller go on.
-    pub(super) fn admit(self: &Arc<Self>, key: &AccessKeyId) -> Result<Permit, Busy> {
+    pub(super) fn admit_key(self: &Arc<Self>, key: &AccessKeyId) -> Result<Permit, Busy> {
         if self.limits.key.is_none() {
             return Ok(Permit { of: None });
         }
@@ -139,9 +139,9 @@ impl Drop for Permit {
     fn drop(&mut self) {
         match &self.of {
             None => {}
-            Some((guard, None)) => lock(&guard.all).running -= 1,
-            Some((guard, Some(key))) => {
-                if let Some(meter) = lock(&guard.keys).get_mut(key) {
+            Some((limiter, None)) => lock(&limiter.all).running -= 1,
+            Some((limiter, Some(key))) => {
+                if let Some(meter) = lock(&limiter.keys).get_mut(key) {
                     meter.running -= 1;
                 }
             }
@@ -157,29 +157,29 @@ mod tests {
         AccessKeyId::new(id).unwrap()
     }
 
-    fn guard(limits: Limits) -> Arc<Guard> {
-        Arc::new(Guard::new(limits))
+    fn limiter(limits: RateLimits) -> Arc<RateLimiter> {
+        Arc::new(RateLimiter::new(limits))
     }
 
     #[test]
     fn each_key_has_so_many_at_a_time_and_all_together_too() {
-        let at_a_time = |concurrent| Limit { concurrent, ..Limit::default() };
-        let limits = Limits { all: at_a_time(3), key: at_a_time(1), ..Limits::default() };
-        let guard = guard(limits);
-        let first = guard.admit(&key("A")).unwrap();
-        assert!(guard.admit(&key("A")).is_err());
-        assert!(guard.admit(&key("B")).is_ok());
+        let at_a_time = |concurrent| RateLimit { concurrent, ..RateLimit::default() };
+        let limits = RateLimits { all: at_a_time(3), key: at_a_time(1), ..RateLimits::default() };
+        let limiter = limiter(limits);
+        let first = limiter.admit_key(&key("A")).unwrap();
+        assert!(limiter.admit_key(&key("A")).is_err());
+        assert!(limiter.admit_key(&key("B")).is_ok());
         drop(first);
-        assert!(guard.admit(&key("A")).is_ok());
-        let three: Vec<_> = (0..3).map(|_| guard.let_in().unwrap()).collect();
-        assert!(guard.let_in().is_err());
+        assert!(limiter.admit_key(&key("A")).is_ok());
+        let three: Vec<_> = (0..3).map(|_| limiter.admit_request().unwrap()).collect();
+        assert!(limiter.admit_request().is_err());
         drop(three);
-        assert!(guard.let_in().is_ok());
+        assert!(limiter.admit_request().is_ok());
     }
 
     #[test]
     fn a_second_has_so_many_requests() {
-        let limit = Limit { requests_per_sec: 10, concurrent: 0 };
+        let limit = RateLimit { requests_per_sec: 10, concurrent: 0 };
         let (mut meter, begin) = (Meter::default(), Instant::now());
         let taken = (0..100).filter(|_| limit.take(&mut meter, begin).is_ok()).count();
         assert_eq!(taken, 10);
@@ -190,22 +190,23 @@ mod tests {
 
     #[test]
     fn guesses_from_one_address_come_slower_and_slower_and_others_do_not_wait() {
-        let guard = guard(Limits { failures_per_sec: 10, ..Limits::default() });
+        let limiter = limiter(RateLimits { failures_per_sec: 10, ..RateLimits::default() });
         let (bad, good) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
         let now = Instant::now();
-        let delays: Vec<_> = (0..200).map(|_| guard.delay(bad, now)).collect();
+        let delays: Vec<_> = (0..200).map(|_| limiter.delay(bad, now)).collect();
         assert!(delays[..50].iter().all(Duration::is_zero));
         assert_eq!(delays[59], Duration::from_secs(1));
         assert_eq!(delays[199], DELAY_MAX);
-        assert!(guard.delay(good, now).is_zero());
-        assert!(guard.delay(bad, now + Duration::from_mins(1)).is_zero(), "it is forgiven");
+        assert!(limiter.delay(good, now).is_zero());
+        assert!(limiter.delay(bad, now + Duration::from_mins(1)).is_zero(), "it is forgiven");
     }
 
     #[test]
     fn without_limits_nothing_is_counted() {
-        let guard = guard(Limits::default());
-        let all: Vec<_> =
-            (0..1000).map(|_| (guard.let_in().unwrap(), guard.admit(&key("A")).unwrap())).collect();
-        assert_eq!((all.len(), lock(&guard.keys).len()), (1000, 0));
+        let limiter = limiter(RateLimits::default());
+        let all: Vec<_> = (0..1000)
+            .map(|_| (limiter.admit_request().unwrap(), limiter.admit_key(&key("A")).unwrap()))
+            .collect();
+        assert_eq!((all.len(), lock(&limiter.keys).len()), (1000, 0));
     }
 }

@@ -1,4 +1,5 @@
-//! What is left of a request's body when the request has been answered: refused for its head, most often.
+//! The rest of a request's body that was not read when the request was answered; most often the request was refused for
+//! its head.
 //!
 //! Little is read to its end at once, so that the connection can be used again. Where there is more, HTTP/1.1 announces
 //! that it closes the connection and closes it in stages ([`super::closing`]). On HTTP/2 the stream alone is read on and
@@ -23,36 +24,36 @@ use super::closing::DrainLimits;
 const SMALL_BYTES_MAX: u64 = 64 << 10;
 const SMALL_TIME_MAX: Duration = Duration::from_millis(100);
 
-struct Held {
+struct SharedBody {
     body: Body,
     has_begun: bool,
     has_ended: bool,
 }
 
 /// A body that the service reads.
-struct Lent(Arc<Mutex<Held>>);
+struct LentBody(Arc<Mutex<SharedBody>>);
 
-/// The same body, for when the service is done with it.
-pub(super) struct Leftover {
-    held: Arc<Mutex<Held>>,
+/// The same body, for the time after the service has answered.
+pub(super) struct UnreadBody {
+    held: Arc<Mutex<SharedBody>>,
     is_expected: bool,
 }
 
-fn lock(held: &Mutex<Held>) -> MutexGuard<'_, Held> {
+fn lock(held: &Mutex<SharedBody>) -> MutexGuard<'_, SharedBody> {
     held.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Keeps a hold of a request's body; `None` if it is empty.
-pub(super) fn hold(body: Body, headers: &HeaderMap) -> (Body, Option<Leftover>) {
+/// Splits a request's body in the one that the service reads and the one that is looked at later; `None` if it is empty.
+pub(super) fn split(body: Body, headers: &HeaderMap) -> (Body, Option<UnreadBody>) {
     if body.is_end_stream() {
         return (body, None);
     }
-    let held = Arc::new(Mutex::new(Held { body, has_begun: false, has_ended: false }));
-    let leftover = Leftover { held: Arc::clone(&held), is_expected: headers.contains_key(EXPECT) };
-    (Body::new(Lent(held)), Some(leftover))
+    let held = Arc::new(Mutex::new(SharedBody { body, has_begun: false, has_ended: false }));
+    let leftover = UnreadBody { held: Arc::clone(&held), is_expected: headers.contains_key(EXPECT) };
+    (Body::new(LentBody(held)), Some(leftover))
 }
 
-impl Leftover {
+impl UnreadBody {
     /// Reads a small rest. Whether the body has been read to its end.
     pub(super) async fn ends_soon(&mut self) -> bool {
         let (has_ended, has_begun, left) = {
@@ -79,7 +80,7 @@ impl Leftover {
 
     /// Whether the end came within so many bytes.
     async fn read(&mut self, bytes_max: u64) -> bool {
-        let mut body = Lent(Arc::clone(&self.held));
+        let mut body = LentBody(Arc::clone(&self.held));
         let mut left = bytes_max;
         while let Some(frame) = body.frame().await {
             let Ok(frame) = frame else { return false };
@@ -91,7 +92,7 @@ impl Leftover {
     }
 }
 
-impl http_body::Body for Lent {
+impl http_body::Body for LentBody {
     type Data = Bytes;
     type Error = axum::Error;
 

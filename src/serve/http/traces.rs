@@ -69,7 +69,7 @@ pub enum TracesError {
 /// What is known of a request that has ended.
 pub(super) struct Ended<'a> {
     pub(super) id: &'a str,
-    pub(super) door: &'static str,
+    pub(super) api: &'static str,
     pub(super) operation: &'static str,
     pub(super) method: &'a str,
     pub(super) bucket: Option<&'a str>,
@@ -136,7 +136,7 @@ impl Traces {
     }
 
     /// Hands over the span of a request. Never waits. Names: the OpenTelemetry semantic conventions, for HTTP and for S3.
-    pub(super) fn ends(&self, parent: &Context, ended: &Ended<'_>) {
+    pub(super) fn request_ends(&self, parent: &Context, ended: &Ended<'_>) {
         let name = if ended.operation == "-" { "unknown" } else { ended.operation };
         let begun = ended.at.checked_sub(ended.took).unwrap_or(ended.at);
         let builder = SpanBuilder::from_name(name).with_kind(SpanKind::Server).with_start_time(begun);
@@ -146,7 +146,7 @@ impl Traces {
         }
         let owned = |key, value: Option<&str>| value.map(|value| KeyValue::new(key, value.to_owned()));
         span.set_attributes([
-            KeyValue::new("xetgate.door", ended.door),
+            KeyValue::new("xetgate.door", ended.api),
             KeyValue::new("rpc.method", name),
             KeyValue::new("http.response.status_code", i64::from(ended.status)),
             KeyValue::new("http.request.body.size", ended.received_bytes.cast_signed()),

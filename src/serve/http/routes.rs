@@ -10,7 +10,7 @@ use axum::http::Method;
 use axum::middleware::map_request;
 use axum::routing::{MethodFilter, on};
 
-use super::visit::Visit;
+use super::context::RequestContext;
 
 /// A route of a listener.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,19 +60,19 @@ impl Routed {
 }
 
 /// Collects routes as they are added to an axum router.
-pub(super) struct Collecting<S> {
+pub(in crate::serve) struct Collecting<S> {
     router: Router<S>,
     routes: Vec<(&'static str, &'static str)>,
 }
 
 impl<S: Clone + Send + Sync + 'static> Collecting<S> {
     /// No routes.
-    pub(super) fn new() -> Self {
+    pub(in crate::serve) fn new() -> Self {
         Self { router: Router::new(), routes: Vec::new() }
     }
 
     /// Adds a route. `GET` answers `HEAD` too.
-    pub(super) fn on<T: 'static>(
+    pub(in crate::serve) fn on<T: 'static>(
         mut self,
         (filter, method): (MethodFilter, &'static str),
         path: &'static str,
@@ -80,35 +80,35 @@ impl<S: Clone + Send + Sync + 'static> Collecting<S> {
     ) -> Self {
         self.routes.push((method, path));
         let name = map_request(move |request: Request| {
-            Visit::of(request.extensions()).is_for(path);
+            RequestContext::of(request.extensions()).set_operation(path);
             std::future::ready(request)
         });
         Self { router: self.router.route(path, on(filter, handler).layer(name)), ..self }
     }
 
     /// The router, finished by `finish`, with its routes.
-    pub(super) fn routed(self, finish: impl FnOnce(Router<S>) -> Router) -> Routed {
+    pub(in crate::serve) fn routed(self, finish: impl FnOnce(Router<S>) -> Router) -> Routed {
         Routed::new(finish(self.router), self.routes)
     }
 }
 
 /// `GET`, and `HEAD`.
-pub(super) const GET: (MethodFilter, &str) = (MethodFilter::GET, "GET");
+pub(in crate::serve) const GET: (MethodFilter, &str) = (MethodFilter::GET, "GET");
 /// `HEAD` alone.
-pub(super) const HEAD: (MethodFilter, &str) = (MethodFilter::HEAD, "HEAD");
+pub(in crate::serve) const HEAD: (MethodFilter, &str) = (MethodFilter::HEAD, "HEAD");
 /// `POST`.
-pub(super) const POST: (MethodFilter, &str) = (MethodFilter::POST, "POST");
+pub(in crate::serve) const POST: (MethodFilter, &str) = (MethodFilter::POST, "POST");
 
 /// One row of a table of routes that a door looks through itself.
-pub(super) struct Row<T> {
-    pub(super) method: Method,
-    pub(super) pattern: &'static str,
-    pub(super) to: T,
+pub(in crate::serve) struct Row<T> {
+    pub(in crate::serve) method: Method,
+    pub(in crate::serve) pattern: &'static str,
+    pub(in crate::serve) to: T,
 }
 
 /// The row that a request is for, and what stands in its path where the pattern varies: single segments, then what
 /// `{*name}` stands for.
-pub(super) fn find<'t, 'p, T>(
+pub(in crate::serve) fn find<'t, 'p, T>(
     table: &'t [Row<T>],
     method: &Method,
     segments: &'p [&'p str],
