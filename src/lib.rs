@@ -9,6 +9,7 @@ pub mod cas;
 pub mod cli;
 pub mod config;
 pub mod engine;
+pub mod gateway;
 pub mod model;
 pub mod serve;
 pub mod store;

@@ -27,8 +27,9 @@ use xetgate::bucket::{BucketApi, Namespace, NativeBuckets};
 use xetgate::cas::destinations::Destinations;
 use xetgate::cas::http::{BearerToken, HttpClient, RetryPolicy};
 use xetgate::cas::remote::RemoteShared;
-use xetgate::cli::doors::{Behind, doors};
 use xetgate::config::Config;
+use xetgate::gateway::Backend;
+use xetgate::gateway::apis::Apis;
 use xetgate::model::clock::Ambient;
 use xetgate::serve::http::Observability;
 use xetgate::serve::s3::{Addressing, ByAccessKey, S3Api};
@@ -90,14 +91,10 @@ async fn hub(lookups: Arc<AtomicUsize>) -> String {
     let meta = Arc::clone(&buckets.store().meta);
     let key = MasterKey::new(&[3; 32]);
     let accounts = Accounts::open(meta, Arc::clone(&directory), key, ambient.clone()).await;
-    let behind = Behind {
-        buckets,
-        accounts: Arc::new(accounts.unwrap()),
-        backups: None,
-        signer: CasSigner::new(&[5; 32], directory, clock),
-        watch: Observability::plain(ambient),
-    };
-    let router = doors(&Config::default(), behind).hub.router;
+    let config = Config::default();
+    let signer = CasSigner::new(&[5; 32], directory, clock);
+    let backend = Backend::native(&config, buckets, Arc::new(accounts.unwrap()), signer, None);
+    let router = Apis::compose(&config, backend, &Observability::plain(ambient)).hub.unwrap().router;
     let count = move |request: Request, next: Next| {
         let names_bucket = request.uri().path().split('/').count() == 5;
         if request.method() == "GET" && request.uri().path().starts_with("/api/buckets/") && names_bucket {

@@ -13,12 +13,9 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 mod admin;
 mod banner;
 mod config;
-mod data_folder;
-pub mod doors;
 mod failure;
 mod health;
 mod hf;
-mod hub_mode;
 mod manual;
 mod place;
 mod remote;
@@ -28,7 +25,6 @@ mod session;
 mod store;
 mod terminal;
 mod usage;
-mod watch;
 
 use usage::Named;
 

@@ -2,8 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::data_folder::{DataFolder, DataFolderError};
-use crate::config::{self, Config, ConfigError};
+use crate::config::{Config, ConfigError};
 
 /// What every command that works on a data folder takes, before its sub-command or after it. Flags win over the
 /// environment, the environment over the file.
@@ -18,15 +17,6 @@ pub(super) struct PlaceArgs {
     data_dir: Option<PathBuf>,
 }
 
-/// Why there is no such place.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum PlaceError {
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    #[error(transparent)]
-    DataFolder(#[from] DataFolderError),
-}
-
 impl PlaceArgs {
     /// The configuration, with the flags that are taken here.
     pub(super) fn configuration(&self, vars: &[(String, String)]) -> Result<Config, ConfigError> {
@@ -36,15 +26,4 @@ impl PlaceArgs {
         }
         Ok(config)
     }
-}
-
-/// Takes the data folder that the configuration names, for this process alone. Files that the process makes from now on
-/// are its owner's only, whatever library makes them: what they hold is what users store.
-pub(super) fn take_folder(config: &Config, vars: &[(String, String)]) -> Result<DataFolder, PlaceError> {
-    let data_dir = match &config.data_dir {
-        Some(data_dir) => data_dir.clone(),
-        None => config::default_data_dir(vars)?,
-    };
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
-    Ok(DataFolder::open(&data_dir)?)
 }

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::data_folder::{BESIDE_STORE, DataFolder};
-use super::place::{PlaceArgs, PlaceError, take_folder};
+use super::place::PlaceArgs;
 use crate::config::ConfigError;
+use crate::gateway::data_folder::{BESIDE_STORE, DataFolder, DataFolderError};
 use crate::model::clock::Ambient;
 use crate::store::backup::backup;
 use crate::store::check::check;
@@ -57,7 +57,7 @@ enum StoreCommand {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StoreError {
     #[error(transparent)]
-    Place(#[from] PlaceError),
+    DataFolder(#[from] DataFolderError),
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error("cannot open the store: {0}")]
@@ -80,7 +80,7 @@ fn failed<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
 /// Runs one command to its end.
 pub(super) fn run(args: &StoreArgs, vars: &[(String, String)]) -> Result<(), StoreError> {
     let config = args.place.configuration(vars)?;
-    let folder = take_folder(&config, vars)?;
+    let folder = DataFolder::take(&config, vars)?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(StoreError::Runtime)?;
     let store = Arc::new(LocalStore::open(folder.path(), &Ambient::system())?);

@@ -23,8 +23,9 @@ use xetgate::bucket::{
     Attributes, BucketId, BucketName, Buckets as _, DeclaredDigests, Namespace, NativeBuckets, ObjectKey,
     ObjectWrite, Objects as _, Payload, Visibility, WriteCondition,
 };
-use xetgate::cli::doors::{Behind, doors};
 use xetgate::config::Config;
+use xetgate::gateway::Backend;
+use xetgate::gateway::apis::Apis;
 use xetgate::model::clock::Ambient;
 use xetgate::serve::http::Observability;
 use xetgate::serve::http::routes::Route;
@@ -132,16 +133,13 @@ impl House {
         let accounts = Accounts::open(meta, Arc::clone(&directory), key, ambient.clone()).await;
         let accounts = Arc::new(accounts.unwrap());
         let signer = CasSigner::new(&[5; 32], directory, Arc::clone(&ambient.clock));
-        let behind = Behind {
-            buckets: Arc::clone(&buckets),
-            accounts: Arc::clone(&accounts),
-            backups: None,
-            signer: signer.clone(),
-            watch: Observability::plain(ambient),
-        };
-        let doors = doors(&Config::default(), behind);
-        let routes = doors.s3.routes.into_iter().chain(doors.hub.routes).collect();
-        let (s3, hub) = (doors.s3.router, doors.hub.router);
+        let config = Config::default();
+        let backend =
+            Backend::native(&config, Arc::clone(&buckets), Arc::clone(&accounts), signer.clone(), None);
+        let apis = Apis::compose(&config, backend, &Observability::plain(ambient));
+        let hub = apis.hub.unwrap();
+        let routes = apis.s3.routes.into_iter().chain(hub.routes).collect();
+        let (s3, hub) = (apis.s3.router, hub.router);
         let mut house =
             Self { s3, hub, routes, buckets, accounts, signer, file: String::new(), xorb: String::new() };
         house.fill(SHUT, Visibility::Private).await;

@@ -9,6 +9,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt 
 use std::path::{Path, PathBuf};
 
 use crate::auth::{cas_token, root, seal};
+use crate::config::{self, Config, ConfigError};
 
 /// Name of the lock file.
 const LOCK_NAME: &str = "lock";
@@ -30,31 +31,55 @@ const OWN: [&str; 9] = [
 const OTHERS: u32 = 0o077;
 
 /// Files of the data folder that belong to a backup beside the store itself.
-pub(super) const BESIDE_STORE: [&str; 3] = [root::FILE_NAME, seal::FILE_NAME, cas_token::FILE_NAME];
+pub const BESIDE_STORE: [&str; 3] = [root::FILE_NAME, seal::FILE_NAME, cas_token::FILE_NAME];
 
-/// Why the data folder cannot be had.
+/// Why the data folder cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum DataFolderError {
-    /// Another process has it.
+pub enum DataFolderError {
+    /// Another process uses it.
     #[error(
         "data folder {path} is in use by another xetgate{holder}: stop that one, or choose another folder with --data-dir"
     )]
-    InUse { path: PathBuf, holder: String },
+    InUse {
+        /// The folder.
+        path: PathBuf,
+        /// The other process, in parentheses, if it is known.
+        holder: String,
+    },
     /// It cannot be made, or not be written to.
     #[error("cannot use data folder {path}: {error}")]
-    Io { path: PathBuf, error: io::Error },
+    Io {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// There is no default place for it.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
 }
 
 /// The data folder, held until this is dropped.
 #[derive(Debug)]
-pub(super) struct DataFolder {
+pub struct DataFolder {
     path: PathBuf,
     _lock: File,
 }
 
 impl DataFolder {
+    /// Opens the folder that the configuration names. Files that this process makes from now on are its owner's only,
+    /// whatever library makes them: they hold what users store.
+    pub fn take(config: &Config, vars: &[(String, String)]) -> Result<Self, DataFolderError> {
+        let data_dir = match &config.data_dir {
+            Some(data_dir) => data_dir.clone(),
+            None => config::default_data_dir(vars)?,
+        };
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+        Self::open(&data_dir)
+    }
+
     /// Makes the folder if need be, for its owner only, and takes its lock.
-    pub(super) fn open(path: &Path) -> Result<Self, DataFolderError> {
+    pub fn open(path: &Path) -> Result<Self, DataFolderError> {
         let failed = |error| DataFolderError::Io { path: path.to_owned(), error };
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
         let path = fs::canonicalize(path).map_err(failed)?;
@@ -87,13 +112,13 @@ impl DataFolder {
     }
 
     /// Where it is, absolute.
-    pub(super) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         &self.path
     }
 }
 
-/// Takes from others what they may do with our files in a folder that was there before, or that an earlier build has
-/// filled. What cannot be changed is warned of: to refuse the start would help nobody who has to mend it.
+/// Removes other users' permissions from our files: the folder may have been made by hand, or filled by an earlier build.
+/// A file whose permissions cannot be changed is only warned of, because refusing to start would not help to repair it.
 fn close_to_others(folder: &Path) {
     let keys = BESIDE_STORE.map(|name| (name, true));
     for (name, is_key) in OWN.map(|name| (name, false)).into_iter().chain(keys) {

@@ -1,47 +1,28 @@
-//! `xetgate serve --mode hub`: the S3 door over buckets on a Hub.
+//! Hub mode: the S3 API over buckets on a remote Hub.
 //!
-//! Each access key speaks to the Hub with its own credential's token, so the Hub decides what it may do; the
-//! permission and buckets of the credential hold besides. The root credential's token is `HF_TOKEN`, and its account
-//! is whoever that token belongs to.
+//! Each access key uses the token of its own credential for the Hub, so the Hub decides what the key may do; the credential's
+//! own permission and list of buckets are checked as well. The root credential's token is `HF_TOKEN`, and its account is the
+//! one that the Hub says the token belongs to.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::runtime::Runtime;
 
-use super::data_folder::DataFolder;
+use super::{Backend, Resources};
 use crate::auth::root::RootGiven;
 use crate::auth::{Credential, Directory, Secret};
-use crate::bucket::hub::{DEFAULT_ENDPOINT, HubBuckets, HubClient, HubError, HubShared};
+use crate::bucket::hub::{DEFAULT_ENDPOINT, HubBuckets, HubClient, HubShared, upkeep};
 use crate::bucket::{BucketApi, Namespace};
 use crate::cas::cache::ChunkCache;
 use crate::cas::destinations::Destinations;
-use crate::cas::http::{BearerToken, HttpClient, HttpError, RetryPolicy};
+use crate::cas::http::{BearerToken, HttpClient, RetryPolicy};
 use crate::cas::remote::RemoteShared;
 use crate::config::{Config, HubGiven};
-use crate::model::clock::Ambient;
-use crate::store::meta::{EmbeddedMeta, MetaError};
-
-/// Why hub mode could not begin.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum HubModeError {
-    #[error(transparent)]
-    Http(#[from] HttpError),
-    #[error(transparent)]
-    Hub(#[from] HubError),
-    #[error("cannot ask {endpoint} who HF_TOKEN belongs to: {error}; or set XETGATE_ROOT_USER")]
-    WhoAmI { endpoint: String, error: HubError },
-    #[error("cannot open the metadata: {0}")]
-    Meta(#[from] MetaError),
-    #[error("cannot open the cache: {0}")]
-    Cache(std::io::Error),
-    #[error("cannot open the parts of running uploads: {0}")]
-    Parts(std::io::Error),
-    #[error("{0} is not a token: it must be visible ASCII characters")]
-    Token(String),
-    #[error("{0} forbids requests to the Hub: unset it to run a gateway in front of one")]
-    Offline(&'static str),
-}
+use crate::gateway::background::Background;
+use crate::gateway::error::HubModeError;
+use crate::serve::http::metrics::Metrics;
+use crate::store::meta::EmbeddedMeta;
 
 /// The Hub that the configuration and the environment name.
 pub(super) fn client(config: &Config, given: &HubGiven) -> Result<HubClient, HubModeError> {
@@ -73,38 +54,23 @@ pub(super) fn complete_root(
     Ok(RootGiven { user, token, ..given })
 }
 
-/// The buckets behind the S3 door in hub mode.
-pub(super) struct HubBehind {
-    /// For callers who are not known.
-    pub(super) public: Arc<dyn BucketApi>,
-    /// Those of each access key.
-    pub(super) own: HashMap<String, Arc<dyn BucketApi>>,
-    /// What they share.
-    pub(super) shared: HubShared,
-    /// The cache of chunks, if there is one.
-    pub(super) cache: Option<Arc<ChunkCache>>,
-}
-
-/// Opens what is kept here and makes a client for each credential. Blocks.
+/// Opens what is kept in the data folder, makes a client for each credential, and starts the upkeep. Blocks.
 pub(super) fn open(
-    config: &Config,
-    folder: &DataFolder,
+    resources: &Resources<'_>,
     client: &HubClient,
-    directory: &Directory,
-    ambient: &Ambient,
-) -> Result<HubBehind, HubModeError> {
-    let meta = Arc::new(EmbeddedMeta::open(&folder.path().join("hub-meta.redb"))?);
+    directory: Directory,
+    background: &mut Background,
+) -> Result<Backend, HubModeError> {
+    let Resources { config, ambient, .. } = resources;
     let cache = match config.cache.max_bytes {
         0 => None,
         max => {
-            let path = folder.path().join("cache");
-            let cache = ChunkCache::open(&path, max, Arc::clone(&ambient.clock));
+            let cache = ChunkCache::open(&resources.path("cache"), max, Arc::clone(&ambient.clock));
             Some(Arc::new(cache.map_err(HubModeError::Cache)?))
         }
     };
-    let remote = RemoteShared::new(client.http().clone(), cache.clone(), Arc::clone(&ambient.clock));
-    let parts = folder.path().join("hub-uploads");
-    let shared = HubShared::open(meta, parts, remote, ambient.clone()).map_err(HubModeError::Parts)?;
+    let shared = open_shared(resources, client, cache.clone())?;
+    background.start(|stop| upkeep::run(shared.clone(), config.uploads_expire(), stop));
     let namespaces: Vec<_> = directory.accounts().into_iter().map(|account| account.name).collect();
     let credentials = directory.credentials();
     let mut own = HashMap::<String, Arc<dyn BucketApi>>::new();
@@ -122,17 +88,36 @@ pub(super) fn open(
         by_token.insert(token, Arc::clone(&buckets));
         own.insert(credential.access_key_id.as_str().to_owned(), buckets);
     }
-    // Strangers are told whether a bucket is there, as on AWS, so somebody at home there asks. They read it as strangers.
+    // Anonymous callers learn whether a bucket exists, as on AWS, so the existence check uses a token of the bucket's own
+    // namespace. The read itself stays anonymous.
     let place = |name: &Namespace| {
-        let host = host(directory, name).map(|credential| client_of(client, &credential)).transpose()?;
+        let host = host(&directory, name).map(|credential| client_of(client, &credential)).transpose()?;
         Ok((name.clone(), host.unwrap_or_else(|| client.clone())))
     };
     let places = namespaces.iter().map(place).collect::<Result<_, HubModeError>>()?;
     let public = HubBuckets::new(client.clone(), shared.clone()).looking_in(places);
-    Ok(HubBehind { public: Arc::new(public), own, shared, cache })
+    Ok(Backend {
+        buckets: Arc::new(public),
+        buckets_of_keys: own,
+        directory: Arc::new(directory),
+        native: None,
+        metrics: Arc::new(Metrics::of_cache(cache)),
+    })
 }
 
-/// Speaks to the Hub with a credential's token.
+/// Opens the metadata and the parts of running uploads, which all clients share.
+fn open_shared(
+    resources: &Resources<'_>,
+    client: &HubClient,
+    cache: Option<Arc<ChunkCache>>,
+) -> Result<HubShared, HubModeError> {
+    let ambient = resources.ambient;
+    let meta = Arc::new(EmbeddedMeta::open(&resources.path("hub-meta.redb"))?);
+    let remote = RemoteShared::new(client.http().clone(), cache, Arc::clone(&ambient.clock));
+    HubShared::open(meta, resources.path("hub-uploads"), remote, ambient.clone()).map_err(HubModeError::Parts)
+}
+
+/// A client that uses a credential's token.
 fn client_of(client: &HubClient, credential: &Credential) -> Result<HubClient, HubModeError> {
     let id = &credential.access_key_id;
     let bearer = |token: &Secret| {
@@ -143,7 +128,7 @@ fn client_of(client: &HubClient, credential: &Credential) -> Result<HubClient, H
     Ok(client.with_token(token))
 }
 
-/// A credential by whose token the Hub tells what is in a namespace: one of its own account, or else a member's.
+/// A credential whose token may list a namespace: one of its own account, or else a member's.
 fn host(directory: &Directory, namespace: &Namespace) -> Option<Arc<Credential>> {
     let account = directory.account(namespace)?;
     let credentials = directory.credentials();

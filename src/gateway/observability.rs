@@ -1,4 +1,4 @@
-//! What is kept of requests, as the configuration says.
+//! Rate limits, audit log and traces, as the configuration says.
 
 use std::io;
 use std::path::PathBuf;
@@ -12,37 +12,33 @@ use crate::serve::http::Observability;
 use crate::serve::http::audit::AuditLog;
 use crate::serve::http::metrics::Metrics;
 use crate::serve::http::rate_limit::{RateLimit, RateLimiter, RateLimits};
-use crate::serve::http::tls::{Tls, TlsError};
 use crate::serve::http::traces::{Traces, TracesError};
 
-/// Something cannot be kept of requests.
+/// Why requests cannot be observed as configured.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum WatchError {
+pub enum ObservabilityError {
+    /// The audit log cannot be opened.
     #[error("cannot open the audit log {path}: {error}")]
-    Audit { path: PathBuf, error: io::Error },
+    Audit {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The collector of traces cannot be used.
     #[error("cannot send traces: {0}")]
     Traces(#[from] TracesError),
 }
 
-/// The certificate, if there is one; it is read again when its files change, from now on.
-pub(super) fn tls(config: &Config, runtime: &Runtime) -> Result<Option<Arc<Tls>>, TlsError> {
-    let (Some(cert), Some(key)) = (&config.tls.cert_file, &config.tls.key_file) else {
-        return Ok(None);
-    };
-    let tls = Arc::new(Tls::load(cert.clone(), key.clone())?);
-    runtime.spawn(Arc::clone(&tls).watch());
-    Ok(Some(tls))
-}
-
-/// Opens what is kept; the metrics are those of what is served.
-pub(super) fn watch(
+/// Opens what observes requests.
+pub(super) fn open(
     config: &Config,
     runtime: &Runtime,
     ambient: &Ambient,
-    metrics: Metrics,
-) -> Result<Observability, WatchError> {
+    metrics: Arc<Metrics>,
+) -> Result<Observability, ObservabilityError> {
     let audit = config.audit.file.clone().map(|path| {
-        AuditLog::open(path.clone()).map(Arc::new).map_err(|error| WatchError::Audit { path, error })
+        AuditLog::open(path.clone()).map(Arc::new).map_err(|error| ObservabilityError::Audit { path, error })
     });
     let given = &config.traces;
     let traces = given.otlp_endpoint.as_ref().map(|endpoint| {
@@ -57,7 +53,7 @@ pub(super) fn watch(
     };
     Ok(Observability {
         ambient: ambient.clone(),
-        metrics: Arc::new(metrics),
+        metrics,
         rate_limiter: Arc::new(RateLimiter::new(limits)),
         audit: audit.transpose()?,
         traces: traces.transpose()?,

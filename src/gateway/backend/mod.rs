@@ -1,0 +1,125 @@
+//! The backend of each mode: what stores, and which APIs beside S3 it can offer.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::runtime::Runtime;
+
+use super::background::Background;
+use super::data_folder::DataFolder;
+use super::error::GatewayError;
+use crate::auth::cas_token::CasSigner;
+use crate::auth::root::RootGiven;
+use crate::auth::{Accounts, Directory};
+use crate::bucket::hub::HubClient;
+use crate::bucket::{BucketApi, NativeXet};
+use crate::config::{self, Config, HubGiven, Mode};
+use crate::model::clock::Ambient;
+use crate::serve::admin::Backups;
+use crate::serve::http::metrics::Metrics;
+
+mod hub;
+mod standalone;
+
+/// What the APIs work on.
+pub struct Backend {
+    /// The buckets.
+    pub buckets: Arc<dyn BucketApi>,
+    /// The buckets of single access keys, by access key id, where a key reaches them in a way of its own: in hub mode each
+    /// key has its own token for the Hub. All other callers use `buckets`.
+    pub buckets_of_keys: HashMap<String, Arc<dyn BucketApi>>,
+    /// Accounts and credentials.
+    pub directory: Arc<Directory>,
+    /// What the Hub listener needs; `None` if the mode has none.
+    pub native: Option<Native>,
+    /// Metrics, those of the storage included.
+    pub metrics: Arc<Metrics>,
+}
+
+/// What only a backend on our own storage has.
+pub struct Native {
+    /// Files by their hash, for the CAS API.
+    pub xet: NativeXet,
+    /// Accounts that can be changed, for the admin API.
+    pub accounts: Arc<Accounts>,
+    /// Signs the tokens of the CAS API.
+    pub signer: CasSigner,
+    /// Where backups go; none are made without.
+    pub backups: Option<Backups>,
+}
+
+/// What every backend is opened with.
+pub(super) struct Resources<'a> {
+    pub(super) config: &'a Config,
+    pub(super) vars: &'a [(String, String)],
+    pub(super) folder: &'a DataFolder,
+    pub(super) runtime: &'a Runtime,
+    pub(super) ambient: &'a Ambient,
+}
+
+impl Resources<'_> {
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+}
+
+/// A mode, before its storage is opened.
+#[expect(clippy::large_enum_variant, reason = "there is one value, at the start")]
+pub(super) enum Selected {
+    /// Metadata in `redb`, chunks in pack files, both in the data folder.
+    Standalone,
+    /// Buckets and chunks on a remote Hub.
+    Hub { client: HubClient, given: HubGiven },
+}
+
+impl Selected {
+    /// The mode that the configuration names.
+    pub(super) fn of(config: &Config, vars: &[(String, String)]) -> Result<Self, GatewayError> {
+        Ok(match config.mode {
+            Mode::Standalone => Self::Standalone,
+            Mode::Hub => {
+                let given = config::hub_given(vars);
+                Self::Hub { client: hub::client(config, &given)?, given }
+            }
+        })
+    }
+
+    /// Completes what the environment says of the root credential.
+    pub(super) fn complete_root(
+        &self,
+        runtime: &Runtime,
+        given: RootGiven,
+    ) -> Result<RootGiven, GatewayError> {
+        match self {
+            Self::Standalone => Ok(given),
+            Self::Hub { client, given: hub } => Ok(hub::complete_root(runtime, client, hub, given)?),
+        }
+    }
+
+    /// Whether there is a Hub listener.
+    pub(super) fn serves_hub(&self) -> bool {
+        matches!(self, Self::Standalone)
+    }
+
+    /// The address of the Hub that buckets are on; `None` if they are on our own storage.
+    pub(super) fn remote_hub(&self) -> Option<&str> {
+        match self {
+            Self::Standalone => None,
+            Self::Hub { client, .. } => Some(client.endpoint()),
+        }
+    }
+
+    /// Opens the storage and starts what runs beside requests.
+    pub(super) fn open(
+        &self,
+        resources: &Resources<'_>,
+        directory: Directory,
+        background: &mut Background,
+    ) -> Result<Backend, GatewayError> {
+        match self {
+            Self::Standalone => standalone::open(resources, directory, background),
+            Self::Hub { client, .. } => Ok(hub::open(resources, client, directory, background)?),
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! What is composed in which mode, and how the process starts and stops.
+//!
+//! [`run`](run()) goes through the steps in order: data folder, credentials, listeners, [`backend`], [`apis`], and at the end
+//! everything in reverse.
+//!
+//! * A mode is a file in [`backend`]: it opens what stores and hands over a [`Backend`]. `standalone` keeps everything in the
+//!   data folder, `hub` on a remote Hub.
+//! * An API is mounted in [`apis`], on one of the listeners.
+//! * What runs beside requests is started through [`background`].
+
+pub mod apis;
+pub mod backend;
+mod background;
+pub mod data_folder;
+mod error;
+mod listeners;
+mod observability;
+mod run;
+mod signals;
+
+pub use backend::Backend;
+pub use error::{GatewayError, HubModeError};
+pub use observability::ObservabilityError;
+pub use run::{Settings, Started, run};
