@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use super::backend::{Backend, Native};
 use crate::config::{AddressingStyle, Config};
-use crate::serve::admin::{self, AdminDoor};
-use crate::serve::cas::{self, CasDoor};
+use crate::serve::admin::{self, AdminApi};
+use crate::serve::cas::{self, CasApi};
 use crate::serve::health::{self, HealthApi};
 use crate::serve::http::Observability;
 use crate::serve::http::observe::observed;
 use crate::serve::http::origin::with_origin;
 use crate::serve::http::routes::Routed;
-use crate::serve::hub::{self, HubDoor};
+use crate::serve::hub::{self, HubApi};
 use crate::serve::s3::{self, Addressing, ByAccessKey, S3Api};
 
 /// What each listener serves.
@@ -45,7 +45,7 @@ impl Apis {
         let metrics = health(None);
         let hub = native.map(|native| {
             let health = health(Some(Arc::clone(&directory)));
-            let hub = HubDoor {
+            let hub = HubApi {
                 buckets: Arc::clone(&buckets),
                 directory,
                 signer: native.signer.clone(),
@@ -70,8 +70,8 @@ fn hub_listener(
     observability: &Observability,
 ) -> Routed {
     let directory = Arc::clone(accounts.directory());
-    let cas = CasDoor { xet, signer, directory, ambient: observability.ambient.clone() };
-    hub.nest("/admin", admin::router(AdminDoor { accounts, backups }))
+    let cas = CasApi { xet, signer, directory, ambient: observability.ambient.clone() };
+    hub.nest("/admin", admin::router(AdminApi { accounts, backups }))
         .nest("/cas", cas::router(cas))
         .merge(cas::telemetry_router())
         .merge(health)

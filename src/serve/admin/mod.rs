@@ -1,4 +1,4 @@
-//! The admin door: accounts and credentials at run time, for bearers of an admin token only. JSON in and out.
+//! The admin API: accounts and credentials at run time, for bearers of an admin token only. JSON in and out.
 //!
 //! | | |
 //! |---|---|
@@ -16,20 +16,21 @@
 //! Errors are `{"error": "..."}`.
 
 use std::path::PathBuf;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::Json;
+use axum::extract::{FromRequestParts, RawPathParams, Request};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::{Json, Router};
-use http_body_util::{BodyExt as _, Limited};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::auth::{AccessKeyId, Account, Accounts, AuthError, Caller, NewKey, Permission};
 use crate::model::names::Namespace;
-use crate::serve::http::routes::{Routed, Row, find};
+use crate::serve::http::body::read_json;
+use crate::serve::http::routes::{DELETE, GET, POST, PUT, Routed, Routes};
 use crate::serve::http::{RequestContext, bearer_token};
 use crate::store::backup::{BackupReport, backup};
 use crate::store::local::LocalStore;
@@ -44,8 +45,8 @@ use shapes::{AskedAccount, AskedKey, AskedSettings, account_json, key_json, with
 /// Largest body: an organisation of ten thousand members.
 const BODY_BYTES_MAX: usize = 1 << 20;
 
-/// What the door opens to.
-pub struct AdminDoor {
+/// What the API works on.
+pub struct AdminApi {
     /// The accounts.
     pub accounts: Arc<Accounts>,
     /// Where backups go; none are made without.
@@ -64,60 +65,23 @@ pub struct Backups {
     pub beside: &'static [&'static str],
 }
 
-/// What lies below `/admin`, which the caller nests it at.
-pub fn router(door: AdminDoor) -> Routed {
-    let router = Router::new().fallback(handle).with_state(Arc::new(door));
-    Routed::new(router, TABLE.iter().map(|row| (row.method.as_str(), row.pattern)))
+/// What is below `/admin`, which the caller nests it at. The operations have names of their own in metrics and the audit log:
+/// some paths are those of the Hub's API, with other methods.
+pub fn router(api: AdminApi) -> Routed {
+    let api = Arc::new(api);
+    Routes::new()
+        .named("ListAccounts", GET, "/accounts", list_accounts)
+        .named("CreateAccount", POST, "/accounts", create_account)
+        .named("SetMembers", PUT, "/accounts/{name}/members", set_members)
+        .named("AccountSettings", PUT, "/accounts/{name}/settings", set_settings)
+        .named("RemoveAccount", DELETE, "/accounts/{name}", remove_account)
+        .named("ListKeys", GET, "/keys", list_keys)
+        .named("CreateKey", POST, "/keys", create_key)
+        .named("RotateKey", POST, "/keys/{id}/rotate", rotate_key)
+        .named("RevokeKey", DELETE, "/keys/{id}", revoke_key)
+        .named("Backup", POST, "/backups", create_backup)
+        .routed(|router| router.method_not_allowed_fallback(unknown).fallback(unknown).with_state(api))
 }
-
-/// What answers a route.
-#[derive(Debug, Clone, Copy)]
-enum To {
-    ListAccounts,
-    CreateAccount,
-    SetMembers,
-    Settings,
-    RemoveAccount,
-    ListKeys,
-    CreateKey,
-    RotateKey,
-    RevokeKey,
-    Backup,
-}
-
-impl To {
-    /// Its name in metrics and the audit log: paths are as those of the Hub's API, methods apart.
-    const fn name(self) -> &'static str {
-        match self {
-            Self::ListAccounts => "ListAccounts",
-            Self::CreateAccount => "CreateAccount",
-            Self::SetMembers => "SetMembers",
-            Self::Settings => "AccountSettings",
-            Self::RemoveAccount => "RemoveAccount",
-            Self::ListKeys => "ListKeys",
-            Self::CreateKey => "CreateKey",
-            Self::RotateKey => "RotateKey",
-            Self::RevokeKey => "RevokeKey",
-            Self::Backup => "Backup",
-        }
-    }
-}
-
-static TABLE: LazyLock<Vec<Row<To>>> = LazyLock::new(|| {
-    let rows = [
-        (Method::GET, "/accounts", To::ListAccounts),
-        (Method::POST, "/accounts", To::CreateAccount),
-        (Method::PUT, "/accounts/{name}/members", To::SetMembers),
-        (Method::PUT, "/accounts/{name}/settings", To::Settings),
-        (Method::DELETE, "/accounts/{name}", To::RemoveAccount),
-        (Method::GET, "/keys", To::ListKeys),
-        (Method::POST, "/keys", To::CreateKey),
-        (Method::POST, "/keys/{id}/rotate", To::RotateKey),
-        (Method::DELETE, "/keys/{id}", To::RevokeKey),
-        (Method::POST, "/backups", To::Backup),
-    ];
-    rows.into_iter().map(|(method, pattern, to)| Row { method, pattern, to }).collect()
-});
 
 /// A refusal.
 struct Refusal(StatusCode, String);
@@ -159,11 +123,44 @@ impl IntoResponse for Refusal {
     }
 }
 
-async fn handle(State(door): State<Arc<AdminDoor>>, request: Request) -> Response {
-    answer(&door, request).await.unwrap_or_else(Refusal::into_response)
+/// A request with an admin token. Every handler takes it before anything else.
+struct Admin {
+    api: Arc<AdminApi>,
+    /// The name or the id in the path; empty where the route has none.
+    name: String,
 }
 
-/// Refuses everybody but bearers of an admin token.
+impl FromRequestParts<Arc<AdminApi>> for Admin {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<AdminApi>) -> Result<Self, Refusal> {
+        admit(&api.accounts, &parts.headers, &RequestContext::of(&parts.extensions))?;
+        // The router hands HEAD to the handlers of GET, which do not answer it here.
+        if parts.method == Method::HEAD {
+            return Err(Refusal::not_found());
+        }
+        let names = RawPathParams::from_request_parts(parts, api).await.map_err(Refusal::bad_request)?;
+        let name = names.iter().next().map_or_else(String::new, |(_, name)| name.to_owned());
+        Ok(Self { api: Arc::clone(api), name })
+    }
+}
+
+impl Admin {
+    fn account_name(&self) -> Result<Namespace, Refusal> {
+        account_name(&self.name)
+    }
+
+    fn key_id(&self) -> Result<AccessKeyId, Refusal> {
+        Ok(AccessKeyId::new(&self.name)?)
+    }
+}
+
+/// A path or a method that no route has.
+async fn unknown(_: Admin) -> Refusal {
+    Refusal::not_found()
+}
+
+/// Refuses every caller without an admin token.
 fn admit(accounts: &Accounts, headers: &HeaderMap, context: &RequestContext) -> Result<(), Refusal> {
     let token = bearer_token(headers).ok().flatten();
     let credential = token.and_then(|token| accounts.directory().bearer(token));
@@ -184,21 +181,11 @@ fn admit(accounts: &Accounts, headers: &HeaderMap, context: &RequestContext) -> 
 
 /// Reads a JSON object; an empty body is an empty object.
 async fn body<T: DeserializeOwned>(request: Request) -> Result<T, Refusal> {
-    let collected = Limited::new(request.into_body(), BODY_BYTES_MAX).collect().await;
-    let bytes = collected.map_err(Refusal::bad_request)?.to_bytes();
-    let bytes: &[u8] = if bytes.trim_ascii().is_empty() { b"{}" } else { &bytes };
-    if !bytes.trim_ascii_start().starts_with(b"{") {
-        return Err(Refusal::bad_request("the body must be a JSON object"));
-    }
-    serde_json::from_slice(bytes).map_err(Refusal::bad_request)
+    read_json(request.into_body(), BODY_BYTES_MAX).await.map_err(Refusal::bad_request)
 }
 
 fn account_name(text: &str) -> Result<Namespace, Refusal> {
     Namespace::new(text).map_err(Refusal::bad_request)
-}
-
-fn key_id(text: &str) -> Result<AccessKeyId, Refusal> {
-    Ok(AccessKeyId::new(text)?)
 }
 
 #[derive(Deserialize)]
@@ -207,63 +194,64 @@ struct Members {
     members: Vec<Namespace>,
 }
 
-async fn answer(door: &AdminDoor, request: Request) -> Result<Response, Refusal> {
-    let accounts = &*door.accounts;
-    let context = RequestContext::of(request.extensions());
-    admit(accounts, request.headers(), &context)?;
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let segments: Vec<_> = path.trim_start_matches('/').split('/').collect();
-    let (row, varying, _) = find(&TABLE, &method, &segments).ok_or_else(Refusal::not_found)?;
-    context.set_operation(row.to.name());
-    // Routes that name something have one name.
-    let name = varying.first().copied().unwrap_or_default();
-    let done = || StatusCode::NO_CONTENT.into_response();
-    match row.to {
-        To::ListAccounts => Ok(list_accounts(accounts)),
-        To::CreateAccount => {
-            let account: Account = body::<AskedAccount>(request).await?.into();
-            std::iter::once(&account.name).chain(&account.members).try_for_each(check)?;
-            accounts.create_account(account.clone()).await?;
-            Ok((StatusCode::CREATED, Json(account_json(&account, false))).into_response())
-        }
-        To::SetMembers => {
-            let Members { members } = body(request).await?;
-            let name = account_name(name)?;
-            members.iter().try_for_each(check)?;
-            let account = accounts.set_members(&name, members).await?;
-            Ok(Json(account_json(&account, false)).into_response())
-        }
-        To::Settings => {
-            let AskedSettings { new_buckets } = body(request).await?;
-            let account = accounts.set_new_buckets(&account_name(name)?, new_buckets).await?;
-            Ok(Json(account_json(&account, false)).into_response())
-        }
-        To::RemoveAccount => {
-            accounts.remove_account(&account_name(name)?).await?;
-            Ok(done())
-        }
-        To::ListKeys => {
-            let keys = accounts.directory().credentials();
-            Ok(Json(keys.iter().map(|key| key_json(key)).collect::<Vec<_>>()).into_response())
-        }
-        To::CreateKey => {
-            let new: NewKey = body::<AskedKey>(request).await?.try_into().map_err(Refusal::bad_request)?;
-            let key = accounts.create_key(new).await?;
-            Ok((StatusCode::CREATED, Json(with_secrets(&key))).into_response())
-        }
-        To::RotateKey => {
-            let Nothing {} = body(request).await?;
-            Ok(Json(with_secrets(&accounts.rotate_key(&key_id(name)?).await?)).into_response())
-        }
-        To::Backup => {
-            let Asked { name } = body(request).await?;
-            Ok((StatusCode::CREATED, Json(back_up(door, &name).await?)).into_response())
-        }
-        To::RevokeKey => {
-            accounts.revoke_key(&key_id(name)?).await?;
-            Ok(done())
-        }
-    }
+async fn list_accounts(admin: Admin) -> Response {
+    let directory = admin.api.accounts.directory();
+    let all = directory.accounts();
+    let shown = all.iter().map(|account| account_json(account, directory.is_declared(&account.name)));
+    Json(shown.collect::<Vec<_>>()).into_response()
+}
+
+async fn create_account(admin: Admin, request: Request) -> Result<Response, Refusal> {
+    let account: Account = body::<AskedAccount>(request).await?.into();
+    std::iter::once(&account.name).chain(&account.members).try_for_each(check)?;
+    admin.api.accounts.create_account(account.clone()).await?;
+    Ok((StatusCode::CREATED, Json(account_json(&account, false))).into_response())
+}
+
+async fn set_members(admin: Admin, request: Request) -> Result<Response, Refusal> {
+    let Members { members } = body(request).await?;
+    let name = admin.account_name()?;
+    members.iter().try_for_each(check)?;
+    let account = admin.api.accounts.set_members(&name, members).await?;
+    Ok(Json(account_json(&account, false)).into_response())
+}
+
+async fn set_settings(admin: Admin, request: Request) -> Result<Response, Refusal> {
+    let AskedSettings { new_buckets } = body(request).await?;
+    let account = admin.api.accounts.set_new_buckets(&admin.account_name()?, new_buckets).await?;
+    Ok(Json(account_json(&account, false)).into_response())
+}
+
+async fn remove_account(admin: Admin) -> Result<StatusCode, Refusal> {
+    admin.api.accounts.remove_account(&admin.account_name()?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn list_keys(admin: Admin) -> Response {
+    let keys = admin.api.accounts.directory().credentials();
+    Json(keys.iter().map(|key| key_json(key)).collect::<Vec<_>>()).into_response()
+}
+
+async fn create_key(admin: Admin, request: Request) -> Result<Response, Refusal> {
+    let new: NewKey = body::<AskedKey>(request).await?.try_into().map_err(Refusal::bad_request)?;
+    let key = admin.api.accounts.create_key(new).await?;
+    Ok((StatusCode::CREATED, Json(with_secrets(&key))).into_response())
+}
+
+async fn rotate_key(admin: Admin, request: Request) -> Result<Response, Refusal> {
+    let Nothing {} = body(request).await?;
+    let key = admin.api.accounts.rotate_key(&admin.key_id()?).await?;
+    Ok(Json(with_secrets(&key)).into_response())
+}
+
+async fn revoke_key(admin: Admin) -> Result<StatusCode, Refusal> {
+    admin.api.accounts.revoke_key(&admin.key_id()?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn create_backup(admin: Admin, request: Request) -> Result<Response, Refusal> {
+    let AskedBackup { name } = body(request).await?;
+    Ok((StatusCode::CREATED, Json(back_up(&admin.api, &name).await?)).into_response())
 }
 
 /// Rotating a key takes no fields: a changed expiry or permission that is asked for here would not be set.
@@ -274,14 +262,14 @@ struct Nothing {}
 /// What is asked for by `POST /admin/backups`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Asked {
+struct AskedBackup {
     name: String,
 }
 
 /// Makes a backup of this name.
-async fn back_up(door: &AdminDoor, name: &str) -> Result<BackupReport, Refusal> {
+async fn back_up(api: &AdminApi, name: &str) -> Result<BackupReport, Refusal> {
     let refused = |status, text: &str| Refusal(status, text.to_owned());
-    let backups = door.backups.as_ref().ok_or_else(|| {
+    let backups = api.backups.as_ref().ok_or_else(|| {
         refused(StatusCode::CONFLICT, "no backups are kept here: the configuration names no [backup] folder")
     })?;
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
@@ -301,11 +289,4 @@ async fn back_up(door: &AdminDoor, name: &str) -> Result<BackupReport, Refusal> 
 /// Names from JSON have not passed their constructor.
 fn check(name: &Namespace) -> Result<(), Refusal> {
     account_name(name.as_str()).map(drop)
-}
-
-fn list_accounts(accounts: &Accounts) -> Response {
-    let directory = accounts.directory();
-    let all = directory.accounts();
-    let shown = all.iter().map(|account| account_json(account, directory.is_declared(&account.name)));
-    Json(shown.collect::<Vec<_>>()).into_response()
 }

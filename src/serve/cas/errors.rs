@@ -79,7 +79,7 @@ pub(super) fn log(error: &XetError) {
     if status(error).is_server_error() {
         let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
         let text = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
-        tracing::error!(error = text, "a request of the CAS door failed");
+        tracing::error!(error = text, "a request to the CAS API failed");
     }
 }
 

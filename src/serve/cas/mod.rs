@@ -1,7 +1,7 @@
-//! The CAS door: the Xet CAS API over [`NativeXet`], for clients that cut, hash and deduplicate themselves.
+//! The Xet CAS API over [`NativeXet`], for clients that cut, hash and deduplicate themselves.
 //!
-//! Whoever asks shows a token of [`CasSigner`], which the Hub's door gave out for one bucket; only the addresses of xorb
-//! ranges, signed themselves, are fetched without. Both count to the limits of the access key that asked for them.
+//! A request shows a token of [`CasSigner`], which the Hub API gave out for one bucket; only the addresses of xorb ranges,
+//! which are signed themselves, need none. Both count to the limits of the access key that asked for them.
 //!
 //! What is not here is answered 404 whatever the method, for clients take any other answer to an offer that they make
 //! (xorb grants, say) for an answer.
@@ -23,7 +23,7 @@ use crate::model::bucket::BucketUid;
 use crate::model::clock::Ambient;
 use crate::model::turns::Turns;
 use crate::serve::http::rate_limit::Busy;
-use crate::serve::http::routes::{Collecting, GET, HEAD, POST, Routed};
+use crate::serve::http::routes::{GET, HEAD, POST, Routed, Routes};
 use crate::serve::http::{RequestContext, bearer_token};
 
 mod answers;
@@ -48,8 +48,8 @@ const SHARD_MEMORY_KIB: (usize, usize) = (512 << 10, 256 << 10);
 /// each.
 const ANSWER_TERMS: (usize, usize) = (1 << 20, 1 << 18);
 
-/// What the door opens to.
-pub struct CasDoor {
+/// What the API works on.
+pub struct CasApi {
     /// The buckets.
     pub xet: NativeXet,
     /// Checks what callers show.
@@ -60,8 +60,8 @@ pub struct CasDoor {
     pub ambient: Ambient,
 }
 
-/// The door, and what it is busy with.
-struct Door {
+/// The state of the API.
+struct Cas {
     xet: NativeXet,
     signer: CasSigner,
     directory: Arc<Directory>,
@@ -71,13 +71,13 @@ struct Door {
 }
 
 /// The CAS API, to be mounted at any path; its requests need an [`Origin`](crate::serve::http::origin::Origin).
-pub fn router(door: CasDoor) -> Routed {
-    let CasDoor { xet, signer, directory, ambient } = door;
+pub fn router(api: CasApi) -> Routed {
+    let CasApi { xet, signer, directory, ambient } = api;
     let shard_memory = Turns::new(SHARD_MEMORY_KIB.0, SHARD_MEMORY_KIB.1);
     let answer_terms = Turns::new(ANSWER_TERMS.0, ANSWER_TERMS.1);
-    let door = Arc::new(Door { xet, signer, directory, ambient, shard_memory, answer_terms });
+    let cas = Arc::new(Cas { xet, signer, directory, ambient, shard_memory, answer_terms });
     let nothing = || async { CasRefusal::NotFound("there is nothing here".to_owned()) };
-    Collecting::new()
+    Routes::new()
         .on(GET, "/v1/reconstructions/{file}", reconstructions::version_1)
         .on(GET, "/v2/reconstructions/{file}", reconstructions::version_2)
         .on(GET, "/v1/reconstructions", reconstructions::batch_of_query)
@@ -93,13 +93,13 @@ pub fn router(door: CasDoor) -> Routed {
         .on(POST, "/v2/shards", shards::version_2)
         .on(HEAD, "/v1/files/{file}", reconstructions::file_size)
         .on(GET, "/v2/file-chunk-hashes/{file}", windows::of_file)
-        .routed(|router| router.method_not_allowed_fallback(nothing).fallback(nothing).with_state(door))
+        .routed(|router| router.method_not_allowed_fallback(nothing).fallback(nothing).with_state(cas))
 }
 
-/// Where clients send figures about themselves: at the root of the listener, whatever the path of the door. Nobody
-/// reads them.
+/// Where clients send metrics about themselves: at the root of the listener, whatever path the CAS API is mounted at. They
+/// are dropped.
 pub fn telemetry_router() -> Routed {
-    Collecting::new().on(POST, "/v1/telemetry", async || StatusCode::OK).routed(|router: Router| router)
+    Routes::new().on(POST, "/v1/telemetry", async || StatusCode::OK).routed(|router: Router| router)
 }
 
 /// A caller who may read a bucket.
@@ -123,7 +123,7 @@ struct Writer {
     key: String,
 }
 
-impl Door {
+impl Cas {
     /// Whether a caller may do this to a bucket now, whatever was true when a token or an address was given out: buckets
     /// are made private, members leave, keys are limited.
     async fn may(&self, caller: &Caller, action: Action, bucket: BucketUid) -> Result<bool, CasRefusal> {
@@ -135,8 +135,8 @@ impl Door {
 /// What is said of a token or an address whose bucket is gone, or not open to its caller any more.
 const OUT_OF_REACH: &str = "its bucket is gone, or no longer open to whom it was given";
 
-/// Holds whoever was given a token or an address to their limits.
-fn is_let_in(caller: &Caller, extensions: &Extensions) -> Result<(), CasRefusal> {
+/// Takes the permit of the access key that a token or an address was given to.
+fn admit(caller: &Caller, extensions: &Extensions) -> Result<(), CasRefusal> {
     let Some(credential) = caller.credential() else { return Ok(()) };
     RequestContext::of(extensions).admit(credential).map_err(|Busy| CasRefusal::Busy)
 }
@@ -146,38 +146,37 @@ fn key_of(caller: &Caller) -> Option<String> {
 }
 
 /// What the caller's token says, if it still holds.
-async fn grant(parts: &Parts, door: &Door) -> Result<CasGrant, CasRefusal> {
+async fn grant(parts: &Parts, cas: &Cas) -> Result<CasGrant, CasRefusal> {
     let refused = |why: String| CasRefusal::Unauthorized(why);
     let token = bearer_token(&parts.headers).ok().flatten();
     let token = token.ok_or_else(|| refused("a token is needed".to_owned()))?;
-    let grant =
-        door.signer.grant(token).map_err(|error| refused(format!("the token is no good: {error}")))?;
-    is_let_in(&grant.caller, &parts.extensions)?;
+    let grant = cas.signer.grant(token).map_err(|error| refused(format!("the token is no good: {error}")))?;
+    admit(&grant.caller, &parts.extensions)?;
     let action = match grant.scope {
         CasScope::Read => Action::ReadBucket,
         CasScope::Write => Action::WriteBucket,
     };
-    if !door.may(&grant.caller, action, grant.bucket).await? {
+    if !cas.may(&grant.caller, action, grant.bucket).await? {
         return Err(refused(format!("the token is no good: {OUT_OF_REACH}")));
     }
     Ok(grant)
 }
 
-impl FromRequestParts<Arc<Door>> for Reader {
+impl FromRequestParts<Arc<Cas>> for Reader {
     type Rejection = CasRefusal;
 
-    async fn from_request_parts(parts: &mut Parts, door: &Arc<Door>) -> Result<Self, CasRefusal> {
-        let CasGrant { bucket, caller, scope, .. } = grant(parts, door).await?;
+    async fn from_request_parts(parts: &mut Parts, cas: &Arc<Cas>) -> Result<Self, CasRefusal> {
+        let CasGrant { bucket, caller, scope, .. } = grant(parts, cas).await?;
         let proved_by = key_of(&caller).filter(|_| scope == CasScope::Write);
         Ok(Self { bucket, caller, proved_by })
     }
 }
 
-impl FromRequestParts<Arc<Door>> for Writer {
+impl FromRequestParts<Arc<Cas>> for Writer {
     type Rejection = CasRefusal;
 
-    async fn from_request_parts(parts: &mut Parts, door: &Arc<Door>) -> Result<Self, CasRefusal> {
-        let grant = grant(parts, door).await?;
+    async fn from_request_parts(parts: &mut Parts, cas: &Arc<Cas>) -> Result<Self, CasRefusal> {
+        let grant = grant(parts, cas).await?;
         match (grant.scope, key_of(&grant.caller)) {
             (CasScope::Write, Some(key)) => Ok(Self { bucket: grant.bucket, key }),
             _ => Err(CasRefusal::Forbidden("the token is for reading".to_owned())),

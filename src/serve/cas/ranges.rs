@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
 
 use super::errors::{CasRefusal, log};
-use super::{Door, OUT_OF_REACH, is_let_in, names};
+use super::{Cas, OUT_OF_REACH, admit, names};
 use crate::auth::Action;
 use crate::auth::cas_token::RangesGrant;
 use crate::bucket::{NativeXet, XetError};
@@ -27,21 +27,21 @@ const OCTETS: &str = "application/octet-stream";
 /// those signed without one. Whatever else is asked is answered 403, at which clients ask for a fresh address; so is a
 /// xorb that is gone: its file may lie in others now.
 pub(super) async fn fetch(
-    State(door): State<Arc<Door>>,
+    State(cas): State<Arc<Cas>>,
     Path(xorb): Path<String>,
     RawQuery(query): RawQuery,
     extensions: Extensions,
     headers: HeaderMap,
 ) -> Result<Response, CasRefusal> {
     let xorb: XorbHash = names::hash(&xorb)?;
-    let granted = door.signer.granted_ranges(&xorb, query.as_deref().unwrap_or_default());
+    let granted = cas.signer.granted_ranges(&xorb, query.as_deref().unwrap_or_default());
     let RangesGrant { caller, bucket, ranges: granted } =
         granted.map_err(|error| CasRefusal::Forbidden(format!("the address is no good: {error}")))?;
-    is_let_in(&caller, &extensions)?;
-    if !door.may(&caller, Action::ReadBucket, bucket).await? {
+    admit(&caller, &extensions)?;
+    if !cas.may(&caller, Action::ReadBucket, bucket).await? {
         return Err(CasRefusal::Forbidden(format!("the address is no good: {OUT_OF_REACH}")));
     }
-    let size = door.xet.xorb_bytes(&xorb).await.map_err(gone)?;
+    let size = cas.xet.xorb_bytes(&xorb).await.map_err(gone)?;
     let asked = match names::ranges(&headers, RANGES_MAX)? {
         None => granted,
         Some(ranges) => {
@@ -57,8 +57,8 @@ pub(super) async fn fetch(
         }
     };
     match <[Range<u64>; 1]>::try_from(asked) {
-        Ok([range]) => one(&door.xet, xorb, range, size).await,
-        Err(ranges) => Ok(several(&door, xorb, ranges, size)),
+        Ok([range]) => one(&cas.xet, xorb, range, size).await,
+        Err(ranges) => Ok(several(&cas, xorb, ranges, size)),
     }
 }
 
@@ -94,8 +94,8 @@ async fn one(xet: &NativeXet, xorb: XorbHash, range: Range<u64>, size: u64) -> R
 }
 
 /// `multipart/byteranges`. Source: RFC 9110, section 14.6.
-fn several(door: &Door, xorb: XorbHash, ranges: Vec<Range<u64>>, size: u64) -> Response {
-    let boundary = hex::encode(door.ambient.random::<16>());
+fn several(cas: &Cas, xorb: XorbHash, ranges: Vec<Range<u64>>, size: u64) -> Response {
+    let boundary = hex::encode(cas.ambient.random::<16>());
     let head = |range: &Range<u64>| {
         let content_range = content_range(range, size);
         format!("\r\n--{boundary}\r\nContent-Type: {OCTETS}\r\nContent-Range: {content_range}\r\n\r\n")
@@ -104,7 +104,7 @@ fn several(door: &Door, xorb: XorbHash, ranges: Vec<Range<u64>>, size: u64) -> R
     let end = format!("\r\n--{boundary}--\r\n");
     let bytes = parts.iter().map(|(head, range)| head.len() as u64 + range.end - range.start);
     let bytes = bytes.sum::<u64>() + end.len() as u64;
-    let xet = door.xet.clone();
+    let xet = cas.xet.clone();
     let parts = stream::iter(parts).then(move |(head, range)| {
         let xet = xet.clone();
         async move {

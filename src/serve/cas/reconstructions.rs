@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::answers::{self, Pieces, text};
 use super::errors::CasRefusal;
-use super::{Door, Reader, names};
+use super::{Cas, Reader, names};
 use crate::bucket::{FileHash, XetError};
 use crate::engine::{OUTLINE_TERMS_MAX, Outline, XorbRange};
 use crate::model::file::Term;
@@ -101,23 +101,23 @@ struct RangeJson {
 /// Signs addresses that begin as the request's own did.
 #[derive(Clone)]
 struct Addresses {
-    door: Arc<Door>,
+    cas: Arc<Cas>,
     reader: Reader,
     base: String,
 }
 
 impl Addresses {
-    /// `own` is the request's path below the door's own.
-    fn new(door: Arc<Door>, reader: Reader, origin: &Origin, original: &Uri, own: &Uri) -> Self {
+    /// `own` is the request's path below the path that the API is mounted at.
+    fn new(cas: Arc<Cas>, reader: Reader, origin: &Origin, original: &Uri, own: &Uri) -> Self {
         let mount = original.path().strip_suffix(own.path()).unwrap_or_default();
-        Self { door, reader, base: format!("{}{mount}/v1/ranges/", origin.as_str()) }
+        Self { cas, reader, base: format!("{}{mount}/v1/ranges/", origin.as_str()) }
     }
 
     fn sign(&self, xorb: &XorbHash, ranges: &[XorbRange]) -> String {
         let bytes: Vec<_> =
             ranges.iter().map(|range| range.bytes.start.into()..range.bytes.end.into()).collect();
         let for_whom = (self.reader.bucket, &self.reader.caller);
-        format!("{}{xorb}?{}", self.base, self.door.signer.sign_ranges(xorb, &bytes, for_whom))
+        format!("{}{xorb}?{}", self.base, self.cas.signer.sign_ranges(xorb, &bytes, for_whom))
     }
 
     /// The fetches of version 1 from a xorb, one by one.
@@ -159,7 +159,7 @@ async fn answer(
     name: &str,
     fetches: Fetches,
 ) -> Result<Response, CasRefusal> {
-    let held = hold(&addresses.door, outline.terms.len()).await?;
+    let held = hold(&addresses.cas, outline.terms.len()).await?;
     let begin = format!(r#"{{"offset_into_first_range":{},"terms":"#, outline.offset_into_first_range);
     let terms = answers::list(outline.terms.into_iter().map(|term| text(&TermJson::from(&term))));
     let of_xorb = move |(xorb, ranges): (XorbHash, Vec<XorbRange>)| {
@@ -171,24 +171,19 @@ async fn answer(
 }
 
 /// Room for the terms of an answer, until it has left.
-async fn hold(door: &Door, terms: usize) -> Result<Turn, CasRefusal> {
-    door.answer_terms.take_within(PATIENCE, terms as u32).await.ok_or(CasRefusal::Busy)
+async fn hold(cas: &Cas, terms: usize) -> Result<Turn, CasRefusal> {
+    cas.answer_terms.take_within(PATIENCE, terms as u32).await.ok_or(CasRefusal::Busy)
 }
 
 /// The one range that a request may ask for.
-async fn outline(
-    door: &Door,
-    reader: &Reader,
-    file: &str,
-    headers: &HeaderMap,
-) -> Result<Outline, CasRefusal> {
+async fn outline(cas: &Cas, reader: &Reader, file: &str, headers: &HeaderMap) -> Result<Outline, CasRefusal> {
     let range = names::ranges(headers, 1)?.and_then(|ranges| ranges.into_iter().next());
-    Ok(door.xet.outline(reader.reach(), &names::hash(file)?, range).await?.outline)
+    Ok(cas.xet.outline(reader.reach(), &names::hash(file)?, range).await?.outline)
 }
 
 /// `GET /v1/reconstructions/{file}`
 pub(super) async fn version_1(
-    State(door): State<Arc<Door>>,
+    State(cas): State<Arc<Cas>>,
     reader: Reader,
     Path(file): Path<String>,
     Extension(origin): Extension<Origin>,
@@ -196,15 +191,15 @@ pub(super) async fn version_1(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, CasRefusal> {
-    let outline = outline(&door, &reader, &file, &headers).await?;
-    let addresses = Addresses::new(door, reader, &origin, &original, &uri);
+    let outline = outline(&cas, &reader, &file, &headers).await?;
+    let addresses = Addresses::new(cas, reader, &origin, &original, &uri);
     let fetches: Fetches = |addresses, xorb, ranges| Box::new(addresses.version_1(xorb, ranges));
     answer(outline, addresses, "fetch_info", fetches).await
 }
 
 /// `GET /v2/reconstructions/{file}`
 pub(super) async fn version_2(
-    State(door): State<Arc<Door>>,
+    State(cas): State<Arc<Cas>>,
     reader: Reader,
     Path(file): Path<String>,
     Extension(origin): Extension<Origin>,
@@ -212,15 +207,15 @@ pub(super) async fn version_2(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, CasRefusal> {
-    let outline = outline(&door, &reader, &file, &headers).await?;
-    let addresses = Addresses::new(door, reader, &origin, &original, &uri);
+    let outline = outline(&cas, &reader, &file, &headers).await?;
+    let addresses = Addresses::new(cas, reader, &origin, &original, &uri);
     let fetches: Fetches = |addresses, xorb, ranges| Box::new(addresses.version_2(xorb, ranges));
     answer(outline, addresses, "xorbs", fetches).await
 }
 
 /// `GET /v1/reconstructions?file_id=..&file_id=..`: as the published client asks.
 pub(super) async fn batch_of_query(
-    State(door): State<Arc<Door>>,
+    State(cas): State<Arc<Cas>>,
     reader: Reader,
     Extension(origin): Extension<Origin>,
     OriginalUri(original): OriginalUri,
@@ -236,7 +231,7 @@ pub(super) async fn batch_of_query(
             _ => return Err(CasRefusal::Bad("the query knows only file_id".to_owned())),
         }
     }
-    batch(files, Addresses::new(door, reader, &origin, &original, &uri)).await
+    batch(files, Addresses::new(cas, reader, &origin, &original, &uri)).await
 }
 
 /// A file in the body of a batch.
@@ -250,7 +245,7 @@ struct Asked {
 
 /// `POST /v1/reconstructions` with a list of `{"prefix", "hash"}`: as the specification has it.
 pub(super) async fn batch_of_body(
-    State(door): State<Arc<Door>>,
+    State(cas): State<Arc<Cas>>,
     reader: Reader,
     Extension(origin): Extension<Origin>,
     OriginalUri(original): OriginalUri,
@@ -266,7 +261,7 @@ pub(super) async fn batch_of_body(
         prefix.map_or(Ok(()), |prefix| names::check_prefix(&prefix))?;
         files.push(names::hash(&hash)?);
     }
-    batch(files, Addresses::new(door, reader, &origin, &original, &uri)).await
+    batch(files, Addresses::new(cas, reader, &origin, &original, &uri)).await
 }
 
 async fn batch(files: Vec<FileHash>, addresses: Addresses) -> Result<Response, CasRefusal> {
@@ -276,15 +271,15 @@ async fn batch(files: Vec<FileHash>, addresses: Addresses) -> Result<Response, C
     if files.iter().collect::<HashSet<_>>().len() < files.len() {
         return Err(CasRefusal::Bad("each file is to be asked for once".to_owned()));
     }
-    let door = Arc::clone(&addresses.door);
+    let cas = Arc::clone(&addresses.cas);
     let mut held = Turn::default();
     let (mut outlines, mut terms_left) = (BTreeMap::new(), OUTLINE_TERMS_MAX);
     let mut xorbs = BTreeMap::<XorbHash, Vec<XorbRange>>::new();
     for file in files {
-        let outline = door.xet.outline(addresses.reader.reach(), &file, None).await?.outline;
+        let outline = cas.xet.outline(addresses.reader.reach(), &file, None).await?.outline;
         let left = terms_left.checked_sub(outline.terms.len());
         terms_left = left.ok_or(XetError::TooFragmented { max: OUTLINE_TERMS_MAX })?;
-        held.join(hold(&door, outline.terms.len()).await?);
+        held.join(hold(&cas, outline.terms.len()).await?);
         for (xorb, ranges) in outline.xorbs {
             xorbs.entry(xorb).or_default().extend(ranges);
         }
@@ -305,10 +300,10 @@ async fn batch(files: Vec<FileHash>, addresses: Addresses) -> Result<Response, C
 
 /// `HEAD /v1/files/{file}`
 pub(super) async fn file_size(
-    State(door): State<Arc<Door>>,
+    State(cas): State<Arc<Cas>>,
     reader: Reader,
     Path(file): Path<String>,
 ) -> Result<Response, CasRefusal> {
-    let bytes = door.xet.file_size(reader.reach(), &names::hash(&file)?).await?;
+    let bytes = cas.xet.file_size(reader.reach(), &names::hash(&file)?).await?;
     Ok(([(CONTENT_LENGTH, bytes)], Body::empty()).into_response())
 }

@@ -18,7 +18,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::errors::{self, CasRefusal, log};
 use super::xorbs::declared_bytes;
-use super::{Door, Writer};
+use super::{Cas, Writer};
 use crate::bucket::XetError;
 use crate::model::tenant::Tenant;
 use crate::model::turns::Turn;
@@ -45,24 +45,24 @@ type Work = AbortOnDropHandle<Result<bool, XetError>>;
 
 /// `POST /v1/shards`: 1 if a file of it was new, else 0.
 pub(super) async fn version_1(
-    State(door): State<Arc<Door>>,
+    State(cas): State<Arc<Cas>>,
     writer: Writer,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, CasRefusal> {
-    let work = begin(&door, writer, &headers, body).await?;
+    let work = begin(&cas, writer, &headers, body).await?;
     let is_new = work.await.map_err(XetError::from)??;
     Ok(errors::json(&json!({ "result": u8::from(is_new) })))
 }
 
 /// `POST /v2/shards`: the same, told in lines of JSON while it is worked on.
 pub(super) async fn version_2(
-    State(door): State<Arc<Door>>,
+    State(cas): State<Arc<Cas>>,
     writer: Writer,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, CasRefusal> {
-    let mut work = begin(&door, writer, &headers, body).await?;
+    let mut work = begin(&cas, writer, &headers, body).await?;
     let frames = match timeout(PATIENCE, &mut work).await {
         Ok(done) => Body::from(line(&result(done.map_err(XetError::from)??))),
         Err(_) => Body::from_stream(frames(work)),
@@ -72,7 +72,7 @@ pub(super) async fn version_2(
 
 /// Takes the body in and begins to work on it.
 async fn begin(
-    door: &Arc<Door>,
+    cas: &Arc<Cas>,
     Writer { bucket, key }: Writer,
     headers: &HeaderMap,
     body: Body,
@@ -80,8 +80,8 @@ async fn begin(
     if declared_bytes(headers).is_some_and(|bytes| bytes > SHARD_BYTES_MAX as u64) {
         return Err(too_long());
     }
-    let (memory, shard) = gather(door, body).await?;
-    let (xet, tenant) = (door.xet.clone(), Tenant::current());
+    let (memory, shard) = gather(cas, body).await?;
+    let (xet, tenant) = (cas.xet.clone(), Tenant::current());
     let work = async move {
         let _memory = memory;
         xet.put_shard(bucket, key, shard).await
@@ -91,7 +91,7 @@ async fn begin(
 }
 
 /// Takes the body in, with memory for what of it has come.
-async fn gather(door: &Door, mut body: Body) -> Result<(Turn, Bytes), CasRefusal> {
+async fn gather(cas: &Cas, mut body: Body) -> Result<(Turn, Bytes), CasRefusal> {
     let (mut memory, mut held_kib) = (Turn::default(), 0);
     let mut shard = BytesMut::new();
     while let Some(frame) = body.frame().await {
@@ -104,7 +104,7 @@ async fn gather(door: &Door, mut body: Body) -> Result<(Turn, Bytes), CasRefusal
         if kib > held_kib {
             // In steps: most shards are small, and long ones come in thousands of pieces.
             let more = (kib - held_kib).next_multiple_of(MEMORY_STEP_KIB);
-            let more_memory = door.shard_memory.take_within(MEMORY_PATIENCE, more).await;
+            let more_memory = cas.shard_memory.take_within(MEMORY_PATIENCE, more).await;
             memory.join(more_memory.ok_or(CasRefusal::Busy)?);
             held_kib += more;
         }

@@ -9,7 +9,7 @@ use axum::response::Response;
 use serde::Serialize;
 
 use super::errors::{CasRefusal, json};
-use super::{Door, Reader, names};
+use super::{Cas, Reader, names};
 use crate::bucket::{ByteRange, FileHash};
 use crate::engine::FileWindows;
 use crate::xet::subtree::HashSubtree;
@@ -63,7 +63,7 @@ impl From<&HashSubtree> for SubtreeJson {
 
 /// Serves one request. Who may reconstruct the file may ask.
 pub(super) async fn of_file(
-    State(door): State<Arc<Door>>,
+    State(cas): State<Arc<Cas>>,
     reader: Reader,
     Path(file): Path<String>,
     headers: HeaderMap,
@@ -71,13 +71,13 @@ pub(super) async fn of_file(
     let file: FileHash = names::hash(&file)?;
     let asked = names::ranges_of(&headers, &RANGE_DIRTY, RANGES_MAX)?;
     let asked = asked.ok_or_else(|| CasRefusal::Bad("the X-Range-Dirty header is missing".to_owned()))?;
-    let size = door.xet.file_size(reader.reach(), &file).await?;
+    let size = cas.xet.file_size(reader.reach(), &file).await?;
     let changed = within(&asked, size);
     if changed.is_empty() {
         let message = format!("X-Range-Dirty names no byte of the file's {size}");
         return Err(CasRefusal::Bad(message));
     }
-    let found = door.xet.windows(reader.reach(), &file, changed).await?;
+    let found = cas.xet.windows(reader.reach(), &file, changed).await?;
     let FileWindows { total_chunks, size, windows, gaps, proofs } = found;
     let windows =
         windows.into_iter().map(|window| WindowJson { dirty_byte_range: [window.start, window.end] });

@@ -11,7 +11,7 @@ use futures::TryStreamExt as _;
 use serde_json::json;
 
 use super::errors::{self, CasRefusal};
-use super::{Door, Writer, names};
+use super::{Cas, Writer, names};
 use crate::bucket::BoxError;
 use crate::xet::limits::XORB_BYTES_MAX;
 
@@ -22,7 +22,7 @@ pub(super) fn declared_bytes(headers: &HeaderMap) -> Option<u64> {
 
 /// `POST /v1/xorbs/{prefix}/{xorb}`
 pub(super) async fn upload(
-    State(door): State<Arc<Door>>,
+    State(cas): State<Arc<Cas>>,
     _writer: Writer,
     Path((prefix, xorb)): Path<(String, String)>,
     headers: HeaderMap,
@@ -34,17 +34,17 @@ pub(super) async fn upload(
         return Err(CasRefusal::Bad(format!("a xorb has at most {XORB_BYTES_MAX} bytes")));
     }
     let body = body.into_data_stream().map_err(|error| Box::new(error) as BoxError);
-    let was_inserted = door.xet.put_xorb(xorb, Box::pin(body)).await?;
+    let was_inserted = cas.xet.put_xorb(xorb, Box::pin(body)).await?;
     Ok(errors::json(&json!({ "was_inserted": was_inserted })))
 }
 
 /// `HEAD /v1/xorbs/{prefix}/{xorb}`, for writers only, like the question for a chunk.
 pub(super) async fn size(
-    State(door): State<Arc<Door>>,
+    State(cas): State<Arc<Cas>>,
     _writer: Writer,
     Path((prefix, xorb)): Path<(String, String)>,
 ) -> Result<Response, CasRefusal> {
     names::check_prefix(&prefix)?;
-    let bytes = door.xet.xorb_bytes(&names::hash(&xorb)?).await?;
+    let bytes = cas.xet.xorb_bytes(&names::hash(&xorb)?).await?;
     Ok(([(CONTENT_LENGTH, bytes)], Body::empty()).into_response())
 }

@@ -16,7 +16,7 @@ use crate::bucket::{BucketApi, BucketError, BucketId};
 use crate::model::names::{BucketName, Namespace};
 use crate::serve::http::bearer_token;
 use crate::serve::http::metrics::Metrics;
-use crate::serve::http::routes::{Collecting, GET, Routed};
+use crate::serve::http::routes::{GET, Routed, Routes};
 
 /// The text format of metrics. Source: `OpenMetrics` 1.0, "Protocol negotiation".
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -33,7 +33,7 @@ pub struct HealthApi {
 
 /// `/health/live`, `/health/ready` and `/metrics`, for the root of a listener.
 pub fn router(api: HealthApi) -> Routed {
-    Collecting::new()
+    Routes::new()
         .on(GET, "/health/live", async || "ok\n")
         .on(GET, "/health/ready", ready)
         .on(GET, "/metrics", metrics)

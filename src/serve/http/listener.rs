@@ -256,7 +256,7 @@ impl Service<hyper::Request<Incoming>> for Handing {
     }
 }
 
-/// Puts the host where HTTP/1 has it: doors look for it there, and signatures are made of it. Source: RFC 9113, section
+/// Puts the host where HTTP/1 has it: the APIs look for it there, and signatures are made of it. Source: RFC 9113, section
 /// 8.3.1.
 fn as_of_http1<B>(request: &mut hyper::Request<B>) {
     let uri = request.uri();

@@ -12,6 +12,7 @@
 mod access_log;
 pub mod audit;
 mod bearer;
+pub(in crate::serve) mod body;
 mod closing;
 pub(in crate::serve) mod context;
 mod counted_body;

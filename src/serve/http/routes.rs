@@ -1,12 +1,11 @@
-//! Routers that can tell what is on them.
+//! Routers with the list of their routes.
 //!
-//! Every door hands over its router together with the list of its routes, both made of the same declarations. So a test
-//! can knock at each route as each kind of caller, and a new route cannot be forgotten (`tests/routes.rs`).
+//! Every API hands over its router together with the list of its routes, both made of the same declarations. So a test
+//! can send a request to each route as each kind of caller, and no new route is forgotten (`tests/routes.rs`).
 
 use axum::Router;
 use axum::extract::Request;
 use axum::handler::Handler;
-use axum::http::Method;
 use axum::middleware::map_request;
 use axum::routing::{MethodFilter, on};
 
@@ -26,7 +25,7 @@ pub struct Route {
 pub struct Routed {
     /// Serves requests.
     pub router: Router,
-    /// What it serves; all else is refused by it.
+    /// What it serves; it answers every other request with an error.
     pub routes: Vec<Route>,
 }
 
@@ -59,28 +58,68 @@ impl Routed {
     }
 }
 
-/// Collects routes as they are added to an axum router.
-pub(in crate::serve) struct Collecting<S> {
+/// An axum router, and the list of its routes.
+pub(in crate::serve) struct Routes<S> {
     router: Router<S>,
-    routes: Vec<(&'static str, &'static str)>,
+    table: Vec<(&'static str, &'static str)>,
 }
 
-impl<S: Clone + Send + Sync + 'static> Collecting<S> {
+/// A method, for the router and for the list.
+type RouteMethod = (MethodFilter, &'static str);
+
+impl<S: Clone + Send + Sync + 'static> Routes<S> {
     /// No routes.
     pub(in crate::serve) fn new() -> Self {
-        Self { router: Router::new(), routes: Vec::new() }
+        Self { router: Router::new(), table: Vec::new() }
     }
 
-    /// Adds a route. `GET` answers `HEAD` too.
+    /// Adds a route whose operation is called as its path is.
     pub(in crate::serve) fn on<T: 'static>(
-        mut self,
-        (filter, method): (MethodFilter, &'static str),
+        self,
+        method: RouteMethod,
         path: &'static str,
         handler: impl Handler<T, S>,
     ) -> Self {
-        self.routes.push((method, path));
+        self.named(path, method, path, handler)
+    }
+
+    /// Adds a route. Metrics and logs call its operation by this name.
+    pub(in crate::serve) fn named<T: 'static>(
+        mut self,
+        operation: &'static str,
+        (filter, method): RouteMethod,
+        path: &'static str,
+        handler: impl Handler<T, S>,
+    ) -> Self {
+        self.table.push((method, path));
+        self.route(operation, filter, path, handler)
+    }
+
+    /// Adds a route whose last part, `{*name}`, may be empty or missing. The router matches such a part only if it holds
+    /// something.
+    pub(in crate::serve) fn named_below<T: 'static>(
+        mut self,
+        operation: &'static str,
+        (filter, method): RouteMethod,
+        path: &'static str,
+        handler: impl Handler<T, S>,
+    ) -> Self {
+        self.table.push((method, path));
+        let folder = path.split("/{*").next().unwrap_or(path);
+        self.route(operation, filter, folder, handler.clone())
+            .route(operation, filter, &format!("{folder}/"), handler.clone())
+            .route(operation, filter, path, handler)
+    }
+
+    fn route<T: 'static>(
+        self,
+        operation: &'static str,
+        filter: MethodFilter,
+        path: &str,
+        handler: impl Handler<T, S>,
+    ) -> Self {
         let name = map_request(move |request: Request| {
-            RequestContext::of(request.extensions()).set_operation(path);
+            RequestContext::of(request.extensions()).set_operation(operation);
             std::future::ready(request)
         });
         Self { router: self.router.route(path, on(filter, handler).layer(name)), ..self }
@@ -88,74 +127,17 @@ impl<S: Clone + Send + Sync + 'static> Collecting<S> {
 
     /// The router, finished by `finish`, with its routes.
     pub(in crate::serve) fn routed(self, finish: impl FnOnce(Router<S>) -> Router) -> Routed {
-        Routed::new(finish(self.router), self.routes)
+        Routed::new(finish(self.router), self.table)
     }
 }
 
-/// `GET`, and `HEAD`.
-pub(in crate::serve) const GET: (MethodFilter, &str) = (MethodFilter::GET, "GET");
+/// `GET`, and `HEAD` where no route has it.
+pub(in crate::serve) const GET: RouteMethod = (MethodFilter::GET, "GET");
 /// `HEAD` alone.
-pub(in crate::serve) const HEAD: (MethodFilter, &str) = (MethodFilter::HEAD, "HEAD");
+pub(in crate::serve) const HEAD: RouteMethod = (MethodFilter::HEAD, "HEAD");
 /// `POST`.
-pub(in crate::serve) const POST: (MethodFilter, &str) = (MethodFilter::POST, "POST");
-
-/// One row of a table of routes that a door looks through itself.
-pub(in crate::serve) struct Row<T> {
-    pub(in crate::serve) method: Method,
-    pub(in crate::serve) pattern: &'static str,
-    pub(in crate::serve) to: T,
-}
-
-/// The row that a request is for, and what stands in its path where the pattern varies: single segments, then what
-/// `{*name}` stands for.
-pub(in crate::serve) fn find<'t, 'p, T>(
-    table: &'t [Row<T>],
-    method: &Method,
-    segments: &'p [&'p str],
-) -> Option<(&'t Row<T>, Vec<&'p str>, &'p [&'p str])> {
-    let mut rows = table.iter().filter(|row| row.method == *method);
-    rows.find_map(|row| {
-        let (mut varying, mut rest) = (Vec::new(), segments);
-        for part in row.pattern.trim_start_matches('/').split('/') {
-            if part.starts_with("{*") {
-                return Some((row, varying, rest));
-            }
-            let (segment, others) = rest.split_first()?;
-            match part.starts_with('{') {
-                true => varying.push(*segment),
-                false if part == *segment => {}
-                false => return None,
-            }
-            rest = others;
-        }
-        rest.is_empty().then_some((row, varying, rest))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_table_is_looked_through_by_method_and_segments() {
-        let row = |method, pattern, to| Row { method, pattern, to };
-        let table = [
-            row(Method::GET, "/a/{x}", 1),
-            row(Method::POST, "/a/{x}", 2),
-            row(Method::GET, "/a/{x}/b/{*rest}", 3),
-        ];
-        let found = |method: Method, path: &'static str| {
-            let segments: Vec<_> = path.split('/').collect();
-            find(&table, &method, &segments)
-                .map(|(row, varying, rest)| format!("{} {varying:?} {rest:?}", row.to))
-        };
-        assert_eq!(found(Method::GET, "a/k").unwrap(), "1 [\"k\"] []");
-        assert_eq!(found(Method::POST, "a/k").unwrap(), "2 [\"k\"] []");
-        assert_eq!(found(Method::GET, "a/k/b/c/d").unwrap(), "3 [\"k\"] [\"c\", \"d\"]");
-        assert_eq!(found(Method::GET, "a/k/b").unwrap(), "3 [\"k\"] []");
-        for nowhere in ["a", "b/k", "a/k/c"] {
-            assert_eq!(found(Method::GET, nowhere), None, "{nowhere}");
-        }
-        assert_eq!(found(Method::PUT, "a/k"), None);
-    }
-}
+pub(in crate::serve) const POST: RouteMethod = (MethodFilter::POST, "POST");
+/// `PUT`.
+pub(in crate::serve) const PUT: RouteMethod = (MethodFilter::PUT, "PUT");
+/// `DELETE`.
+pub(in crate::serve) const DELETE: RouteMethod = (MethodFilter::DELETE, "DELETE");

@@ -17,10 +17,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::body;
+use super::call::Call;
 use super::dates::MILLIS_MAX;
 use super::error::{HubError, HubResult};
 use super::paths::new_file_path;
-use super::route::Call;
 use crate::auth::Action;
 use crate::bucket::limits::BATCH_CHANGES_MAX;
 use crate::bucket::{
@@ -147,7 +147,7 @@ fn asked_by(bytes: &[u8]) -> HubResult<Vec<Asked>> {
 
 /// What is known while a batch is made.
 struct Batch<'c> {
-    call: &'c Call<'c>,
+    call: &'c Call,
     bucket: BucketId,
     /// The buckets that are copied from, and whether the caller may read them.
     sources: BTreeMap<BucketId, bool>,
@@ -167,7 +167,7 @@ impl Batch<'_> {
                 Err(why) => self.failed.push(failure(&path, &why)),
             }
         }
-        let results = self.call.door.buckets.batch(&self.bucket, changes).await?;
+        let results = self.call.api.buckets.batch(&self.bucket, changes).await?;
         for (path, result) in paths.iter().zip(results) {
             match result {
                 Ok(()) => {}
@@ -207,11 +207,11 @@ impl Batch<'_> {
 }
 
 /// Makes the changes.
-pub(super) async fn batch(call: &Call<'_>, namespace: &str, name: &str, body: Body) -> HubResult {
-    let bucket = call.bucket(namespace, name, Action::WriteBucket).await?.id;
+pub(super) async fn batch(call: Call, body: Body) -> HubResult {
+    let bucket = call.bucket(Action::WriteBucket).await?.id;
     let asked = asked_by(&body::read(body, BATCH_BYTES_MAX).await?)?;
     let processed = asked.len();
-    let mut batch = Batch { call, bucket, sources: BTreeMap::new(), failed: Vec::new() };
+    let mut batch = Batch { call: &call, bucket, sources: BTreeMap::new(), failed: Vec::new() };
     let mut asked = asked.into_iter();
     while asked.len() > 0 {
         batch.make(asked.by_ref().take(BATCH_CHANGES_MAX).collect()).await?;

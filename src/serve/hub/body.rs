@@ -1,13 +1,13 @@
-//! Bodies of requests, read whole up to a limit.
+//! Bodies of requests, and what is answered to those that cannot be used.
 
 use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 
 use super::error::{HubError, HubResult};
+use crate::serve::http::body::{self, BodyError};
 
 /// Largest JSON body: a thousand paths of 1,024 bytes, each of which JSON may write as six.
 pub(super) const JSON_BYTES_MAX: usize = 8 << 20;
@@ -18,21 +18,21 @@ pub(super) fn is_form(headers: &HeaderMap) -> bool {
     media_type.is_some_and(|name| name.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded"))
 }
 
-/// Reads a body of at most so many bytes.
+/// Reads a body of at most `bytes_max`.
 pub(super) async fn read(body: Body, bytes_max: usize) -> HubResult<Bytes> {
-    match Limited::new(body, bytes_max).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(HubError::too_large(bytes_max)),
-        Err(_) => Err(HubError::bad_request("The body broke off")),
-    }
+    body::read(body, bytes_max).await.map_err(|error| refused(&error, bytes_max))
 }
 
-/// Reads a JSON object; an empty body is an empty object. (A list would fill the fields in their order, unnamed.)
+/// Reads a JSON object; an empty body is an empty object.
 pub(super) async fn json<T: DeserializeOwned>(body: Body) -> HubResult<T> {
-    let bytes = read(body, JSON_BYTES_MAX).await?;
-    let bytes: &[u8] = if bytes.trim_ascii().is_empty() { b"{}" } else { &bytes };
-    if !bytes.trim_ascii_start().starts_with(b"{") {
-        return Err(HubError::bad_request("The body must be a JSON object"));
+    body::read_json(body, JSON_BYTES_MAX).await.map_err(|error| refused(&error, JSON_BYTES_MAX))
+}
+
+fn refused(error: &BodyError, bytes_max: usize) -> HubError {
+    match error {
+        BodyError::TooLarge => HubError::too_large(bytes_max),
+        BodyError::Incomplete => HubError::bad_request("The body broke off"),
+        BodyError::NotAnObject => HubError::bad_request("The body must be a JSON object"),
+        BodyError::Json(error) => HubError::bad_request(format!("The body: {error}")),
     }
-    serde_json::from_slice(bytes).map_err(|error| HubError::bad_request(format!("The body: {error}")))
 }

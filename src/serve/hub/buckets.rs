@@ -4,10 +4,10 @@ use axum::Json;
 use axum::http::header::LINK;
 use axum::response::{IntoResponse as _, Response};
 
+use super::call::Call;
 use super::dates::iso8601;
 use super::error::{HubError, HubResult};
 use super::paths::{next_link, parameter};
-use super::route::Call;
 use crate::auth::Action;
 use crate::bucket::{Bucket, BucketError, Namespace, Visibility};
 
@@ -25,8 +25,8 @@ struct Info {
     total_files: u64,
 }
 
-async fn to_info(call: &Call<'_>, bucket: &Bucket) -> Result<Info, BucketError> {
-    let stats = call.door.buckets.bucket_stats(&bucket.id).await?;
+async fn to_info(call: &Call, bucket: &Bucket) -> Result<Info, BucketError> {
+    let stats = call.api.buckets.bucket_stats(&bucket.id).await?;
     Ok(Info {
         id: bucket.id.to_string(),
         private: bucket.visibility == Visibility::Private,
@@ -37,18 +37,18 @@ async fn to_info(call: &Call<'_>, bucket: &Bucket) -> Result<Info, BucketError> 
 }
 
 /// `GET /api/buckets/{ns}/{name}`.
-pub(super) async fn info(call: &Call<'_>, namespace: &str, name: &str) -> HubResult {
-    let bucket = call.bucket(namespace, name, Action::ReadBucket).await?;
-    Ok(Json(to_info(call, &bucket).await?).into_response())
+pub(super) async fn info(call: Call) -> HubResult {
+    let bucket = call.bucket(Action::ReadBucket).await?;
+    Ok(Json(to_info(&call, &bucket).await?).into_response())
 }
 
 /// `GET /api/buckets/{ns}?search=&cursor=`: those that the caller may read.
-pub(super) async fn list(call: &Call<'_>, namespace: &str) -> HubResult {
-    let query = call.head.uri.query();
+pub(super) async fn list(call: Call) -> HubResult {
+    let query = call.uri.query();
     let (search, cursor) = (parameter(query, "search").unwrap_or_default(), parameter(query, "cursor"));
-    let namespace = call.namespace(namespace)?;
-    let all = call.door.buckets.list_buckets(&namespace).await?;
-    if all.is_empty() && call.door.directory.account(&namespace).is_none() {
+    let namespace = call.namespace()?;
+    let all = call.api.buckets.list_buckets(&namespace).await?;
+    if all.is_empty() && call.api.directory.account(&namespace).is_none() {
         return Err(HubError::no_such_bucket());
     }
     let needle = search.to_lowercase();
@@ -57,14 +57,14 @@ pub(super) async fn list(call: &Call<'_>, namespace: &str) -> HubResult {
         let name = bucket.id.name.as_str();
         name.to_lowercase().contains(&needle)
             && cursor.as_deref().is_none_or(|cursor| name > cursor)
-            && call.door.directory.may(&call.caller, Action::ReadBucket, &bucket.id, bucket.visibility)
+            && call.api.directory.may(&call.caller, Action::ReadBucket, &bucket.id, bucket.visibility)
     });
     let more = shown.len() > PAGE;
     shown.truncate(PAGE);
-    let next = shown.last().filter(|_| more).map(|last| link(call, &namespace, &search, last));
+    let next = shown.last().filter(|_| more).map(|last| link(&call, &namespace, &search, last));
     let mut infos = Vec::with_capacity(shown.len());
     for bucket in &shown {
-        match to_info(call, bucket).await {
+        match to_info(&call, bucket).await {
             Ok(info) => infos.push(info),
             // It has gone meanwhile.
             Err(BucketError::NoSuchBucket(_)) => {}
@@ -74,7 +74,7 @@ pub(super) async fn list(call: &Call<'_>, namespace: &str) -> HubResult {
     Ok(paged(infos, next))
 }
 
-fn link(call: &Call<'_>, namespace: &Namespace, search: &str, last: &Bucket) -> String {
+fn link(call: &Call, namespace: &Namespace, search: &str, last: &Bucket) -> String {
     let path = format!("/api/buckets/{namespace}");
     let parameters = [("search", search), ("cursor", last.id.name.as_str())];
     next_link(call.origin.as_str(), &path, &parameters)
@@ -89,6 +89,6 @@ pub(super) fn paged<T: serde::Serialize>(items: Vec<T>, next: Option<String>) ->
 }
 
 /// The address of a bucket's page, which clients read its id from.
-pub(super) fn page_url(call: &Call<'_>, id: &crate::bucket::BucketId) -> String {
+pub(super) fn page_url(call: &Call, id: &crate::bucket::BucketId) -> String {
     format!("{}/buckets/{id}", call.origin.as_str())
 }

@@ -9,17 +9,17 @@ use serde_json::json;
 
 use super::body;
 use super::buckets::page_url;
+use super::call::Call;
 use super::error::{HubError, HubResult};
-use super::paths::{decode, new_bucket_name};
-use super::route::Call;
+use super::paths::new_bucket_name;
 use super::visibility::{Creation, Settings};
 use crate::auth::{Action, Caller};
 use crate::bucket::{BucketError, BucketId, DeleteBucket, Namespace, Visibility};
 
-impl Call<'_> {
+impl Call {
     /// Refuses a caller who may not have a bucket of this name.
     fn must_own(&self, id: &BucketId) -> HubResult<()> {
-        if self.door.directory.may(&self.caller, Action::ManageBucket, id, Visibility::Private) {
+        if self.api.directory.may(&self.caller, Action::ManageBucket, id, Visibility::Private) {
             return Ok(());
         }
         match self.caller {
@@ -33,19 +33,19 @@ impl Call<'_> {
 }
 
 /// `POST /api/buckets/{ns}/{name}`.
-pub(super) async fn create(call: &Call<'_>, namespace: &str, name: &str, body: Body) -> HubResult {
-    let namespace = match call.namespace(namespace) {
+pub(super) async fn create(call: Call, body: Body) -> HubResult {
+    let names = call.names()?;
+    let namespace = match call.namespace() {
         Ok(namespace) => namespace,
-        Err(error) if namespace == "me" => return Err(error),
+        Err(error) if names.namespace == "me" => return Err(error),
         Err(_) => return Err(HubError::bad_request("The namespace is not a valid name")),
     };
-    let id = BucketId { namespace, name: new_bucket_name(&decode(name)?)? };
+    let id = BucketId { namespace, name: new_bucket_name(&names.name)? };
     call.must_own(&id)?;
-    let (door, url) = (call.door, page_url(call, &id));
+    let (api, url) = (&call.api, page_url(&call, &id));
     let creation: Creation = body::json(body).await?;
-    let visibility =
-        creation.asked()?.or(door.directory.new_buckets(&id.namespace)).unwrap_or(door.visibility);
-    match door.buckets.create_bucket(&id, visibility).await {
+    let visibility = creation.asked()?.or(api.directory.new_buckets(&id.namespace)).unwrap_or(api.visibility);
+    match api.buckets.create_bucket(&id, visibility).await {
         Ok(bucket) => {
             let private = bucket.visibility == Visibility::Private;
             Ok(Json(json!({ "url": url, "id": id.to_string(), "private": private })).into_response())
@@ -56,10 +56,15 @@ pub(super) async fn create(call: &Call<'_>, namespace: &str, name: &str, body: B
 }
 
 /// `DELETE /api/buckets/{ns}/{name}`, with all that is in it.
-pub(super) async fn delete(call: &Call<'_>, namespace: &str, name: &str) -> HubResult {
-    let bucket = call.bucket(namespace, name, Action::ManageBucket).await?;
-    call.door.buckets.delete_bucket(&bucket.id, DeleteBucket::WithContents).await?;
+pub(super) async fn delete(call: Call) -> HubResult {
+    let bucket = call.bucket(Action::ManageBucket).await?;
+    call.api.buckets.delete_bucket(&bucket.id, DeleteBucket::WithContents).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// `DELETE /api/buckets/{name}`: a bucket's name without its namespace, of which there is no bucket.
+pub(super) async fn delete_without_namespace(_: Call) -> HubError {
+    HubError::no_such_bucket()
 }
 
 #[derive(Deserialize)]
@@ -78,7 +83,7 @@ fn bucket_id(text: &str) -> HubResult<BucketId> {
 }
 
 /// `POST /api/repos/move`.
-pub(super) async fn relocate(call: &Call<'_>, body: Body) -> HubResult {
+pub(super) async fn relocate(call: Call, body: Body) -> HubResult {
     if call.caller == Caller::Anonymous {
         return Err(HubError::unauthenticated());
     }
@@ -90,14 +95,14 @@ pub(super) async fn relocate(call: &Call<'_>, body: Body) -> HubResult {
     new_bucket_name(to.name.as_str())?;
     call.bucket_of(&from, Action::ManageBucket).await?;
     call.must_own(&to)?;
-    call.door.buckets.move_bucket(&from, &to).await?;
-    Ok(Json(json!({ "url": page_url(call, &to) })).into_response())
+    call.api.buckets.move_bucket(&from, &to).await?;
+    Ok(Json(json!({ "url": page_url(&call, &to) })).into_response())
 }
 
 /// `PUT /api/buckets/{ns}/{name}/settings`.
-pub(super) async fn settings(call: &Call<'_>, namespace: &str, name: &str, body: Body) -> HubResult {
-    let bucket = call.bucket(namespace, name, Action::ManageBucket).await?;
+pub(super) async fn settings(call: Call, body: Body) -> HubResult {
+    let bucket = call.bucket(Action::ManageBucket).await?;
     let visibility = body::json::<Settings>(body).await?.asked()?;
-    call.door.buckets.set_visibility(&bucket.id, visibility).await?;
+    call.api.buckets.set_visibility(&bucket.id, visibility).await?;
     Ok(Json(json!({ "private": visibility == Visibility::Private })).into_response())
 }

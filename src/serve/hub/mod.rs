@@ -1,31 +1,29 @@
-//! The Hub's door: its bucket API over [`BucketApi`], such that the published `huggingface_hub` works unchanged.
+//! The Hub API: its buckets over [`BucketApi`], such that the published `huggingface_hub` works unchanged.
 //!
-//! A request passes [`route`], which knows all paths; each handler asks [`access`] whether the caller may, reads its
-//! body only then, and answers in the Hub's words; refusals are dressed by [`error`]. A path that is not known is 404
-//! whatever the method: clients take it for "not offered" and fall back. Bytes of files come and go by the CAS door,
-//! which this one hands out tokens for.
+//! [`routes`] lists all paths. A handler is given a [`call`], asks [`access`] whether the caller may, reads the body only
+//! then, and answers as the Hub does; [`error`] makes the answers that are errors. An unknown path is 404 whatever the
+//! method: clients take it for "not offered" and fall back. Bytes of files pass through the CAS API, whose tokens this API
+//! gives out.
 
 use std::sync::Arc;
-
-use axum::Router;
 
 use crate::auth::Directory;
 use crate::auth::cas_token::CasSigner;
 use crate::bucket::{BucketApi, Visibility};
 use crate::serve::http::Api;
-use crate::serve::http::routes::Routed;
 
 mod access;
 mod batch;
 mod body;
 mod buckets;
+mod call;
 mod dates;
 mod error;
 mod manage;
 mod paths;
 mod paths_info;
 mod resolve;
-mod route;
+mod routes;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -33,25 +31,19 @@ mod tree;
 mod visibility;
 mod whoami;
 
+pub use routes::router;
+
 /// The Hub's listener. Its clients print the id with an error.
 pub const API: Api = Api { name: "hub", id_header: "x-request-id", busy: error::busy };
 
-/// What the door opens to.
-pub struct HubDoor {
+/// What the API works on.
+pub struct HubApi {
     /// The buckets.
     pub buckets: Arc<dyn BucketApi>,
-    /// Who may come in.
+    /// Accounts and credentials.
     pub directory: Arc<Directory>,
-    /// Signs the tokens of the CAS door.
+    /// Signs the tokens of the CAS API.
     pub signer: CasSigner,
     /// Who may read a bucket whose creator does not say, in accounts that do not say either.
     pub visibility: Visibility,
-}
-
-/// `/api` and `/buckets`. The caller puts it at the root; it answers 404 to every other path. Every request must carry
-/// its [`Origin`](crate::serve::http::origin::Origin).
-pub fn router(door: HubDoor) -> Routed {
-    let router = Router::new().fallback(route::handle).with_state(Arc::new(door));
-    let table = route::table();
-    Routed::new(router, table.iter().map(|row| (row.method.as_str(), row.pattern)))
 }

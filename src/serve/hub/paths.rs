@@ -1,20 +1,7 @@
 //! Names in URLs and bodies, and the Hub's rules for them.
 
-use percent_encoding::percent_decode_str;
-
 use super::error::{HubError, HubResult};
 use crate::bucket::{BucketName, ObjectKey};
-
-/// Decodes a part of a path.
-pub(super) fn decode(text: &str) -> HubResult<String> {
-    let decoded = percent_decode_str(text).decode_utf8();
-    decoded.map(Into::into).map_err(|_| HubError::bad_request("The path is not UTF-8"))
-}
-
-/// The path of a file in a URL: one segment with encoded slashes, or as many as it has.
-pub(super) fn file_path(segments: &[&str]) -> HubResult<String> {
-    decode(&segments.join("/"))
-}
 
 /// A bucket's name by the Hub's rule, which S3's is wider than.
 pub(super) fn bucket_name(name: &str) -> HubResult<BucketName> {
@@ -55,13 +42,6 @@ pub(super) fn next_link(origin: &str, path: &str, parameters: &[(&str, &str)]) -
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn paths_come_encoded_whole_or_in_pieces() {
-        assert_eq!(file_path(&["dir%2Ffile%20%C3%A9.txt"]).unwrap(), "dir/file é.txt");
-        assert_eq!(file_path(&["dir", "file%20%C3%A9.txt"]).unwrap(), "dir/file é.txt");
-        assert!(file_path(&["%FF"]).is_err());
-    }
 
     #[test]
     fn nothing_is_stored_where_a_path_could_not_lead() {

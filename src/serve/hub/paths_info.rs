@@ -10,8 +10,8 @@ use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::body;
+use super::call::Call;
 use super::error::{HubError, HubResult};
-use super::route::Call;
 use super::tree::file;
 use crate::auth::Action;
 use crate::bucket::ObjectKey;
@@ -28,15 +28,15 @@ struct Asked {
 }
 
 /// Answers about those that are files; what is not there, or is a folder, is left out.
-pub(super) async fn paths_info(call: &Call<'_>, namespace: &str, name: &str, body: Body) -> HubResult {
-    let bucket = call.bucket(namespace, name, Action::ReadBucket).await?;
-    let Asked { paths, expand: _ } = if body::is_form(&call.head.headers) {
+pub(super) async fn paths_info(call: Call, body: Body) -> HubResult {
+    let bucket = call.bucket(Action::ReadBucket).await?;
+    let Asked { paths, expand: _ } = if body::is_form(&call.headers) {
         from_form(&body::read(body, body::JSON_BYTES_MAX).await?)?
     } else {
         body::json(body).await?
     };
     let keys: Vec<_> = paths.iter().filter_map(|path| ObjectKey::new(path).ok()).collect();
-    let found = call.door.buckets.paths_info(&bucket.id, &keys).await?;
+    let found = call.api.buckets.paths_info(&bucket.id, &keys).await?;
     let entries = keys.iter().zip(found).filter_map(|(key, object)| Some(file(key, object?)));
     Ok(Json(entries.collect::<Vec<_>>()).into_response())
 }

@@ -14,9 +14,8 @@ use axum::response::IntoResponse as _;
 use futures::TryStreamExt as _;
 use serde_json::json;
 
+use super::call::Call;
 use super::error::{HubError, HubResult};
-use super::paths::file_path;
-use super::route::Call;
 use crate::auth::Action;
 use crate::bucket::{Bucket, BucketError, ByteRange, FileHash, Object, ObjectKey, ObjectRead, Timestamp};
 
@@ -31,20 +30,20 @@ const FILE_INFO: &str = "application/vnd.xet-fileinfo+json";
 const DEFAULT_CONTENT_TYPE: &str = "application/octet-stream";
 
 /// HEAD and GET.
-pub(super) async fn resolve(call: &Call<'_>, namespace: &str, name: &str, path: &[&str]) -> HubResult {
-    let bucket = call.bucket(namespace, name, Action::ReadBucket).await?;
-    let key = ObjectKey::new(&file_path(path)?).map_err(|_| HubError::no_such_entry())?;
-    if accepts_file_info(&call.head.headers) {
-        return file_info(call, &bucket, &key).await;
+pub(super) async fn resolve(call: Call) -> HubResult {
+    let bucket = call.bucket(Action::ReadBucket).await?;
+    let key = ObjectKey::new(&call.names()?.path).map_err(|_| HubError::no_such_entry())?;
+    if accepts_file_info(&call.headers) {
+        return file_info(&call, &bucket, &key).await;
     }
-    if call.head.method == Method::HEAD {
-        let object = call.door.buckets.object(&bucket.id, &key).await?;
-        let mut headers = headers(call, &bucket, &object);
+    if call.method == Method::HEAD {
+        let object = call.api.buckets.object(&bucket.id, &key).await?;
+        let mut headers = headers(&call, &bucket, &object);
         headers.insert(CONTENT_LENGTH, object.size.into());
         return Ok((headers, Body::empty()).into_response());
     }
-    let (read, is_part) = open(call, &bucket, &key).await?;
-    let mut headers = headers(call, &bucket, &read.object);
+    let (read, is_part) = open(&call, &bucket, &key).await?;
+    let mut headers = headers(&call, &bucket, &read.object);
     headers.insert(CONTENT_LENGTH, (read.range.end - read.range.start).into());
     // The last bytes of an empty file are no bytes, of which there is no range.
     let status = if is_part && !read.range.is_empty() {
@@ -61,8 +60,8 @@ pub(super) async fn resolve(call: &Call<'_>, namespace: &str, name: &str, path: 
 
 /// Opens the file, and says whether it is the range that was asked for. A range of a file that is no longer the one that
 /// `If-Range` names is not served: the client would join two files. Source: RFC 9110, section 13.1.5.
-async fn open(call: &Call<'_>, bucket: &Bucket, key: &ObjectKey) -> Result<(ObjectRead, bool), BucketError> {
-    let (buckets, asked) = (&call.door.buckets, &call.head.headers);
+async fn open(call: &Call, bucket: &Bucket, key: &ObjectKey) -> Result<(ObjectRead, bool), BucketError> {
+    let (buckets, asked) = (&call.api.buckets, &call.headers);
     let range = asked.get(RANGE).and_then(|range| ByteRange::parse_header(range.to_str().ok()?));
     let Some(range) = range else {
         return Ok((buckets.read(&bucket.id, key, None).await?, false));
@@ -103,8 +102,8 @@ fn accepts_file_info(headers: &HeaderMap) -> bool {
 
 /// The description of a file in place of its bytes. `Range` is of the bytes, and has no meaning here; the empty file is
 /// described like any other.
-async fn file_info(call: &Call<'_>, bucket: &Bucket, key: &ObjectKey) -> HubResult {
-    let object = call.door.buckets.object(&bucket.id, key).await?;
+async fn file_info(call: &Call, bucket: &Bucket, key: &ObjectKey) -> HubResult {
+    let object = call.api.buckets.object(&bucket.id, key).await?;
     let addresses = Addresses::new(call, bucket, &object.file);
     let body = json!({
         "hash": object.file.to_string(),
@@ -118,7 +117,7 @@ async fn file_info(call: &Call<'_>, bucket: &Bucket, key: &ObjectKey) -> HubResu
     headers.remove(ACCEPT_RANGES);
     insert(&mut headers, CONTENT_TYPE, FILE_INFO);
     headers.insert(CONTENT_LENGTH, text.len().into());
-    let body = if call.head.method == Method::HEAD { Body::empty() } else { Body::from(text) };
+    let body = if call.method == Method::HEAD { Body::empty() } else { Body::from(text) };
     Ok((headers, body).into_response())
 }
 
@@ -131,7 +130,7 @@ struct Addresses {
 }
 
 impl Addresses {
-    fn new(call: &Call<'_>, bucket: &Bucket, file: &FileHash) -> Self {
+    fn new(call: &Call, bucket: &Bucket, file: &FileHash) -> Self {
         let origin = call.origin.as_str();
         Self {
             refresh: format!("{origin}/api/buckets/{}/xet-read-token", bucket.id),
@@ -156,7 +155,7 @@ fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
 
 /// What is said about a file, whole or in part. The stored `Content-Encoding` is not: the bytes are sent as they are,
 /// and the Hub's clients would decode them.
-fn headers(call: &Call<'_>, bucket: &Bucket, object: &Object) -> HeaderMap {
+fn headers(call: &Call, bucket: &Bucket, object: &Object) -> HeaderMap {
     let hash = object.file;
     let mut headers = HeaderMap::new();
     insert(&mut headers, XET_HASH, &hash.to_string());

@@ -1,8 +1,9 @@
-//! The whole door over buckets in memory: rules of access, the error conventions, and input that is wrong.
+//! The whole API over buckets in memory: rules of access, the error conventions, and input that is wrong.
 
 mod bad_input;
 mod bodies;
 mod reading;
+mod routing;
 mod rules;
 
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use http_body_util::BodyExt as _;
 use serde_json::Value;
 use tower::ServiceExt as _;
 
-use super::{HubDoor, router};
+use super::{HubApi, router};
 use crate::auth::cas_token::CasSigner;
 use crate::auth::{AccessKeyId, Account, AccountKind, Credential, Directory, Permission, Secret, TokenUse};
 use crate::bucket::{
@@ -68,9 +69,9 @@ impl Answer {
     }
 }
 
-/// The door, and what stands behind it.
+/// The API, and the buckets that it works on.
 struct House {
-    door: Router,
+    api: Router,
     buckets: Arc<NativeBuckets>,
 }
 
@@ -98,17 +99,17 @@ impl House {
         let directory =
             Directory::declared([team], credentials, TokenUse::Shown, Arc::clone(&clock) as _).unwrap();
         let directory = Arc::new(directory);
-        let door = HubDoor {
+        let api = HubApi {
             buckets: Arc::clone(&buckets) as _,
             signer: CasSigner::new(&[1; 32], Arc::clone(&directory), clock),
             directory,
             visibility,
         };
-        Self { door: with_origin(router(door).router, Vec::new()), buckets }
+        Self { api: with_origin(router(api).router, Vec::new()), buckets }
     }
 
     async fn send(&self, request: Request<Body>) -> Answer {
-        let response = self.door.clone().oneshot(request).await.unwrap();
+        let response = self.api.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         Answer { status: parts.status, headers: parts.headers, body }

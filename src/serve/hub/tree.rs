@@ -5,10 +5,10 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::Serialize;
 
 use super::buckets::paged;
+use super::call::Call;
 use super::dates::iso8601;
 use super::error::{HubError, HubResult};
-use super::paths::{decode, next_link, parameter};
-use super::route::Call;
+use super::paths::{next_link, parameter};
 use crate::auth::Action;
 use crate::bucket::{After, Object, ObjectKey, TreeEntry, TreeQuery};
 
@@ -52,9 +52,9 @@ pub(super) fn file(key: &ObjectKey, object: Object) -> Entry {
 }
 
 /// `GET /api/buckets/{ns}/{name}/tree[/{prefix}]?recursive=&cursor=`.
-pub(super) async fn tree(call: &Call<'_>, namespace: &str, name: &str, prefix: &[&str]) -> HubResult {
-    let bucket = call.bucket(namespace, name, Action::ReadBucket).await?;
-    let (path, query) = (call.head.uri.path(), call.head.uri.query());
+pub(super) async fn tree(call: Call) -> HubResult {
+    let bucket = call.bucket(Action::ReadBucket).await?;
+    let (path, query) = (call.uri.path(), call.uri.query());
     let recursive = parameter(query, "recursive");
     let is_recursive = match recursive.as_deref() {
         None | Some("true" | "True" | "1") => true,
@@ -65,12 +65,12 @@ pub(super) async fn tree(call: &Call<'_>, namespace: &str, name: &str, prefix: &
         decode_cursor(&cursor).ok_or_else(|| HubError::bad_request("The cursor is not one that was given"))
     });
     let query = TreeQuery {
-        prefix: decode(&prefix.join("/"))?,
+        prefix: call.names()?.path.clone(),
         recursive: is_recursive,
         after: after.transpose()?,
         limit: PAGE,
     };
-    let page = call.door.buckets.tree(&bucket.id, &query).await?;
+    let page = call.api.buckets.tree(&bucket.id, &query).await?;
     let entries = page.entries.into_iter().filter_map(|entry| match entry {
         TreeEntry::File(key, object) => stays_inside(key.as_str()).then(|| file(&key, *object)),
         TreeEntry::Folder { path, newest } => {

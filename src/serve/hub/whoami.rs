@@ -4,14 +4,14 @@ use axum::Json;
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 
+use super::call::Call;
 use super::error::{HubError, HubResult};
-use super::route::Call;
 use crate::auth::{AccountKind, Permission};
 
 /// `GET /api/whoami-v2`.
-pub(super) fn whoami(call: &Call<'_>) -> HubResult {
+pub(super) async fn whoami(call: Call) -> HubResult {
     let credential = call.caller.credential().ok_or_else(HubError::unauthenticated)?;
-    let (directory, name) = (&call.door.directory, &credential.account);
+    let (directory, name) = (&call.api.directory, &credential.account);
     let kind = match directory.account(name).map(|account| account.kind) {
         Some(AccountKind::Org) => "org",
         _ => "user",
@@ -41,6 +41,6 @@ pub(super) fn whoami(call: &Call<'_>) -> HubResult {
 }
 
 /// `GET /api/agent-harnesses`: none, so that clients print for people.
-pub(super) fn agent_harnesses() -> Response {
+pub(super) async fn agent_harnesses(_: Call) -> Response {
     Json(json!({ "standardEnvVars": [], "harnesses": {} })).into_response()
 }

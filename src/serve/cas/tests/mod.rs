@@ -10,7 +10,7 @@ use http_body_util::BodyExt as _;
 use serde_json::Value;
 use tower::ServiceExt as _;
 
-use super::{CasDoor, Routed, router};
+use super::{CasApi, Routed, router};
 use crate::auth::cas_token::{CasScope, CasSigner};
 use crate::auth::{AccessKeyId, Caller, Credential, Directory, Permission, Secret};
 use crate::bucket::{
@@ -82,9 +82,9 @@ async fn house() -> House {
     let directory = Arc::new(Directory::new([credential()]).unwrap());
     let caller = Caller::Known(directory.credential("AKADA").unwrap());
     let signer = CasSigner::new(&[7; 32], Arc::clone(&directory), ambient.clock.clone());
-    let door = CasDoor { xet: buckets.xet(GRACE), signer: signer.clone(), directory, ambient };
+    let cas = CasApi { xet: buckets.xet(GRACE), signer: signer.clone(), directory, ambient };
     let router =
-        Routed::new(axum::Router::new(), []).nest("/cas", router(door)).merge(super::telemetry_router());
+        Routed::new(axum::Router::new(), []).nest("/cas", router(cas)).merge(super::telemetry_router());
     let router = with_origin(router.router, Vec::new());
     House { buckets, signer, caller, clock, router, mine, other }
 }

@@ -45,7 +45,7 @@ const GET: &str = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
 
 const KEEP_ALIVE: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 
-/// A door that tells when a request is in, and answers when it may.
+/// A router that signals when a request has arrived, and answers when it is told to.
 fn gate() -> (Router, Arc<Notify>, Arc<Notify>) {
     let (entered, may_answer) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (inside, go) = (Arc::clone(&entered), Arc::clone(&may_answer));
@@ -138,7 +138,7 @@ async fn a_body_that_does_not_come_is_given_up() {
     assert!(answer.ends_with("stalled"), "{answer}");
 }
 
-/// A door that answers without asking for the body.
+/// A router that answers without asking for the body.
 fn refusing() -> Router {
     Router::new().fallback(async || (axum::http::StatusCode::FORBIDDEN, "refused"))
 }

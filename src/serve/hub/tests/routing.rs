@@ -1,0 +1,49 @@
+//! What is done by hand beside the router: published clients and configured endpoints rely on it.
+
+use super::*;
+
+#[tokio::test]
+async fn several_slashes_at_the_start_count_as_one() {
+    let house = House::with_files(&["k"]).await;
+    assert_eq!(house.get(ADA, "//api/whoami-v2").await.json()["name"], "ada");
+    assert_eq!(house.get(ADA, "///buckets/ada/b/resolve/k").await.body, "content of k");
+    assert_eq!(house.get(ADA, "//api/nothing").await.refusal(), (404, ""));
+    assert_eq!(house.get(ADA, "//gpt2/resolve/main/config.json").await.refusal(), (404, "RepoNotFound"));
+}
+
+#[tokio::test]
+async fn head_is_answered_for_files_only() {
+    let house = House::with_files(&["k"]).await;
+    for path in ["/api/whoami-v2", "/api/buckets/ada", "/api/buckets/ada/b", "/api/buckets/ada/b/tree"] {
+        assert_eq!(house.call(ADA, "HEAD", path, "").await.status, 404, "{path}");
+    }
+    assert_eq!(house.call(ADA, "HEAD", "/buckets/ada/b/resolve/k", "").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_path_in_a_bucket_may_be_empty_or_missing() {
+    let house = House::with_files(&["k"]).await;
+    for path in ["/api/buckets/ada/b/tree", "/api/buckets/ada/b/tree/", "/api/buckets/ada/b/tree/k"] {
+        let listed = house.get(ADA, path).await.json();
+        assert_eq!(listed[0]["path"], "k", "{path}");
+    }
+    for path in ["/buckets/ada/b/resolve", "/buckets/ada/b/resolve/", "/buckets/ada/b/resolve//k"] {
+        assert_eq!(house.get(ADA, path).await.refusal(), (404, "EntryNotFound"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn an_empty_name_is_a_bucket_that_does_not_exist() {
+    let house = House::new();
+    for path in ["/api/buckets/", "/api/buckets//b", "/api/buckets/ada/", "/api/buckets/ada//tree"] {
+        assert_eq!(house.get(ADA, path).await.refusal(), (404, "RepoNotFound"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn names_are_decoded_and_an_encoded_slash_separates_nothing() {
+    let house = House::with_files(&["k"]).await;
+    assert_eq!(house.get(ADA, "/api/buckets/%61da/%62").await.json()["id"], "ada/b");
+    assert_eq!(house.get(ADA, "/api/buckets/%6De/b").await.json()["id"], "ada/b");
+    assert_eq!(house.get(ADA, "/api/buckets/ada%2Fb").await.refusal(), (404, "RepoNotFound"));
+}
