@@ -1,15 +1,18 @@
 //! The layer that every request of a listener passes: its id, its context, the rate limit, and its record at the end.
 
+use std::any::Any;
 use std::net::{IpAddr, SocketAddr};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
+use futures::FutureExt as _;
 use http_body::Body as _;
 
 use super::access_log::Record;
@@ -24,6 +27,14 @@ use crate::model::clock::Ambient;
 use crate::store::figures::Count;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// Headers that hold a credential: tokens, signatures, session tokens and keys of clients' own encryption.
+const CREDENTIALS: [HeaderName; 4] = [
+    header::AUTHORIZATION,
+    header::COOKIE,
+    HeaderName::from_static("x-amz-security-token"),
+    HeaderName::from_static("x-amz-server-side-encryption-customer-key"),
+];
+
 const ERROR_CODE: HeaderName = HeaderName::from_static("x-error-code");
 
 /// What the layer must know of the API whose requests it observes.
@@ -35,6 +46,8 @@ pub struct Api {
     pub id_header: &'static str,
     /// The API's answer to a request that is over the limit of all callers together, from the request's path and id.
     pub busy: fn(&str, &RequestId) -> Response,
+    /// The API's answer to a request whose handler panicked, from the request's path and id.
+    pub failed: fn(&str, &RequestId) -> Response,
 }
 
 /// What observes requests, one for all listeners.
@@ -98,6 +111,7 @@ async fn observe(State(observer): State<Arc<Observer>>, mut request: Request, ne
         permit: None,
     };
     let shows_credential = request.headers().contains_key(header::AUTHORIZATION);
+    hide_credentials(request.headers_mut());
     request.extensions_mut().insert(id.clone());
     request.extensions_mut().insert(context.clone());
     if !request.body().is_end_stream() {
@@ -106,7 +120,13 @@ async fn observe(State(observer): State<Arc<Observer>>, mut request: Request, ne
 
     let mut response = if let Ok(permit) = rate_limiter.admit_request() {
         record.permit = Some(permit);
-        context.run_for_tenant(next.run(request)).await
+        let answer = AssertUnwindSafe(context.run_for_tenant(next.run(request))).catch_unwind().await;
+        answer.unwrap_or_else(|panic| {
+            // A panic is a fault of ours, not a reason to cut the connection: the client learns the request's id.
+            tracing::error!(id = id.as_str(), panic = message_of(&*panic), "a request failed");
+            context.set_error_code("InternalError");
+            (api.failed)(&record.path, &id)
+        })
     } else {
         context.set_error_code("SlowDown");
         (api.busy)(&record.path, &id)
@@ -126,6 +146,20 @@ async fn observe(State(observer): State<Arc<Observer>>, mut request: Request, ne
         }
     }
     response.map(|body| Body::new(SentBody { body, record }))
+}
+
+/// Marks headers that prove who calls, so that no log shows their values, not even one that shows whole requests.
+fn hide_credentials(headers: &mut HeaderMap) {
+    for name in CREDENTIALS {
+        if let Some(value) = headers.get_mut(name) {
+            value.set_sensitive(true);
+        }
+    }
+}
+
+fn message_of(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("it did not say why")
 }
 
 /// Codes of S3 that say that a credential is wrong.

@@ -97,6 +97,11 @@ impl HubError {
         Self::new(StatusCode::TOO_MANY_REQUESTS, None, "Too many requests: please slow down")
     }
 
+    /// 500.
+    fn internal() -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, None, "Internal Server Error")
+    }
+
     /// 413.
     pub(super) fn too_large(bytes_max: usize) -> Self {
         let message = format!("The body is larger than {bytes_max} bytes");
@@ -126,7 +131,7 @@ impl From<BucketError> for HubError {
             }
             error => {
                 tracing::error!(%error, "a request failed");
-                Self::new(StatusCode::INTERNAL_SERVER_ERROR, None, "Internal Server Error")
+                Self::internal()
             }
         }
     }
@@ -161,6 +166,11 @@ impl IntoResponse for HubError {
 /// What is answered when there is too much to do for any request to be looked at.
 pub(super) fn busy(_: &str, _: &RequestId) -> Response {
     HubError::slow_down(Busy).into_response()
+}
+
+/// What is answered when a handler panicked.
+pub(super) fn failed(_: &str, _: &RequestId) -> Response {
+    HubError::internal().into_response()
 }
 
 /// `Content-Range` of an answer without bytes. Source: RFC 9110, section 14.4.

@@ -34,7 +34,7 @@ mod whoami;
 pub use routes::router;
 
 /// The Hub's listener. Its clients print the id with an error.
-pub const API: Api = Api { name: "hub", id_header: "x-request-id", busy: error::busy };
+pub const API: Api = Api { name: "hub", id_header: "x-request-id", busy: error::busy, failed: error::failed };
 
 /// What the API works on.
 pub struct HubApi {

@@ -49,7 +49,8 @@ mod xml;
 pub use addressing::Addressing;
 
 /// The S3 listener. Source: Amazon S3 API reference, "Common response headers".
-pub const API: Api = Api { name: "s3", id_header: "x-amz-request-id", busy: response::busy };
+pub const API: Api =
+    Api { name: "s3", id_header: "x-amz-request-id", busy: response::busy, failed: response::failed };
 
 /// A browser's request for the CORS rules of a bucket.
 const PREFLIGHT: &str = "Preflight";

@@ -34,10 +34,25 @@ pub(super) struct Shown<'r> {
 
 /// The answer when there are too many requests to look at another one.
 pub(super) fn busy(path: &str, id: &RequestId) -> Response {
-    let error = ErrorDocument::new("SlowDown", Some(SLOW_DOWN), path, id.as_str());
+    without_operation(StatusCode::SERVICE_UNAVAILABLE, ("SlowDown", SLOW_DOWN), path, id)
+}
+
+/// The answer when an operation panicked.
+pub(super) fn failed(path: &str, id: &RequestId) -> Response {
+    let error = ("InternalError", "We encountered an internal error. Please try again.");
+    without_operation(StatusCode::INTERNAL_SERVER_ERROR, error, path, id)
+}
+
+/// An error that no operation has answered.
+fn without_operation(
+    status: StatusCode,
+    (code, message): (&'static str, &'static str),
+    path: &str,
+    id: &RequestId,
+) -> Response {
+    let error = ErrorDocument::new(code, Some(message), path, id.as_str());
     let content_type = [(CONTENT_TYPE, APPLICATION_XML)];
-    let response = (StatusCode::SERVICE_UNAVAILABLE, content_type, xml::write(&error));
-    finish(response.into_response(), id.as_str())
+    finish((status, content_type, xml::write(&error)).into_response(), id.as_str())
 }
 
 /// An error as an answer. An answer to HEAD has no body, nor has 304.

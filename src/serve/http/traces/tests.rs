@@ -23,8 +23,12 @@ use crate::model::clock::Ambient;
 use crate::serve::http::RequestContext;
 use crate::serve::http::observe::{Api, Observability, observed};
 
-const PLACE: Api =
-    Api { name: "test", id_header: "x-request-id", busy: |_, _| StatusCode::IM_A_TEAPOT.into_response() };
+const PLACE: Api = Api {
+    name: "test",
+    id_header: "x-request-id",
+    busy: |_, _| StatusCode::IM_A_TEAPOT.into_response(),
+    failed: |_, _| StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+};
 
 type Received = Arc<Mutex<Vec<ExportTraceServiceRequest>>>;
 
