@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{FromRequestParts, RawPathParams, Request};
+use axum::handler::Handler as _;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -30,6 +31,7 @@ use serde_json::json;
 use crate::auth::{AccessKeyId, Account, Accounts, AuthError, Caller, NewKey, Permission};
 use crate::model::names::Namespace;
 use crate::serve::http::body::read_json;
+use crate::serve::http::compression::gzip;
 use crate::serve::http::routes::{DELETE, GET, POST, PUT, Routed, Routes};
 use crate::serve::http::{RequestContext, bearer_token};
 use crate::store::backup::{BackupReport, backup};
@@ -70,12 +72,12 @@ pub struct Backups {
 pub fn router(api: AdminApi) -> Routed {
     let api = Arc::new(api);
     Routes::new()
-        .named("ListAccounts", GET, "/accounts", list_accounts)
+        .named("ListAccounts", GET, "/accounts", list_accounts.layer(gzip()))
         .named("CreateAccount", POST, "/accounts", create_account)
         .named("SetMembers", PUT, "/accounts/{name}/members", set_members)
         .named("AccountSettings", PUT, "/accounts/{name}/settings", set_settings)
         .named("RemoveAccount", DELETE, "/accounts/{name}", remove_account)
-        .named("ListKeys", GET, "/keys", list_keys)
+        .named("ListKeys", GET, "/keys", list_keys.layer(gzip()))
         .named("CreateKey", POST, "/keys", create_key)
         .named("RotateKey", POST, "/keys/{id}/rotate", rotate_key)
         .named("RevokeKey", DELETE, "/keys/{id}", revoke_key)

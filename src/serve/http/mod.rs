@@ -14,6 +14,7 @@ pub mod audit;
 mod bearer;
 pub(in crate::serve) mod body;
 mod closing;
+pub(in crate::serve) mod compression;
 pub(in crate::serve) mod context;
 mod counted_body;
 pub mod listener;

@@ -12,6 +12,8 @@ use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode, hea
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 
+use tower_http::set_header::SetResponseHeaderLayer;
+
 use super::listener::OverTls;
 
 /// Longest host that is believed: a DNS name and a port.
@@ -38,8 +40,18 @@ impl Origin {
     }
 }
 
+/// Headers of every answer that does not set them itself. Stored objects come from any user, so a browser must take them for
+/// what their type says, and must run nothing in them as if it were ours.
+const ANSWERS_FOR_BROWSERS: [(HeaderName, &str); 2] = [
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox"),
+];
+
 /// Gives every request its [`Origin`], and refuses one that says nothing sensible of its host.
 pub fn with_origin(router: Router, trusted_proxies: Vec<IpAddr>) -> Router {
+    let router = ANSWERS_FOR_BROWSERS.into_iter().fold(router, |router, (name, value)| {
+        router.layer(SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value)))
+    });
     router.layer(from_fn_with_state(Arc::new(trusted_proxies), attach))
 }
 
@@ -47,23 +59,10 @@ async fn attach(State(trusted): State<Arc<Vec<IpAddr>>>, mut request: Request, n
     match Origin::of(request.headers(), request.extensions(), &trusted) {
         Some(origin) => {
             request.extensions_mut().insert(origin);
-            guarded(next.run(request).await)
+            next.run(request).await
         }
         None => (StatusCode::BAD_REQUEST, "the Host header is missing or malformed").into_response(),
     }
-}
-
-/// What is stored is whatever somebody has uploaded: a browser is to believe the type that it is said to have, and to
-/// let it neither run nor reach anything as if it were ours. An answer that says otherwise knows better.
-fn guarded(mut response: Response) -> Response {
-    let headers = response.headers_mut();
-    for (name, value) in [
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox"),
-    ] {
-        headers.entry(name).or_insert(HeaderValue::from_static(value));
-    }
-    response
 }
 
 fn origin(headers: &HeaderMap, is_trusted: bool, over_tls: bool) -> Option<Origin> {

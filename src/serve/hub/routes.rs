@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
+use axum::handler::Handler as _;
 use axum::http::Uri;
 use tower::ServiceExt as _;
 
 use super::error::HubError;
 use super::{HubApi, batch, buckets, manage, paths_info, resolve, tokens, tree, whoami};
+use crate::serve::http::compression::gzip;
 use crate::serve::http::routes::{DELETE, GET, HEAD, POST, PUT, Routed, Routes};
 
 /// `/api` and `/buckets`, for the root of a listener. Every other path is answered 404. Every request must carry its
@@ -21,14 +23,19 @@ pub fn router(api: HubApi) -> Routed {
         .named("WhoAmI", GET, "/api/whoami-v2", whoami::whoami)
         .named("Harnesses", GET, "/api/agent-harnesses", whoami::agent_harnesses)
         .named("MoveBucket", POST, "/api/repos/move", manage::relocate)
-        .named("ListBuckets", GET, BUCKETS, buckets::list)
+        .named("ListBuckets", GET, BUCKETS, buckets::list.layer(gzip()))
         .named("DeleteBucket", DELETE, BUCKETS, manage::delete_without_namespace)
         .named("CreateBucket", POST, BUCKET, manage::create)
         .named("BucketInfo", GET, BUCKET, buckets::info)
         .named("DeleteBucket", DELETE, BUCKET, manage::delete)
         .named("Settings", PUT, "/api/buckets/{namespace}/{name}/settings", manage::settings)
-        .named_below("Tree", GET, "/api/buckets/{namespace}/{name}/tree/{*prefix}", tree::tree)
-        .named("PathsInfo", POST, "/api/buckets/{namespace}/{name}/paths-info", paths_info::paths_info)
+        .named_below("Tree", GET, "/api/buckets/{namespace}/{name}/tree/{*prefix}", tree::tree.layer(gzip()))
+        .named(
+            "PathsInfo",
+            POST,
+            "/api/buckets/{namespace}/{name}/paths-info",
+            paths_info::paths_info.layer(gzip()),
+        )
         .named("Batch", POST, "/api/buckets/{namespace}/{name}/batch", batch::batch)
         .named("ReadToken", GET, "/api/buckets/{namespace}/{name}/xet-read-token", tokens::read_token)
         .named("WriteToken", GET, "/api/buckets/{namespace}/{name}/xet-write-token", tokens::write_token)

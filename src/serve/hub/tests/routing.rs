@@ -47,3 +47,21 @@ async fn names_are_decoded_and_an_encoded_slash_separates_nothing() {
     assert_eq!(house.get(ADA, "/api/buckets/%6De/b").await.json()["id"], "ada/b");
     assert_eq!(house.get(ADA, "/api/buckets/ada%2Fb").await.refusal(), (404, "RepoNotFound"));
 }
+
+#[tokio::test]
+async fn long_lists_are_compressed_for_clients_that_accept_it_and_files_are_not() {
+    let names: Vec<_> = (0..50).map(|number| format!("file-{number}")).collect();
+    let house = House::with_files(&names.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let ask = async |path: &str, encodings: &str| {
+        let request = Request::builder().uri(path).header(header::HOST, "h");
+        let request = request.header(header::AUTHORIZATION, format!("Bearer {ADA}"));
+        house.send(request.header(header::ACCEPT_ENCODING, encodings).body(Body::empty()).unwrap()).await
+    };
+    let list = "/api/buckets/ada/b/tree";
+    let (plain, packed) = (ask(list, "identity").await, ask(list, "gzip, deflate").await);
+    assert_eq!((plain.header("content-encoding"), packed.header("content-encoding")), ("", "gzip"));
+    assert!(packed.body.len() * 3 < plain.body.len(), "{} of {}", packed.body.len(), plain.body.len());
+    for path in ["/buckets/ada/b/resolve/file-1", "/api/buckets/ada/b/xet-read-token", "/api/whoami-v2"] {
+        assert_eq!(ask(path, "gzip").await.header("content-encoding"), "", "{path}");
+    }
+}
