@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use axum::http::{Method, StatusCode};
-use opentelemetry::Context as SpanContext;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -20,7 +19,7 @@ use super::metrics::Ended;
 use super::observe::Observer;
 use super::rate_limit::Permit;
 use super::request_id::RequestId;
-use super::traces;
+use super::traces::{self, ParentSpan};
 use crate::store::figures::Count;
 
 /// The status that is logged for a client that left before the head of the answer, as nginx writes it.
@@ -37,7 +36,7 @@ pub(super) struct Record {
     pub(super) id: RequestId,
     pub(super) remote: Option<SocketAddr>,
     /// The span that the request belongs to, if there are traces.
-    pub(super) parent: Option<SpanContext>,
+    pub(super) parent: Option<ParentSpan>,
     pub(super) started_at: Instant,
     pub(super) status: Option<StatusCode>,
     pub(super) sent_bytes: u64,

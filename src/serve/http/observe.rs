@@ -103,7 +103,7 @@ async fn observe(State(observer): State<Arc<Observer>>, mut request: Request, ne
         path: request.uri().path().to_owned(),
         id: id.clone(),
         remote: client(&request, &observer.observability.trusted_proxies),
-        parent: traces.as_ref().map(|_| Traces::parent(request.headers())),
+        parent: traces.as_ref().map(|traces| traces.parent(request.headers())),
         started_at: Instant::now(),
         status: None,
         sent_bytes: 0,
