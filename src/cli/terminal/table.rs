@@ -1,4 +1,8 @@
 //! Tables for people: a header, a row of dashes, rows; one space between columns, cut to the terminal's width.
+//!
+//! Widths are those on a screen, where letters of Chinese, Japanese and Korean take two places and combining marks none.
+
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 /// A column's place on its line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,28 +23,30 @@ pub(in crate::cli) fn table(
     mut rows: Vec<Vec<String>>,
     width: Option<usize>,
 ) -> (String, bool) {
-    let length = |text: &str| text.chars().count();
-    let mut widths: Vec<usize> = columns.iter().map(|(name, _)| length(name)).collect();
+    let mut widths: Vec<usize> = columns.iter().map(|(name, _)| name.width()).collect();
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(length(cell));
+            *width = (*width).max(cell.width());
         }
     }
     if let Some(width) = width {
-        let least: Vec<_> = columns.iter().map(|(name, _)| length(name).max(WIDTH_MIN)).collect();
+        let least: Vec<_> = columns.iter().map(|(name, _)| name.width().max(WIDTH_MIN)).collect();
         shrink(&mut widths, &least, width.saturating_sub(columns.len().saturating_sub(1)));
     }
     let mut cut = false;
     for (cell, width) in rows.iter_mut().flat_map(|row| row.iter_mut().zip(&widths)) {
-        if length(cell) > *width {
-            *cell = cell.chars().take(width.saturating_sub(CUT.len())).chain(CUT.chars()).collect();
+        if cell.width() > *width {
+            *cell = start(cell, width.saturating_sub(CUT.len())) + CUT;
             cut = true;
         }
     }
     let line = |cells: &mut dyn Iterator<Item = &str>| {
-        let cells = cells.zip(columns).zip(&widths).map(|((cell, (_, align)), &width)| match align {
-            Align::Left => format!("{cell:<width$}"),
-            Align::Right => format!("{cell:>width$}"),
+        let cells = cells.zip(columns).zip(&widths).map(|((cell, (_, align)), &width)| {
+            let padding = " ".repeat(width.saturating_sub(cell.width()));
+            match align {
+                Align::Left => format!("{cell}{padding}"),
+                Align::Right => format!("{padding}{cell}"),
+            }
         });
         cells.collect::<Vec<_>>().join(" ") + "\n"
     };
@@ -51,6 +57,14 @@ pub(in crate::cli) fn table(
         text.push_str(&line(&mut row.iter().map(String::as_str)));
     }
     (text, cut)
+}
+
+/// The start of a text that is at most this wide.
+fn start(text: &str, width: usize) -> String {
+    let mut left = width;
+    let fits =
+        |c: &char| c.width().and_then(|width| left.checked_sub(width)).map(|rest| left = rest).is_some();
+    text.chars().take_while(fits).collect()
 }
 
 /// Takes from the widest column (the first of several) until all fit, or none can give any more.
@@ -83,6 +97,16 @@ mod tests {
              user/a-long-name     7\n\
              u/b              12345\n"
         );
+    }
+
+    #[test]
+    fn wide_letters_take_two_places_and_combining_marks_none() {
+        let rows = vec![vec!["数据/a".into(), "7".into()], vec!["e\u{301}".into(), "1".into()]];
+        let (text, _) = table(&COLUMNS, rows.clone(), None);
+        assert_eq!(text, "ID     SIZE\n------ ----\n数据/a    7\ne\u{301}         1\n");
+        let (text, cut) = table(&COLUMNS, rows, Some(10));
+        assert!(cut);
+        assert_eq!(text, "ID    SIZE\n----- ----\n数...    7\ne\u{301}        1\n");
     }
 
     #[test]
