@@ -16,9 +16,11 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::redirect::{Attempt, Policy};
-use reqwest::{RequestBuilder, Response, StatusCode};
+use reqwest::{Method, Request, RequestBuilder, Response, StatusCode};
+use tokio::time::Instant;
 
 use super::destinations::{Destinations, is_this_machine};
+use crate::model::clock::Entropy;
 use crate::model::turns::{Turn, Turns};
 
 /// How long a connection may take to be made.
@@ -145,9 +147,11 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// How long to rest after attempt number `attempt` (from 1), given what the server asks for.
-    fn rest(self, attempt: u32, asked: Option<Duration>) -> Duration {
+    /// How long to rest after attempt number `attempt` (from 1), given what the server asks for: by chance (0 to 255)
+    /// between half and all of our own rest, and never less than the server asks for.
+    fn rest(self, attempt: u32, asked: Option<Duration>, chance: u8) -> Duration {
         let own = self.first_rest.saturating_mul(1 << (attempt - 1).min(10));
+        let own = own / 2 + own / 2 * u32::from(chance) / u32::from(u8::MAX);
         asked.map_or(own, |asked| asked.max(own)).min(RETRY_AFTER_MAX)
     }
 }
@@ -192,6 +196,8 @@ pub struct HttpClient {
     retry: RetryPolicy,
     /// The variable that forbids all requests, if one does.
     offline: Option<&'static str>,
+    /// Where jitter comes from; rests are exact without.
+    entropy: Option<Arc<dyn Entropy>>,
     /// Whether any server has answered.
     was_answered: Arc<AtomicBool>,
 }
@@ -210,13 +216,27 @@ impl HttpClient {
             .build();
         let client = client.map_err(|error| HttpError::Setup(error.to_string()))?;
         let turns = Turns::new(REQUESTS_MAX.0, REQUESTS_MAX.1);
-        Ok(Self { client, turns, destinations, retry, offline: None, was_answered: Arc::default() })
+        Ok(Self {
+            client,
+            turns,
+            destinations,
+            retry,
+            offline: None,
+            entropy: None,
+            was_answered: Arc::default(),
+        })
     }
 
     /// Refuses every request with [`HttpError::Offline`] if a variable, named here, forbids them.
     #[must_use]
     pub fn forbidden_by(self, offline: Option<&'static str>) -> Self {
         Self { offline, ..self }
+    }
+
+    /// Varies the rests between attempts by chance, so that clients that failed together do not all come back together.
+    #[must_use]
+    pub fn with_jitter(self, entropy: Arc<dyn Entropy>) -> Self {
+        Self { entropy: Some(entropy), ..self }
     }
 
     /// Sends a request, again if that helps, and reads the answer, of at most `max` bytes.
@@ -226,23 +246,19 @@ impl HttpClient {
         max: usize,
         build: impl Fn(&reqwest::Client) -> RequestBuilder + Send + Sync,
     ) -> Result<Answer, HttpError> {
-        let mut attempt = 1;
+        let mut attempts = Attempts::new(repeat);
         loop {
-            let result = self.fetch_once(max, &build).await;
-            let Some(rest) = self.rest(attempt, repeat, &result) else {
+            let request = self.request(build(&self.client), &mut attempts)?;
+            let result = self.fetch_once(max, request).await;
+            let Some(rest) = self.rest(&attempts, result.as_ref().map(|it| (it.status, &it.headers))) else {
                 return result.map_err(|failure| failure.error);
             };
             tokio::time::sleep(rest).await;
-            attempt += 1;
         }
     }
 
-    async fn fetch_once(
-        &self,
-        max: usize,
-        build: &(impl Fn(&reqwest::Client) -> RequestBuilder + Send + Sync),
-    ) -> Result<Answer, Failure> {
-        let OpenAnswer { status, response, _turn } = self.open(build(&self.client)).await?;
+    async fn fetch_once(&self, max: usize, request: Request) -> Result<Answer, Failure> {
+        let OpenAnswer { status, response, _turn } = self.open(request).await?;
         let headers = response.headers().clone();
         let mut body = BytesMut::new();
         let mut pieces = response.bytes_stream();
@@ -256,16 +272,40 @@ impl HttpClient {
         Ok(Answer { status, headers, body: body.freeze() })
     }
 
-    /// Sends a request once and gives the answer as soon as its head is there.
-    async fn open(&self, request: RequestBuilder) -> Result<OpenAnswer, Failure> {
-        let not_sent = |error| Failure { reached: false, is_nobody: false, error };
+    /// Like [`HttpClient::fetch`], but leaves the body of a success to be read in pieces.
+    pub async fn stream(
+        &self,
+        build: impl Fn(&reqwest::Client) -> RequestBuilder + Send + Sync,
+    ) -> Result<OpenAnswer, HttpError> {
+        let mut attempts = Attempts::new(Repeat::Safe);
+        loop {
+            let request = self.request(build(&self.client), &mut attempts)?;
+            let result = self.open(request).await;
+            let head = result.as_ref().map(|answer| (answer.status, answer.response.headers()));
+            let Some(rest) = self.rest(&attempts, head) else {
+                return result.map_err(|failure| failure.error);
+            };
+            tokio::time::sleep(rest).await;
+        }
+    }
+
+    /// The request of one more attempt, if it may be sent at all.
+    fn request(&self, builder: RequestBuilder, attempts: &mut Attempts) -> Result<Request, HttpError> {
         if let Some(name) = self.offline {
-            return Err(not_sent(HttpError::Offline(name)));
+            return Err(HttpError::Offline(name));
         }
-        let request = request.build().map_err(|error| not_sent(HttpError::transport(error)))?;
+        let request = builder.build().map_err(HttpError::transport)?;
         if !self.destinations.allow(request.url()) {
-            return Err(not_sent(HttpError::elsewhere(request.url())));
+            return Err(HttpError::elsewhere(request.url()));
         }
+        attempts.count += 1;
+        attempts.method = request.method().clone();
+        request.url().host_str().unwrap_or_default().clone_into(&mut attempts.host);
+        Ok(request)
+    }
+
+    /// Sends a request once and gives the answer as soon as its head is there.
+    async fn open(&self, request: Request) -> Result<OpenAnswer, Failure> {
         let turn = self.turns.take().await;
         let sent = tokio::time::timeout(REQUEST_TIMEOUT, self.client.execute(request)).await;
         let response = match sent {
@@ -282,45 +322,63 @@ impl HttpClient {
         Ok(OpenAnswer { status: response.status(), response, _turn: turn })
     }
 
-    /// Like [`HttpClient::fetch`], but leaves the body of a success to be read in pieces.
-    pub async fn stream(
+    /// How long to rest before another attempt; `None` if there is to be none. What came of an attempt that failed is
+    /// logged here.
+    fn rest(
         &self,
-        build: impl Fn(&reqwest::Client) -> RequestBuilder + Send + Sync,
-    ) -> Result<OpenAnswer, HttpError> {
-        let mut attempt = 1;
-        loop {
-            let result = self.open(build(&self.client)).await;
-            let retry = match &result {
-                Ok(answer) if is_passing(answer.status) => Some(asked_rest(answer.response.headers())),
-                Ok(_) => None,
-                Err(failure) if failure.is_nobody && !self.retry.awaits_local => None,
-                Err(failure) if failure.error.is_final() => None,
-                Err(_) => Some(None),
-            };
-            match retry.filter(|_| attempt < self.retry.attempts) {
-                Some(asked) => tokio::time::sleep(self.retry.rest(attempt, asked)).await,
-                None => return result.map_err(|failure| failure.error),
-            }
-            attempt += 1;
+        attempts: &Attempts,
+        result: Result<(StatusCode, &HeaderMap), &Failure>,
+    ) -> Option<Duration> {
+        let (asked, why) = match result {
+            Ok((status, _)) if !is_passing(status) => return None,
+            Ok((status, headers)) => (asked_rest(headers), status.to_string()),
+            Err(failure) => (None, failure.error.to_string()),
+        };
+        let Attempts { count, ref method, ref host, .. } = *attempts;
+        let elapsed_ms = attempts.begun.elapsed().as_millis() as u64;
+        if count >= self.retry.attempts || !self.may_help(attempts.repeat, result) {
+            tracing::debug!(%method, host, attempts = count, elapsed_ms, why, "a request has failed");
+            return None;
+        }
+        let rest = self.retry.rest(count, asked, self.chance());
+        let rest_ms = rest.as_millis() as u64;
+        tracing::warn!(%method, host, attempts = count, elapsed_ms, rest_ms, why, "a request is sent again");
+        Some(rest)
+    }
+
+    /// Whether a request that was not answered, or with a passing status, may succeed if it is sent again.
+    fn may_help(&self, repeat: Repeat, result: Result<(StatusCode, &HeaderMap), &Failure>) -> bool {
+        match result {
+            // Busy servers say so before they begin; what a failing one did is not known.
+            Ok((status, _)) => repeat == Repeat::Safe || is_refusal(status),
+            Err(failure) if failure.error.is_final() => false,
+            Err(failure) if repeat == Repeat::Unsafe && failure.reached => false,
+            Err(failure) => self.retry.awaits_local || !failure.is_nobody,
         }
     }
 
-    /// How long to rest before another attempt; `None` if there is to be none.
-    fn rest(&self, attempt: u32, repeat: Repeat, result: &Result<Answer, Failure>) -> Option<Duration> {
-        if attempt >= self.retry.attempts {
-            return None;
+    /// A number from 0 to 255, by chance; always 255 without a source of randomness.
+    fn chance(&self) -> u8 {
+        let mut byte = [u8::MAX];
+        if let Some(entropy) = &self.entropy {
+            entropy.fill(&mut byte);
         }
-        let asked = match result {
-            Ok(answer) if !is_passing(answer.status) => return None,
-            // Busy servers say so before they begin; what a failing one did is not known.
-            Ok(answer) if repeat == Repeat::Unsafe && !is_refusal(answer.status) => return None,
-            Ok(answer) => asked_rest(&answer.headers),
-            Err(failure) if failure.error.is_final() => return None,
-            Err(failure) if repeat == Repeat::Unsafe && failure.reached => return None,
-            Err(failure) if failure.is_nobody && !self.retry.awaits_local => return None,
-            Err(_) => None,
-        };
-        Some(self.retry.rest(attempt, asked))
+        byte[0]
+    }
+}
+
+/// The attempts of one request.
+struct Attempts {
+    repeat: Repeat,
+    begun: Instant,
+    count: u32,
+    method: Method,
+    host: String,
+}
+
+impl Attempts {
+    fn new(repeat: Repeat) -> Self {
+        Self { repeat, begun: Instant::now(), count: 0, method: Method::GET, host: String::new() }
     }
 }
 
@@ -386,10 +444,13 @@ mod tests {
     #[test]
     fn rests_double_and_keep_to_what_the_server_asks() {
         let policy = RetryPolicy::default();
-        let millis =
-            |attempt, asked: Option<u64>| policy.rest(attempt, asked.map(Duration::from_secs)).as_millis();
+        let millis = |attempt, asked: Option<u64>| {
+            policy.rest(attempt, asked.map(Duration::from_secs), 255).as_millis()
+        };
         assert_eq!([1, 2, 3, 4].map(|attempt| millis(attempt, None)), [500, 1000, 2000, 4000]);
         assert_eq!((millis(1, Some(3)), millis(4, Some(3)), millis(1, Some(3600))), (3000, 4000, 10_000));
+        assert_eq!(policy.rest(1, None, 0).as_millis(), 250);
+        assert_eq!(policy.rest(1, Some(Duration::from_secs(1)), 0).as_millis(), 1000);
     }
 
     #[test]

@@ -63,7 +63,7 @@ pub fn run(settings: Settings<'_>, announce: impl FnOnce(&Started<'_>)) -> Resul
     let signals = runtime.block_on(async { Signals::new() }).map_err(GatewayError::Runtime)?;
 
     let resources = Resources { config, vars, folder: &folder, runtime: &runtime, ambient: &ambient };
-    let mode = Selected::of(config, vars)?;
+    let mode = Selected::of(&resources)?;
     let (root, directory) = credentials(&resources, &mode, declared)?;
     let mut background = Background::new(runtime.handle());
     let tls = open_tls(config, &mut background)?;

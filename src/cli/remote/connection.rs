@@ -21,6 +21,7 @@ use crate::cas::destinations::is_this_machine;
 use crate::cas::http::{BearerToken, HttpClient, HttpError, RetryPolicy};
 use crate::cli::failure::Failure;
 use crate::config::{self, HubEnvironment, NO_IMPLICIT_TOKEN_VAR, clean_token};
+use crate::model::clock::Ambient;
 
 /// The local server's Hub listener, as `serve` has it by default.
 const LOCAL_ENDPOINT: &str = "http://127.0.0.1:9001";
@@ -82,7 +83,7 @@ impl Connection {
         let destinations = Destinations::of(endpoint, &environment.hosts());
         let http =
             HttpClient::new(retry, destinations).map_err(|error| Failure::Message(error.to_string()))?;
-        let http = http.forbidden_by(environment.offline());
+        let http = http.forbidden_by(environment.offline()).with_jitter(Ambient::system().entropy);
         let hub = HubClient::new(http, endpoint, token.transpose()?)
             .map_err(|error| Failure::Value(error.to_string()))?;
         Ok(Self { hub, uris: UriReader::new(endpoint), program, token_source })

@@ -18,14 +18,15 @@ use crate::cas::cache::ChunkCache;
 use crate::cas::destinations::Destinations;
 use crate::cas::http::{BearerToken, HttpClient, RetryPolicy};
 use crate::cas::remote::RemoteShared;
-use crate::config::{Config, HubGiven};
+use crate::config::HubGiven;
 use crate::gateway::background::Background;
 use crate::gateway::error::HubModeError;
 use crate::serve::http::metrics::Metrics;
 use crate::store::meta::EmbeddedMeta;
 
 /// The Hub that the configuration and the environment name.
-pub(super) fn client(config: &Config, given: &HubGiven) -> Result<HubClient, HubModeError> {
+pub(super) fn client(resources: &Resources<'_>, given: &HubGiven) -> Result<HubClient, HubModeError> {
+    let Resources { config, ambient, .. } = resources;
     if let Some(name) = given.offline {
         return Err(HubModeError::Offline(name));
     }
@@ -33,7 +34,9 @@ pub(super) fn client(config: &Config, given: &HubGiven) -> Result<HubClient, Hub
     let endpoint = endpoint.unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned());
     let hosts = if config.hub_mode.hosts.is_empty() { &given.hosts } else { &config.hub_mode.hosts };
     let destinations = Destinations::of(&endpoint, hosts);
-    Ok(HubClient::new(HttpClient::new(RetryPolicy::default(), destinations)?, &endpoint, None)?)
+    let http =
+        HttpClient::new(RetryPolicy::default(), destinations)?.with_jitter(Arc::clone(&ambient.entropy));
+    Ok(HubClient::new(http, &endpoint, None)?)
 }
 
 /// Completes what was given of the root credential with what the Hub's own variables say.

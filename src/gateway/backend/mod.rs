@@ -75,12 +75,12 @@ pub(super) enum Selected {
 
 impl Selected {
     /// The mode that the configuration names.
-    pub(super) fn of(config: &Config, vars: &[(String, String)]) -> Result<Self, GatewayError> {
-        Ok(match config.mode {
+    pub(super) fn of(resources: &Resources<'_>) -> Result<Self, GatewayError> {
+        Ok(match resources.config.mode {
             Mode::Standalone => Self::Standalone,
             Mode::Hub => {
-                let given = config::hub_given(vars);
-                Self::Hub { client: hub::client(config, &given)?, given }
+                let given = config::hub_given(resources.vars);
+                Self::Hub { client: hub::client(resources, &given)?, given }
             }
         })
     }
