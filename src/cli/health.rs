@@ -1,4 +1,4 @@
-//! `xetgate health` and `xetgate version`: for whoever watches a gateway from the same machine.
+//! `xetgate health` and `xetgate version`: for programs that watch a gateway on the same machine.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -40,7 +40,7 @@ pub(super) fn run(args: &HealthArgs, vars: &[(String, String)]) -> Result<(), He
     let config = args.place.configuration(vars)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(HealthError::Runtime)?;
-    // In hub mode there is but the S3 listener, and any answer of it is one that it lives.
+    // In hub mode there is only the S3 listener, and any answer of it shows that it lives.
     let (listen, path) = match config.mode {
         Mode::Standalone => (config.hub.listen, "/health/ready"),
         Mode::Hub => (config.s3.listen, "/"),
@@ -67,7 +67,7 @@ pub(super) fn run(args: &HealthArgs, vars: &[(String, String)]) -> Result<(), He
 
 /// What this build is, a line each.
 pub(super) fn version() -> String {
-    // Whoever builds for others says from what (scripts/release, docker/Dockerfile).
+    // Set by builds for release (scripts/release, docker/Dockerfile).
     let commit = option_env!("XETGATE_COMMIT").filter(|commit| !commit.is_empty()).unwrap_or("unknown");
     format!(
         "xetgate {}\ncommit   {commit}\ntarget   {}-{}\nmodes    standalone, hub\n",

@@ -135,7 +135,7 @@ pub fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // A closed standard error leaves nobody to tell.
+            // There is nowhere left to report a closed standard error.
             let _ = writeln!(std::io::stderr(), "xetgate: {error}");
             ExitCode::FAILURE
         }
@@ -161,13 +161,13 @@ fn named(command: clap::Command, program: &str) -> clap::Command {
     command.mut_subcommands(|command| named(command, program))
 }
 
-/// Tells what is wrong with a command line, or the help that it asks for.
+/// Prints what is wrong with a command line, or the help that it asks for.
 fn misunderstood(error: &clap::Error, named: &Named<'_>) -> ExitCode {
     if error.exit_code() == 0
         || error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
         || !named.is_for_buckets()
     {
-        // A closed stream leaves nobody to tell.
+        // There is nowhere left to report a closed stream.
         let _ = error.print();
     } else {
         let _ = writeln!(std::io::stderr(), "{}", named.complaint_of(error));

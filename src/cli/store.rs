@@ -49,7 +49,7 @@ enum StoreCommand {
     },
     /// Copy the store to a new folder. (While a gateway runs: xetgate admin backup.)
     Backup { to: PathBuf },
-    /// Make the chunk index anew from the packs.
+    /// Rebuild the chunk index from the packs.
     RebuildIndex,
 }
 

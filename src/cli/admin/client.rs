@@ -1,4 +1,4 @@
-//! The admin API, asked.
+//! A client of the admin API.
 
 use std::time::Duration;
 

@@ -85,7 +85,7 @@ pub fn router(api: AdminApi) -> Routed {
         .routed(|router| router.method_not_allowed_fallback(unknown).fallback(unknown).with_state(api))
 }
 
-/// A refusal.
+/// An error that is answered.
 struct Refusal(StatusCode, String);
 
 impl Refusal {

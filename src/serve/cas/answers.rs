@@ -15,7 +15,7 @@ use crate::model::turns::Turn;
 /// Text in pieces.
 pub(super) type Pieces = Box<dyn Iterator<Item = String> + Send>;
 
-/// Pieces are handed on when they are so long together: some 200 addresses to sign, a millisecond.
+/// Pieces are sent on when they are this long together: some 200 addresses to sign, a millisecond.
 const BATCH_BYTES: usize = 64 << 10;
 
 /// A value in JSON.

@@ -44,7 +44,7 @@ impl CasRefusal {
         }
     }
 
-    /// What the client is told. Of what is our own fault, no more than that.
+    /// What the client is shown. Details of our own faults go to the log only.
     fn message(&self) -> String {
         match self {
             Self::Unauthorized(text) | Self::Forbidden(text) | Self::Bad(text) | Self::NotFound(text) => {
@@ -74,7 +74,7 @@ fn status(error: &XetError) -> StatusCode {
     }
 }
 
-/// Writes down an error that is our own fault, once.
+/// Logs an error that is our own fault, once.
 pub(super) fn log(error: &XetError) {
     if status(error).is_server_error() {
         let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());

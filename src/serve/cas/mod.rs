@@ -3,8 +3,8 @@
 //! A request shows a token of [`CasSigner`], which the Hub API gave out for one bucket; only the addresses of xorb ranges,
 //! which are signed themselves, need none. Both count to the limits of the access key that asked for them.
 //!
-//! What is not here is answered 404 whatever the method, for clients take any other answer to an offer that they make
-//! (xorb grants, say) for an answer.
+//! Unknown paths are 404 whatever the method: clients that try an extension of the protocol (xorb grants, say) take any other
+//! status for support of it.
 //!
 //! [`reconstructions`] says how files are put together, [`ranges`] gives the bytes, [`xorbs`], [`shards`] and [`chunks`]
 //! are the way in, [`windows`] helps to change a part of a file. Source: Xet specification, "CAS HTTP API".
@@ -44,8 +44,7 @@ use errors::CasRefusal;
 /// their bytes come.
 const SHARD_MEMORY_KIB: (usize, usize) = (512 << 10, 256 << 10);
 
-/// Terms of the reconstructions that are on their way to clients, of which so many may be one tenant's: some 100 bytes
-/// each.
+/// Terms of the reconstructions that are on their way to clients, in all and for one tenant: some 100 bytes each.
 const ANSWER_TERMS: (usize, usize) = (1 << 20, 1 << 18);
 
 /// What the API works on.
@@ -132,7 +131,7 @@ impl Cas {
     }
 }
 
-/// What is said of a token or an address whose bucket is gone, or not open to its caller any more.
+/// The reason for refusing a token or an address whose bucket is gone, or not open to its caller any more.
 const OUT_OF_REACH: &str = "its bucket is gone, or no longer open to whom it was given";
 
 /// Takes the permit of the access key that a token or an address was given to.

@@ -1,4 +1,4 @@
-//! Ranges of xorbs, for whoever holds a signed address of them.
+//! Ranges of xorbs, for requests by signed addresses.
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -33,7 +33,7 @@ const LIST_BYTES_MAX: usize = 64 << 10;
 /// Most ranges under one signed address, which keeps it under the 2,048 bytes that everything on the way lets pass.
 const RANGES_PER_URL: usize = 64;
 
-/// So long an answer waits for room; then its client is told to come again later, which published clients do.
+/// How long an answer waits for room; after that it is 429, and published clients try again later.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A range without its end.

@@ -30,11 +30,11 @@ const MEMORY_FACTOR: u64 = 2;
 /// Memory is taken in steps of this.
 const MEMORY_STEP_KIB: u32 = 256;
 
-/// So long the rest of a shard waits for memory, while what has come of it holds some; then its client is told to come
-/// again later, which published clients do.
+/// How long the rest of a shard waits for memory, while the part that has come holds some; after that the answer is 429, and
+/// published clients try again later.
 const MEMORY_PATIENCE: Duration = Duration::from_secs(10);
 
-/// So long an answer in frames is held back: what is refused by then is refused with a status.
+/// How long an answer in frames is held back: a refusal within that time has a status of its own.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Between frames while a shard is looked at; clients give up after five minutes without one.
@@ -55,7 +55,7 @@ pub(super) async fn version_1(
     Ok(errors::json(&json!({ "result": u8::from(is_new) })))
 }
 
-/// `POST /v2/shards`: the same, told in lines of JSON while it is worked on.
+/// `POST /v2/shards`: the same, with progress in lines of JSON.
 pub(super) async fn version_2(
     State(cas): State<Arc<Cas>>,
     writer: Writer,

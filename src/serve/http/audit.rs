@@ -1,8 +1,8 @@
 //! The audit log: a JSON line for each request, in a file of its own.
 //!
-//! The log on standard error is for whoever keeps the gateway running, this one for whoever must know who did what. No
-//! line is dropped: when the file cannot keep up, requests wait for it. A file that was renamed (by logrotate, say) is
-//! let go of on SIGHUP, and one of the configured name is begun.
+//! The log on standard error is for running the gateway, this one for knowing who did what. No line is dropped: when the file
+//! cannot keep up, requests wait for it. On SIGHUP the file is closed and the configured name opened again, so that logrotate
+//! can rename it.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write as _};
@@ -16,7 +16,7 @@ use serde::Serialize;
 /// Lines that may wait for the file, at some 400 bytes each.
 const WAITING_MAX: usize = 4096;
 
-/// What is said of a request.
+/// A line, for one request.
 #[derive(Debug, Serialize)]
 pub(super) struct Entry<'a> {
     /// When it ended, RFC 3339.
@@ -43,7 +43,7 @@ pub(super) struct Entry<'a> {
     pub(super) micros: u64,
 }
 
-/// The file, written by a thread that ends with this.
+/// The file. A thread writes it, and ends when this is dropped.
 pub struct AuditLog {
     lines: mpsc::SyncSender<Vec<u8>>,
     reopen: Arc<AtomicBool>,
@@ -67,7 +67,7 @@ impl AuditLog {
         Ok(Self { lines, reopen })
     }
 
-    /// Lets go of the file and opens the one of its name, before the next line.
+    /// Closes the file and opens the configured name again, before the next line.
     pub fn reopen(&self) {
         self.reopen.store(true, Ordering::Relaxed);
     }
@@ -81,7 +81,7 @@ impl AuditLog {
     }
 }
 
-/// Writes lines until nobody is left to send one.
+/// Writes lines until every sender is gone.
 fn write_all(mut file: BufWriter<File>, path: &Path, waiting: &mpsc::Receiver<Vec<u8>>, reopen: &AtomicBool) {
     while let Ok(first) = waiting.recv() {
         if reopen.swap(false, Ordering::Relaxed) {

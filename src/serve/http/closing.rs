@@ -37,7 +37,7 @@ pub(super) const DRAIN: DrainLimits =
 /// Bytes that are read at once.
 const SCRATCH_BYTES: usize = 16 << 10;
 
-/// Whether a connection may have bytes of a request that nobody has read.
+/// Whether a connection may hold unread bytes of a request.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Unread(Arc<Flags>);
 
@@ -84,7 +84,7 @@ struct Draining {
 }
 
 impl<T> Closing<T> {
-    /// Whoever reads requests from the connection clears `unread` after each.
+    /// The reader of the connection's requests must clear `unread` after each.
     pub(super) fn new(inner: T, unread: Unread, limits: DrainLimits) -> Self {
         Self { inner, unread, limits, draining: None }
     }

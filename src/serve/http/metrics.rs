@@ -45,7 +45,7 @@ struct OfError {
     code: String,
 }
 
-/// What is said of a request that has ended.
+/// What is counted of a request that has ended.
 pub(super) struct Ended<'a> {
     pub(super) api: &'static str,
     pub(super) operation: &'static str,
@@ -308,7 +308,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn requests_and_the_store_are_told_in_the_words_of_prometheus() {
+    fn requests_and_the_store_are_counted_as_prometheus_reads_it() {
         let store = Arc::new(LocalStore::in_memory().unwrap());
         store.figures.new_raw_bytes.add(7);
         store.packs.figures.sync_micros.add(1000);
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gateway_in_front_of_a_hub_tells_of_its_cache() {
+    fn a_gateway_in_front_of_a_hub_counts_what_its_cache_does() {
         let folder = tempfile::tempdir().unwrap();
         let clock = crate::model::clock::Ambient::system().clock;
         let cache = Arc::new(ChunkCache::open(folder.path(), 1 << 20, clock).unwrap());

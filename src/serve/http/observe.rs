@@ -186,8 +186,8 @@ fn delay_of_error(record: &Record, response: &Response, shows_credential: bool) 
     remote.map_or(Duration::ZERO, |remote| rate_limiter.delay(remote.ip().to_canonical(), Instant::now()))
 }
 
-/// Where a request comes from: the last address in `X-Forwarded-For` that was not written by a trusted proxy for another
-/// trusted proxy. Its port is that of the connection.
+/// Where a request comes from: the peer of the connection or, if that is a trusted proxy, the last address in
+/// `X-Forwarded-For` that is not a trusted proxy's. Its port is that of the connection.
 fn client(request: &Request, trusted: &[IpAddr]) -> Option<SocketAddr> {
     let mut client = request.extensions().get::<ConnectInfo<SocketAddr>>()?.0;
     if trusted.is_empty() {

@@ -1,7 +1,7 @@
-//! What a client calls us: the scheme and host that the URLs in answers begin with.
+//! The scheme and host that the URLs in answers begin with.
 //!
-//! They must be the client's own words: the published Hub client compares them with the endpoint it was given. So they
-//! come from the request, and from a proxy's headers only if the configuration trusts that proxy.
+//! They must be those that the client uses: the published Hub client compares them with its endpoint. So they come from the
+//! request, and from a proxy's headers only if the configuration trusts that proxy.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 
 use super::listener::OverTls;
 
-/// Longest host that is believed: a DNS name and a port.
+/// Longest host that is accepted: a DNS name and a port.
 const HOST_BYTES_MAX: usize = 253 + 6;
 
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -32,7 +32,7 @@ impl Origin {
         &self.0
     }
 
-    /// Of a request with these headers and extensions; `None` if it says nothing sensible of its host.
+    /// Of a request with these headers and extensions; `None` without a well-formed host.
     pub fn of(headers: &HeaderMap, extensions: &Extensions, trusted_proxies: &[IpAddr]) -> Option<Self> {
         let remote = extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
         let is_trusted = remote.is_some_and(|remote| trusted_proxies.contains(&remote.to_canonical()));
@@ -47,7 +47,7 @@ const ANSWERS_FOR_BROWSERS: [(HeaderName, &str); 2] = [
     (header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox"),
 ];
 
-/// Gives every request its [`Origin`], and refuses one that says nothing sensible of its host.
+/// Gives every request its [`Origin`], and refuses one without a well-formed host.
 pub fn with_origin(router: Router, trusted_proxies: Vec<IpAddr>) -> Router {
     let router = ANSWERS_FOR_BROWSERS.into_iter().fold(router, |router, (name, value)| {
         router.layer(SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value)))
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn browsers_are_told_to_run_nothing_that_is_stored() {
+    async fn answers_forbid_browsers_to_run_what_is_stored() {
         let router = with_origin(Router::new().fallback(async || "<script>"), Vec::new());
         let request = Request::builder().header(header::HOST, "hub").body(axum::body::Body::empty()).unwrap();
         let answer = tower::ServiceExt::oneshot(router, request).await.unwrap();
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_is_answered_in_its_own_words_and_strangers_cannot_change_them() {
+    fn the_origin_is_what_the_client_uses_and_only_trusted_proxies_change_it() {
         let direct = [(header::HOST, "localhost:9001")];
         assert_eq!(of(&direct, false).unwrap(), "http://localhost:9001");
         let proxied =

@@ -1,8 +1,8 @@
-//! [`RateLimiter`]: how much callers may ask at a time and a second, and how slowly credentials can be guessed.
+//! [`RateLimiter`]: how many requests callers may send, at a time and a second, and how fast credentials can be guessed.
 //!
-//! A limit of 0 is none, and costs nothing. A caller over a limit is told to slow down (S3: 503 `SlowDown`; the Hub:
-//! 429), which published clients do by themselves. Answers to wrong credentials are held back, more the more there were
-//! from one address, so that guessing is slow whatever the number of connections, and nobody else waits.
+//! A limit of 0 means no limit, and costs nothing. A request over a limit is answered "slow down" (S3: 503 `SlowDown`; the
+//! Hub: 429), and published clients do so by themselves. Answers to wrong credentials are held back, the longer the more there
+//! were from one address: guessing is slow whatever the number of connections, and other addresses do not wait.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -17,16 +17,16 @@ use crate::auth::AccessKeyId;
 /// Addresses whose failures are remembered, at some 100 bytes each; of more, the oldest are forgotten.
 const ADDRESSES_MAX: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
 
-/// So many failures in a row are answered at once: a client with an old credential is no attacker.
+/// This many failures in a row are answered at once: a client with an old credential is not an attacker.
 const FAILURES_FREE: u32 = 50;
 
 /// The longest that an answer is held back.
 const DELAY_MAX: Duration = Duration::from_secs(10);
 
-/// How much may be asked; 0 is no limit.
+/// A limit of requests; 0 means no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RateLimit {
-    /// Requests a second, of which those of one second may come at once.
+    /// Requests a second; those of one second may come all at once.
     pub requests_per_sec: u32,
     /// Requests at a time.
     pub concurrent: u32,
@@ -43,11 +43,11 @@ pub struct RateLimits {
     pub failures_per_sec: u32,
 }
 
-/// There is too much to do.
+/// A request is over a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Busy;
 
-/// What one caller, or all, have going.
+/// The requests of one caller, or of all callers.
 #[derive(Debug, Default)]
 struct Meter {
     /// When the next request would come if they came evenly; `None` before the first.
@@ -77,7 +77,7 @@ impl RateLimit {
     }
 }
 
-/// Holds callers to their limits.
+/// Applies the limits.
 pub struct RateLimiter {
     limits: RateLimits,
     all: Mutex<Meter>,
@@ -87,7 +87,7 @@ pub struct RateLimiter {
 
 /// Counts as running until it is dropped.
 pub struct Permit {
-    /// The limiter, if there is a limit to hold to.
+    /// The limiter that it is given back to; `None` if there is no limit.
     of: Option<(Arc<RateLimiter>, Option<AccessKeyId>)>,
 }
 
@@ -96,13 +96,13 @@ fn lock<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl RateLimiter {
-    /// A limiter of these limits.
+    /// A limiter with these limits.
     pub fn new(limits: RateLimits) -> Self {
         let failures = Mutex::new(LruCache::new(ADDRESSES_MAX));
         Self { limits, all: Mutex::default(), keys: Mutex::default(), failures }
     }
 
-    /// Lets a request in, whoever makes it.
+    /// Takes a permit under the limit of all callers together.
     pub(super) fn admit_request(self: &Arc<Self>) -> Result<Permit, Busy> {
         if self.limits.all.is_none() {
             return Ok(Permit { of: None });
@@ -111,7 +111,7 @@ impl RateLimiter {
         Ok(Permit { of: Some((Arc::clone(self), None)) })
     }
 
-    /// Lets a known caller go on.
+    /// Takes a permit under the limit of one access key.
     pub(super) fn admit_key(self: &Arc<Self>, key: &AccessKeyId) -> Result<Permit, Busy> {
         if self.limits.key.is_none() {
             return Ok(Permit { of: None });

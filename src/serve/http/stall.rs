@@ -2,10 +2,10 @@
 //! connection.
 //!
 //! Sending is watched where bytes meet the socket ([`StallGuard`]); receiving is watched where the body is asked for
-//! ([`StallBody`]), because only there is it known that somebody waits for the client and not the client for us.
+//! ([`StallBody`]), because only there is it known that we wait for the client and not the client for us.
 //!
-//! A client has an account of time: waiting for it spends time, each byte that comes earns some ([`Slowness`]), and there
-//! is never more on it than it may stand still. So a byte now and then does not keep a connection for ever.
+//! A client has an account of time: waiting for it spends time, each byte that comes earns some ([`Slowness`]), and the
+//! account never holds more than the stall timeout. So a byte now and then does not keep a connection open for ever.
 
 use std::io;
 use std::pin::Pin;

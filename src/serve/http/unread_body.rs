@@ -78,7 +78,7 @@ impl UnreadBody {
         }
     }
 
-    /// Whether the end came within so many bytes.
+    /// Whether the end came within `bytes_max`.
     async fn read(&mut self, bytes_max: u64) -> bool {
         let mut body = LentBody(Arc::clone(&self.held));
         let mut left = bytes_max;

@@ -178,7 +178,8 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// The change, unless it copies from a bucket that the caller may not read. Whether that is there is not told.
+    /// The change, unless it copies from a bucket that the caller may not read; the answer does not show whether that bucket
+    /// exists.
     async fn allowed(
         &mut self,
         change: Result<BatchChange, String>,

@@ -1,4 +1,4 @@
-//! Refusals in the Hub's words, and the one mapping of [`BucketError`] to them.
+//! Errors as the Hub writes them, and the one mapping of [`BucketError`] to them.
 //!
 //! The client goes by `X-Error-Code`, not by the status: `RepoNotFound` and `EntryNotFound` become errors of their own.
 //! What it shows is `X-Error-Message` and the body's `error`. Source: `huggingface_hub`, `hf_raise_for_status`.
@@ -14,7 +14,7 @@ use crate::serve::http::rate_limit::Busy;
 const ERROR_CODE: HeaderName = HeaderName::from_static("x-error-code");
 const ERROR_MESSAGE: HeaderName = HeaderName::from_static("x-error-message");
 
-/// A refusal.
+/// An error that is answered.
 #[derive(Debug)]
 pub(super) struct HubError {
     status: StatusCode,
@@ -39,17 +39,17 @@ impl HubError {
         Self::new(StatusCode::BAD_REQUEST, None, message)
     }
 
-    /// 401 to a token that is nobody's.
+    /// 401 to an unknown token.
     pub(super) fn bad_token() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, None, "Invalid credentials in Authorization header")
     }
 
-    /// 401 to somebody who has shown no token.
+    /// 401 to a request without a token.
     pub(super) fn unauthenticated() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, None, "Invalid username or password.")
     }
 
-    /// 401 to somebody who has shown no token and asks for what only some may see, be it there or not.
+    /// 401 to a request without a token for a bucket that is private or does not exist.
     pub(super) fn hidden() -> Self {
         let message = "Invalid username or password.";
         Self::new(StatusCode::UNAUTHORIZED, Some("RepoNotFound"), message)
@@ -86,13 +86,13 @@ impl HubError {
         Self::new(StatusCode::NOT_FOUND, None, "Not Found")
     }
 
-    /// 409, with the address of the bucket that has the name: a client that does not mind reads it from here.
+    /// 409, with the address of the bucket that has the name: a client that accepts an existing bucket reads it from here.
     pub(super) fn exists(url: String) -> Self {
         let message = "You already created this bucket";
         Self { url: Some(url), ..Self::new(StatusCode::CONFLICT, None, message) }
     }
 
-    /// 429: there is too much to do for this caller. Clients wait and ask again.
+    /// 429: the caller is over a limit. Clients wait and try again.
     pub(super) fn slow_down(_: Busy) -> Self {
         Self::new(StatusCode::TOO_MANY_REQUESTS, None, "Too many requests: please slow down")
     }
@@ -163,12 +163,12 @@ impl IntoResponse for HubError {
     }
 }
 
-/// What is answered when there is too much to do for any request to be looked at.
+/// The answer to a request over the limit of all callers together.
 pub(super) fn busy(_: &str, _: &RequestId) -> Response {
     HubError::slow_down(Busy).into_response()
 }
 
-/// What is answered when a handler panicked.
+/// The answer to a request whose handler panicked.
 pub(super) fn failed(_: &str, _: &RequestId) -> Response {
     HubError::internal().into_response()
 }

@@ -1,6 +1,6 @@
 //! `/buckets/{ns}/{name}/resolve/{path}`: a file's metadata in headers, and its bytes.
 //!
-//! HEAD is answered where it is asked, not by a redirect: the client reads size, hash and the address of the CAS token
+//! HEAD is answered here, not by a redirect: the client reads size, hash and the address of the CAS token
 //! from this answer's headers. A client that accepts [`FILE_INFO`] is answered with the same facts as JSON in place of the
 //! bytes, and fetches these from the CAS. Source: `@huggingface/hub`, `fileDownloadInfo`; `OpenDAL`, service `hf`.
 
@@ -169,7 +169,7 @@ fn headers(call: &Call, bucket: &Bucket, object: &Object) -> HeaderMap {
     insert(&mut headers, ACCEPT_RANGES, "bytes");
     let content_type = object.attributes.content_type.as_deref().unwrap_or(DEFAULT_CONTENT_TYPE);
     insert(&mut headers, CONTENT_TYPE, content_type);
-    // What a stranger stored must not run as a page of ours in somebody's browser.
+    // Stored files come from any user: a browser must not run them as pages of ours.
     insert(&mut headers, HeaderName::from_static("x-content-type-options"), "nosniff");
     insert(&mut headers, HeaderName::from_static("content-security-policy"), "sandbox");
     insert(&mut headers, LAST_MODIFIED, &httpdate::fmt_http_date(last_modified(object.modified_at)));

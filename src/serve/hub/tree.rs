@@ -12,7 +12,7 @@ use super::paths::{next_link, parameter};
 use crate::auth::Action;
 use crate::bucket::{After, Object, ObjectKey, TreeEntry, TreeQuery};
 
-/// Entries on a page. Source: the Hub's client, which reads so many at a time.
+/// Entries on a page. Source: the Hub's client, which reads 1,000 at a time.
 const PAGE: usize = 1000;
 
 /// A line of a listing. A field that is not known is left out.
@@ -85,9 +85,9 @@ pub(super) async fn tree(call: Call) -> HubResult {
     Ok(paged(entries.collect(), next))
 }
 
-/// Whether a path, put behind a folder's, leads to somewhere in it. S3 can store keys of which this is not so; clients
-/// that download what is listed join the two without asking, and would write outside of the folder. Such a key is not
-/// listed here; whoever names it can read and delete it.
+/// Whether a path that is joined to a folder's path stays inside that folder. S3 can store keys that do not; clients that
+/// download a listing join the two without a check, and would write outside of the folder. Such a key is not listed here; it
+/// can be read and deleted by its name.
 fn stays_inside(path: &str) -> bool {
     !path.starts_with('/') && !path.split('/').any(|segment| matches!(segment, "." | ".."))
 }

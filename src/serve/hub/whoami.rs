@@ -1,4 +1,4 @@
-//! Who a token belongs to, and what clients ask in passing.
+//! Who a token belongs to, and a request of the published client that needs no more than an empty answer.
 
 use axum::Json;
 use axum::response::{IntoResponse as _, Response};
@@ -18,7 +18,7 @@ pub(super) async fn whoami(call: Call) -> HubResult {
     };
     let role = match credential.permission {
         Permission::Read => "read",
-        // The Hub knows no more; who may look after accounts is told by the admin API.
+        // The Hub's roles end here; only the admin API knows admins.
         Permission::Write | Permission::Admin => "write",
     };
     let organisations = directory.organisations_of(name);

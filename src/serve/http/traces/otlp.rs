@@ -69,11 +69,11 @@ pub enum TracesError {
 }
 
 impl Traces {
-    /// Sends spans to the collector at `endpoint` (such as `http://127.0.0.1:4318`), of so many of the traces (0 to 1), by
-    /// tasks on `runtime`.
+    /// Sends spans to the collector at `endpoint` (such as `http://127.0.0.1:4318`), for this share of the
+    /// traces (0 to 1), by tasks on `runtime`.
     ///
     /// # Errors
-    /// If the address is none, or one of the standard `OTEL_...` variables says what cannot be done.
+    /// If the address is not a URL, or a standard `OTEL_...` variable has a value that cannot be used.
     pub fn to(
         endpoint: &str,
         ratio: f64,
@@ -136,7 +136,7 @@ impl Traces {
             KeyValue::new("http.request.body.size", ended.received_bytes.cast_signed()),
             KeyValue::new("http.response.body.size", ended.sent_bytes.cast_signed()),
         ]);
-        let told = [
+        let known = [
             owned("xetgate.request_id", Some(ended.id)),
             owned("http.request.method", Some(ended.method)),
             owned("aws.s3.bucket", ended.bucket),
@@ -145,7 +145,7 @@ impl Traces {
             owned("client.address", ended.address.as_deref()),
             owned("error.type", ended.code),
         ];
-        span.set_attributes(told.into_iter().flatten());
+        span.set_attributes(known.into_iter().flatten());
         // A request that was refused is its client's fault, not the server's. Source: semantic conventions for HTTP spans.
         if ended.status >= 500 {
             span.set_status(Status::error(ended.code.unwrap_or_default().to_owned()));
