@@ -1,6 +1,6 @@
 //! The Hub API: its buckets over [`BucketApi`], such that the published `huggingface_hub` works unchanged.
 //!
-//! [`routes`] lists all paths. A handler is given a [`call`], asks [`access`] whether the caller may, reads the body only
+//! [`routes`] lists all paths. A handler is given a [`call`], asks [`authorize`] whether the caller may, reads the body only
 //! then, and answers as the Hub does; [`error`] makes the answers that are errors. An unknown path is 404 whatever the
 //! method: clients take it for "not offered" and fall back. Bytes of files pass through the CAS API, whose tokens this API
 //! gives out.
@@ -12,7 +12,7 @@ use crate::auth::cas_token::CasSigner;
 use crate::bucket::{BucketApi, Visibility};
 use crate::serve::http::Api;
 
-mod access;
+mod authorize;
 mod batch;
 mod body;
 mod buckets;

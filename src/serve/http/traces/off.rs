@@ -10,7 +10,7 @@ use super::Ended;
 use crate::model::clock::Entropy;
 
 /// The span that a request says it belongs to: not read in this build.
-pub type ParentSpan = Infallible;
+pub enum ParentSpan {}
 
 /// There are none.
 pub struct Traces(Infallible);
@@ -35,7 +35,7 @@ impl Traces {
     }
 
     pub(in crate::serve::http) fn parent(&self, _: &HeaderMap) -> ParentSpan {
-        self.0
+        match self.0 {}
     }
 
     pub(in crate::serve::http) fn request_ends(&self, _: &ParentSpan, _: &Ended<'_>) {

@@ -1,4 +1,4 @@
-//! Who calls, and which buckets the caller may know of.
+//! The bucket that a path names, if the caller may do what is asked.
 //!
 //! A bucket that the caller may not read is answered like one that does not exist; a caller without a token is asked for one
 //! in both cases, so that nobody learns names by trying.
