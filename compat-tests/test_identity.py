@@ -1,4 +1,4 @@
-"""One object, one identity: the same bytes have the same Xet hash whichever door they came in by.
+"""One object, one identity: the same bytes have the same Xet hash whichever API they came in by.
 
 Each input goes through every method that its size gives a meaning to; `x-xet-hash` of HEAD and of GET must be what the
 published hf_xet computes offline, and for the recorded vectors also what was recorded. The bytes are compared as well.
@@ -136,7 +136,7 @@ CASES = [pytest.param(f, m, id=f"{f.name}-{m}") for f in FILES for m in _methods
 
 
 @pytest.mark.parametrize(("file", "method"), CASES)
-def test_the_hash_does_not_depend_on_the_door(s3, home_bucket, on_disk, file, method):
+def test_the_hash_does_not_depend_on_the_api(s3, home_bucket, on_disk, file, method):
     path, published = on_disk(file)
     if isinstance(file, inputs.Vector):
         assert published == file.xet_hash

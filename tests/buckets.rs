@@ -185,7 +185,7 @@ async fn a_request_to_s3_looks_its_bucket_up_once_at_the_hub() {
     let Subject { buckets, lookups, _folder } = on_a_hub().await;
     let ambient = Ambient::system();
     let directory = Directory::declared([], [ada()], TokenUse::Shown, Arc::clone(&ambient.clock)).unwrap();
-    let door = S3Api {
+    let api = S3Api {
         buckets,
         directory: Arc::new(directory),
         clock: ambient,
@@ -194,7 +194,7 @@ async fn a_request_to_s3_looks_its_bucket_up_once_at_the_hub() {
         signature_v2: true,
         by_access_key: ByAccessKey::default(),
     };
-    let api = xetgate::serve::s3::router(door).router;
+    let api = xetgate::serve::s3::router(api).router;
     let ask = async |method: &'static str, target: &str| {
         let asked = S3Request { method, target: target.to_owned(), headers: Vec::new() };
         let request = sign::request(&asked, Some((KEY, SECRET.to_owned())));

@@ -61,7 +61,7 @@ class Program:
 
 
 class Gate:
-    """A running `xetgate serve`, as its Hub's door shows it."""
+    """A running `xetgate serve`, as its Hub API shows it."""
 
     token = TOKEN
 

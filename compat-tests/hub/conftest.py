@@ -36,7 +36,7 @@ def ada(as_user) -> Hub:
 
 @pytest.fixture(scope="session")
 def ada_s3(hub_server):
-    """ada's key pair at the other door."""
+    """ada's key pair at the other API."""
     return clients.boto3_client(hub_server.endpoint, ADA_KEYS)
 
 

@@ -1,4 +1,4 @@
-"""`xetgate admin`: accounts and keys of a running server, good at both doors at once."""
+"""`xetgate admin`: accounts and keys of a running server, good at both APIs at once."""
 
 import json
 import subprocess
@@ -22,7 +22,7 @@ def admin(own_server):
 
 
 def sees(own_server, key) -> bool:
-    """Whether a key opens the S3 door."""
+    """Whether a key opens the S3 API."""
     s3 = clients.boto3_client(own_server.endpoint, server.Credentials(key["access_key_id"], key["secret_access_key"]))
     try:
         s3.list_buckets()

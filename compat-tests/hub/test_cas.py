@@ -1,5 +1,5 @@
-"""What hf_xet sends and what the server keeps of it, counted at the server: deduplication works through the CAS door,
-a file is the same by every door, and a client that remembers an upload need not repeat it."""
+"""What hf_xet sends and what the server keeps of it, counted at the server: deduplication works through the CAS API,
+a file is the same by every API, and a client that remembers an upload need not repeat it."""
 
 import filecmp
 

@@ -1,4 +1,4 @@
-"""What the CAS door gives belongs to the access key that asked for it: its limits hold, and its end is theirs."""
+"""What the CAS API gives belongs to the access key that asked for it: its limits hold, and its end is theirs."""
 
 import json
 import os

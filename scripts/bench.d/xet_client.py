@@ -33,7 +33,7 @@ print(json.dumps([up, time.monotonic() - begun]))
 
 
 def access_to(running, token: str = server.ROOT_TOKEN, bucket: str = "root/bench") -> dict:
-    """What the Hub's door gives for a bucket made for this."""
+    """What the Hub API gives for a bucket made for this."""
 
     def call(method: str, path: str) -> dict:
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}

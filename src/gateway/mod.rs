@@ -3,9 +3,10 @@
 //! [`run`](run()) goes through the steps in order: data folder, credentials, listeners, [`backend`], [`apis`], and at the end
 //! everything in reverse.
 //!
-//! * A mode is a file in [`backend`]: it opens what stores and hands over a [`Backend`]. `standalone` keeps everything in the
-//!   data folder, `hub` on a remote Hub.
-//! * An API is mounted in [`apis`], on one of the listeners.
+//! * A mode is a file in [`backend`], with its arms in `backend::Selected`: it opens the storage and hands over a
+//!   [`Backend`]. `standalone` keeps everything in the data folder, `hub` on a remote Hub. Cluster mode is to be a third, which
+//!   calls [`Backend::native`] as `standalone` does, on other metadata and packs.
+//! * An API is mounted in [`apis`], on one of the listeners. A console is to be one more, on the Hub listener.
 //! * What runs beside requests is started through [`background`].
 
 pub mod apis;

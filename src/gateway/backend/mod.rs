@@ -74,7 +74,7 @@ pub(super) enum Selected {
 }
 
 impl Selected {
-    /// The mode that the configuration names.
+    /// The mode that the configuration names. Cluster mode, over PostgreSQL and an object store, is to be a third arm.
     pub(super) fn of(resources: &Resources<'_>) -> Result<Self, GatewayError> {
         Ok(match resources.config.mode {
             Mode::Standalone => Self::Standalone,

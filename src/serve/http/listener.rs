@@ -179,8 +179,8 @@ impl Listener {
         let unread = Unread::default();
         let stream = Closing::new(StallGuard::new(stream, limits.slowness), unread.clone(), DRAIN);
         let Some(tls) = &self.tls else {
-            let handing = Handing { router, remote, limits, unread, tls: false };
-            let connection = graceful.watch(http1(stream, limits, handing));
+            let service = ConnectionService { router, remote, limits, unread, tls: false };
+            let connection = graceful.watch(http1(stream, limits, service));
             connections.spawn(async move {
                 let _permit = permit;
                 log_end(connection.await, remote);
@@ -196,20 +196,20 @@ impl Listener {
                 Err(_) => return tracing::debug!(%remote, "the client takes too long to agree on TLS"),
             };
             let speaks_2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-            let handing = Handing { router, remote, limits, unread, tls: true };
+            let service = ConnectionService { router, remote, limits, unread, tls: true };
             if speaks_2 {
-                handing.unread.disregard();
-                log_end(watcher.watch(http2(stream, limits, handing)).await, remote);
+                service.unread.disregard();
+                log_end(watcher.watch(http2(stream, limits, service)).await, remote);
             } else {
-                log_end(watcher.watch(http1(stream, limits, handing)).await, remote);
+                log_end(watcher.watch(http1(stream, limits, service)).await, remote);
             }
         });
     }
 }
 
-/// Hands requests of one connection to the router.
+/// Hands the requests of one connection to the router.
 #[derive(Clone)]
-struct Handing {
+struct ConnectionService {
     router: Router,
     remote: SocketAddr,
     limits: Limits,
@@ -217,7 +217,7 @@ struct Handing {
     tls: bool,
 }
 
-/// Sees to what is left of the body of a request that has been answered.
+/// Decides what is done with the unread rest of the body of a request that has been answered.
 async fn end(left: Option<UnreadBody>, version: Version, unread: &Unread, response: &mut Response) {
     let Some(mut left) = left else { return unread.clear() };
     if left.ends_soon().await {
@@ -229,7 +229,7 @@ async fn end(left: Option<UnreadBody>, version: Version, unread: &Unread, respon
     }
 }
 
-impl Service<hyper::Request<Incoming>> for Handing {
+impl Service<hyper::Request<Incoming>> for ConnectionService {
     type Response = Response;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
@@ -273,19 +273,19 @@ fn as_of_http1<B>(request: &mut hyper::Request<B>) {
 fn http1<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     limits: Limits,
-    handing: Handing,
-) -> http1::Connection<TokioIo<S>, Handing> {
+    service: ConnectionService,
+) -> http1::Connection<TokioIo<S>, ConnectionService> {
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
-        .serve_connection(TokioIo::new(stream), handing)
+        .serve_connection(TokioIo::new(stream), service)
 }
 
 fn http2<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     limits: Limits,
-    handing: Handing,
-) -> http2::Connection<TokioIo<S>, Handing, TokioExecutor> {
+    service: ConnectionService,
+) -> http2::Connection<TokioIo<S>, ConnectionService, TokioExecutor> {
     http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)
@@ -294,7 +294,7 @@ fn http2<S: AsyncRead + AsyncWrite + Unpin>(
         // A client that is gone is noticed, and an idle one that answers may stay, as long as connections are not scarce.
         .keep_alive_interval(limits.header_timeout)
         .keep_alive_timeout(limits.header_timeout)
-        .serve_connection(TokioIo::new(stream), handing)
+        .serve_connection(TokioIo::new(stream), service)
 }
 
 fn log_end(ended: Result<(), hyper::Error>, remote: SocketAddr) {

@@ -1,4 +1,4 @@
-//! The door as its clients see it, in this process: what goes in comes out, and nobody gets what is not his.
+//! The API as its clients see it, in this process: what goes in comes out, and nobody gets what is not his.
 
 use std::sync::Arc;
 use std::time::Duration;

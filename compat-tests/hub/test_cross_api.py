@@ -1,4 +1,4 @@
-"""What goes in by one door comes out by the other, at once and as the same."""
+"""What goes in by one API comes out by the other, at once and as the same."""
 
 import random
 
