@@ -90,3 +90,34 @@ fn addressing(config: &Config) -> Addressing {
         trusted_proxies: config.server.trusted_proxies.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::body::Body;
+    use axum::http::{Request, StatusCode, header};
+    use http_body_util::BodyExt as _;
+    use tower::ServiceExt as _;
+
+    use super::*;
+    use crate::model::clock::Ambient;
+
+    #[tokio::test]
+    async fn a_panic_is_answered_in_the_form_of_each_api() {
+        for (api, content_type, error) in [
+            (s3::API, "application/xml", "<Code>InternalError</Code>"),
+            (hub::API, "application/json", r#"{"error":"Internal Server Error"}"#),
+        ] {
+            let router = Router::new().fallback(async || -> StatusCode { panic!("for this test") });
+            let router = observed(router, api, Observability::plain(Ambient::system()));
+            let request = Request::builder().uri("/b/k").body(Body::empty()).unwrap();
+            let response = router.oneshot(request).await.unwrap();
+            assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+            assert_eq!(response.headers()[header::CONTENT_TYPE], content_type);
+            assert_eq!(response.headers()[api.id_header].len(), 16);
+            let body = response.into_body().collect().await.unwrap().to_bytes();
+            let body = std::str::from_utf8(&body).unwrap();
+            assert!(body.contains(error), "{body}");
+        }
+    }
+}
