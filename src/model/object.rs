@@ -27,11 +27,20 @@ pub enum ETag {
 impl fmt::Display for ETag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Md5(md5) => f.write_str(&hex::encode(md5)),
-            Self::Multipart { md5, parts } => write!(f, "{}-{parts}", hex::encode(md5)),
+            Self::Md5(md5) => write_md5(md5, f),
+            Self::Multipart { md5, parts } => {
+                write_md5(md5, f)?;
+                write!(f, "-{parts}")
+            }
             Self::Xet(hash) => hash.fmt(f),
         }
     }
+}
+
+fn write_md5(md5: &[u8; 16], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let mut text = [0; 32];
+    hex::encode_to_slice(md5, &mut text).map_err(|_| fmt::Error)?;
+    f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
 }
 
 /// What a client says about an object beside its bytes; S3's headers of the same names.
