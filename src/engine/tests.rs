@@ -14,6 +14,7 @@ use crate::model::bucket::{Bucket, Visibility};
 use crate::model::clock::Timestamp;
 use crate::model::conditions::WriteCondition;
 use crate::model::file::FileRecord;
+use crate::model::lock::ObjectLock;
 use crate::model::names::{BucketId, BucketName, Namespace, ObjectKey};
 use crate::model::object::{Attributes, ETag, Object};
 use crate::store::hold::Hold;
@@ -100,6 +101,8 @@ impl Bench {
             checksums: Vec::new(),
             parts: Vec::new(),
             upload: None,
+            version: None,
+            lock: ObjectLock::default(),
         };
         let key = ObjectKey::new(&file.record.hash.to_string()).unwrap();
         let put = ObjectChange::Put(Box::new(object), Some(Box::new(file)));

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::clock::Timestamp;
 use super::names::BucketId;
+use super::version::Versioning;
 
 /// A bucket's identity inside one store; stays when the bucket is renamed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,6 +32,8 @@ pub struct Bucket {
     pub visibility: Visibility,
     /// When it was created.
     pub created_at: Timestamp,
+    /// Whether it keeps versions.
+    pub versioning: Versioning,
 }
 
 /// How much is in a bucket.
@@ -40,4 +43,15 @@ pub struct BucketStats {
     pub bytes: u64,
     /// How many objects there are.
     pub objects: u64,
+}
+
+/// How much the versions of a bucket are that are not its current objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct VersionStats {
+    /// Their sizes together.
+    pub bytes: u64,
+    /// How many of them are objects.
+    pub objects: u64,
+    /// How many are delete markers.
+    pub delete_markers: u64,
 }

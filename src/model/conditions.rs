@@ -156,6 +156,7 @@ fn secs(at: Timestamp) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::lock::ObjectLock;
     use crate::model::object::Attributes;
     use crate::xet::hash::FileHash;
 
@@ -169,6 +170,8 @@ mod tests {
             checksums: Vec::new(),
             parts: Vec::new(),
             upload: None,
+            version: None,
+            lock: ObjectLock::default(),
         }
     }
 

@@ -3,6 +3,7 @@
 use super::clock::Timestamp;
 use super::names::ObjectKey;
 use super::object::Object;
+use super::version::{Version, VersionRef};
 
 /// Where a listing goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,4 +72,41 @@ pub struct TreePage {
     pub entries: Vec<TreeEntry>,
     /// Where the next page begins; `None` at the end.
     pub next: Option<After>,
+}
+
+/// Which versions to list: of keys in byte order, of each key from the newest to the oldest.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VersionQuery {
+    /// Only keys that begin with this.
+    pub prefix: String,
+    /// Keys that hold it after the prefix are rolled up into common prefixes; never empty.
+    pub delimiter: Option<String>,
+    /// List after this key, or common prefix, ...
+    pub key_marker: Option<String>,
+    /// ... or within it, after this version.
+    pub version_marker: Option<VersionRef>,
+    /// At most so many versions and common prefixes.
+    pub limit: usize,
+}
+
+/// A version in a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VersionEntry {
+    /// Its key.
+    pub key: ObjectKey,
+    /// What it is.
+    pub version: Version,
+    /// Whether it is the current one.
+    pub is_latest: bool,
+}
+
+/// A page of versions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VersionPage {
+    /// The versions.
+    pub versions: Vec<VersionEntry>,
+    /// The common prefixes.
+    pub common_prefixes: Vec<String>,
+    /// The key or common prefix, and the version, after which the next page begins; `None` at the end.
+    pub next: Option<(String, Option<VersionRef>)>,
 }

@@ -5,7 +5,9 @@ use std::fmt;
 
 use super::checksums::Checksum;
 use super::clock::Timestamp;
+use super::lock::ObjectLock;
 use super::names::UploadId;
+use super::version::VersionId;
 use crate::xet::hash::FileHash;
 
 /// What S3 shows as an object's `ETag`, without quotes.
@@ -91,7 +93,7 @@ impl Attributes {
     }
 }
 
-/// An object: a key's present content and what is said about it.
+/// An object, in one version of it: its content and what is said about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Object {
     /// Its content.
@@ -110,6 +112,10 @@ pub struct Object {
     pub parts: Vec<ObjectPart>,
     /// The upload it was completed from: a client that asks again gets the same answer.
     pub upload: Option<UploadId>,
+    /// Its version; `None` for the one without an id, `null`.
+    pub version: Option<VersionId>,
+    /// What keeps it from being deleted.
+    pub lock: ObjectLock,
 }
 
 /// One part of a completed multipart object.

@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use super::version::Versioning;
+
 /// Tags of an object or a bucket.
 pub type Tags = BTreeMap<String, String>;
 
@@ -58,4 +60,6 @@ pub enum BucketChange {
     Cors(Vec<CorsRule>),
     /// Its public access block.
     PublicAccessBlock(Option<PublicAccessBlock>),
+    /// Whether the bucket keeps versions from now on; once it does, it can only be suspended.
+    Versioning(Versioning),
 }

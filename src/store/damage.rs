@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::meta::{MetaError, MetaView};
+use super::meta::{AnyObject, AnyObjects, MetaError, MetaView};
 use crate::model::bucket::BucketUid;
+use crate::model::version::VersionRef;
 use crate::xet::hash::{FileHash, XorbHash};
 
 /// Rows looked at together.
@@ -26,14 +27,20 @@ pub(super) async fn objects_hit(
     let buckets: HashMap<_, _> =
         view.buckets().await?.into_iter().map(|bucket| (bucket.uid, bucket.id.to_string())).collect();
     let bucket_name = |uid: &BucketUid| buckets.get(uid).cloned().unwrap_or_default();
-    let mut last = None;
+    let mut objects = AnyObjects::of(view);
     loop {
-        let page = view.objects(last.as_ref(), PAGE).await?;
-        for ((bucket, key), object) in &page {
-            note(&object.file, &|| format!("{}/{key}", bucket_name(bucket)));
+        let page = objects.next(PAGE).await?;
+        for AnyObject { bucket, key, is_current, object } in &page {
+            note(&object.file, &|| {
+                let name = format!("{}/{key}", bucket_name(bucket));
+                if *is_current {
+                    name
+                } else {
+                    format!("{name} (version {})", VersionRef::from(object.version))
+                }
+            });
         }
-        last = page.into_iter().next_back().map(|(name, _)| name);
-        if last.is_none() {
+        if page.is_empty() {
             break;
         }
     }

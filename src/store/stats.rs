@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::duplicates::{Duplicates, record_bytes};
 use super::local::LocalStore;
-use super::meta::MetaError;
+use super::meta::{AnyObjects, MetaError};
 use super::report;
 
 /// Rows looked at together; xorb rows are large.
@@ -83,12 +83,11 @@ pub async fn stats(store: &LocalStore) -> Result<Stats, StatsError> {
         index_bytes: store.index.bytes(),
         ..Stats::default()
     };
-    let mut last = None;
+    let mut objects = AnyObjects::of(&*view);
     loop {
-        let page = view.objects(last.as_ref(), PAGE).await?;
-        stats.logical_bytes += page.iter().map(|(_, object)| object.size).sum::<u64>();
-        last = page.into_iter().next_back().map(|(name, _)| name);
-        if last.is_none() {
+        let page = objects.next(PAGE).await?;
+        stats.logical_bytes += page.iter().map(|any| any.object.size).sum::<u64>();
+        if page.is_empty() {
             break;
         }
     }

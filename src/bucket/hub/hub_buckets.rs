@@ -33,7 +33,9 @@ use crate::model::bucket::{Bucket, BucketUid};
 use crate::model::clock::{Ambient, Timestamp};
 use crate::model::conditions::WriteRefused;
 use crate::model::file::FileRecord;
-use crate::store::meta::{MetaError, MetaStore, NewFile, ObjectChange};
+use crate::model::lock::ObjectLock;
+use crate::model::version::Versioning;
+use crate::store::meta::{Deletion, MetaError, MetaStore, NewFile, ObjectChange};
 use crate::xet::hash::RangeHash;
 
 /// Uploads at work at once in hub mode: each gathers a xorb of 16 MiB and has three on their way.
@@ -206,6 +208,8 @@ impl HubBuckets {
             checksums: Vec::new(),
             parts: Vec::new(),
             upload: None,
+            version: None,
+            lock: ObjectLock::default(),
         })
     }
 
@@ -229,7 +233,12 @@ impl HubBuckets {
         let file = NewFile { record, xorbs: Vec::new() };
         let put = ObjectChange::Put(Box::new(object.clone()), Some(Box::new(file)));
         let key = row_key(key, &object.file)?;
-        self.shared.meta.change(rows, &key, &WriteCondition::default(), put).await.map_err(meta_failed)
+        self.shared
+            .meta
+            .change(rows, &key, &WriteCondition::default(), put)
+            .await
+            .map(drop)
+            .map_err(meta_failed)
     }
 
     /// Forgets what is kept at a key, but for one content.
@@ -245,7 +254,9 @@ impl HubBuckets {
         for (row, _) in listed.objects {
             if Some(&row) != kept.as_ref() {
                 let always = WriteCondition::default();
-                let dropped = self.shared.meta.change(rows, &row, &always, ObjectChange::Delete).await;
+                let now = self.shared.ambient.clock.now();
+                let delete = ObjectChange::Delete(Deletion::of_current(now, self.shared.ambient.random()));
+                let dropped = self.shared.meta.change(rows, &row, &always, delete).await;
                 dropped.map_err(meta_failed)?;
             }
         }
@@ -326,7 +337,7 @@ impl HubBuckets {
         created_at: Timestamp,
     ) -> Result<Bucket, BucketError> {
         let uid = self.rows_of(&id).await?;
-        Ok(Bucket { uid, id, visibility, created_at })
+        Ok(Bucket { uid, id, visibility, created_at, versioning: Versioning::Off })
     }
 }
 

@@ -18,6 +18,7 @@ use crate::bucket::{
     TreeQuery, WriteCondition,
 };
 use crate::engine::{EngineError, Layout};
+use crate::model::lock::ObjectLock;
 
 #[async_trait]
 impl Objects for HubBuckets {
@@ -132,6 +133,8 @@ impl Objects for HubBuckets {
             checksums: checksum.into_iter().collect(),
             parts: Vec::new(),
             upload: None,
+            version: None,
+            lock: ObjectLock::default(),
         };
         let sent = SentFile { record: &file.record, proof: &file.proof.terms, xorbs: &file.xorbs };
         self.register(id, &chunks, &sent).await?;

@@ -24,6 +24,7 @@ use crate::cas::remote::SentXorb;
 use crate::engine::{Engine, Layout};
 use crate::model::bucket::BucketUid;
 use crate::model::file::FileRecord;
+use crate::model::lock::ObjectLock;
 use crate::store::hold::Hold;
 use crate::store::meta::{MetaError, NewFile};
 
@@ -203,6 +204,8 @@ impl HubBuckets {
             checksums: checksum.into_iter().collect(),
             parts: parts.iter().map(object_part).collect(),
             upload: Some(upload.id.clone()),
+            version: None,
+            lock: ObjectLock::default(),
         };
         let is_one_part = file.proof.terms.is_empty() && !file.record.terms.is_empty();
         let proof = if is_one_part { joined.proof_of_only() } else { file.proof.terms };

@@ -14,6 +14,7 @@ use super::super::{
 use super::NativeBuckets;
 use crate::model::bucket::Bucket;
 use crate::model::file::FileRecord;
+use crate::model::lock::ObjectLock;
 use crate::store::meta::{KeyChange, NewFile, ObjectChange};
 
 /// Most keys at which the source of a copy is looked for: a row each, and folders are seldom deeper.
@@ -26,7 +27,7 @@ impl NativeBuckets {
         change: BatchChange,
     ) -> Result<KeyChange, BucketError> {
         let (key, change) = match change {
-            BatchChange::Delete { key } => (key, ObjectChange::Delete),
+            BatchChange::Delete { key } => (key, self.deletion()),
             BatchChange::Add { key, file, size, proved_by, attributes } => {
                 let size = must_be(size, self.size_in(bucket, &file, proved_by.as_deref()).await?, file)?;
                 (key, put(self.content_alone(file, size, attributes)))
@@ -78,20 +79,25 @@ impl NativeBuckets {
             Attributes { tags: Tags::new(), website_redirect_location: None, ..source.attributes };
         attributes.user_metadata.extend(said.user_metadata);
         attributes.content_type = said.content_type.or(attributes.content_type);
-        Object { attributes, modified_at: self.ambient.clock.now(), upload: None, ..source }
+        let now = self.ambient.clock.now();
+        let (version, lock) = (Some(self.version_id(now)), ObjectLock::default());
+        Object { attributes, modified_at: now, upload: None, version, lock, ..source }
     }
 
     /// An object of which nothing but its content is known.
     fn content_alone(&self, file: FileHash, size: u64, attributes: Attributes) -> Object {
+        let now = self.ambient.clock.now();
         Object {
             file,
             size,
             etag: ETag::Xet(file),
-            modified_at: self.ambient.clock.now(),
+            modified_at: now,
             attributes,
             checksums: Vec::new(),
             parts: Vec::new(),
             upload: None,
+            version: Some(self.version_id(now)),
+            lock: ObjectLock::default(),
         }
     }
 }

@@ -12,10 +12,11 @@ use super::{BucketError, BucketId, ByteRange, Object, ObjectKey};
 use crate::cas::LocalChunks;
 use crate::engine::{Engine, StoredFile};
 use crate::model::bucket::Bucket;
-use crate::model::clock::Ambient;
+use crate::model::clock::{Ambient, Timestamp};
+use crate::model::version::VersionId;
 use crate::store::hold::Hold;
 use crate::store::local::LocalStore;
-use crate::store::meta::{Content, MetaError, MetaStore, NewFile, Wanted};
+use crate::store::meta::{Content, Deletion, MetaError, MetaStore, NewFile, ObjectChange, Wanted};
 use crate::store::rows::{StoredXorb, XorbRow};
 
 mod batch;
@@ -69,6 +70,16 @@ impl NativeBuckets {
         &self.store
     }
 
+    /// An id for a version that is made now, if its bucket keeps versions.
+    fn version_id(&self, now: Timestamp) -> VersionId {
+        VersionId::new(now, self.ambient.random())
+    }
+
+    /// A delete of what is current.
+    fn deletion(&self) -> ObjectChange {
+        ObjectChange::Delete(Deletion::of_current(self.ambient.clock.now(), self.ambient.random()))
+    }
+
     async fn must_bucket(&self, id: &BucketId) -> Result<Bucket, BucketError> {
         let bucket = self.meta.bucket(id).await.map_err(meta_failed)?;
         bucket.ok_or_else(|| BucketError::NoSuchBucket(id.clone()))
@@ -103,17 +114,17 @@ impl NativeBuckets {
 
     /// Makes the transaction that takes a new file, to its end even if the one who asked goes away: what the file relies
     /// on must be held until the transaction has been answered. Afterwards later uploads find its chunks.
-    async fn commit_file(
+    async fn commit_file<T: Send + 'static>(
         &self,
         file: TakenFile,
-        transaction: impl Future<Output = Result<(), MetaError>> + Send + 'static,
-    ) -> Result<(), MetaError> {
+        transaction: impl Future<Output = Result<T, MetaError>> + Send + 'static,
+    ) -> Result<T, MetaError> {
         let chunks = Arc::clone(&self.chunks);
         let committing = tokio::spawn(async move {
-            transaction.await?;
+            let answer = transaction.await?;
             chunks.remember(&file.xorbs);
             drop(file.hold);
-            Ok(())
+            Ok(answer)
         });
         committing.await.unwrap_or_else(|error| Err(MetaError::Engine(error.to_string())))
     }

@@ -15,8 +15,9 @@ use crate::bucket::{
     ObjectWrite, Objects, Tags, TreePage, TreeQuery, WriteCondition,
 };
 use crate::engine::Layout;
+use crate::model::lock::ObjectLock;
 use crate::store::file_terms::FileTerms;
-use crate::store::meta::{Content, KeyChange, MetaError, ObjectChange, Wanted};
+use crate::store::meta::{Amendment, Content, KeyChange, MetaError, ObjectChange, Wanted};
 
 #[async_trait]
 impl Objects for NativeBuckets {
@@ -111,22 +112,25 @@ impl Objects for NativeBuckets {
         let bucket = self.must_bucket(id).await?;
         self.check_early(&bucket, &key, &condition).await?;
         let Taken { file, md5, checksum } = take(&self.engine, payload, Layout::File).await?;
-        let object = Object {
+        let now = self.ambient.clock.now();
+        let mut object = Object {
             file: file.record.hash,
             size: file.record.size,
             etag: ETag::Md5(md5),
-            modified_at: self.ambient.clock.now(),
+            modified_at: now,
             attributes,
             checksums: checksum.into_iter().collect(),
             parts: Vec::new(),
             upload: None,
+            version: Some(self.version_id(now)),
+            lock: ObjectLock::default(),
         };
         let (new, taken) = TakenFile::split(file);
         let put = ObjectChange::Put(Box::new(object.clone()), Some(Box::new(new)));
         let (meta, name) = (Arc::clone(&self.meta), key.clone());
         let change = async move { meta.change(bucket.uid, &name, &condition, put).await };
         let changed = self.commit_file(taken, change).await;
-        changed.map_err(|error| change_error(error, id, &key))?;
+        object.version = changed.map_err(|error| change_error(error, id, &key))?.id();
         Ok(object)
     }
 
@@ -137,16 +141,22 @@ impl Objects for NativeBuckets {
         for _ in 0..TRIES {
             let _reading = self.reading();
             let (source, terms) = self.copy_source(&copy.source, &|size| 0..size).await?;
-            let object = Object {
+            let now = self.ambient.clock.now();
+            let mut object = Object {
                 checksums: self.copied_checksums(&source, terms, copy.checksum).await?,
-                modified_at: self.ambient.clock.now(),
+                modified_at: now,
                 attributes: copy.changes.apply(&source.attributes),
                 upload: None,
+                version: Some(self.version_id(now)),
+                lock: ObjectLock::default(),
                 ..source
             };
             let put = ObjectChange::Put(Box::new(object.clone()), None);
             match self.meta.change(bucket.uid, &copy.key, &copy.condition, put).await {
-                Ok(()) => return Ok(object),
+                Ok(changed) => {
+                    object.version = changed.id();
+                    return Ok(object);
+                }
                 Err(MetaError::MissingFile(_)) => {}
                 Err(error) => return Err(change_error(error, id, &copy.key)),
             }
@@ -162,17 +172,17 @@ impl Objects for NativeBuckets {
         let bucket = self.must_bucket(id).await?;
         let keys: Vec<_> = deletes.iter().map(|delete| delete.key.clone()).collect();
         let deletion =
-            |ObjectDelete { key, condition }| KeyChange { key, condition, change: ObjectChange::Delete };
+            |ObjectDelete { key, condition }| KeyChange { key, condition, change: self.deletion() };
         let made = self.meta.change_many(bucket.uid, deletes.into_iter().map(deletion).collect()).await;
         let made = made.map_err(|error| bucket_error(error, id))?.into_iter().zip(&keys);
-        Ok(made.map(|(result, key)| result.map_err(|error| change_error(error, id, key))).collect())
+        Ok(made.map(|(result, key)| result.map(drop).map_err(|error| change_error(error, id, key))).collect())
     }
 
     async fn tag_object(&self, id: &BucketId, key: &ObjectKey, tags: Tags) -> Result<(), BucketError> {
         let bucket = self.must_bucket(id).await?;
-        let (any, retag) = (WriteCondition::default(), ObjectChange::Retag(tags));
+        let (any, retag) = (WriteCondition::default(), ObjectChange::Amend(None, Amendment::Tags(tags)));
         let changed = self.meta.change(bucket.uid, key, &any, retag).await;
-        changed.map_err(|error| change_error(error, id, key))
+        changed.map(drop).map_err(|error| change_error(error, id, key))
     }
 }
 

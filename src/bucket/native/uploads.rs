@@ -17,6 +17,7 @@ use crate::bucket::{
     UploadId, UploadPage, UploadRef, Uploads,
 };
 use crate::engine::{EngineError, JOINED_TERMS_MAX, Layout, Segment};
+use crate::model::lock::ObjectLock;
 use crate::store::file_terms::FileTerms;
 use crate::store::meta::{Completion, MetaError, RelyOnPart};
 use crate::store::rows::XorbRow;
@@ -214,15 +215,18 @@ impl NativeBuckets {
             return Err(engine_error(EngineError::TooFragmented { max: JOINED_TERMS_MAX }));
         }
         let stored = self.engine.compose(segments, hold).await.map_err(engine_error)?;
-        let object = Object {
+        let now = self.ambient.clock.now();
+        let mut object = Object {
             file: stored.record.hash,
             size: stored.record.size,
             etag: multipart_etag(&parts),
-            modified_at: self.ambient.clock.now(),
+            modified_at: now,
             attributes: found.attributes,
             checksums: checksum.into_iter().collect(),
             parts: parts.iter().map(object_part).collect(),
             upload: Some(upload.id.clone()),
+            version: Some(self.version_id(now)),
+            lock: ObjectLock::default(),
         };
         let (new, taken) = TakenFile::split(stored);
         let completion = Completion {
@@ -234,7 +238,7 @@ impl NativeBuckets {
         let (meta, uid, ended) = (Arc::clone(&self.meta), bucket.uid, upload.clone());
         let complete = async move { meta.complete_upload(uid, &ended.key, &ended.id, completion).await };
         let completed = self.commit_file(taken, complete).await;
-        completed.map_err(|error| meta_error(error, &bucket.id, upload))?;
+        object.version = completed.map_err(|error| meta_error(error, &bucket.id, upload))?.id();
         Ok(object)
     }
 

@@ -66,6 +66,7 @@ mod tests {
 
     use super::*;
     use crate::bucket::{Attributes, ETag, FileHash};
+    use crate::model::lock::ObjectLock;
 
     fn object() -> Object {
         Object {
@@ -77,6 +78,8 @@ mod tests {
             checksums: Vec::new(),
             parts: Vec::new(),
             upload: None,
+            version: None,
+            lock: ObjectLock::default(),
         }
     }
 

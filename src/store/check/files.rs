@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{CheckReport, Finding, PAGE, Turns};
-use crate::store::meta::{MetaError, MetaView};
+use crate::store::meta::{AnyObject, AnyObjects, MetaError, MetaView};
 use crate::xet::hash::FileHash;
 
 /// Counts the uses of files by objects, parts and registrations, and compares.
@@ -51,10 +51,10 @@ async fn count_objects(
 ) -> Result<(), MetaError> {
     let buckets: HashMap<_, _> =
         view.buckets().await?.into_iter().map(|bucket| (bucket.uid, bucket.id)).collect();
-    let mut last = None;
+    let mut objects = AnyObjects::of(view);
     loop {
-        let page = view.objects(last.as_ref(), PAGE).await?;
-        for ((bucket, key), object) in &page {
+        let page = objects.next(PAGE).await?;
+        for AnyObject { bucket, key, object, .. } in &page {
             if turn.is_first() {
                 report.objects += 1;
                 if !buckets.contains_key(bucket) {
@@ -70,8 +70,7 @@ async fn count_objects(
                 }
             }
         }
-        last = page.into_iter().next_back().map(|(name, _)| name);
-        if last.is_none() {
+        if page.is_empty() {
             return Ok(());
         }
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::{CheckReport, Finding, PAGE, Turns};
 use crate::model::bucket::{BucketStats, BucketUid};
-use crate::store::meta::{MetaError, MetaView};
+use crate::store::meta::{AnyObject, AnyObjects, MetaError, MetaView};
 use crate::xet::hash::FileHash;
 
 /// Counts objects by bucket, and by bucket and file, and compares. `rows` is how many pairs of bucket and file are
@@ -14,19 +14,20 @@ pub(super) async fn check(view: &dyn MetaView, rows: u64, report: &mut CheckRepo
     for turn in Turns::of(rows) {
         let mut stats: HashMap<BucketUid, BucketStats> = HashMap::new();
         let mut files: HashMap<(BucketUid, FileHash), u64> = HashMap::new();
-        let mut last = None;
+        let mut objects = AnyObjects::of(view);
         loop {
-            let page = view.objects(last.as_ref(), PAGE).await?;
-            for ((bucket, _), object) in &page {
-                let held = stats.entry(*bucket).or_default();
-                held.bytes += object.size;
-                held.objects += 1;
+            let page = objects.next(PAGE).await?;
+            for AnyObject { bucket, is_current, object, .. } in &page {
+                if *is_current {
+                    let held = stats.entry(*bucket).or_default();
+                    held.bytes += object.size;
+                    held.objects += 1;
+                }
                 if turn.has(object.file.words()) {
                     *files.entry((*bucket, object.file)).or_default() += 1;
                 }
             }
-            last = page.into_iter().next_back().map(|(name, _)| name);
-            if last.is_none() {
+            if page.is_empty() {
                 break;
             }
         }

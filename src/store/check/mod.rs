@@ -19,6 +19,7 @@ mod files;
 mod folders;
 mod holdings;
 mod packs;
+mod versions;
 mod xorbs;
 
 /// Rows looked at together.
@@ -102,6 +103,14 @@ pub enum Finding {
         counted: BucketStats,
         /// What its row says.
         recorded: BucketStats,
+    },
+    /// A version that is not where it must be, or is not counted as it must be.
+    #[error("version {version}: {what}")]
+    BadVersion {
+        /// Key and version, or the bucket.
+        version: String,
+        /// What is wrong.
+        what: String,
     },
     /// Files that are counted in buckets that have no object of them.
     #[error("{0} files are counted in buckets that have no object of them")]
@@ -217,6 +226,7 @@ pub async fn check(store: &Arc<LocalStore>, pace: &Pace) -> Result<CheckReport, 
     }
     folders::check(&*view, counts.folders, &mut report).await?;
     holdings::check(&*view, counts.bucket_files, &mut report).await?;
+    versions::check(&*view, &mut report).await?;
     for turn in Turns::of(counts.xorbs) {
         pace.spend(0).await?;
         xorbs::check(&*view, turn, &mut report).await?;

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
-use super::{Completion, EmbeddedMeta, MetaError, MetaStore, NewFile, ObjectChange, PackRow, RelyOnPart};
+use super::{
+    Completion, Deletion, EmbeddedMeta, MetaError, MetaStore, NewFile, ObjectChange, PackRow, RelyOnPart,
+};
 use crate::model::bucket::{Bucket, Visibility};
 use crate::model::clock::Timestamp;
 use crate::model::conditions::{ETagCondition, WriteCondition};
 use crate::model::file::{FileRecord, Term};
 use crate::model::listing::{After, ListPage, ListQuery};
+use crate::model::lock::ObjectLock;
 use crate::model::names::{BucketId, BucketName, Namespace, ObjectKey, UploadId};
 use crate::model::object::{Attributes, ETag, Object};
 use crate::model::upload::{Part, Upload};
@@ -21,6 +24,7 @@ mod buckets;
 mod holdings;
 mod registry;
 mod tree;
+mod versions;
 mod xorbs;
 
 type Store = Arc<dyn MetaStore>;
@@ -42,6 +46,7 @@ pub async fn all(open: impl Fn() -> Store) {
     buckets::all(&open).await;
     holdings::all(&open).await;
     tree::all(&open).await;
+    versions::all(&open).await;
     accounts::all(&open).await;
     xorbs::all(&open).await;
     registry::all(&open).await;
@@ -84,6 +89,8 @@ fn object(file: &NewFile) -> Object {
         checksums: Vec::new(),
         parts: Vec::new(),
         upload: None,
+        version: None,
+        lock: ObjectLock::default(),
     }
 }
 
@@ -92,8 +99,12 @@ fn put(content: &str) -> ObjectChange {
     ObjectChange::Put(Box::new(object(&file)), Some(Box::new(file)))
 }
 
+fn deletion() -> ObjectChange {
+    ObjectChange::Delete(Deletion::of_current(Timestamp(9), [9; 8]))
+}
+
 async fn change(store: &Store, bucket: &Bucket, name: &str, change: ObjectChange) -> Result<(), MetaError> {
-    store.change(bucket.uid, &key(name), &WriteCondition::default(), change).await
+    store.change(bucket.uid, &key(name), &WriteCondition::default(), change).await.map(drop)
 }
 
 async fn buckets_are_created_once_and_listed_by_name(store: Store) {
@@ -129,7 +140,7 @@ async fn objects_are_put_replaced_and_deleted(store: Store) {
         assert_eq!(store.object(bucket.uid, &key("k")).await.unwrap(), Some(object(&file(content))));
     }
     for _ in 0..2 {
-        change(&store, &bucket, "k", ObjectChange::Delete).await.unwrap();
+        change(&store, &bucket, "k", deletion()).await.unwrap();
         assert_eq!(store.object(bucket.uid, &key("k")).await.unwrap(), None);
     }
 }
@@ -169,7 +180,7 @@ async fn a_file_lives_as_long_as_something_uses_it(store: Store) {
     change(&store, &bucket, "a", put("x")).await.unwrap();
     change(&store, &bucket, "a", put("y")).await.unwrap();
     assert_eq!(store.file(&file.record.hash).await.unwrap(), Some(file.record.clone()));
-    change(&store, &bucket, "b", ObjectChange::Delete).await.unwrap();
+    change(&store, &bucket, "b", deletion()).await.unwrap();
     assert_eq!(store.file(&file.record.hash).await.unwrap(), None);
     assert_eq!(store.xorb(&file.xorbs[0].hash).await.unwrap(), Some(file.xorbs[0].row.clone()));
 }
@@ -185,7 +196,7 @@ async fn a_file_must_come_along_or_be_there(store: Store) {
     let refused = change(&store, &bucket, "k", incomplete.clone()).await;
     assert!(matches!(refused, Err(MetaError::MissingXorb(hash)) if hash == whole.xorbs[0].hash));
     change(&store, &bucket, "other", put("x")).await.unwrap();
-    change(&store, &bucket, "other", ObjectChange::Delete).await.unwrap();
+    change(&store, &bucket, "other", deletion()).await.unwrap();
     change(&store, &bucket, "k", incomplete).await.unwrap();
 }
 
@@ -219,7 +230,7 @@ async fn listings_by_folder_show_what_is_there(store: Store) {
         }
         if round % 5 < 2 || !keys.insert(name.clone()) {
             keys.remove(&name);
-            change(&store, &bucket, &name, ObjectChange::Delete).await.unwrap();
+            change(&store, &bucket, &name, deletion()).await.unwrap();
         } else {
             change(&store, &bucket, &name, put("x")).await.unwrap();
         }

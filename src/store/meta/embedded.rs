@@ -21,19 +21,20 @@ use super::snapshot::Snapshot;
 use super::tables::{self, Failure, Tables, decode};
 use super::writer::{Finish, Job, Request, write_in_groups};
 use super::{
-    Completion, Content, IdleXorb, KeyChange, MetaError, MetaStore, MetaView, NewFile, ObjectChange, PackRow,
-    TermChange, Wanted, XorbMove, bucket_names, folders, format, holdings, listing, settings, tree, upgrade,
-    xorbs,
+    Changed, Completion, Content, IdleXorb, KeyChange, MetaError, MetaStore, MetaView, NewFile, ObjectChange,
+    PackRow, TermChange, Wanted, XorbMove, bucket_names, folders, format, holdings, listing, settings, tree,
+    upgrade, versions, xorbs,
 };
-use crate::model::bucket::{Bucket, BucketStats, BucketUid, Visibility};
+use crate::model::bucket::{Bucket, BucketStats, BucketUid, VersionStats, Visibility};
 use crate::model::clock::Timestamp;
 use crate::model::conditions::WriteCondition;
 use crate::model::file::FileRecord;
-use crate::model::listing::{ListPage, ListQuery, TreePage, TreeQuery};
+use crate::model::listing::{ListPage, ListQuery, TreePage, TreeQuery, VersionPage, VersionQuery};
 use crate::model::names::{BucketId, BucketName, Namespace, ObjectKey, UploadId};
 use crate::model::object::Object;
 use crate::model::settings::{BucketChange, BucketSettings};
 use crate::model::upload::{Part, Upload};
+use crate::model::version::{Version, VersionRef, Versioning};
 use crate::store::figures::MetaFigures;
 use crate::store::file_terms::{FileTerms, TermRuns};
 use crate::store::rows::{PackId, StoredXorb, XorbRow};
@@ -188,7 +189,8 @@ impl MetaStore for EmbeddedMeta {
         visibility: Visibility,
         created_at: Timestamp,
     ) -> Result<Bucket, MetaError> {
-        let bucket = Bucket { uid: BucketUid(0), id: id.clone(), visibility, created_at };
+        let versioning = Versioning::Off;
+        let bucket = Bucket { uid: BucketUid(0), id: id.clone(), visibility, created_at, versioning };
         self.write(move |tables| tables.create_bucket(bucket)).await
     }
 
@@ -282,6 +284,27 @@ impl MetaStore for EmbeddedMeta {
         })
     }
 
+    async fn version(
+        &self,
+        bucket: BucketUid,
+        key: &ObjectKey,
+        version: VersionRef,
+    ) -> Result<Option<Version>, MetaError> {
+        self.find(|rows| rows.version(bucket, key, version))
+    }
+
+    async fn latest(&self, bucket: BucketUid, key: &ObjectKey) -> Result<Option<Version>, MetaError> {
+        self.find(|rows| rows.latest(bucket, key))
+    }
+
+    async fn list_versions(&self, bucket: BucketUid, query: &VersionQuery) -> Result<VersionPage, MetaError> {
+        self.find(|rows| rows.versions().page(bucket, query).map_err(engine))
+    }
+
+    async fn version_stats(&self, bucket: BucketUid) -> Result<VersionStats, MetaError> {
+        self.read(|snapshot| versions::stats(snapshot, bucket))
+    }
+
     async fn tree(&self, bucket: BucketUid, query: &TreeQuery) -> Result<TreePage, MetaError> {
         self.read(|snapshot| Ok(tree::page(&snapshot.open_table(tables::OBJECTS)?, bucket, query)?))
     }
@@ -292,7 +315,7 @@ impl MetaStore for EmbeddedMeta {
         key: &ObjectKey,
         condition: &WriteCondition,
         change: ObjectChange,
-    ) -> Result<(), MetaError> {
+    ) -> Result<Changed, MetaError> {
         let (key, condition) = (key.clone(), condition.clone());
         self.write(move |tables| tables.change(bucket, &key, &condition, change)).await
     }
@@ -301,7 +324,7 @@ impl MetaStore for EmbeddedMeta {
         &self,
         bucket: BucketUid,
         changes: Vec<KeyChange>,
-    ) -> Result<Vec<Result<(), MetaError>>, MetaError> {
+    ) -> Result<Vec<Result<Changed, MetaError>>, MetaError> {
         self.write(move |tables| tables.change_many(bucket, changes)).await
     }
 
@@ -365,7 +388,7 @@ impl MetaStore for EmbeddedMeta {
         key: &ObjectKey,
         id: &UploadId,
         completion: Completion,
-    ) -> Result<(), MetaError> {
+    ) -> Result<Changed, MetaError> {
         let (key, id) = (key.clone(), id.clone());
         self.write(move |tables| tables.complete_upload(bucket, &key, &id, &completion)).await
     }

@@ -51,34 +51,36 @@ pub(super) fn file_size(
 }
 
 impl Tables<'_> {
-    /// Counts an object that takes another's place in a bucket, either of which may be none.
-    pub(super) fn count_object(
+    /// Counts a current object that comes or goes.
+    pub(super) fn count_current(
         &mut self,
         bucket: BucketUid,
-        old: Option<&Object>,
-        new: Option<&Object>,
+        gone: Option<&Object>,
+        come: Option<&Object>,
     ) -> Result<(), StorageError> {
         let (bytes, objects) = self.bucket_stats.get(bucket.0)?.map_or((0, 0), |row| row.value());
         let size = |object: Option<&Object>| object.map_or(0, |object| object.size);
-        let bytes = (bytes + size(new)).saturating_sub(size(old));
-        let objects = (objects + u64::from(new.is_some())).saturating_sub(old.is_some().into());
+        let bytes = (bytes + size(come)).saturating_sub(size(gone));
+        let objects = (objects + u64::from(come.is_some())).saturating_sub(gone.is_some().into());
         self.bucket_stats.insert(bucket.0, (bytes, objects))?;
-        let (old, new) = (old.map(|object| object.file), new.map(|object| object.file));
-        if old == new {
-            return Ok(());
-        }
-        if let Some(new) = new {
-            let name = (bucket.0, *new.as_bytes());
-            let uses = self.bucket_files.get(name)?.map_or(0, |uses| uses.value());
-            self.bucket_files.insert(name, uses + 1)?;
-        }
-        if let Some(old) = old {
-            let name = (bucket.0, *old.as_bytes());
-            let uses = self.bucket_files.get(name)?.map_or(0, |uses| uses.value());
-            match uses {
-                0 | 1 => drop(self.bucket_files.remove(name)?),
-                _ => drop(self.bucket_files.insert(name, uses - 1)?),
-            }
+        Ok(())
+    }
+
+    /// One more version in the bucket, current or not, has this file.
+    pub(super) fn hold_file(&mut self, bucket: BucketUid, file: &FileHash) -> Result<(), StorageError> {
+        let name = (bucket.0, *file.as_bytes());
+        let uses = self.bucket_files.get(name)?.map_or(0, |uses| uses.value());
+        self.bucket_files.insert(name, uses + 1)?;
+        Ok(())
+    }
+
+    /// One version fewer.
+    pub(super) fn leave_file(&mut self, bucket: BucketUid, file: &FileHash) -> Result<(), StorageError> {
+        let name = (bucket.0, *file.as_bytes());
+        let uses = self.bucket_files.get(name)?.map_or(0, |uses| uses.value());
+        match uses {
+            0 | 1 => drop(self.bucket_files.remove(name)?),
+            _ => drop(self.bucket_files.insert(name, uses - 1)?),
         }
         Ok(())
     }

@@ -30,10 +30,10 @@ fn first_bound(query: &ListQuery) -> Bound<Vec<u8>> {
 }
 
 /// The common prefix that `key` is rolled up into.
-fn common_prefix<'k>(key: &'k str, query: &ListQuery) -> Option<&'k str> {
-    let delimiter = query.delimiter.as_deref().filter(|delimiter| !delimiter.is_empty())?;
-    let behind = key.get(query.prefix.len()..)?.find(delimiter)?;
-    key.get(..query.prefix.len() + behind + delimiter.len())
+pub(super) fn common_prefix<'k>(key: &'k str, prefix: &str, delimiter: Option<&str>) -> Option<&'k str> {
+    let delimiter = delimiter.filter(|delimiter| !delimiter.is_empty())?;
+    let found = key.get(prefix.len()..)?.find(delimiter)?;
+    key.get(..prefix.len() + found + delimiter.len())
 }
 
 /// One page of a bucket's objects.
@@ -63,7 +63,7 @@ pub(super) fn page(
                 page.next = last;
                 return Ok(page);
             }
-            if let Some(rolled) = common_prefix(&key, query) {
+            if let Some(rolled) = common_prefix(&key, &query.prefix, query.delimiter.as_deref()) {
                 page.common_prefixes.push(rolled.to_owned());
                 last = Some(After::Prefix(rolled.to_owned()));
                 from = Bound::Included(successor(rolled));

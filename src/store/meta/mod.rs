@@ -17,15 +17,16 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 
-use crate::model::bucket::{Bucket, BucketStats, BucketUid, Visibility};
+use crate::model::bucket::{Bucket, BucketStats, BucketUid, VersionStats, Visibility};
 use crate::model::clock::Timestamp;
 use crate::model::conditions::{WriteCondition, WriteRefused};
 use crate::model::file::FileRecord;
-use crate::model::listing::{ListPage, ListQuery, TreePage, TreeQuery};
+use crate::model::listing::{ListPage, ListQuery, TreePage, TreeQuery, VersionPage, VersionQuery};
 use crate::model::names::{BucketId, BucketName, Namespace, ObjectKey, UploadId};
 use crate::model::object::Object;
-use crate::model::settings::{BucketChange, BucketSettings, Tags};
+use crate::model::settings::{BucketChange, BucketSettings};
 use crate::model::upload::{Part, Upload};
+use crate::model::version::{Version, VersionRef};
 use crate::store::figures::MetaFigures;
 use crate::store::file_terms::FileTerms;
 pub use crate::store::rows::{FramePlace, PackRow};
@@ -34,6 +35,7 @@ use crate::xet::hash::{FileHash, XorbHash};
 
 mod accounts;
 mod bucket_names;
+mod change;
 #[cfg(test)]
 pub mod conformance;
 mod embedded;
@@ -54,18 +56,21 @@ mod tables;
 mod terms;
 mod tree;
 mod upgrade;
+mod version_listing;
+mod versions;
 mod view;
 mod writer;
 mod xorbs;
 
 pub use accounts::AccountStore;
+pub use change::{Amendment, Changed, Completion, Deletion, KeyChange, NewFile, ObjectChange, RelyOnPart};
 pub use embedded::EmbeddedMeta;
 pub use folders::DEPTH_MAX as FOLDER_DEPTH_MAX;
 #[cfg(test)]
 pub(crate) use place::Place;
 pub use registry::{MetaRegistry, RegistrationName};
 pub use terms::{MovedRun, TermChange};
-pub use view::{Counts, MetaView, XorbEntry};
+pub use view::{AnyObject, AnyObjects, Counts, MetaView, VersionPlace, XorbEntry};
 
 /// Why a transaction was not made.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -82,6 +87,15 @@ pub enum MetaError {
     /// There is no such object, and the change asks for one.
     #[error("the object does not exist")]
     NoSuchObject,
+    /// There is no such version of the object (any more).
+    #[error("the version does not exist")]
+    NoSuchVersion,
+    /// The version is a delete marker, which has no content and nothing said of it.
+    #[error("the version is a delete marker")]
+    IsDeleteMarker,
+    /// The version may not be deleted, or its retention not be made laxer.
+    #[error("the version is locked")]
+    Locked,
     /// There is no such upload (any more).
     #[error("the upload does not exist")]
     NoSuchUpload,
@@ -139,59 +153,6 @@ pub struct Content {
     pub object: Object,
     /// The terms of its file that hold the range.
     pub terms: FileTerms,
-}
-
-/// A file that a change brings, with the xorbs stored for it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewFile {
-    /// How it is put together.
-    pub record: FileRecord,
-    /// The xorbs that its upload has stored, synced already. Kept even if the file was known.
-    pub xorbs: Vec<StoredXorb>,
-}
-
-/// A change of one key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ObjectChange {
-    /// Puts an object whose file comes with it.
-    Put(Box<Object>, Option<Box<NewFile>>),
-    /// Gives the object other tags and leaves all else as it is; [`MetaError::NoSuchObject`] if there is none.
-    Retag(Tags),
-    /// Removes the object, if there is one.
-    Delete,
-}
-
-/// One change of many.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyChange {
-    /// Which key.
-    pub key: ObjectKey,
-    /// Under what condition.
-    pub condition: WriteCondition,
-    /// What.
-    pub change: ObjectChange,
-}
-
-/// A part that an upload's completion relies on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RelyOnPart {
-    /// Its number.
-    pub number: u16,
-    /// The content it must still have.
-    pub file: FileHash,
-}
-
-/// What an upload is completed as.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Completion {
-    /// Under what condition.
-    pub condition: WriteCondition,
-    /// The parts that it was put together from.
-    pub parts: Vec<RelyOnPart>,
-    /// The object.
-    pub object: Object,
-    /// Its file, if it is new.
-    pub file: Option<NewFile>,
 }
 
 /// A xorb that no file record uses.
@@ -281,6 +242,23 @@ pub trait MetaStore: AccountStore + MetaRegistry {
     /// A page of objects.
     async fn list(&self, bucket: BucketUid, query: &ListQuery) -> Result<ListPage, MetaError>;
 
+    /// A version of an object, current or not.
+    async fn version(
+        &self,
+        bucket: BucketUid,
+        key: &ObjectKey,
+        version: VersionRef,
+    ) -> Result<Option<Version>, MetaError>;
+
+    /// The newest version of a key: its object, or a delete marker.
+    async fn latest(&self, bucket: BucketUid, key: &ObjectKey) -> Result<Option<Version>, MetaError>;
+
+    /// A page of versions.
+    async fn list_versions(&self, bucket: BucketUid, query: &VersionQuery) -> Result<VersionPage, MetaError>;
+
+    /// How much the versions are that are not current objects. Nothing, if the bucket is not there.
+    async fn version_stats(&self, bucket: BucketUid) -> Result<VersionStats, MetaError>;
+
     /// A page of files and folders.
     async fn tree(&self, bucket: BucketUid, query: &TreeQuery) -> Result<TreePage, MetaError>;
 
@@ -291,14 +269,14 @@ pub trait MetaStore: AccountStore + MetaRegistry {
         key: &ObjectKey,
         condition: &WriteCondition,
         change: ObjectChange,
-    ) -> Result<(), MetaError>;
+    ) -> Result<Changed, MetaError>;
 
     /// Changes many keys in order, each as [`MetaStore::change`] does, and all that are not refused in one transaction.
     async fn change_many(
         &self,
         bucket: BucketUid,
         changes: Vec<KeyChange>,
-    ) -> Result<Vec<Result<(), MetaError>>, MetaError>;
+    ) -> Result<Vec<Result<Changed, MetaError>>, MetaError>;
 
     /// Begins an upload.
     async fn create_upload(&self, bucket: BucketUid, upload: &Upload) -> Result<(), MetaError>;
@@ -340,7 +318,7 @@ pub trait MetaStore: AccountStore + MetaRegistry {
         key: &ObjectKey,
         id: &UploadId,
         completion: Completion,
-    ) -> Result<(), MetaError>;
+    ) -> Result<Changed, MetaError>;
 
     /// Ends an upload and forgets its parts.
     async fn abort_upload(&self, bucket: BucketUid, key: &ObjectKey, id: &UploadId) -> Result<(), MetaError>;

@@ -15,12 +15,14 @@ use super::bucket_names::{self, BUCKET_NAMES};
 use super::engine::{Generation, engine};
 use super::files::{decode_file, terms_within};
 use super::tables::{self, Row, decode, decode_whole_object};
+use super::version_listing::VersionTables;
 use super::xorbs::decode_xorb;
 use super::{Content, MetaError};
 use crate::model::bucket::{Bucket, BucketUid};
 use crate::model::file::FileRecord;
 use crate::model::names::{BucketId, ObjectKey};
 use crate::model::object::Object;
+use crate::model::version::{Version, VersionRef};
 use crate::store::file_terms::{FileTerms, RunName, TermRuns};
 use crate::store::rows::XorbRow;
 use crate::xet::hash::{FileHash, XorbHash};
@@ -38,6 +40,7 @@ pub(super) struct Recent {
     files: ReadOnlyTable<[u8; 32], Row>,
     file_terms: ReadOnlyTable<RunName, Row>,
     xorbs: ReadOnlyTable<[u8; 32], Row>,
+    versions: VersionTables,
     /// Buckets found already: every request asks for one, and they are few.
     found: RwLock<HashMap<BucketId, Bucket>>,
 }
@@ -53,6 +56,7 @@ impl Recent {
             files: snapshot.open_table(tables::FILES).map_err(engine)?,
             file_terms: snapshot.open_table(tables::FILE_TERMS).map_err(engine)?,
             xorbs: snapshot.open_table(tables::XORBS).map_err(engine)?,
+            versions: VersionTables::open(snapshot).map_err(engine)?,
             found: RwLock::default(),
         })
     }
@@ -86,6 +90,30 @@ impl Recent {
     pub(super) fn object(&self, bucket: BucketUid, key: &ObjectKey) -> Result<Option<Object>, MetaError> {
         let row = self.objects.get((bucket.0, key.as_str().as_bytes())).map_err(engine)?;
         row.map(|row| decode_whole_object(row.value())).transpose().map_err(engine)
+    }
+
+    /// The tables of versions.
+    pub(super) fn versions(&self) -> &VersionTables {
+        &self.versions
+    }
+
+    pub(super) fn version(
+        &self,
+        bucket: BucketUid,
+        key: &ObjectKey,
+        version: VersionRef,
+    ) -> Result<Option<Version>, MetaError> {
+        match self.object(bucket, key)? {
+            Some(object) if version == object.version.into() => Ok(Some(Version::Object(Box::new(object)))),
+            _ => self.versions.find(bucket, key, version).map_err(engine),
+        }
+    }
+
+    pub(super) fn latest(&self, bucket: BucketUid, key: &ObjectKey) -> Result<Option<Version>, MetaError> {
+        match self.object(bucket, key)? {
+            Some(object) => Ok(Some(Version::Object(Box::new(object)))),
+            None => self.versions.newest(bucket, key).map_err(engine),
+        }
     }
 
     pub(super) fn file(&self, hash: &FileHash) -> Result<Option<FileRecord>, MetaError> {

@@ -8,6 +8,7 @@ use super::tables::{self, Failure, Tables, decode, encode};
 use crate::model::bucket::{Bucket, BucketUid};
 use crate::model::names::BucketId;
 use crate::model::settings::{BucketChange, BucketSettings};
+use crate::model::version::Versioning;
 
 /// The names of the rows.
 const TAGS: &str = "tags";
@@ -18,10 +19,17 @@ impl Tables<'_> {
     pub(super) fn change_bucket(&mut self, id: &BucketId, change: &BucketChange) -> Result<(), Failure> {
         let name = (id.namespace.as_str(), id.name.as_str());
         let found = self.buckets.get(name)?.map(|row| decode::<Bucket>(row.value())).transpose()?;
-        let uid = found.ok_or(MetaError::NoSuchBucket)?.uid;
+        let bucket = found.ok_or(MetaError::NoSuchBucket)?;
+        let uid = bucket.uid;
         match change {
             BucketChange::Tags(tags) => self.set(uid, TAGS, (!tags.is_empty()).then_some(tags))?,
             BucketChange::Cors(rules) => self.set(uid, CORS, (!rules.is_empty()).then_some(rules))?,
+            BucketChange::Versioning(versioning) if *versioning == Versioning::Off => {}
+            BucketChange::Versioning(versioning) => {
+                self.set_versioning(uid, *versioning)?;
+                let changed = Bucket { versioning: *versioning, ..bucket };
+                self.buckets.insert(name, encode(&changed)?.as_slice())?;
+            }
             BucketChange::PublicAccessBlock(block) => self.set(uid, PUBLIC_ACCESS_BLOCK, block.as_ref())?,
         }
         Ok(())

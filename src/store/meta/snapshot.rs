@@ -9,15 +9,17 @@ use super::engine::engine;
 use super::files::decode_file;
 use super::folders::FOLDERS;
 use super::tables::{self, HashHead, decode, decode_object};
-use super::view::{Counts, MetaView, XorbEntry};
+use super::versions::{self, NULL_VERSIONS, VERSIONS};
+use super::view::{Counts, MetaView, VersionPlace, XorbEntry};
 use super::xorbs::{at_place, behind, decode_xorb};
 use super::{MetaError, PackRow, RegistrationName, holdings, registry};
-use crate::model::bucket::{Bucket, BucketStats, BucketUid};
+use crate::model::bucket::{Bucket, BucketStats, BucketUid, VersionStats};
 use crate::model::clock::Timestamp;
 use crate::model::file::FileRecord;
 use crate::model::names::{ObjectKey, UploadId};
 use crate::model::object::Object;
 use crate::model::upload::{Part, Upload};
+use crate::model::version::{Stamp, Version};
 use crate::store::rows::{PackId, XorbRow};
 use crate::xet::hash::{FileHash, XorbHash};
 
@@ -112,6 +114,44 @@ impl MetaView for Snapshot {
             })
             .collect()
         })
+    }
+
+    async fn object(&self, bucket: BucketUid, key: &ObjectKey) -> Result<Option<Object>, MetaError> {
+        self.read(|snapshot| {
+            let row = snapshot.open_table(tables::OBJECTS)?.get((bucket.0, key.as_str().as_bytes()))?;
+            Ok(row.map(|row| decode_object(row.value())).transpose()?)
+        })
+    }
+
+    async fn versions(
+        &self,
+        after: Option<&VersionPlace>,
+        limit: usize,
+    ) -> Result<Vec<(VersionPlace, Version)>, MetaError> {
+        self.read(|snapshot| {
+            let table = snapshot.open_table(VERSIONS)?;
+            let start = after.map_or(Bound::Unbounded, |(bucket, key, stamp)| {
+                Bound::Excluded((bucket.0, key.as_str().as_bytes(), !stamp.0))
+            });
+            let rows = table.range::<(u64, &[u8], u64)>((start, Bound::Unbounded))?.take(limit);
+            rows.map(|entry| {
+                let (name, row) = entry?;
+                let (bucket, key, stamp) = name.value();
+                Ok(((BucketUid(bucket), object_key(key)?, Stamp(!stamp)), decode(row.value())?))
+            })
+            .collect()
+        })
+    }
+
+    async fn null_version(&self, bucket: BucketUid, key: &ObjectKey) -> Result<Option<Stamp>, MetaError> {
+        self.read(|snapshot| {
+            let row = snapshot.open_table(NULL_VERSIONS)?.get((bucket.0, key.as_str().as_bytes()))?;
+            Ok(row.map(|stamp| Stamp(stamp.value())))
+        })
+    }
+
+    async fn version_stats(&self, bucket: BucketUid) -> Result<VersionStats, MetaError> {
+        self.read(|snapshot| versions::stats(snapshot, bucket))
     }
 
     async fn folder(&self, bucket: BucketUid, depth: u16, folder: &str) -> Result<Option<u64>, MetaError> {

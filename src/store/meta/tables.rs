@@ -9,13 +9,13 @@ use super::bucket_names::{self, BUCKET_NAMES};
 use super::folders::{FOLDERS, FolderName};
 use super::registry::PROVED;
 use super::rows::{self, Stored};
-use super::{Completion, KeyChange, MetaError, NewFile, ObjectChange};
+use super::versions::{NULL_VERSIONS, VERSION_STATS, VERSIONING, VERSIONS, VersionName};
+use super::{Changed, Completion, KeyChange, MetaError, NewFile, ObjectChange};
 use crate::model::bucket::{Bucket, BucketUid};
 use crate::model::conditions::WriteCondition;
 use crate::model::file::FileRecord;
 use crate::model::names::{BucketId, ObjectKey, UploadId};
 use crate::model::object::Object;
-use crate::model::settings::Tags;
 use crate::model::upload::{Part, Upload};
 use crate::store::file_terms::RunName;
 use crate::store::versioned::StoredError;
@@ -121,7 +121,7 @@ pub(super) fn decode_whole_object(row: &[u8]) -> Result<Object, StorageError> {
     Ok(rows::decode_whole_object(row)?)
 }
 
-fn encode_object(object: &Object) -> Result<Vec<u8>, StorageError> {
+pub(super) fn encode_object(object: &Object) -> Result<Vec<u8>, StorageError> {
     Ok(rows::encode_object(object)?)
 }
 
@@ -132,6 +132,10 @@ pub(super) struct Tables<'t> {
     pub(super) bucket_names: Table<'t, u64, (&'static str, &'static str, u64)>,
     pub(super) bucket_settings: Table<'t, (u64, &'static str), Row>,
     pub(super) objects: Table<'t, (u64, &'static [u8]), Row>,
+    pub(super) versions: Table<'t, VersionName, Row>,
+    pub(super) null_versions: Table<'t, (u64, &'static [u8]), u64>,
+    pub(super) versioning: Table<'t, u64, u8>,
+    pub(super) version_stats: Table<'t, u64, (u64, u64, u64)>,
     pub(super) folders: Table<'t, FolderName, u64>,
     pub(super) uploads: Table<'t, (u64, &'static [u8], &'static str), Row>,
     pub(super) parts: Table<'t, (&'static str, u16), Row>,
@@ -162,6 +166,10 @@ impl<'t> Tables<'t> {
             bucket_names: transaction.open_table(BUCKET_NAMES)?,
             bucket_settings: transaction.open_table(BUCKET_SETTINGS)?,
             objects: transaction.open_table(OBJECTS)?,
+            versions: transaction.open_table(VERSIONS)?,
+            null_versions: transaction.open_table(NULL_VERSIONS)?,
+            versioning: transaction.open_table(VERSIONING)?,
+            version_stats: transaction.open_table(VERSION_STATS)?,
             folders: transaction.open_table(FOLDERS)?,
             uploads: transaction.open_table(UPLOADS)?,
             parts: transaction.open_table(PARTS)?,
@@ -206,7 +214,8 @@ impl<'t> Tables<'t> {
         };
         let uid = bucket.uid.0;
         let all = (uid, [].as_slice())..(uid + 1, [].as_slice());
-        if !with_contents && self.objects.range(all.clone())?.next().is_some() {
+        let is_empty = self.objects.range(all.clone())?.next().is_none() && !self.has_versions(uid)?;
+        if !with_contents && !is_empty {
             return Err(MetaError::BucketNotEmpty.into());
         }
         let mut dead = Vec::new();
@@ -216,6 +225,7 @@ impl<'t> Tables<'t> {
         for file in dead {
             self.release_file(&file)?;
         }
+        self.delete_versions_of(uid)?;
         self.delete_folders(uid)?;
         self.delete_uploads_of(uid)?;
         self.delete_settings_of(uid)?;
@@ -242,79 +252,40 @@ impl<'t> Tables<'t> {
         }
     }
 
-    fn present_object(&self, bucket: BucketUid, key: &ObjectKey) -> Result<Option<Object>, StorageError> {
-        let row = self.objects.get((bucket.0, key.as_str().as_bytes()))?;
-        row.map(|row| decode_object(row.value())).transpose()
-    }
-
     pub(super) fn change(
         &mut self,
         bucket: BucketUid,
         key: &ObjectKey,
         condition: &WriteCondition,
         change: ObjectChange,
-    ) -> Result<(), Failure> {
+    ) -> Result<Changed, Failure> {
         self.must_have_bucket(bucket)?;
+        let (object, file) = match change {
+            ObjectChange::Put(object, file) => (object, file),
+            ObjectChange::Delete(deletion) => return self.delete_object(bucket, key, condition, &deletion),
+            ObjectChange::Amend(version, amendment) => {
+                return self.amend(bucket, key, version, |object| amendment.apply(object));
+            }
+        };
         let present = self.present_object(bucket, key)?;
         condition.check(present.as_ref().map(|object| &object.etag)).map_err(MetaError::from)?;
-        match change {
-            ObjectChange::Put(object, file) => {
-                self.must_have_file(&object.file, file.as_deref())?;
-                self.put_object(bucket, key, present, &object, file.as_deref())?;
-            }
-            ObjectChange::Retag(tags) => self.retag(bucket, key, tags)?,
-            ObjectChange::Delete => {
-                if let Some(present) = present {
-                    self.objects.remove((bucket.0, key.as_str().as_bytes()))?;
-                    self.leave_folder(bucket, key)?;
-                    self.count_object(bucket, Some(&present), None)?;
-                    self.release_file(&present.file)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn retag(&mut self, bucket: BucketUid, key: &ObjectKey, tags: Tags) -> Result<(), Failure> {
-        let name = (bucket.0, key.as_str().as_bytes());
-        let found = self.objects.get(name)?.map(|row| decode_whole_object(row.value())).transpose()?;
-        let mut object = found.ok_or(MetaError::NoSuchObject)?;
-        object.attributes.tags = tags;
-        self.objects.insert(name, encode_object(&object)?.as_slice())?;
-        Ok(())
+        self.must_have_file(&object.file, file.as_deref())?;
+        Ok(self.put_object(bucket, key, present, &object, file.as_deref())?)
     }
 
     pub(super) fn change_many(
         &mut self,
         bucket: BucketUid,
         changes: Vec<KeyChange>,
-    ) -> Result<Vec<Result<(), MetaError>>, Failure> {
+    ) -> Result<Vec<Result<Changed, MetaError>>, Failure> {
         self.must_have_bucket(bucket)?;
         let change =
             |KeyChange { key, condition, change }| match self.change(bucket, &key, &condition, change) {
-                Ok(()) => Ok(Ok(())),
+                Ok(made) => Ok(Ok(made)),
                 Err(Failure::Refused(refusal)) => Ok(Err(refusal)),
                 Err(failure) => Err(failure),
             };
         changes.into_iter().map(change).collect()
-    }
-
-    fn put_object(
-        &mut self,
-        bucket: BucketUid,
-        key: &ObjectKey,
-        present: Option<Object>,
-        object: &Object,
-        file: Option<&NewFile>,
-    ) -> Result<(), StorageError> {
-        // Use the new before letting go of the old: they may be one file.
-        self.use_file(&object.file, file)?;
-        self.objects.insert((bucket.0, key.as_str().as_bytes()), encode_object(object)?.as_slice())?;
-        self.count_object(bucket, present.as_ref(), Some(object))?;
-        match present {
-            Some(present) => self.release_file(&present.file),
-            None => self.enter_folder(bucket, key),
-        }
     }
 
     pub(super) fn create_upload(&mut self, bucket: BucketUid, upload: &Upload) -> Result<(), Failure> {
@@ -356,7 +327,7 @@ impl<'t> Tables<'t> {
         key: &ObjectKey,
         id: &UploadId,
         completion: &Completion,
-    ) -> Result<(), Failure> {
+    ) -> Result<Changed, Failure> {
         self.must_have_bucket(bucket)?;
         self.must_have_upload(bucket, key, id)?;
         let Completion { condition, parts, object, file } = completion;
@@ -370,10 +341,10 @@ impl<'t> Tables<'t> {
         let present = self.present_object(bucket, key)?;
         condition.check(present.as_ref().map(|object| &object.etag)).map_err(MetaError::from)?;
         self.must_have_file(&object.file, file.as_ref())?;
-        self.put_object(bucket, key, present, object, file.as_ref())?;
+        let changed = self.put_object(bucket, key, present, object, file.as_ref())?;
         self.uploads.remove((bucket.0, key.as_str().as_bytes(), id.as_str()))?;
         self.delete_parts(id)?;
-        Ok(())
+        Ok(changed)
     }
 
     pub(super) fn abort_upload(

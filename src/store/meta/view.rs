@@ -3,12 +3,13 @@
 use async_trait::async_trait;
 
 use super::{MetaError, PackRow, RegistrationName};
-use crate::model::bucket::{Bucket, BucketStats, BucketUid};
+use crate::model::bucket::{Bucket, BucketStats, BucketUid, VersionStats};
 use crate::model::clock::Timestamp;
 use crate::model::file::FileRecord;
 use crate::model::names::{ObjectKey, UploadId};
 use crate::model::object::Object;
 use crate::model::upload::{Part, Upload};
+use crate::model::version::{Stamp, Version};
 use crate::store::rows::{PackId, XorbRow};
 use crate::xet::hash::{FileHash, XorbHash};
 
@@ -46,6 +47,69 @@ pub struct XorbEntry {
     pub in_pack: bool,
 }
 
+/// Bucket and key of a version, and its stamp: of each key, the newest comes first.
+pub type VersionPlace = (BucketUid, ObjectKey, Stamp);
+
+/// An object of any version.
+pub struct AnyObject {
+    /// Its bucket.
+    pub bucket: BucketUid,
+    /// Its key.
+    pub key: ObjectKey,
+    /// Whether it is the current one.
+    pub is_current: bool,
+    /// What it is.
+    pub object: Object,
+}
+
+/// Pages of the objects of all buckets in all versions: the current ones, then the others.
+pub struct AnyObjects<'v> {
+    view: &'v dyn MetaView,
+    next: NextPage,
+}
+
+/// Where the next page of [`AnyObjects`] begins.
+enum NextPage {
+    Current(Option<(BucketUid, ObjectKey)>),
+    Others(Option<VersionPlace>),
+}
+
+impl<'v> AnyObjects<'v> {
+    /// All of a view.
+    pub fn of(view: &'v dyn MetaView) -> Self {
+        Self { view, next: NextPage::Current(None) }
+    }
+
+    /// The next page; an empty one is the end.
+    pub async fn next(&mut self, limit: usize) -> Result<Vec<AnyObject>, MetaError> {
+        if let NextPage::Current(after) = &self.next {
+            let page = self.view.objects(after.as_ref(), limit).await?;
+            if let Some((last, _)) = page.last() {
+                self.next = NextPage::Current(Some(last.clone()));
+                let current = |((bucket, key), object)| AnyObject { bucket, key, is_current: true, object };
+                return Ok(page.into_iter().map(current).collect());
+            }
+            self.next = NextPage::Others(None);
+        }
+        while let NextPage::Others(after) = &self.next {
+            let page = self.view.versions(after.as_ref(), limit).await?;
+            let Some((last, _)) = page.last() else { break };
+            self.next = NextPage::Others(Some(last.clone()));
+            let objects: Vec<_> = page
+                .into_iter()
+                .filter_map(|((bucket, key, _), version)| {
+                    let object = version.into_object()?;
+                    Some(AnyObject { bucket, key, is_current: false, object })
+                })
+                .collect();
+            if !objects.is_empty() {
+                return Ok(objects);
+            }
+        }
+        Ok(Vec::new())
+    }
+}
+
 /// Rows of one moment. Pages are ordered by what names the row, begin after `after`, and an empty one is the end.
 #[async_trait]
 pub trait MetaView: Send + Sync {
@@ -61,6 +125,22 @@ pub trait MetaView: Send + Sync {
         after: Option<&(BucketUid, ObjectKey)>,
         limit: usize,
     ) -> Result<Vec<((BucketUid, ObjectKey), Object)>, MetaError>;
+
+    /// The current object of a key.
+    async fn object(&self, bucket: BucketUid, key: &ObjectKey) -> Result<Option<Object>, MetaError>;
+
+    /// A page of the versions of all buckets that are not current objects, delete markers included.
+    async fn versions(
+        &self,
+        after: Option<&VersionPlace>,
+        limit: usize,
+    ) -> Result<Vec<(VersionPlace, Version)>, MetaError>;
+
+    /// Under which stamp the version without an id of a key is, if it is not the current object.
+    async fn null_version(&self, bucket: BucketUid, key: &ObjectKey) -> Result<Option<Stamp>, MetaError>;
+
+    /// How much the versions of a bucket are, as it is counted.
+    async fn version_stats(&self, bucket: BucketUid) -> Result<VersionStats, MetaError>;
 
     /// How many objects the row of a folder of so many steps says lie directly in it.
     async fn folder(&self, bucket: BucketUid, depth: u16, folder: &str) -> Result<Option<u64>, MetaError>;

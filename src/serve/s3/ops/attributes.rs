@@ -108,6 +108,7 @@ fn part_to_s3(part: &ObjectPart) -> dto::ObjectPart {
 mod tests {
     use super::*;
     use crate::bucket::{Attributes, ETag, FileHash, Timestamp};
+    use crate::model::lock::ObjectLock;
 
     #[test]
     fn attributes_are_named_in_a_list() {
@@ -133,6 +134,8 @@ mod tests {
             checksums: Vec::new(),
             parts: vec![part(1), part(2), part(7)],
             upload: None,
+            version: None,
+            lock: ObjectLock::default(),
         };
         let page = |marker, max| {
             let page = parts(&object, marker, max).unwrap();

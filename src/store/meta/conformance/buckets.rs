@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::{Store, bucket, change, file, id, key, object, put};
+use super::{Store, bucket, change, deletion, file, id, key, object, put};
 use crate::model::bucket::Visibility;
 use crate::model::clock::Timestamp;
 use crate::model::names::{BucketId, BucketName, Namespace};
 use crate::model::settings::{BucketChange, BucketSettings, CorsRule, PublicAccessBlock, Tags};
-use crate::store::meta::{MetaError, ObjectChange};
+use crate::store::meta::{Amendment, MetaError, ObjectChange};
 
 pub(super) async fn all(open: &impl Fn() -> Store) {
     settings_are_set_alone_and_go_with_the_bucket(open()).await;
@@ -48,7 +48,7 @@ async fn settings_are_set_alone_and_go_with_the_bucket(store: Store) {
 
 async fn tags_change_and_all_else_stays(store: Store) {
     let bucket = bucket(&store).await;
-    let retag = |pairs: &[(&str, &str)]| ObjectChange::Retag(tags(pairs));
+    let retag = |pairs: &[(&str, &str)]| ObjectChange::Amend(None, Amendment::Tags(tags(pairs)));
     let missing = change(&store, &bucket, "k", retag(&[])).await;
     assert!(matches!(missing, Err(MetaError::NoSuchObject)));
     change(&store, &bucket, "k", put("x")).await.unwrap();
@@ -58,7 +58,7 @@ async fn tags_change_and_all_else_stays(store: Store) {
         expected.attributes.tags = tags(pairs);
         assert_eq!(store.object(bucket.uid, &key("k")).await.unwrap(), Some(expected));
     }
-    change(&store, &bucket, "k", ObjectChange::Delete).await.unwrap();
+    change(&store, &bucket, "k", deletion()).await.unwrap();
     assert_eq!(store.file(&file("x").record.hash).await.unwrap(), None, "tags are no use of a file");
 }
 

@@ -1,6 +1,6 @@
 //! What a bucket holds, what it is called, and many changes at once.
 
-use super::{Store, bucket, change, file, id, key, object, put};
+use super::{Store, bucket, change, deletion, file, id, key, object, put};
 use crate::model::bucket::{BucketStats, Visibility};
 use crate::model::conditions::{ETagCondition, WriteCondition};
 use crate::model::names::{BucketId, Namespace};
@@ -23,9 +23,9 @@ async fn figures_follow_every_change(store: Store) {
         ("b", put("xyz"), (6, 2)),
         ("a", put("12345"), (8, 2)),
         ("a", put("12345"), (8, 2)),
-        ("b", ObjectChange::Delete, (5, 1)),
-        ("b", ObjectChange::Delete, (5, 1)),
-        ("a", ObjectChange::Delete, (0, 0)),
+        ("b", deletion(), (5, 1)),
+        ("b", deletion(), (5, 1)),
+        ("a", deletion(), (0, 0)),
     ];
     for (name, change_made, (bytes, objects)) in steps {
         change(&store, &bucket, name, change_made).await.unwrap();
@@ -49,7 +49,7 @@ async fn a_bucket_knows_the_files_of_its_own_objects_only(store: Store) {
     }
     change(&store, &mine, "a", put("another")).await.unwrap();
     assert_eq!(store.file_size_in(mine.uid, &hash, None).await.unwrap(), Some(3));
-    change(&store, &mine, "b", ObjectChange::Delete).await.unwrap();
+    change(&store, &mine, "b", deletion()).await.unwrap();
     assert_eq!(store.file_size_in(mine.uid, &hash, None).await.unwrap(), None);
     store.delete_bucket(&other.id, true).await.unwrap();
     assert_eq!(store.file_size_in(other.uid, &hash, None).await.unwrap(), None);
@@ -86,8 +86,8 @@ async fn many_changes_are_made_in_order_and_refused_one_by_one(store: Store) {
         make("b", put("new")),
         make("a", known()),
         KeyChange { condition: create, ..make("b", put("other")) },
-        make("b", ObjectChange::Delete),
-        make("none", ObjectChange::Delete),
+        make("b", deletion()),
+        make("none", deletion()),
     ];
     let results = store.change_many(bucket.uid, changes).await.unwrap();
     assert!(matches!(results[0], Err(MetaError::MissingFile(_))));

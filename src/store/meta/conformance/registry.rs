@@ -76,7 +76,7 @@ async fn a_bucket_holds_what_it_has_objects_and_registrations_of(store: Store) {
     assert!(holds(&one, "x").await && !holds(&two, "x").await && !holds(&one, "y").await);
     assert_eq!(register(&store, &two, "x", 9).await.unwrap(), 1);
     assert!(holds(&two, "x").await);
-    change(&store, &one, "a", ObjectChange::Delete).await.unwrap();
+    change(&store, &one, "a", deletion()).await.unwrap();
     assert!(holds(&one, "x").await);
     change(&store, &one, "b", put("y")).await.unwrap();
     assert!(holds(&one, "y").await && !holds(&one, "x").await);
@@ -90,7 +90,7 @@ async fn a_registration_outlives_its_objects_and_its_bucket(store: Store) {
     register(&store, &bucket, "x", 50).await.unwrap();
     let known = ObjectChange::Put(Box::new(object(&file("x"))), None);
     change(&store, &bucket, "k", known).await.unwrap();
-    change(&store, &bucket, "k", ObjectChange::Delete).await.unwrap();
+    change(&store, &bucket, "k", deletion()).await.unwrap();
     let kept = store.terms_in(bucket.uid, &file("x").record.hash, Some(KEY), &|size| 0..size).await.unwrap();
     assert!(kept.is_some());
     store.delete_bucket(&bucket.id, true).await.unwrap();
@@ -118,7 +118,7 @@ async fn a_xorb_remembers_a_file_that_names_it(store: Store) {
     assert_eq!(home("x").await, None);
     change(&store, &bucket, "k", put("x")).await.unwrap();
     assert_eq!(home("x").await, Some(file("x").record.hash));
-    change(&store, &bucket, "k", ObjectChange::Delete).await.unwrap();
+    change(&store, &bucket, "k", deletion()).await.unwrap();
     assert_eq!(home("x").await, None);
 }
 
@@ -140,7 +140,7 @@ async fn a_registration_serves_those_who_have_proved_it(store: Store) {
     let known = ObjectChange::Put(Box::new(object(&file("x"))), None);
     change(&store, &bucket, "k", known).await.unwrap();
     assert_eq!(all(&bucket).await, (true, true, true));
-    change(&store, &bucket, "k", ObjectChange::Delete).await.unwrap();
+    change(&store, &bucket, "k", deletion()).await.unwrap();
     assert_eq!(all(&bucket).await, (false, true, false));
     store.register_files(bucket.uid, "AKBOB", vec![file("x").record], Timestamp(60)).await.unwrap();
     assert_eq!(all(&bucket).await, (false, true, true));

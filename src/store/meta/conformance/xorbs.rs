@@ -22,7 +22,7 @@ async fn idle(store: &Store) -> Vec<IdleXorb> {
 }
 
 async fn delete(store: &Store, bucket: &Bucket, name: &str) {
-    change(store, bucket, name, ObjectChange::Delete).await.unwrap();
+    change(store, bucket, name, deletion()).await.unwrap();
 }
 
 fn xorb_of(file: &NewFile) -> XorbHash {

@@ -8,6 +8,7 @@ use crate::model::bucket::{Bucket, BucketUid};
 use crate::model::clock::Timestamp;
 use crate::model::names::{BucketId, BucketName, Namespace};
 use crate::model::settings::{CorsRule, PublicAccessBlock, Tags};
+use crate::model::version::Versioning;
 use crate::store::versioned::{self, StoredError};
 
 const BUCKET: &str = "a bucket";
@@ -24,9 +25,16 @@ struct BucketV1<'r> {
     created_at: u64,
 }
 
+/// What a row of version 2 says after the fields of version 1. A bucket that never kept versions has a row of version 1.
+#[derive(Serialize, Deserialize)]
+enum VersioningV2 {
+    Enabled,
+    Suspended,
+}
+
 impl Stored for Bucket {
     fn to_row(&self) -> Result<Vec<u8>, StoredError> {
-        let Self { uid, id, visibility, created_at } = self;
+        let Self { uid, id, visibility, created_at, versioning } = self;
         let row = BucketV1 {
             uid: uid.0,
             namespace: id.namespace.as_str(),
@@ -34,13 +42,26 @@ impl Stored for Bucket {
             visibility: (*visibility).into(),
             created_at: created_at.0,
         };
-        versioned::encode(BUCKET, 1, &row)
+        let versioning = match versioning {
+            Versioning::Off => return versioned::encode(BUCKET, 1, &row),
+            Versioning::Enabled => VersioningV2::Enabled,
+            Versioning::Suspended => VersioningV2::Suspended,
+        };
+        versioned::append(BUCKET, versioned::encode(BUCKET, 2, &row)?, &versioning)
     }
 
     fn from_row(row: &[u8]) -> Result<Self, StoredError> {
-        let stored: BucketV1<'_> = match versioned::split(BUCKET, row)? {
-            (1, fields) => versioned::decode(BUCKET, fields)?,
-            (version, _) => return Err(StoredError::unknown_version(BUCKET, version, 1)),
+        let (stored, versioning): (BucketV1<'_>, _) = match versioned::split(BUCKET, row)? {
+            (1, fields) => (versioned::decode(BUCKET, fields)?, Versioning::Off),
+            (2, fields) => {
+                let (stored, rest) = versioned::take(BUCKET, fields)?;
+                let versioning = match versioned::decode(BUCKET, rest)? {
+                    VersioningV2::Enabled => Versioning::Enabled,
+                    VersioningV2::Suspended => Versioning::Suspended,
+                };
+                (stored, versioning)
+            }
+            (version, _) => return Err(StoredError::unknown_version(BUCKET, version, 2)),
         };
         let id = BucketId {
             namespace: name(BUCKET, Namespace::new(stored.namespace))?,
@@ -51,6 +72,7 @@ impl Stored for Bucket {
             id,
             visibility: stored.visibility.into(),
             created_at: Timestamp(stored.created_at),
+            versioning,
         })
     }
 }

@@ -17,6 +17,7 @@ mod object;
 mod tests;
 mod upload;
 mod values;
+mod version;
 mod xorb;
 
 pub(super) use file::{

@@ -3,10 +3,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::values::{AttributesV1, ChecksumV1, ETagV1};
+use super::values::{AttributesV1, ChecksumV1, ETagV1, RetentionModeV1};
 use crate::model::clock::Timestamp;
+use crate::model::lock::{ObjectLock, Retention};
 use crate::model::names::UploadId;
 use crate::model::object::{Attributes, Object, ObjectPart};
+use crate::model::version::{Stamp, VersionId};
 use crate::store::versioned::{self, StoredError};
 use crate::xet::hash::FileHash;
 
@@ -117,9 +119,40 @@ impl From<ObjectPartV1<'_>> for ObjectPart {
     }
 }
 
+/// What a row of version 2 says after the fields of version 1, before the parts: an object that has no version id and no
+/// lock has a row of version 1, which is shorter.
+#[derive(Serialize, Deserialize)]
+struct VersionV2 {
+    /// Stamp and random number.
+    version: Option<(u64, u64)>,
+    retention: Option<(RetentionModeV1, u64)>,
+    legal_hold: bool,
+}
+
+impl VersionV2 {
+    fn of(object: &Object) -> Self {
+        let ObjectLock { retention, legal_hold } = object.lock;
+        Self {
+            version: object.version.map(|VersionId { stamp, random }| (stamp.0, random)),
+            retention: retention.map(|Retention { mode, until }| (mode.into(), until.0)),
+            legal_hold,
+        }
+    }
+
+    fn give(self, object: &mut Object) {
+        let Self { version, retention, legal_hold } = self;
+        object.version = version.map(|(stamp, random)| VersionId { stamp: Stamp(stamp), random });
+        let retention =
+            retention.map(|(mode, until)| Retention { mode: mode.into(), until: Timestamp(until) });
+        object.lock = ObjectLock { retention, legal_hold };
+    }
+}
+
 /// An object's row is the object and then its parts, so that they need not be read with it.
 pub(in crate::store::meta) fn encode_object(object: &Object) -> Result<Vec<u8>, StoredError> {
-    let Object { file, size, etag, modified_at, attributes, checksums, parts, upload } = object;
+    let Object { file, size, etag, modified_at, attributes, checksums, parts, upload, version, lock } =
+        object;
+    let is_plain = version.is_none() && *lock == ObjectLock::default();
     let row = ObjectV1 {
         file: *file.as_bytes(),
         size: *size,
@@ -129,16 +162,20 @@ pub(in crate::store::meta) fn encode_object(object: &Object) -> Result<Vec<u8>, 
         checksums: checksums.iter().map(ChecksumV1::from).collect(),
         upload: upload.as_ref().map(UploadId::as_str),
     };
-    let row = versioned::encode(WHAT, 1, &row)?;
+    let mut row = versioned::encode(WHAT, if is_plain { 1 } else { 2 }, &row)?;
+    if !is_plain {
+        row = versioned::append(WHAT, row, &VersionV2::of(object))?;
+    }
     versioned::append(WHAT, row, &parts.iter().map(ObjectPartV1::from).collect::<Vec<_>>())
 }
 
 fn split_object(row: &[u8]) -> Result<(Object, &[u8]), StoredError> {
-    let (stored, parts): (ObjectV1<'_>, _) = versioned::take(WHAT, fields(row)?)?;
+    let (version, fields) = fields(row)?;
+    let (stored, mut rest): (ObjectV1<'_>, _) = versioned::take(WHAT, fields)?;
     let upload = stored.upload.map(|id| {
         UploadId::parse(id).ok_or_else(|| StoredError::damaged(WHAT, "its upload has no upload's id"))
     });
-    let object = Object {
+    let mut object = Object {
         file: FileHash::from_bytes(stored.file),
         size: stored.size,
         etag: stored.etag.into(),
@@ -147,15 +184,22 @@ fn split_object(row: &[u8]) -> Result<(Object, &[u8]), StoredError> {
         checksums: stored.checksums.into_iter().map(Into::into).collect(),
         parts: Vec::new(),
         upload: upload.transpose()?,
+        version: None,
+        lock: ObjectLock::default(),
     };
-    Ok((object, parts))
+    if version == 2 {
+        let (said, parts) = versioned::take::<VersionV2>(WHAT, rest)?;
+        said.give(&mut object);
+        rest = parts;
+    }
+    Ok((object, rest))
 }
 
-/// The fields of a row of version 1, the only one so far.
-fn fields(row: &[u8]) -> Result<&[u8], StoredError> {
+/// The version of a row, and its fields.
+fn fields(row: &[u8]) -> Result<(u8, &[u8]), StoredError> {
     match versioned::split(WHAT, row)? {
-        (1, fields) => Ok(fields),
-        (version, _) => Err(StoredError::unknown_version(WHAT, version, 1)),
+        (version @ 1..=2, fields) => Ok((version, fields)),
+        (version, _) => Err(StoredError::unknown_version(WHAT, version, 2)),
     }
 }
 
@@ -166,7 +210,7 @@ pub(in crate::store::meta) fn decode_object(row: &[u8]) -> Result<Object, Stored
 
 /// Reads when an object was last written, and no more of it.
 pub(in crate::store::meta) fn decode_modified_at(row: &[u8]) -> Result<Timestamp, StoredError> {
-    let ((_, _, _, modified_at), _) = versioned::take::<BeginningV1>(WHAT, fields(row)?)?;
+    let ((_, _, _, modified_at), _) = versioned::take::<BeginningV1>(WHAT, fields(row)?.1)?;
     Ok(Timestamp(modified_at))
 }
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::accounts::{AccountKind, Permission};
 use crate::model::bucket::Visibility;
 use crate::model::checksums::{Checksum, ChecksumAlgorithm, ChecksumType};
+use crate::model::lock::RetentionMode;
 use crate::model::object::{Attributes, ETag};
 use crate::store::versioned::StoredError;
 use crate::xet::hash::FileHash;
@@ -31,6 +32,7 @@ macro_rules! choice {
 
 choice!(VisibilityV1 of Visibility { Private, Public });
 choice!(AccountKindV1 of AccountKind { User, Org });
+choice!(RetentionModeV1 of RetentionMode { Governance, Compliance });
 choice!(PermissionV1 of Permission { Read, Write, Admin });
 choice!(AlgorithmV1 of ChecksumAlgorithm { Crc32, Crc32c, Crc64Nvme, Sha1, Sha256 });
 choice!(ChecksumTypeV1 of ChecksumType { FullObject, Composite });
