@@ -28,7 +28,7 @@ const SIBLINGS: [(&str, &[&str]); 3] = [
 ];
 
 /// Rooms that have rooms of their own: no circle runs through these either.
-const FLOORS: [&str; 1] = ["cli::hf"];
+const FLOORS: [&str; 2] = ["cli::hf", "serve::hub"];
 
 const LINES_MAX: usize = 500;
 

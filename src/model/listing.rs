@@ -2,8 +2,8 @@
 
 use super::clock::Timestamp;
 use super::names::ObjectKey;
-use super::object::Object;
-use super::version::{Version, VersionRef};
+use super::object::{Object, Version};
+use super::version::VersionRef;
 
 /// Where a listing goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]

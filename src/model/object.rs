@@ -7,7 +7,7 @@ use super::checksums::Checksum;
 use super::clock::Timestamp;
 use super::lock::ObjectLock;
 use super::names::UploadId;
-use super::version::VersionId;
+use super::version::{VersionId, VersionRef};
 use crate::xet::hash::FileHash;
 
 /// What S3 shows as an object's `ETag`, without quotes.
@@ -116,6 +116,42 @@ pub struct Object {
     pub version: Option<VersionId>,
     /// What keeps it from being deleted.
     pub lock: ObjectLock,
+}
+
+/// A delete marker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeleteMarker {
+    /// Its id; `None` for the one of `null`.
+    pub version: Option<VersionId>,
+    /// When it was made.
+    pub made_at: Timestamp,
+}
+
+/// A version of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Version {
+    /// An object.
+    Object(Box<Object>),
+    /// A delete marker: from here on, and until the next write, there was no object.
+    Marker(DeleteMarker),
+}
+
+impl Version {
+    /// What names it.
+    pub fn name(&self) -> VersionRef {
+        match self {
+            Self::Object(object) => object.version.into(),
+            Self::Marker(marker) => marker.version.into(),
+        }
+    }
+
+    /// The object, if it is one.
+    pub fn into_object(self) -> Option<Object> {
+        match self {
+            Self::Object(object) => Some(*object),
+            Self::Marker(_) => None,
+        }
+    }
 }
 
 /// One part of a completed multipart object.

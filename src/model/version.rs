@@ -10,7 +10,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::clock::Timestamp;
-use super::object::Object;
 
 /// Whether writes to a bucket keep what they replace.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -114,42 +113,6 @@ impl fmt::Display for VersionRef {
         match self {
             Self::Null => f.write_str(NULL),
             Self::Id(id) => id.fmt(f),
-        }
-    }
-}
-
-/// A delete marker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DeleteMarker {
-    /// Its id; `None` for the one of `null`.
-    pub version: Option<VersionId>,
-    /// When it was made.
-    pub made_at: Timestamp,
-}
-
-/// A version of a key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Version {
-    /// An object.
-    Object(Box<Object>),
-    /// A delete marker: from here on, and until the next write, there was no object.
-    Marker(DeleteMarker),
-}
-
-impl Version {
-    /// What names it.
-    pub fn name(&self) -> VersionRef {
-        match self {
-            Self::Object(object) => object.version.into(),
-            Self::Marker(marker) => marker.version.into(),
-        }
-    }
-
-    /// The object, if it is one.
-    pub fn into_object(self) -> Option<Object> {
-        match self {
-            Self::Object(object) => Some(*object),
-            Self::Marker(_) => None,
         }
     }
 }

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use super::{CheckReport, Finding, PAGE};
 use crate::model::bucket::{BucketUid, VersionStats};
-use crate::model::version::{Stamp, Version, VersionRef};
+use crate::model::object::Version;
+use crate::model::version::{Stamp, VersionRef};
 use crate::store::meta::{MetaError, MetaView, VersionPlace};
 
 /// Compares every version with the current object of its key, and what is counted with what is there.

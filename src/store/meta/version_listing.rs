@@ -10,7 +10,8 @@ use super::versions::{self, NULL_VERSIONS, VERSIONS, VersionName};
 use crate::model::bucket::BucketUid;
 use crate::model::listing::{VersionEntry, VersionPage, VersionQuery};
 use crate::model::names::ObjectKey;
-use crate::model::version::{Stamp, Version, VersionRef};
+use crate::model::object::Version;
+use crate::model::version::{Stamp, VersionRef};
 
 /// The tables that versions are read from.
 pub(super) struct VersionTables {

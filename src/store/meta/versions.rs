@@ -18,8 +18,8 @@ use super::{Changed, Deletion, MetaError, NewFile};
 use crate::model::bucket::{BucketUid, VersionStats};
 use crate::model::conditions::WriteCondition;
 use crate::model::names::ObjectKey;
-use crate::model::object::Object;
-use crate::model::version::{DeleteMarker, Stamp, Version, VersionId, VersionRef, Versioning};
+use crate::model::object::{DeleteMarker, Object, Version};
+use crate::model::version::{Stamp, VersionId, VersionRef, Versioning};
 
 /// Bucket, key and stamp; the stamp is inverted, so that the newest comes first.
 pub(super) type VersionName = (u64, &'static [u8], u64);

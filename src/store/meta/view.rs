@@ -7,9 +7,9 @@ use crate::model::bucket::{Bucket, BucketStats, BucketUid, VersionStats};
 use crate::model::clock::Timestamp;
 use crate::model::file::FileRecord;
 use crate::model::names::{ObjectKey, UploadId};
-use crate::model::object::Object;
+use crate::model::object::{Object, Version};
 use crate::model::upload::{Part, Upload};
-use crate::model::version::{Stamp, Version};
+use crate::model::version::Stamp;
 use crate::store::rows::{PackId, XorbRow};
 use crate::xet::hash::{FileHash, XorbHash};
 

@@ -3,8 +3,9 @@
 use super::*;
 use crate::model::listing::{VersionPage, VersionQuery};
 use crate::model::lock::{Retention, RetentionMode};
+use crate::model::object::Version;
 use crate::model::settings::BucketChange;
-use crate::model::version::{Version, VersionId, VersionRef, Versioning};
+use crate::model::version::{VersionId, VersionRef, Versioning};
 use crate::store::meta::{Amendment, Changed};
 
 pub(super) async fn all(open: impl Fn() -> Store) {

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::object::{decode_whole_object, encode_object};
 use crate::model::clock::Timestamp;
-use crate::model::version::{DeleteMarker, Stamp, Version, VersionId};
+use crate::model::object::{DeleteMarker, Version};
+use crate::model::version::{Stamp, VersionId};
 use crate::store::meta::rows::Stored;
 use crate::store::versioned::{self, StoredError};
 
