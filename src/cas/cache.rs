@@ -27,7 +27,7 @@ use rustix::io::{Errno, ReadWriteFlags};
 use tracing::debug;
 
 use crate::model::clock::Clock;
-use crate::store::figures::Count;
+use crate::store::metrics::Count;
 use crate::xet::hash::{ChunkHash, XorbHash};
 use crate::xet::limits::XORB_CHUNKS_MAX;
 
@@ -69,7 +69,7 @@ struct Runs {
 
 /// What a cache has done since it was opened.
 #[derive(Debug, Default)]
-pub struct CacheFigures {
+pub struct CacheMetrics {
     /// Times that it was asked for chunks and had the first of them.
     pub hits: Count,
     /// Times that it had not.
@@ -86,7 +86,7 @@ pub struct ChunkCache {
     runs: Mutex<Runs>,
     written: AtomicU64,
     /// What it has done.
-    pub figures: CacheFigures,
+    pub metrics: CacheMetrics,
 }
 
 impl ChunkCache {
@@ -100,7 +100,7 @@ impl ChunkCache {
             clock,
             runs: Mutex::new(runs),
             written: AtomicU64::new(0),
-            figures: CacheFigures::default(),
+            metrics: CacheMetrics::default(),
         };
         cache.look();
         cache.make_room();
@@ -146,10 +146,10 @@ impl ChunkCache {
         let found = self.find_and_read(xorb, wanted).await;
         match &found {
             Some(chunks) => {
-                self.figures.hits.add(1);
-                self.figures.hit_bytes.add(chunks.iter().map(|chunk| chunk.bytes.len() as u64).sum());
+                self.metrics.hits.add(1);
+                self.metrics.hit_bytes.add(chunks.iter().map(|chunk| chunk.bytes.len() as u64).sum());
             }
-            None => self.figures.misses.add(1),
+            None => self.metrics.misses.add(1),
         }
         found
     }
@@ -436,7 +436,7 @@ mod tests {
             assert_eq!(cache.get(xorb(1), 8..9).await, None);
             assert_eq!(cache.get(xorb(1), 4..9).await, None);
             assert_eq!(cache.get(xorb(2), 5..8).await, None);
-            let CacheFigures { hits, misses, hit_bytes } = &cache.figures;
+            let CacheMetrics { hits, misses, hit_bytes } = &cache.metrics;
             assert_eq!((hits.get(), misses.get(), hit_bytes.get()), (3, 3, 60 + 20 + 30));
         }
     }

@@ -45,7 +45,7 @@ impl LocalChunks {
             packs: Arc::clone(&store.packs),
             group: GroupWriter::start(Arc::clone(&store.packs))?,
             announced: Announced::default(),
-            figures: Arc::clone(&store.figures),
+            metrics: Arc::clone(&store.metrics),
         };
         Ok(Self { store, workshop: Arc::new(workshop) })
     }
@@ -219,12 +219,12 @@ impl ChunkSink for LocalChunks {
         });
         // Pinned first: what is seen to be there afterwards stays there.
         let Some(hint) = hint.filter(|hint| hold.pin(&self.store.pins, hint.xorb)) else {
-            self.store.figures.chunks_missed.add(1);
+            self.store.metrics.chunks_missed.add(1);
             return Ok(None);
         };
         match self.store.rows.get(&hint.xorb).await? {
             Some(row) if row.table.hash(hint.index) == Some(*chunk) => {
-                self.store.figures.chunks_found.add(1);
+                self.store.metrics.chunks_found.add(1);
                 let place = ChunkRef { xorb: hint.xorb, index: hint.index };
                 Ok(Some(FoundChunk { place, table: Arc::clone(&row.table) }))
             }

@@ -27,7 +27,7 @@ use tokio::task::spawn_blocking;
 
 use super::announced::{Announced, Claim, Spot};
 use super::{CasError, NewChunk, PendingRef, Sharing};
-use crate::store::figures::StoreFigures;
+use crate::store::metrics::StoreMetrics;
 use crate::store::pack::group::{GroupWriter, Placing, SMALL_FRAME_BYTES_MAX};
 use crate::store::pack::log::{PackHold, PackLease, PackLog};
 use crate::store::pack::{PackId, frame};
@@ -41,7 +41,7 @@ pub(super) struct Workshop {
     pub(super) packs: Arc<PackLog>,
     pub(super) group: GroupWriter,
     pub(super) announced: Announced<SharedXorbs>,
-    pub(super) figures: Arc<StoreFigures>,
+    pub(super) metrics: Arc<StoreMetrics>,
 }
 
 /// What became of a chunk that was to be appended.
@@ -190,8 +190,8 @@ impl SharedXorbs {
         let record_bytes = state.write(chunk).inspect_err(|_| {
             self.workshop.announced.withdraw(&chunk.hash, std::ptr::from_ref(self));
         })?;
-        self.workshop.figures.new_raw_bytes.add(u64::from(chunk.raw_bytes));
-        self.workshop.figures.new_stored_bytes.add(u64::from(record_bytes));
+        self.workshop.metrics.new_raw_bytes.add(u64::from(chunk.raw_bytes));
+        self.workshop.metrics.new_stored_bytes.add(u64::from(record_bytes));
         Ok(Appended::At(place))
     }
 

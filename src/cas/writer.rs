@@ -97,7 +97,7 @@ impl XorbWriter for LocalXorbWriter {
                 Appended::At(place) => return Ok(Some(self.placed(xorbs, place))),
                 Appended::Met(spot) => match spot.resolve() {
                     Some((xorbs, place)) => {
-                        self.workshop.figures.chunks_found.add(1);
+                        self.workshop.metrics.chunks_found.add(1);
                         return Ok(Some(self.placed(xorbs, place)));
                     }
                     None => self.workshop.announced.withdraw(&chunk.hash, spot.xorbs.as_ptr()),

@@ -16,10 +16,10 @@ use crate::store::backup::backup;
 use crate::store::check::check;
 use crate::store::gc::{Collector, GcOptions, Thrift};
 use crate::store::local::{LocalStore, OpenError};
-use crate::store::pace::Pace;
 use crate::store::rebuild::rebuild_index;
 use crate::store::scrub::{ScrubCursor, scrub};
 use crate::store::stats::stats;
+use crate::store::throttle::Throttle;
 
 /// What `store` takes.
 #[derive(Debug, clap::Args)]
@@ -93,18 +93,18 @@ async fn work(
     store: Arc<LocalStore>,
     uploads_expire: Duration,
 ) -> Result<(), StoreError> {
-    let pace = Pace::default();
+    let throttle = Throttle::default();
     match &args.command {
         StoreCommand::Stats => {
             let stats = stats(&store).await.map_err(failed("count"))?;
             show(args.json, &stats, stats.table())
         }
         StoreCommand::Check => {
-            let report = check(&store, &pace).await.map_err(failed("check the store"))?;
+            let report = check(&store, &throttle).await.map_err(failed("check the store"))?;
             show(args.json, &report, report.table())?;
             found(report.findings.len(), "contradictions")
         }
-        StoreCommand::Scrub => scrub_all(args.json, &store, &pace).await,
+        StoreCommand::Scrub => scrub_all(args.json, &store, &throttle).await,
         StoreCommand::Gc { dry_run } => {
             let options = GcOptions {
                 dry_run: *dry_run,
@@ -114,26 +114,26 @@ async fn work(
                 ..GcOptions::default()
             };
             let collector = Collector::new(store, Ambient::system().clock);
-            let report = collector.passes(&options, &pace).await.map_err(failed("collect garbage"))?;
+            let report = collector.passes(&options, &throttle).await.map_err(failed("collect garbage"))?;
             show(args.json, &report, report.table())
         }
         StoreCommand::Backup { to } => {
-            let copied = backup(&store, folder.path(), to, &BESIDE_STORE, &pace).await;
+            let copied = backup(&store, folder.path(), to, &BESIDE_STORE, &throttle).await;
             let report = copied.map_err(failed("back the store up"))?;
             show(args.json, &report, report.table())
         }
         StoreCommand::RebuildIndex => {
-            let report = rebuild_index(&store, &pace).await.map_err(failed("rebuild the index"))?;
+            let report = rebuild_index(&store, &throttle).await.map_err(failed("rebuild the index"))?;
             show(args.json, &report, report.table())
         }
     }
 }
 
 /// Scrubs to the end: one call stops where it has found much.
-async fn scrub_all(json: bool, store: &Arc<LocalStore>, pace: &Pace) -> Result<(), StoreError> {
+async fn scrub_all(json: bool, store: &Arc<LocalStore>, throttle: &Throttle) -> Result<(), StoreError> {
     let (mut cursor, mut damages) = (ScrubCursor::default(), 0);
     loop {
-        let report = scrub(store, cursor, pace).await.map_err(failed("scrub the store"))?;
+        let report = scrub(store, cursor, throttle).await.map_err(failed("scrub the store"))?;
         damages += report.damages.len();
         show(json, &report, report.table())?;
         match report.cursor {

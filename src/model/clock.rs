@@ -40,7 +40,7 @@ pub trait Entropy: Send + Sync + 'static {
 pub struct Ambient {
     /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// The dice.
+    /// The random source.
     pub entropy: Arc<dyn Entropy>,
 }
 

@@ -18,9 +18,9 @@ use tokio::task::spawn_blocking;
 
 use super::local::LocalStore;
 use super::meta::{MetaError, PackRow};
-use super::pace::{Pace, Stopped};
 use super::pack::log::PackLog;
 use super::report;
+use super::throttle::{Stopped, Throttle};
 
 /// Bytes read and written at a time.
 const PIECE_BYTES: u64 = 8 << 20;
@@ -80,7 +80,7 @@ pub async fn backup(
     from: &Path,
     to: &Path,
     beside: &[&str],
-    pace: &Pace,
+    throttle: &Throttle,
 ) -> Result<BackupReport, BackupError> {
     let unfinished = to.with_extension("unfinished");
     if to.exists() {
@@ -99,7 +99,7 @@ pub async fn backup(
         let path = packs.join(format!("{}.pack", row.id));
         copied.packs += 1;
         copied.pack_bytes += row.committed_end;
-        copy_pack(&store.packs, row, path, pace).await?;
+        copy_pack(&store.packs, row, path, throttle).await?;
     }
     for name in beside.iter().chain(&["packs/STORE"]) {
         copy_small(&from.join(name), &unfinished.join(name))?;
@@ -124,14 +124,14 @@ async fn copy_pack(
     packs: &Arc<PackLog>,
     row: PackRow,
     path: PathBuf,
-    pace: &Pace,
+    throttle: &Throttle,
 ) -> Result<(), BackupError> {
     let PackRow { id, committed_end, .. } = row;
     let mut file = create(&path)?;
     let mut at = 0;
     while at < committed_end {
         let piece = PIECE_BYTES.min(committed_end - at);
-        pace.spend(piece).await?;
+        throttle.spend(piece).await?;
         let (packs, named) = (Arc::clone(packs), path.clone());
         let copied = spawn_blocking(move || {
             let bytes = packs.read(id, at, piece as usize)?;

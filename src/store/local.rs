@@ -4,10 +4,10 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::figures::StoreFigures;
 use super::index::{ChunkIndex, FjallIndex, IndexError, MemoryIndex};
 use super::located::XorbRows;
 use super::meta::{EmbeddedMeta, MetaError, MetaStore};
+use super::metrics::StoreMetrics;
 use super::pack::log::{PACK_BYTES_MAX, PackLog};
 use super::pack::{LocalPacks, MemoryPacks, PackStore};
 use super::pins::Pins;
@@ -49,7 +49,7 @@ pub struct LocalStore {
     /// Who may still hold a file record.
     pub readers: Arc<Readers>,
     /// What was counted of the work of all of them.
-    pub figures: Arc<StoreFigures>,
+    pub metrics: Arc<StoreMetrics>,
     /// Anyone who moves or removes xorbs and packs, or compares all of them, does so alone.
     pub(super) upkeep: tokio::sync::Mutex<()>,
 }
@@ -84,10 +84,10 @@ impl LocalStore {
         // No runtime is needed: the embedded store answers at once.
         let committed = futures::executor::block_on(meta.packs())?;
         let packs = Arc::new(PackLog::open(packs, &committed, pack_bytes_max)?);
-        let figures = Arc::<StoreFigures>::default();
+        let metrics = Arc::<StoreMetrics>::default();
         Ok(Self {
-            rows: XorbRows::new(Arc::clone(&meta), Arc::clone(&figures)),
-            figures,
+            rows: XorbRows::new(Arc::clone(&meta), Arc::clone(&metrics)),
+            metrics,
             meta,
             packs,
             index,

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lru::LruCache;
 
-use super::figures::StoreFigures;
 use super::meta::{FramePlace, MetaError, MetaStore};
+use super::metrics::StoreMetrics;
 use super::rows::XorbRow;
 use crate::xet::hash::XorbHash;
 use crate::xet::xorb::ChunkTable;
@@ -41,14 +41,14 @@ struct Cache {
 pub struct XorbRows {
     meta: Arc<dyn MetaStore>,
     cache: Mutex<Cache>,
-    figures: Arc<StoreFigures>,
+    metrics: Arc<StoreMetrics>,
 }
 
 impl XorbRows {
     /// The rows in `meta`.
-    pub fn new(meta: Arc<dyn MetaStore>, figures: Arc<StoreFigures>) -> Self {
+    pub fn new(meta: Arc<dyn MetaStore>, metrics: Arc<StoreMetrics>) -> Self {
         let cache = Cache { rows: LruCache::new(ROWS_CACHED), forgotten: 0 };
-        Self { meta, cache: Mutex::new(cache), figures }
+        Self { meta, cache: Mutex::new(cache), metrics }
     }
 
     fn lock(&self) -> MutexGuard<'_, Cache> {
@@ -60,12 +60,12 @@ impl XorbRows {
         let forgotten = {
             let mut cache = self.lock();
             if let Some(row) = cache.rows.get(xorb) {
-                self.figures.rows_hit.add(1);
+                self.metrics.rows_hit.add(1);
                 return Ok(Some(Arc::clone(row)));
             }
             cache.forgotten
         };
-        self.figures.rows_missed.add(1);
+        self.metrics.rows_missed.add(1);
         let Some(row) = self.meta.xorb(xorb).await? else {
             return Ok(None);
         };

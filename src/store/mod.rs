@@ -5,7 +5,7 @@
 //! a [`hold`], made of [`pins`], [`readers`] and packs.
 //!
 //! Upkeep: [`gc`] gives space back, [`check`] compares rows with what they point at, [`scrub`] reads every byte,
-//! [`stats`] counts, [`rebuild`] rebuilds the chunk index, [`backup`] copies; each as fast as its [`pace`] allows. [`upkeep`] does the
+//! [`stats`] counts, [`rebuild`] rebuilds the chunk index, [`backup`] copies; each as fast as its [`throttle`] allows. [`upkeep`] does the
 //! first and the third again and again.
 
 pub mod backup;
@@ -13,7 +13,6 @@ pub mod check;
 mod damage;
 pub mod disk;
 pub mod duplicates;
-pub mod figures;
 pub mod file_terms;
 pub mod gc;
 pub mod hold;
@@ -21,7 +20,7 @@ pub mod index;
 pub mod local;
 pub mod located;
 pub mod meta;
-pub mod pace;
+pub mod metrics;
 pub mod pack;
 pub mod pins;
 pub mod readers;
@@ -32,5 +31,6 @@ pub mod scrub;
 #[cfg(test)]
 pub(crate) mod simulated;
 pub mod stats;
+pub mod throttle;
 pub mod upkeep;
 pub mod versioned;

@@ -8,9 +8,9 @@ use tokio::task::spawn_blocking;
 use super::index::IndexError;
 use super::local::LocalStore;
 use super::meta::MetaError;
-use super::pace::{Pace, Stopped};
 use super::pack::scan::{PackScan, Scanned};
 use super::report;
+use super::throttle::{Stopped, Throttle};
 
 /// Why the index could not be made again; until it is, chunks it lacks are stored again.
 #[derive(Debug, thiserror::Error)]
@@ -63,12 +63,15 @@ impl RebuildReport {
 
 /// Empties the chunk index and fills it from the frames of all packs. Uploads may go on; what they store meanwhile is
 /// in the index too.
-pub async fn rebuild_index(store: &Arc<LocalStore>, pace: &Pace) -> Result<RebuildReport, RebuildError> {
+pub async fn rebuild_index(
+    store: &Arc<LocalStore>,
+    throttle: &Throttle,
+) -> Result<RebuildReport, RebuildError> {
     let _alone = store.upkeep.lock().await;
     store.index.clear()?;
     let mut report = RebuildReport::default();
     for (id, len) in store.packs.list()? {
-        pace.spend(len).await?;
+        throttle.spend(len).await?;
         report.packs += 1;
         let (packs, meta, index) =
             (Arc::clone(&store.packs), Arc::clone(&store.meta), Arc::clone(&store.index));

@@ -18,12 +18,12 @@ use super::damage::objects_hit;
 use super::disk::is_loss;
 use super::local::LocalStore;
 use super::meta::MetaError;
-use super::pace::Pace;
 use super::pack::PackId;
 use super::pack::log::PackLog;
 use super::pack::verify::{FrameDamage, frame_damages};
 use super::report;
 use super::rows::StoredXorb;
+use super::throttle::Throttle;
 use crate::xet::hash::XorbHash;
 
 /// Rows looked at together.
@@ -124,11 +124,11 @@ struct Found {
     damages: Vec<FrameDamage>,
 }
 
-/// Scrubs from a cursor on, until the end or until the pace says to stop.
+/// Scrubs from a cursor on, until the end or until it is told to stop.
 pub async fn scrub(
     store: &Arc<LocalStore>,
     from: ScrubCursor,
-    pace: &Pace,
+    throttle: &Throttle,
 ) -> Result<ScrubReport, ScrubError> {
     let mut report = ScrubReport::default();
     let mut found = Vec::new();
@@ -138,7 +138,7 @@ pub async fn scrub(
         let _alone = store.upkeep.lock().await;
         let xorbs = live_xorbs(store, pack, begin).await?;
         for xorb in xorbs {
-            if pace.spend(xorb.row.frame_bytes()).await.is_err() || found.len() >= FINDINGS_MAX {
+            if throttle.spend(xorb.row.frame_bytes()).await.is_err() || found.len() >= FINDINGS_MAX {
                 report.cursor = Some(ScrubCursor { pack: pack.0, offset: xorb.row.frame_end });
                 report.damages = damages(store, &found).await?;
                 return Ok(report);

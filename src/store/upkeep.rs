@@ -1,4 +1,4 @@
-//! Upkeep in the background: gc and scrub, again and again, at a pace that leaves the machine to its clients.
+//! Upkeep in the background: gc and scrub, again and again, slowly enough to leave the machine to its clients.
 //!
 //! Gc passes come at an interval. A scrub goes over the whole store and then rests; where it is it saves, so that
 //! restarts do not begin it again. What is found is logged here, once, for nobody else hears of it.
@@ -10,11 +10,11 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::figures::StoreFigures;
 use super::gc::{Collector, GcError, GcOptions, GcReport};
 use super::local::LocalStore;
-use super::pace::Pace;
+use super::metrics::StoreMetrics;
 use super::scrub::{ScrubCursor, ScrubReport, scrub};
+use super::throttle::Throttle;
 use crate::model::clock::Clock;
 
 /// How upkeep is done.
@@ -79,10 +79,10 @@ async fn collect(
     let Some(interval) = options.gc_interval else {
         return;
     };
-    let pace = Pace { bytes_per_sec: options.gc_bytes_per_sec, stop: stop.clone() };
+    let throttle = Throttle { bytes_per_sec: options.gc_bytes_per_sec, stop: stop.clone() };
     while rest(interval, stop).await {
-        let passed = collector.pass(&options.gc, &pace).await;
-        count_pass(&store.figures, &passed);
+        let passed = collector.pass(&options.gc, &throttle).await;
+        count_pass(&store.metrics, &passed);
         match passed {
             Ok(report) if report.xorbs_removed + report.packs_deleted + report.uploads_expired > 0 => {
                 info!(
@@ -105,20 +105,20 @@ async fn scrub_all(store: &Arc<LocalStore>, options: &UpkeepOptions, stop: &Canc
     };
     let mut cursor = options.scrub_file.as_deref().map(ScrubCursor::load).unwrap_or_default();
     loop {
-        let pace = Pace { bytes_per_sec: options.scrub_bytes_per_sec, stop: stop.child_token() };
+        let throttle = Throttle { bytes_per_sec: options.scrub_bytes_per_sec, stop: stop.child_token() };
         let halting = async {
             tokio::time::sleep(SCRUB_STRETCH).await;
-            pace.stop.cancel();
+            throttle.stop.cancel();
             std::future::pending::<()>().await;
         };
         let scrubbed = tokio::select! {
-            scrubbed = scrub(store, cursor, &pace) => scrubbed,
+            scrubbed = scrub(store, cursor, &throttle) => scrubbed,
             () = halting => return,
         };
         let pause = match scrubbed {
             Ok(report) => {
                 log_damages(&report);
-                count_scrub(&store.figures, &report);
+                count_scrub(&store.metrics, &report);
                 cursor = report.cursor.unwrap_or_default();
                 if report.cursor.is_some() { Duration::ZERO } else { interval }
             }
@@ -138,24 +138,24 @@ async fn scrub_all(store: &Arc<LocalStore>, options: &UpkeepOptions, stop: &Canc
     }
 }
 
-fn count_pass(figures: &StoreFigures, passed: &Result<GcReport, GcError>) {
+fn count_pass(metrics: &StoreMetrics, passed: &Result<GcReport, GcError>) {
     match passed {
         Ok(report) => {
-            figures.gc_passes.add(1);
-            figures.gc_xorbs.add(report.xorbs_removed);
-            figures.gc_packs.add(report.packs_deleted);
-            figures.gc_bytes_moved.add(report.bytes_moved);
+            metrics.gc_passes.add(1);
+            metrics.gc_xorbs.add(report.xorbs_removed);
+            metrics.gc_packs.add(report.packs_deleted);
+            metrics.gc_bytes_moved.add(report.bytes_moved);
         }
         Err(GcError::Stopped(_)) => {}
-        Err(_) => figures.gc_failures.add(1),
+        Err(_) => metrics.gc_failures.add(1),
     }
 }
 
-fn count_scrub(figures: &StoreFigures, report: &ScrubReport) {
-    figures.scrub_bytes.add(report.bytes);
-    figures.scrub_damages.add(report.damages.len() as u64);
-    figures.scrub_pack.set(report.cursor.map_or(0, |cursor| cursor.pack));
-    figures.scrubs.add(u64::from(report.cursor.is_none()));
+fn count_scrub(metrics: &StoreMetrics, report: &ScrubReport) {
+    metrics.scrub_bytes.add(report.bytes);
+    metrics.scrub_damages.add(report.damages.len() as u64);
+    metrics.scrub_pack.set(report.cursor.map_or(0, |cursor| cursor.pack));
+    metrics.scrubs.add(u64::from(report.cursor.is_none()));
 }
 
 fn log_damages(report: &ScrubReport) {

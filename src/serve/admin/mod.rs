@@ -36,7 +36,7 @@ use crate::serve::http::routes::{DELETE, GET, POST, PUT, Routed, Routes};
 use crate::serve::http::{RequestContext, bearer_token};
 use crate::store::backup::{BackupReport, backup};
 use crate::store::local::LocalStore;
-use crate::store::pace::Pace;
+use crate::store::throttle::Throttle;
 
 mod shapes;
 #[cfg(test)]
@@ -282,7 +282,7 @@ async fn back_up(api: &AdminApi, name: &str) -> Result<BackupReport, Refusal> {
         ));
     }
     let Backups { store, data_dir, folder, beside } = backups;
-    backup(store, data_dir, &folder.join(name), beside, &Pace::default()).await.map_err(|error| {
+    backup(store, data_dir, &folder.join(name), beside, &Throttle::default()).await.map_err(|error| {
         tracing::error!(%error, name, "no backup could be made");
         Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
     })

@@ -20,7 +20,7 @@ use super::observe::Observer;
 use super::rate_limit::Permit;
 use super::request_id::RequestId;
 use super::traces::{self, ParentSpan};
-use crate::store::figures::Count;
+use crate::store::metrics::Count;
 
 /// The status that is logged for a client that left before the head of the answer, as nginx writes it.
 const CLIENT_CLOSED_REQUEST: u16 = 499;

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 
 use super::access_log::Record;
-use crate::store::figures::Count;
+use crate::store::metrics::Count;
 
 /// The body of a request.
 pub(super) struct ReceivedBody {

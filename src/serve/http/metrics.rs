@@ -13,9 +13,9 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::cas::cache::{CacheFigures, ChunkCache};
-use crate::store::figures::{MetaFigures, PackFigures, Spread, StoreFigures};
+use crate::cas::cache::{CacheMetrics, ChunkCache};
 use crate::store::local::LocalStore;
+use crate::store::metrics::{MetaMetrics, PackMetrics, Spread, StoreMetrics};
 
 /// Bounds of request times in seconds: from a small read to a large upload.
 const SECONDS: [f64; 14] =
@@ -78,12 +78,12 @@ impl Default for Metrics {
 impl Metrics {
     /// The metrics of a gateway and its store.
     pub fn of_store(store: Arc<LocalStore>) -> Self {
-        Self::with(Some(Box::new(StoreMetrics(store))))
+        Self::with(Some(Box::new(StoreCollector(store))))
     }
 
     /// The metrics of a gateway in front of a Hub, and of its cache if it has one.
     pub fn of_cache(cache: Option<Arc<ChunkCache>>) -> Self {
-        Self::with(cache.map(|cache| Box::new(CacheMetrics(cache)) as Box<dyn Collector>))
+        Self::with(cache.map(|cache| Box::new(CacheCollector(cache)) as Box<dyn Collector>))
     }
 
     fn with(beside: Option<Box<dyn Collector>>) -> Self {
@@ -163,11 +163,11 @@ impl Metrics {
 }
 
 /// Reads a store's own counters.
-struct StoreMetrics(Arc<LocalStore>);
+struct StoreCollector(Arc<LocalStore>);
 
-impl std::fmt::Debug for StoreMetrics {
+impl std::fmt::Debug for StoreCollector {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("StoreMetrics")
+        f.write_str("StoreCollector")
     }
 }
 
@@ -181,7 +181,7 @@ struct Holdings {
     live_bytes: u64,
 }
 
-impl StoreMetrics {
+impl StoreCollector {
     /// Read in one snapshot, from rows that are kept summed up: buckets and packs are few.
     fn holdings(&self) -> Option<Holdings> {
         // No runtime is needed: the embedded store answers at once.
@@ -232,7 +232,7 @@ impl Shown<'_, '_> {
     }
 }
 
-impl Collector for StoreMetrics {
+impl Collector for StoreCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
         let mut show = Shown(&mut encoder);
         if let Some(held) = self.holdings() {
@@ -247,30 +247,30 @@ impl Collector for StoreMetrics {
             show.gauge("dead_bytes", "Bytes in packs that nothing uses, for gc", dead)?;
         }
         show.gauge("index_bytes", "Bytes of the chunk index", self.0.index.bytes())?;
-        if let Some(MetaFigures { group, commit_micros }) = self.0.meta.figures() {
+        if let Some(MetaMetrics { group, commit_micros }) = self.0.meta.metrics() {
             show.spread("commit_group_size", "Requests in one transaction of the metadata", group, 1.0)?;
             show.spread("commit_seconds", "Time of a transaction, its sync included", commit_micros, 1e-6)?;
         }
-        let PackFigures { group, sync_micros } = &self.0.packs.figures;
+        let PackMetrics { group, sync_micros } = &self.0.packs.metrics;
         show.spread("pack_group_size", "Small frames that shared a sync", group, 1.0)?;
         show.spread("pack_sync_seconds", "Time of a sync of a pack", sync_micros, 1e-6)?;
-        counts(&self.0.figures, &mut show)
+        counts(&self.0.metrics, &mut show)
     }
 }
 
 /// Reads a cache's own counters.
-struct CacheMetrics(Arc<ChunkCache>);
+struct CacheCollector(Arc<ChunkCache>);
 
-impl std::fmt::Debug for CacheMetrics {
+impl std::fmt::Debug for CacheCollector {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("CacheMetrics")
+        f.write_str("CacheCollector")
     }
 }
 
-impl Collector for CacheMetrics {
+impl Collector for CacheCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
         let mut show = Shown(&mut encoder);
-        let CacheFigures { hits, misses, hit_bytes } = &self.0.figures;
+        let CacheMetrics { hits, misses, hit_bytes } = &self.0.metrics;
         show.count("chunk_cache_hits", "Runs of chunks that were in the cache", hits.get())?;
         show.count("chunk_cache_misses", "Runs of chunks that the Hub was asked for", misses.get())?;
         show.count("chunk_cache_hit_bytes", "Bytes of chunks from the cache", hit_bytes.get())?;
@@ -278,29 +278,29 @@ impl Collector for CacheMetrics {
     }
 }
 
-fn counts(figures: &StoreFigures, show: &mut Shown<'_, '_>) -> std::fmt::Result {
+fn counts(metrics: &StoreMetrics, show: &mut Shown<'_, '_>) -> std::fmt::Result {
     let all = [
-        ("new_raw_bytes", "Uncompressed bytes of new chunks", &figures.new_raw_bytes),
-        ("new_stored_bytes", "What new chunks were compressed to", &figures.new_stored_bytes),
-        ("chunks_found", "Chunks that uploads looked for and found", &figures.chunks_found),
-        ("chunks_missed", "Chunks that uploads looked for and did not find", &figures.chunks_missed),
-        ("row_cache_hits", "Rows of xorbs found in memory", &figures.rows_hit),
-        ("row_cache_misses", "Rows of xorbs read from the metadata", &figures.rows_missed),
-        ("gc_passes", "Passes of garbage collection", &figures.gc_passes),
-        ("gc_failures", "Passes that failed", &figures.gc_failures),
-        ("gc_xorbs_removed", "Xorbs that nothing used", &figures.gc_xorbs),
-        ("gc_packs_deleted", "Packs deleted", &figures.gc_packs),
-        ("gc_moved_bytes", "Bytes copied out of packs", &figures.gc_bytes_moved),
-        ("scrubs", "Scrubs that came to their end", &figures.scrubs),
-        ("scrub_read_bytes", "Bytes read and hashed by scrub", &figures.scrub_bytes),
-        ("scrub_damages", "Damaged frames found by scrub", &figures.scrub_damages),
+        ("new_raw_bytes", "Uncompressed bytes of new chunks", &metrics.new_raw_bytes),
+        ("new_stored_bytes", "What new chunks were compressed to", &metrics.new_stored_bytes),
+        ("chunks_found", "Chunks that uploads looked for and found", &metrics.chunks_found),
+        ("chunks_missed", "Chunks that uploads looked for and did not find", &metrics.chunks_missed),
+        ("row_cache_hits", "Rows of xorbs found in memory", &metrics.rows_hit),
+        ("row_cache_misses", "Rows of xorbs read from the metadata", &metrics.rows_missed),
+        ("gc_passes", "Passes of garbage collection", &metrics.gc_passes),
+        ("gc_failures", "Passes that failed", &metrics.gc_failures),
+        ("gc_xorbs_removed", "Xorbs that nothing used", &metrics.gc_xorbs),
+        ("gc_packs_deleted", "Packs deleted", &metrics.gc_packs),
+        ("gc_moved_bytes", "Bytes copied out of packs", &metrics.gc_bytes_moved),
+        ("scrubs", "Scrubs that came to their end", &metrics.scrubs),
+        ("scrub_read_bytes", "Bytes read and hashed by scrub", &metrics.scrub_bytes),
+        ("scrub_damages", "Damaged frames found by scrub", &metrics.scrub_damages),
     ];
     all.iter().try_for_each(|(name, help, count)| show.count(name, help, count.get()))?;
     let distinct = "Bytes of distinct stored chunks, when gc last went over all of them";
-    show.gauge("distinct_bytes", distinct, figures.distinct_bytes.get())?;
+    show.gauge("distinct_bytes", distinct, metrics.distinct_bytes.get())?;
     let duplicate = "Bytes of chunks stored more than once, when gc last went over all of them";
-    show.gauge("duplicate_bytes", duplicate, figures.duplicate_bytes.get())?;
-    show.gauge("scrub_pack", "The pack that scrub goes on at; 0 between scrubs", figures.scrub_pack.get())
+    show.gauge("duplicate_bytes", duplicate, metrics.duplicate_bytes.get())?;
+    show.gauge("scrub_pack", "The pack that scrub goes on at; 0 between scrubs", metrics.scrub_pack.get())
 }
 
 #[cfg(test)]
@@ -310,8 +310,8 @@ mod tests {
     #[test]
     fn requests_and_the_store_are_counted_as_prometheus_reads_it() {
         let store = Arc::new(LocalStore::in_memory().unwrap());
-        store.figures.new_raw_bytes.add(7);
-        store.packs.figures.sync_micros.add(1000);
+        store.metrics.new_raw_bytes.add(7);
+        store.packs.metrics.sync_micros.add(1000);
         let metrics = Metrics::of_store(store);
         metrics.request_begins("s3");
         metrics.request_begins("s3");
@@ -348,9 +348,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let clock = crate::model::clock::Ambient::system().clock;
         let cache = Arc::new(ChunkCache::open(folder.path(), 1 << 20, clock).unwrap());
-        cache.figures.hits.add(3);
-        cache.figures.misses.add(2);
-        cache.figures.hit_bytes.add(7);
+        cache.metrics.hits.add(3);
+        cache.metrics.misses.add(2);
+        cache.metrics.hit_bytes.add(7);
         let text = Metrics::of_cache(Some(cache)).text();
         for line in [
             "xetgate_chunk_cache_hits_total 3",

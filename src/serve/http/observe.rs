@@ -24,7 +24,7 @@ use super::rate_limit::{RateLimiter, RateLimits};
 use super::request_id::{RequestId, RequestIds};
 use super::traces::Traces;
 use crate::model::clock::Ambient;
-use crate::store::figures::Count;
+use crate::store::metrics::Count;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// Headers that hold a credential: tokens, signatures, session tokens and keys of clients' own encryption.

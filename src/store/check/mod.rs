@@ -11,8 +11,8 @@ use serde::Serialize;
 
 use super::local::LocalStore;
 use super::meta::{MetaError, MetaView};
-use super::pace::{Pace, Stopped};
 use super::report;
+use super::throttle::{Stopped, Throttle};
 use crate::model::bucket::BucketStats;
 
 mod files;
@@ -214,23 +214,23 @@ impl Turns {
     }
 }
 
-/// Checks everything. The pace is spent for the packs that are read.
-pub async fn check(store: &Arc<LocalStore>, pace: &Pace) -> Result<CheckReport, CheckError> {
+/// Checks everything. The throttle counts the packs that are read.
+pub async fn check(store: &Arc<LocalStore>, throttle: &Throttle) -> Result<CheckReport, CheckError> {
     let _alone = store.upkeep.lock().await;
     let view: Arc<dyn MetaView> = store.meta.view().await?.into();
     let mut report = CheckReport::default();
     let counts = view.counts().await?;
     for turn in Turns::of(counts.files) {
-        pace.spend(0).await?;
+        throttle.spend(0).await?;
         files::check_uses(&*view, turn, &mut report).await?;
     }
     folders::check(&*view, counts.folders, &mut report).await?;
     holdings::check(&*view, counts.bucket_files, &mut report).await?;
     versions::check(&*view, &mut report).await?;
     for turn in Turns::of(counts.xorbs) {
-        pace.spend(0).await?;
+        throttle.spend(0).await?;
         xorbs::check(&*view, turn, &mut report).await?;
     }
-    packs::check(store, &view, pace, &mut report).await?;
+    packs::check(store, &view, throttle, &mut report).await?;
     Ok(report)
 }

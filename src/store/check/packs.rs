@@ -9,10 +9,10 @@ use tokio::task::spawn_blocking;
 use super::{CheckError, CheckReport, Finding, PAGE};
 use crate::store::local::LocalStore;
 use crate::store::meta::{MetaError, MetaView};
-use crate::store::pace::Pace;
 use crate::store::pack::PackId;
 use crate::store::pack::log::PackLog;
 use crate::store::pack::scan::{PackScan, Scanned};
+use crate::store::throttle::Throttle;
 use crate::xet::hash::XorbHash;
 
 /// Rows of one pack.
@@ -28,7 +28,7 @@ struct Sum {
 pub(super) async fn check(
     store: &Arc<LocalStore>,
     view: &Arc<dyn MetaView>,
-    pace: &Pace,
+    throttle: &Throttle,
     report: &mut CheckReport,
 ) -> Result<(), CheckError> {
     let mut sums = sum_rows(&**view).await?;
@@ -51,7 +51,7 @@ pub(super) async fn check(
         if len < row.committed_end {
             wrong(format!("it has {len} bytes, rows were committed up to {}", row.committed_end));
         }
-        pace.spend(len).await?;
+        throttle.spend(len).await?;
         report.packs += 1;
         let (packs, seen, runtime) = (Arc::clone(&store.packs), Arc::clone(view), Handle::current());
         let walk = move || whole_frames(&packs, row.id, len.min(row.committed_end), &*seen, &runtime);

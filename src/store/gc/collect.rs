@@ -12,8 +12,8 @@ use super::{GcError, GcReport, PAGE};
 use crate::model::clock::Timestamp;
 use crate::store::local::LocalStore;
 use crate::store::meta::{IdleXorb, MetaError};
-use crate::store::pace::Pace;
 use crate::store::rows::StoredXorb;
+use crate::store::throttle::Throttle;
 use crate::xet::hash::XorbHash;
 
 /// Xorbs listed before readers are waited for once; 40 bytes each.
@@ -35,7 +35,7 @@ pub(super) async fn run(
     now: Timestamp,
     patience: Duration,
     mut waiting: Option<Listed>,
-    pace: &Pace,
+    throttle: &Throttle,
     report: &mut GcReport,
 ) -> Result<Option<Listed>, GcError> {
     let mut last = None;
@@ -55,7 +55,7 @@ pub(super) async fn run(
             return Ok(Some(listed));
         }
         for batch in listed.xorbs.chunks(REMOVED_TOGETHER) {
-            pace.spend(0).await?;
+            throttle.spend(0).await?;
             remove(store, batch.to_vec(), now, report).await?;
         }
     }

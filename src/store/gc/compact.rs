@@ -16,11 +16,11 @@ use super::{GcError, GcOptions, GcReport, PAGE, io};
 use crate::model::clock::Timestamp;
 use crate::store::local::LocalStore;
 use crate::store::meta::{MetaError, MetaView, MovedRun, TermChange, XorbEntry};
-use crate::store::pace::Pace;
 use crate::store::pack::frame;
 use crate::store::pack::log::{PackHold, PackLog};
 use crate::store::pack::verify::check_record;
 use crate::store::rows::{StoredXorb, XorbRow};
+use crate::store::throttle::Throttle;
 use crate::xet::hash::{ChunkHash, FileHash, XorbHash};
 use crate::xet::limits::{XORB_CHUNKS_MAX, XORB_RAW_BYTES_MAX};
 use crate::xet::xorb::ChunkTable;
@@ -44,13 +44,13 @@ pub(super) async fn run(
     store: &Arc<LocalStore>,
     now: Timestamp,
     options: &GcOptions,
-    pace: &Pace,
+    throttle: &Throttle,
     report: &mut GcReport,
 ) -> Result<(), GcError> {
     let view = store.meta.view().await?;
     let turns = view.counts().await?.xorbs / XORBS_A_TURN + 1;
     for turn in 0..turns {
-        pace.spend(0).await?;
+        throttle.spend(0).await?;
         let candidates =
             candidates(&*view, now, options.thrift, |xorb| xorb.words()[0] % turns == turn).await?;
         report.xorbs_compacted += candidates.len() as u64;
@@ -60,7 +60,8 @@ pub(super) async fn run(
         let names: Vec<_> = candidates.iter().map(|candidate| candidate.hash).collect();
         let files = files_of(&*view, &names).await?;
         for batch in batches(candidates) {
-            pace.spend(batch.iter().map(|candidate| u64::from(candidate.row.table.record_bytes())).sum())
+            throttle
+                .spend(batch.iter().map(|candidate| u64::from(candidate.row.table.record_bytes())).sum())
                 .await?;
             compact(store, batch, &files, report).await?;
         }

@@ -19,10 +19,10 @@ use crate::model::clock::Timestamp;
 use crate::store::duplicates::{DuplicateRun, Duplicates, record_bytes};
 use crate::store::local::LocalStore;
 use crate::store::meta::{MetaView, MovedRun, TermChange, XorbEntry};
-use crate::store::pace::Pace;
 use crate::store::pack::log::PackLog;
 use crate::store::pack::verify::check_record;
 use crate::store::rows::XorbRow;
+use crate::store::throttle::Throttle;
 use crate::xet::hash::{FileHash, XorbHash};
 use crate::xet::xorb::ChunkTable;
 
@@ -67,22 +67,22 @@ pub(super) async fn run(
     walk: &mut Walk,
     now: Timestamp,
     options: &GcOptions,
-    pace: &Pace,
+    throttle: &Throttle,
     report: &mut GcReport,
 ) -> Result<(), GcError> {
     let mut chunks_left = options.merge_chunks_max;
     while chunks_left > 0 {
         let view = store.meta.view().await?;
-        let stretch = look(store, &*view, walk, now, &mut chunks_left, pace).await?;
+        let stretch = look(store, &*view, walk, now, &mut chunks_left, throttle).await?;
         if !options.dry_run && !stretch.candidates.is_empty() {
-            merge(store, &*view, &stretch.candidates, pace, report).await?;
+            merge(store, &*view, &stretch.candidates, throttle, report).await?;
         } else {
             let bytes = |candidate: &Candidate| record_bytes(&candidate.row.table, &candidate.runs);
             report.duplicate_bytes += stretch.candidates.iter().map(bytes).sum::<u64>();
         }
         if stretch.is_last {
-            store.figures.distinct_bytes.set(walk.distinct_bytes);
-            store.figures.duplicate_bytes.set(walk.duplicate_bytes);
+            store.metrics.distinct_bytes.set(walk.distinct_bytes);
+            store.metrics.duplicate_bytes.set(walk.duplicate_bytes);
             *walk = Walk::default();
             return Ok(());
         }
@@ -97,12 +97,12 @@ async fn look(
     walk: &mut Walk,
     now: Timestamp,
     chunks_left: &mut u64,
-    pace: &Pace,
+    throttle: &Throttle,
 ) -> Result<Stretch, GcError> {
     let mut duplicates = Duplicates::new(view, Arc::clone(&store.index));
     let mut candidates = Vec::new();
     while candidates.len() < CANDIDATES_MAX && *chunks_left > 0 {
-        pace.spend(0).await?;
+        throttle.spend(0).await?;
         let xorbs = view.xorbs(walk.last.as_ref(), XORB_PAGE).await?;
         if xorbs.is_empty() {
             return Ok(Stretch { candidates, is_last: true });
@@ -144,14 +144,14 @@ async fn merge(
     store: &Arc<LocalStore>,
     view: &dyn MetaView,
     candidates: &[Candidate],
-    pace: &Pace,
+    throttle: &Throttle,
     report: &mut GcReport,
 ) -> Result<(), GcError> {
     let names: Vec<_> = candidates.iter().map(|candidate| candidate.hash).collect();
     let files = files_of(view, &names).await?;
     for candidate in candidates {
         let Candidate { hash, row, runs } = candidate;
-        pace.spend(record_bytes(&row.table, runs)).await?;
+        throttle.spend(record_bytes(&row.table, runs)).await?;
         let runs = verified(store, view, runs).await?;
         if runs.is_empty() {
             continue;

@@ -21,7 +21,7 @@ use serde::Serialize;
 
 use super::local::LocalStore;
 use super::meta::{MetaError, MetaStore};
-use super::pace::{Pace, Stopped};
+use super::throttle::{Stopped, Throttle};
 use crate::model::clock::{Clock, Timestamp};
 
 mod collect;
@@ -195,13 +195,13 @@ impl Collector {
 
     /// Makes passes until one finds few duplicates: a pass leaves short runs, and when their neighbours were merged they
     /// are longer. May be dropped at any time.
-    pub async fn passes(&self, options: &GcOptions, pace: &Pace) -> Result<GcReport, GcError> {
+    pub async fn passes(&self, options: &GcOptions, throttle: &Throttle) -> Result<GcReport, GcError> {
         let mut report = GcReport::default();
         for _ in 0..PASSES_MAX {
-            let pass = self.pass(options, pace).await?;
+            let pass = self.pass(options, throttle).await?;
             report = report.and_then(&pass);
             if options.dry_run
-                || pass.duplicate_bytes <= self.store.figures.distinct_bytes.get() / MERGED_ONE_OF
+                || pass.duplicate_bytes <= self.store.metrics.distinct_bytes.get() / MERGED_ONE_OF
             {
                 break;
             }
@@ -210,7 +210,7 @@ impl Collector {
     }
 
     /// Makes one pass. May be dropped at any time.
-    pub async fn pass(&self, options: &GcOptions, pace: &Pace) -> Result<GcReport, GcError> {
+    pub async fn pass(&self, options: &GcOptions, throttle: &Throttle) -> Result<GcReport, GcError> {
         let _alone = self.store.upkeep.lock().await;
         let mut report = GcReport { dry_run: options.dry_run, ..GcReport::default() };
         let now = self.clock.now();
@@ -220,10 +220,10 @@ impl Collector {
         }
         report.registrations_expired = forget_registrations(&self.store, now, options.dry_run).await?;
         let mut walk = self.walk.lock().await;
-        merge::run(&self.store, &mut walk, now, options, pace, &mut report).await?;
+        merge::run(&self.store, &mut walk, now, options, throttle, &mut report).await?;
         drop(walk);
         if options.compact {
-            compact::run(&self.store, now, options, pace, &mut report).await?;
+            compact::run(&self.store, now, options, throttle, &mut report).await?;
         }
         let mut dying = rewrite::Dying::default();
         if options.dry_run {
@@ -231,10 +231,10 @@ impl Collector {
         } else {
             let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
             let waiting =
-                collect::run(&self.store, now, options.patience, waiting, pace, &mut report).await?;
+                collect::run(&self.store, now, options.patience, waiting, throttle, &mut report).await?;
             *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = waiting;
         }
-        rewrite::run(&self.store, options, &dying, pace, &mut report).await?;
+        rewrite::run(&self.store, options, &dying, throttle, &mut report).await?;
         Ok(report)
     }
 }

@@ -10,12 +10,12 @@ use super::plan::{PackPlan, plan_packs};
 use super::{GcError, GcOptions, GcReport, PAGE, io};
 use crate::store::local::LocalStore;
 use crate::store::meta::{FramePlace, MetaError, XorbMove};
-use crate::store::pace::Pace;
 use crate::store::pack::PackId;
 use crate::store::pack::frame::HEAD;
 use crate::store::pack::log::{PackHold, PackLog};
 use crate::store::pack::verify::frame_damages;
 use crate::store::rows::StoredXorb;
+use crate::store::throttle::Throttle;
 
 /// Bytes of frames copied under one sync and one transaction.
 const BATCH_BYTES: u64 = 64 << 20;
@@ -29,7 +29,7 @@ pub(super) async fn run(
     store: &Arc<LocalStore>,
     options: &GcOptions,
     dying: &Dying,
-    pace: &Pace,
+    throttle: &Throttle,
     report: &mut GcReport,
 ) -> Result<(), GcError> {
     let packs = Arc::clone(&store.packs);
@@ -49,9 +49,9 @@ pub(super) async fn run(
     let (free, held): (Vec<_>, Vec<_>) = plans.into_iter().partition(|plan| store.packs.retire(plan.id()));
     report.packs_left += held.len() as u64;
     for plan in free {
-        pace.spend(0).await?;
+        throttle.spend(0).await?;
         if let PackPlan::Rewrite { id, .. } = plan {
-            empty(store, id, pace, report).await?;
+            empty(store, id, throttle, report).await?;
         }
         if store.meta.forget_pack(plan.id()).await? {
             let (packs, id) = (Arc::clone(&store.packs), plan.id());
@@ -78,7 +78,7 @@ fn count(report: &mut GcReport, plan: PackPlan) {
 async fn empty(
     store: &Arc<LocalStore>,
     id: PackId,
-    pace: &Pace,
+    throttle: &Throttle,
     report: &mut GcReport,
 ) -> Result<(), GcError> {
     let mut last = None;
@@ -91,7 +91,7 @@ async fn empty(
         while !live.is_empty() {
             let batch = take_batch(&mut live);
             let bytes = batch.iter().map(|xorb| xorb.row.frame_bytes()).sum();
-            pace.spend(bytes).await?;
+            throttle.spend(bytes).await?;
             copy(store, batch, report).await?;
         }
     }

@@ -16,7 +16,7 @@ use tracing::warn;
 
 use super::engine::{Engine, Generation, engine};
 use super::place::{FilePlace, MemoryPlace, Place};
-use super::recent::Recent;
+use super::read_snapshot::ReadSnapshot;
 use super::snapshot::Snapshot;
 use super::tables::{self, Failure, Tables, decode};
 use super::writer::{Finish, Job, Request, write_in_groups};
@@ -35,8 +35,8 @@ use crate::model::object::{Object, Version};
 use crate::model::settings::{BucketChange, BucketSettings};
 use crate::model::upload::{Part, Upload};
 use crate::model::version::{VersionRef, Versioning};
-use crate::store::figures::MetaFigures;
 use crate::store::file_terms::{FileTerms, TermRuns};
+use crate::store::metrics::MetaMetrics;
 use crate::store::rows::{PackId, StoredXorb, XorbRow};
 use crate::xet::hash::{FileHash, XorbHash};
 
@@ -145,10 +145,10 @@ impl EmbeddedMeta {
     }
 
     /// Finds single rows in the snapshot that readers share.
-    fn find<T>(&self, find: impl FnOnce(&Recent) -> Result<T, MetaError>) -> Result<T, MetaError> {
+    fn find<T>(&self, find: impl FnOnce(&ReadSnapshot) -> Result<T, MetaError>) -> Result<T, MetaError> {
         let generation = self.engine.generation();
-        let recent = self.engine.recent().inspect_err(|error| self.met(error, generation))?;
-        find(&recent).inspect_err(|error| self.met(error, recent.generation))
+        let read_snapshot = self.engine.read_snapshot().inspect_err(|error| self.met(error, generation))?;
+        find(&read_snapshot).inspect_err(|error| self.met(error, read_snapshot.generation))
     }
 
     fn begin_read(&self) -> Result<(Generation, redb::ReadTransaction), MetaError> {
@@ -179,8 +179,8 @@ impl MetaStore for EmbeddedMeta {
         copied.await?.map_err(MetaError::Unavailable)
     }
 
-    fn figures(&self) -> Option<&MetaFigures> {
-        Some(&self.engine.figures)
+    fn metrics(&self) -> Option<&MetaMetrics> {
+        Some(&self.engine.metrics)
     }
 
     async fn create_bucket(

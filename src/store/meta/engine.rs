@@ -17,10 +17,10 @@ use tracing::{info, warn};
 
 use super::MetaError;
 use super::place::Place;
-use super::recent::{Recent, Shared};
+use super::read_snapshot::{ReadSnapshot, Shared};
 use super::steady::{SteadyBackend, Writes};
 use crate::store::disk::is_full;
-use crate::store::figures::MetaFigures;
+use crate::store::metrics::MetaMetrics;
 
 /// Memory for cached pages.
 const CACHE_BYTES: usize = 64 << 20;
@@ -63,8 +63,8 @@ pub(super) struct Engine {
     place: Arc<dyn Place>,
     writes: Arc<Writes>,
     state: RwLock<State>,
-    recent: Shared,
-    pub(super) figures: MetaFigures,
+    read_snapshot: Shared,
+    pub(super) metrics: MetaMetrics,
 }
 
 impl Engine {
@@ -73,8 +73,8 @@ impl Engine {
         let writes = Arc::default();
         let database = Ok(open_database(place.open(), &writes)?);
         let state = State { generation: Generation(0), database };
-        let (recent, figures) = (Shared::default(), MetaFigures::default());
-        Ok(Self { place, writes, state: RwLock::new(state), recent, figures })
+        let (read_snapshot, metrics) = (Shared::default(), MetaMetrics::default());
+        Ok(Self { place, writes, state: RwLock::new(state), read_snapshot, metrics })
     }
 
     fn state(&self) -> RwLockReadGuard<'_, State> {
@@ -89,16 +89,16 @@ impl Engine {
     }
 
     /// The snapshot that readers of single rows share.
-    pub(super) fn recent(&self) -> Result<Arc<Recent>, MetaError> {
-        self.recent.get(|| {
+    pub(super) fn read_snapshot(&self) -> Result<Arc<ReadSnapshot>, MetaError> {
+        self.read_snapshot.get(|| {
             let (generation, snapshot) = self.begin_read()?;
-            Recent::open(generation, &snapshot)
+            ReadSnapshot::open(generation, &snapshot)
         })
     }
 
     /// After a commit: readers are to see it.
     pub(super) fn forget_recent(&self) {
-        self.recent.forget();
+        self.read_snapshot.forget();
     }
 
     /// A transaction. For the writer thread only.
@@ -127,7 +127,7 @@ impl Engine {
         // Dropped outside of the lock: it closes the file.
         let _closed = self.take_out(error, met_in);
         // From here on none is made of this opening.
-        self.recent.forget();
+        self.read_snapshot.forget();
         !self.is_open()
     }
 

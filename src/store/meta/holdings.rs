@@ -1,4 +1,4 @@
-//! What a bucket holds: its figures, kept with every change so that asking costs nothing, and the files that its
+//! What a bucket holds: its counts, kept with every change so that asking costs nothing, and the files that its
 //! objects name. The latter answer "does this bucket have that content?", which decides who may reach a file by its
 //! hash alone.
 
@@ -14,7 +14,7 @@ use crate::model::names::BucketId;
 use crate::model::object::Object;
 use crate::xet::hash::FileHash;
 
-/// A bucket's figures.
+/// A bucket's counts.
 pub(super) fn stats(snapshot: &ReadTransaction, bucket: BucketUid) -> Result<BucketStats, redb::Error> {
     let row = snapshot.open_table(tables::BUCKET_STATS)?.get(bucket.0)?;
     let (bytes, objects) = row.map_or((0, 0), |row| row.value());

@@ -5,7 +5,7 @@
 //!
 //! Invariants, kept by every transaction:
 //! * a file record is there exactly as long as an object, a part or a registration uses it;
-//! * a bucket's figures are those of its objects, and it knows the files that they name;
+//! * a bucket's counts are those of its objects, and it knows the files that they name;
 //! * a xorb's use count is the number of file records with a term in it;
 //! * every xorb that a file record names has a row;
 //! * a xorb with a use count of 0 has an idle record, whose generation is another each time it becomes idle;
@@ -27,8 +27,8 @@ use crate::model::object::{Object, Version};
 use crate::model::settings::{BucketChange, BucketSettings};
 use crate::model::upload::{Part, Upload};
 use crate::model::version::VersionRef;
-use crate::store::figures::MetaFigures;
 use crate::store::file_terms::FileTerms;
+use crate::store::metrics::MetaMetrics;
 pub use crate::store::rows::{FramePlace, PackRow};
 use crate::store::rows::{PackId, StoredXorb, XorbRow};
 use crate::xet::hash::{FileHash, XorbHash};
@@ -46,7 +46,7 @@ mod format;
 mod holdings;
 mod listing;
 mod place;
-mod recent;
+mod read_snapshot;
 mod registry;
 mod rows;
 mod settings;
@@ -385,7 +385,7 @@ pub trait MetaStore: AccountStore + MetaRegistry {
     }
 
     /// What it has counted of its work, if it does.
-    fn figures(&self) -> Option<&MetaFigures> {
+    fn metrics(&self) -> Option<&MetaMetrics> {
         None
     }
 }

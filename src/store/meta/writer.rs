@@ -59,10 +59,10 @@ pub(super) fn write_in_groups(database: &Engine, queue: &mpsc::Receiver<Request>
 fn answer_group(database: &Engine, group: Vec<Job>) {
     let generation = database.generation();
     let mut finishes = Vec::with_capacity(group.len());
-    database.figures.group.add(group.len() as u64);
+    database.metrics.group.add(group.len() as u64);
     let begun = Instant::now();
     let committed = write_group(database, group, &mut finishes);
-    database.figures.commit_micros.add_time(begun.elapsed());
+    database.metrics.commit_micros.add_time(begun.elapsed());
     if let Err(error) = &committed {
         // Before anybody is answered: nobody is to see what may yet turn out not to be so.
         database.close_after(error, generation);

@@ -84,7 +84,7 @@ fn append_in_groups(log: &Arc<PackLog>, queue: &mpsc::Receiver<Job>) {
         let group: Vec<Job> = std::iter::once(first).chain(queue.try_iter().take(GROUP_MAX - 1)).collect();
         let (frames, answers): (Vec<_>, Vec<_>) =
             group.into_iter().map(|job| (job.frame, job.answer)).unzip();
-        log.figures.group.add(frames.len() as u64);
+        log.metrics.group.add(frames.len() as u64);
         for (answer, placed) in answers.into_iter().zip(append_group(log.lease(), &frames)) {
             // The one who asked may have gone; then its frame is dead bytes, for gc.
             let _ = answer.send(placed);

@@ -25,7 +25,7 @@ use bytes::Bytes;
 use tracing::{error, warn};
 
 use super::{PackId, PackStore, PackWriter};
-use crate::store::figures::PackFigures;
+use crate::store::metrics::PackMetrics;
 use crate::store::rows::PackRow;
 
 /// A pack is not appended to beyond this; small enough that rewriting one is quick, large enough that a terabyte is
@@ -48,7 +48,7 @@ pub struct PackLog {
     next_id: AtomicU64,
     pack_bytes_max: u64,
     /// What it has counted of its work.
-    pub figures: PackFigures,
+    pub metrics: PackMetrics,
 }
 
 impl PackLog {
@@ -78,8 +78,8 @@ impl PackLog {
             }
         }
         let state = Mutex::new(State { pool, held: HashMap::new() });
-        let (next_id, figures) = (AtomicU64::new(last_id + 1), PackFigures::default());
-        Ok(Self { store, state, next_id, pack_bytes_max, figures })
+        let (next_id, metrics) = (AtomicU64::new(last_id + 1), PackMetrics::default());
+        Ok(Self { store, state, next_id, pack_bytes_max, metrics })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -245,7 +245,7 @@ impl PackLease {
         };
         let begun = Instant::now();
         let synced = writer.sync();
-        self.log.figures.sync_micros.add_time(begun.elapsed());
+        self.log.metrics.sync_micros.add_time(begun.elapsed());
         if synced.is_err() {
             // The kernel may have dropped the pages and report success next time: never trust this file again.
             self.writer = None;

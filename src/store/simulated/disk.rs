@@ -37,7 +37,7 @@ impl Change {
     }
 
     /// Some of its sectors only.
-    fn apply_torn(&self, content: &mut Vec<u8>, dice: &mut Dice) {
+    fn apply_torn(&self, content: &mut Vec<u8>, rng: &mut Rng) {
         let Self::Write { offset, bytes } = self else {
             return self.apply(content);
         };
@@ -45,7 +45,7 @@ impl Change {
         while start < bytes.len() {
             let end = ((offset + start) / SECTOR_BYTES + 1) * SECTOR_BYTES - offset;
             let sector = &bytes[start..end.min(bytes.len())];
-            if dice.roll(2) == 0 {
+            if rng.roll(2) == 0 {
                 Self::Write { offset: offset + start, bytes: sector.to_vec() }.apply(content);
             }
             start = end;
@@ -75,18 +75,18 @@ impl File {
     }
 
     /// As it would be found after a power cut.
-    fn cut(&self, dice: &mut Dice) -> Self {
+    fn cut(&self, rng: &mut Rng) -> Self {
         let mut content = self.synced.clone();
         let count = self.changes.len() as u64;
-        let (whole, torn) = match dice.roll(4) {
+        let (whole, torn) = match rng.roll(4) {
             0 => (0, false),
             1 => (count, false),
-            2 => (dice.roll(count + 1), true),
+            2 => (rng.roll(count + 1), true),
             _ => {
                 for change in &self.changes {
-                    match dice.roll(3) {
+                    match rng.roll(3) {
                         0 => change.apply(&mut content),
-                        1 => change.apply_torn(&mut content, dice),
+                        1 => change.apply_torn(&mut content, rng),
                         _ => {}
                     }
                 }
@@ -98,7 +98,7 @@ impl File {
             change.apply(&mut content);
         }
         if let Some(change) = behind.first().filter(|_| torn) {
-            change.apply_torn(&mut content, dice);
+            change.apply_torn(&mut content, rng);
         }
         Self { seen: content.clone(), synced: content, changes: Vec::new() }
     }
@@ -167,11 +167,11 @@ impl Disk {
     pub(crate) fn power_cut(&self, seed: u64) -> Self {
         let mut state = self.lock();
         state.is_off = true;
-        let mut dice = Dice(seed);
-        let files = state.files.iter().map(|file| file.cut(&mut dice)).collect();
+        let mut rng = Rng(seed);
+        let files = state.files.iter().map(|file| file.cut(&mut rng)).collect();
         let mut names = state.synced_names.clone();
         for changes in &state.name_changes {
-            if dice.roll(2) == 0 {
+            if rng.roll(2) == 0 {
                 for (name, file) in changes {
                     name_as(&mut names, name, *file);
                 }
@@ -300,9 +300,9 @@ fn name_as(names: &mut Names, name: &str, file: Option<usize>) {
 }
 
 /// `SplitMix64`: the same rolls for the same seed.
-struct Dice(u64);
+struct Rng(u64);
 
-impl Dice {
+impl Rng {
     /// A number below `sides`.
     fn roll(&mut self, sides: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);

@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::store::check::check;
-use crate::store::pace::Pace;
 use crate::store::pack::{PackId, PackStore};
 use crate::store::scrub::{ScrubCursor, ScrubReport, scrub};
+use crate::store::throttle::Throttle;
 
 /// How many flips to try: few, or as many as `XETGATE_FLIPS` says.
 pub(super) fn flips() -> u64 {
@@ -27,7 +27,7 @@ fn flip(packs: &MemoryPacks, id: PackId, bit: u64) {
 }
 
 async fn scrub_all(buckets: &NativeBuckets) -> ScrubReport {
-    scrub(buckets.store(), ScrubCursor::default(), &Pace::default()).await.unwrap()
+    scrub(buckets.store(), ScrubCursor::default(), &Throttle::default()).await.unwrap()
 }
 
 /// Objects that cannot be read. Those that can have their bytes.
@@ -107,7 +107,7 @@ async fn flips_in_heads_and_trailers_are_found_and_hit_nothing() {
         assert_eq!(report.damages.len(), 1, "byte {byte}");
         assert!(report.damages[0].objects.is_empty(), "{}", report.table());
         assert_eq!(get(&buckets, "k", None).await, data);
-        assert!(!check(buckets.store(), &Pace::default()).await.unwrap().is_clean(), "byte {byte}");
+        assert!(!check(buckets.store(), &Throttle::default()).await.unwrap().is_clean(), "byte {byte}");
         flip(&packs, id, byte * 8 + byte % 8);
     }
 }
@@ -122,7 +122,7 @@ async fn a_lost_pack_is_found_with_all_it_hits() {
     buckets.write_part(&bucket_id(), &upload, 7, payload(&noise(1, 1_500_000))).await.unwrap();
     let (id, _) = packs.list().unwrap()[0];
     packs.delete(id).unwrap();
-    let report = check(buckets.store(), &Pace::default()).await.unwrap();
+    let report = check(buckets.store(), &Throttle::default()).await.unwrap();
     assert!(report.table().contains(&format!("pack {id}: it is not there")), "{}", report.table());
     let damages = scrub_all(&buckets).await.damages;
     let part = format!("ada/b/k (part 7 of upload {})", upload.id);
@@ -140,11 +140,11 @@ async fn a_stopped_scrub_goes_on_where_it_was() {
     let saved = folder.path().join("scrub");
     let (mut cursor, mut frames, mut stops) = (ScrubCursor::load(&saved), 0, 0);
     loop {
-        let pace = Pace { bytes_per_sec: Some(100_000_000), ..Pace::default() };
-        let scrubbing = scrub(buckets.store(), cursor, &pace);
+        let throttle = Throttle { bytes_per_sec: Some(100_000_000), ..Throttle::default() };
+        let scrubbing = scrub(buckets.store(), cursor, &throttle);
         let stop = async {
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-            pace.stop.cancel();
+            throttle.stop.cancel();
         };
         let (report, ()) = tokio::join!(scrubbing, stop);
         let report = report.unwrap();
@@ -182,7 +182,7 @@ async fn what_is_uploaded_again_mends_what_was_damaged() {
         assert_eq!(get(&buckets, "again", None).await, data);
         assert_eq!(get(&buckets, "k", None).await, data, "its xorb lies elsewhere now");
         assert_eq!(scrub_all(&buckets).await.damages, []);
-        let report = check(buckets.store(), &Pace::default()).await.unwrap();
+        let report = check(buckets.store(), &Throttle::default()).await.unwrap();
         assert!(report.is_clean(), "{}", report.table());
     }
 }

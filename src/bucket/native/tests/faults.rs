@@ -8,11 +8,11 @@ use rustix::io::Errno;
 use super::*;
 use crate::store::check::check;
 use crate::store::gc::{Collector, GcOptions};
-use crate::store::pace::Pace;
 use crate::store::pack::PackStore;
 use crate::store::scrub::{ScrubCursor, ScrubError, scrub};
 use crate::store::simulated::faults::{FailingPacks, Faults, Operation, failing_place};
 use crate::store::simulated::{Disk, SimulatedPacks, simulated_place};
+use crate::store::throttle::Throttle;
 
 /// How long a store may take to notice that its disk works again.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -74,9 +74,9 @@ impl Rig {
                 }
             }
         }
-        let report = check(self.buckets.store(), &Pace::default()).await.unwrap();
+        let report = check(self.buckets.store(), &Throttle::default()).await.unwrap();
         assert!(report.is_clean(), "{}", report.table());
-        let report = scrub(self.buckets.store(), ScrubCursor::default(), &Pace::default()).await.unwrap();
+        let report = scrub(self.buckets.store(), ScrubCursor::default(), &Throttle::default()).await.unwrap();
         assert_eq!(report.damages, []);
     }
 }
@@ -192,12 +192,12 @@ async fn a_pack_that_cannot_be_deleted_is_deleted_later() {
         rig.buckets.delete(&bucket_id(), vec![delete]).await.unwrap().pop().unwrap().unwrap();
         let collector = Collector::new(Arc::clone(rig.buckets.store()), Ambient::system().clock);
         rig.packs.fail(Operation::Delete, errno);
-        let collected = collector.pass(&GcOptions::default(), &Pace::default()).await;
+        let collected = collector.pass(&GcOptions::default(), &Throttle::default()).await;
         assert!(collected.is_err(), "it is said");
         assert_eq!(files(), before);
         rig.mend().await;
         rig.assert_whole(("new", &data)).await;
-        let report = collector.pass(&GcOptions::default(), &Pace::default()).await.unwrap();
+        let report = collector.pass(&GcOptions::default(), &Throttle::default()).await.unwrap();
         assert_eq!(report.packs_deleted, 1, "{}", report.table());
         put(&rig.buckets, "new", &data).await;
         rig.assert_whole(("new", &data)).await;
@@ -237,7 +237,7 @@ async fn a_pack_that_cannot_be_read_is_not_called_damaged() {
         let read = rig.buckets.read(&bucket_id(), &key("old"), None).await.unwrap();
         let error = read.body.try_collect::<Vec<Bytes>>().await.unwrap_err();
         assert!(matches!(error, BucketError::Unavailable(_)), "{error:?}");
-        let scrubbed = scrub(rig.buckets.store(), ScrubCursor::default(), &Pace::default()).await;
+        let scrubbed = scrub(rig.buckets.store(), ScrubCursor::default(), &Throttle::default()).await;
         assert!(matches!(scrubbed, Err(ScrubError::Packs(_))));
         rig.mend().await;
         rig.assert_whole(("", &Bytes::new())).await;
@@ -250,7 +250,7 @@ async fn a_sector_that_cannot_be_read_is_found_by_scrub() {
     rig.packs.fail(Operation::Read, Errno::IO);
     let read = rig.buckets.read(&bucket_id(), &key("old"), None).await.unwrap();
     assert!(read.body.try_collect::<Vec<Bytes>>().await.is_err());
-    let report = scrub(rig.buckets.store(), ScrubCursor::default(), &Pace::default()).await.unwrap();
+    let report = scrub(rig.buckets.store(), ScrubCursor::default(), &Throttle::default()).await.unwrap();
     assert_eq!(report.damages[0].objects, ["ada/b/old"]);
     rig.mend().await;
     rig.assert_whole(("", &Bytes::new())).await;

@@ -14,8 +14,8 @@ use crate::store::check::check;
 use crate::store::index::MemoryIndex;
 use crate::store::local::LocalStore;
 use crate::store::meta::EmbeddedMeta;
-use crate::store::pace::Pace;
 use crate::store::pack::MemoryPacks;
+use crate::store::throttle::Throttle;
 
 const STATS: TableDefinition<u64, (u64, u64)> = TableDefinition::new("bucket_stats");
 const FILES: TableDefinition<(u64, [u8; 32]), u64> = TableDefinition::new("bucket_files");
@@ -47,7 +47,7 @@ async fn what_a_bucket_is_said_to_hold_is_checked() {
     put(&buckets, "one", &noise(1, 1000)).await;
     put(&buckets, "same", &noise(1, 1000)).await;
     put(&buckets, "other", &noise(2, 50)).await;
-    let report = check(buckets.store(), &Pace::default()).await.unwrap();
+    let report = check(buckets.store(), &Throttle::default()).await.unwrap();
     assert!(report.is_clean(), "{}", report.table());
     drop(buckets);
 
@@ -70,7 +70,7 @@ async fn what_a_bucket_is_said_to_hold_is_checked() {
     drop(rows);
 
     let buckets = open(&meta, &packs);
-    let found = check(buckets.store(), &Pace::default()).await.unwrap().table();
+    let found = check(buckets.store(), &Throttle::default()).await.unwrap().table();
     assert!(
         found.contains("bucket ada/b holds 3 objects of 2050 bytes, its row says 3 of 2049\n"),
         "{found}"

@@ -10,8 +10,8 @@ use fjall::{Database, KeyspaceCreateOptions};
 use super::damage::{flips, roll};
 use super::*;
 use crate::store::index::{ChunkIndex, FjallIndex};
-use crate::store::pace::Pace;
 use crate::store::rebuild::rebuild_index;
+use crate::store::throttle::Throttle;
 
 /// Names the index that a process of its own is to open.
 const TO_OPEN: &str = "XETGATE_TEST_INDEX";
@@ -161,7 +161,7 @@ async fn a_flip_in_the_index_costs_deduplication_at_most() {
         put(&buckets, "new", &new).await;
         assert_eq!(get(&buckets, "new", None).await, new, "{told}");
 
-        let report = rebuild_index(buckets.store(), &Pace::default()).await.expect(&told);
+        let report = rebuild_index(buckets.store(), &Throttle::default()).await.expect(&told);
         let whole = (rig.chunks.len(), 0);
         assert_eq!(rig.found(&*buckets.store().index), whole, "{told}: {}", report.table());
     }

@@ -11,10 +11,10 @@ use super::faults::Rig;
 use super::*;
 use crate::store::check::check;
 use crate::store::gc::{Collector, GcOptions};
-use crate::store::pace::Pace;
 use crate::store::pack::PackStore;
 use crate::store::scrub::{ScrubCursor, scrub};
 use crate::store::simulated::faults::Operation;
+use crate::store::throttle::Throttle;
 
 /// Longer than any of this takes, unless somebody waits for somebody's client.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -34,8 +34,8 @@ impl Slow {
         let (buckets, name) = (Arc::clone(buckets), name.to_owned());
         let writer = Arc::clone(&buckets);
         let writing = tokio::spawn(async move { writer.write(&bucket_id(), write(&name, payload)).await });
-        let figures = Arc::clone(&buckets.store().figures);
-        let seen = || figures.new_raw_bytes.get() + figures.chunks_found.get() * 64 * 1024;
+        let metrics = Arc::clone(&buckets.store().metrics);
+        let seen = || metrics.new_raw_bytes.get() + metrics.chunks_found.get() * 64 * 1024;
         let before = seen();
         body.unbounded_send(Ok(data.slice(..data.len() - 1))).unwrap();
         // A chunk has at most 128 KiB; what came in one piece is cut at once.
@@ -79,10 +79,10 @@ fn stored(packs: &MemoryPacks) -> u64 {
 
 async fn collect(buckets: &NativeBuckets) {
     let collector = Collector::new(Arc::clone(buckets.store()), Arc::clone(&buckets.ambient.clock));
-    collector.pass(&GcOptions::default(), &Pace::default()).await.unwrap();
-    let report = check(buckets.store(), &Pace::default()).await.unwrap();
+    collector.pass(&GcOptions::default(), &Throttle::default()).await.unwrap();
+    let report = check(buckets.store(), &Throttle::default()).await.unwrap();
     assert!(report.is_clean(), "{}", report.table());
-    let report = scrub(buckets.store(), ScrubCursor::default(), &Pace::default()).await.unwrap();
+    let report = scrub(buckets.store(), ScrubCursor::default(), &Throttle::default()).await.unwrap();
     assert_eq!(report.damages, []);
 }
 

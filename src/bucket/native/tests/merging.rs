@@ -3,11 +3,11 @@
 use super::*;
 use crate::store::check::check;
 use crate::store::gc::{Collector, GcOptions, GcReport, Thrift};
-use crate::store::pace::Pace;
 use crate::store::pack::PackStore;
 use crate::store::rebuild::rebuild_index;
 use crate::store::scrub::{ScrubCursor, scrub};
 use crate::store::stats::stats;
+use crate::store::throttle::Throttle;
 
 const LEN: usize = 6_000_000;
 
@@ -33,7 +33,7 @@ async fn full_of_duplicates(versions: u64) -> (Arc<NativeBuckets>, MemoryPacks) 
         put(&buckets, &format!("v{number}"), &version(number)).await;
     }
     assert!(pack_bytes(&packs) > versions * LEN as u64);
-    rebuild_index(buckets.store(), &Pace::default()).await.unwrap();
+    rebuild_index(buckets.store(), &Throttle::default()).await.unwrap();
     (buckets, packs)
 }
 
@@ -43,7 +43,7 @@ fn pack_bytes(packs: &MemoryPacks) -> u64 {
 
 async fn pass(buckets: &NativeBuckets, options: &GcOptions) -> GcReport {
     let collector = Collector::new(Arc::clone(buckets.store()), Arc::clone(&buckets.ambient.clock));
-    collector.pass(options, &Pace::default()).await.unwrap()
+    collector.pass(options, &Throttle::default()).await.unwrap()
 }
 
 async fn assert_whole(buckets: &NativeBuckets, versions: u64) {
@@ -52,9 +52,9 @@ async fn assert_whole(buckets: &NativeBuckets, versions: u64) {
         let from = get(buckets, &format!("v{number}"), Some(ByteRange::Bounded(999_999, 4_100_000))).await;
         assert_eq!(from, version(number)[999_999..=4_100_000]);
     }
-    let report = check(buckets.store(), &Pace::default()).await.unwrap();
+    let report = check(buckets.store(), &Throttle::default()).await.unwrap();
     assert!(report.is_clean(), "{}", report.table());
-    let report = scrub(buckets.store(), ScrubCursor::default(), &Pace::default()).await.unwrap();
+    let report = scrub(buckets.store(), ScrubCursor::default(), &Throttle::default()).await.unwrap();
     assert_eq!(report.damages, []);
 }
 
@@ -96,16 +96,16 @@ async fn runs_that_a_pass_leaves_are_merged_by_the_next() {
         buckets.store().index.clear().unwrap();
         put(&buckets, &format!("v{number}"), &data.into()).await;
     }
-    rebuild_index(buckets.store(), &Pace::default()).await.unwrap();
+    rebuild_index(buckets.store(), &Throttle::default()).await.unwrap();
     let duplicates = async || stats(buckets.store()).await.unwrap().duplicate_bytes;
     let before = duplicates().await;
     let first = pass(&buckets, &thorough()).await.duplicate_bytes;
     let left = duplicates().await;
     assert!(0 < left && left < before, "{left} of {before}");
     let collector = Collector::new(Arc::clone(buckets.store()), Arc::clone(&buckets.ambient.clock));
-    let rest = collector.passes(&thorough(), &Pace::default()).await.unwrap().duplicate_bytes;
+    let rest = collector.passes(&thorough(), &Throttle::default()).await.unwrap().duplicate_bytes;
     assert!(duplicates().await < before / 50, "{first} and {rest} of {before}");
-    let report = check(buckets.store(), &Pace::default()).await.unwrap();
+    let report = check(buckets.store(), &Throttle::default()).await.unwrap();
     assert!(report.is_clean(), "{}", report.table());
 }
 
@@ -116,12 +116,12 @@ async fn merging_goes_on_where_the_last_pass_ended() {
     let options = GcOptions { merge_chunks_max: 30, ..GcOptions::default() };
     let mut merged = Vec::new();
     for _ in 0..200 {
-        merged.push(collector.pass(&options, &Pace::default()).await.unwrap().duplicate_bytes);
+        merged.push(collector.pass(&options, &Throttle::default()).await.unwrap().duplicate_bytes);
     }
     assert!(merged[0] < 2 * LEN as u64 && merged.iter().sum::<u64>() > 2 * LEN as u64, "{merged:?}");
     assert_eq!(stats(buckets.store()).await.unwrap().duplicate_bytes, 0);
-    assert_eq!(buckets.store().figures.duplicate_bytes.get(), 0);
-    assert!(buckets.store().figures.distinct_bytes.get() > LEN as u64);
+    assert_eq!(buckets.store().metrics.duplicate_bytes.get(), 0);
+    assert!(buckets.store().metrics.distinct_bytes.get() > LEN as u64);
     assert_whole(&buckets, 4).await;
 }
 
@@ -185,10 +185,10 @@ async fn a_file_that_is_uploaded_again_is_mended_whatever_xorbs_it_is_in() {
         }
     }
     assert!(harmed);
-    let report = scrub(buckets.store(), ScrubCursor::default(), &Pace::default()).await.unwrap();
+    let report = scrub(buckets.store(), ScrubCursor::default(), &Throttle::default()).await.unwrap();
     assert_eq!(report.damages[0].objects.len(), 2, "both objects are hit: {:?}", report.damages);
     put(&buckets, "file", &file).await;
     assert_eq!(get(&buckets, "file", None).await, file);
-    let report = check(buckets.store(), &Pace::default()).await.unwrap();
+    let report = check(buckets.store(), &Throttle::default()).await.unwrap();
     assert!(report.is_clean(), "{}", report.table());
 }

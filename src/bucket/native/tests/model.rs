@@ -9,18 +9,18 @@ use std::time::Duration;
 use super::*;
 use crate::store::check::check;
 use crate::store::gc::{Collector, GcOptions, GcReport};
-use crate::store::pace::Pace;
 use crate::store::pack::PackStore;
 use crate::store::scrub::{ScrubCursor, scrub};
+use crate::store::throttle::Throttle;
 
 const TASKS: u64 = 4;
 const STEPS: usize = 60;
 const KEYS: u64 = 6;
 
 /// Random numbers, the same for the same seed.
-struct Dice(blake3::OutputReader);
+struct Rng(blake3::OutputReader);
 
-impl Dice {
+impl Rng {
     fn new(seed: u64) -> Self {
         Self(blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof())
     }
@@ -46,19 +46,19 @@ impl Dice {
 
 struct Task {
     buckets: Arc<NativeBuckets>,
-    dice: Dice,
+    rng: Rng,
     number: u64,
     model: BTreeMap<String, Bytes>,
 }
 
 impl Task {
     fn name(&mut self) -> String {
-        format!("{}-{}", self.number, self.dice.below(KEYS))
+        format!("{}-{}", self.number, self.rng.below(KEYS))
     }
 
     async fn step(&mut self) {
         let name = self.name();
-        match self.dice.below(20) {
+        match self.rng.below(20) {
             0..7 => self.put(name).await,
             7..10 => self.delete(&name).await,
             10..12 => self.copy(name).await,
@@ -73,15 +73,15 @@ impl Task {
     }
 
     async fn put(&mut self, name: String) {
-        let data = self.dice.content();
+        let data = self.rng.content();
         put(&self.buckets, &name, &data).await;
         self.model.insert(name, data);
     }
 
     /// A write of content that others write at the same time, with rests between its pieces; it may break off in the end.
     async fn put_slowly(&mut self, name: String, breaks_off: bool) {
-        let data: Bytes = [noise(self.dice.below(2) + 100, 1_500_000), self.dice.content()].concat().into();
-        let rest = Duration::from_micros(self.dice.below(1500));
+        let data: Bytes = [noise(self.rng.below(2) + 100, 1_500_000), self.rng.content()].concat().into();
+        let rest = Duration::from_micros(self.rng.below(1500));
         let pieces = payload(&data).body.then(move |piece| async move {
             tokio::time::sleep(rest).await;
             piece
@@ -129,7 +129,7 @@ impl Task {
     /// A large part, and as the second one a range of another object.
     async fn multipart(&mut self, name: String) {
         let upload = self.begin(&name).await;
-        let mut data = [noise(self.dice.below(3), 5 << 20), self.dice.content()].concat();
+        let mut data = [noise(self.rng.below(3), 5 << 20), self.rng.content()].concat();
         let mut parts = vec![
             self.buckets.write_part(&bucket_id(), &upload, 1, payload(&data.clone().into())).await.unwrap(),
         ];
@@ -154,13 +154,13 @@ impl Task {
 
     async fn abort(&mut self, name: String) {
         let upload = self.begin(&name).await;
-        let part = payload(&self.dice.content());
+        let part = payload(&self.rng.content());
         self.buckets.write_part(&bucket_id(), &upload, 1, part).await.unwrap();
         self.buckets.abort_upload(&bucket_id(), &upload).await.unwrap();
     }
 
     async fn break_off(&mut self, name: &str) {
-        let data = self.dice.content();
+        let data = self.rng.content();
         let cut = payload(&data).body.take(3).chain(stream::iter([Err("connection reset".into())]));
         let broken = Payload { body: Box::pin(cut), ..payload(&data) };
         self.buckets.write(&bucket_id(), write(name, broken)).await.unwrap_err();
@@ -168,11 +168,11 @@ impl Task {
 
     /// A write whose caller goes away at any moment may be seen or not, whole.
     async fn go_away(&mut self) {
-        let data = self.dice.content();
+        let data = self.rng.content();
         let name = format!("left-{}", hash_of(&data));
         let id = bucket_id();
         let writing = self.buckets.write(&id, write(&name, payload(&data)));
-        let patience = Duration::from_micros(self.dice.below(8000));
+        let patience = Duration::from_micros(self.rng.below(8000));
         drop(tokio::time::timeout(patience, writing).await);
     }
 
@@ -198,7 +198,7 @@ async fn delete_what_was_left(buckets: &NativeBuckets, task: &mut Task) {
 }
 
 async fn assert_clean(buckets: &NativeBuckets) {
-    let report = check(buckets.store(), &Pace::default()).await.unwrap();
+    let report = check(buckets.store(), &Throttle::default()).await.unwrap();
     assert!(report.is_clean(), "{}", report.table());
 }
 
@@ -206,11 +206,11 @@ async fn assert_clean(buckets: &NativeBuckets) {
 async fn keep(buckets: Arc<NativeBuckets>, collector: Arc<Collector>, stop: Arc<AtomicBool>) -> GcReport {
     let options = GcOptions { patience: Duration::from_millis(30), ..GcOptions::default() };
     let mut sum = GcReport::default();
-    let mut dice = Dice::new(0);
+    let mut rng = Rng::new(0);
     while !stop.load(Ordering::Relaxed) {
-        let patience = [Duration::from_micros(dice.below(20_000)), Duration::MAX][dice.below(2) as usize];
-        let pace = Pace::default();
-        let Ok(report) = tokio::time::timeout(patience, collector.pass(&options, &pace)).await else {
+        let patience = [Duration::from_micros(rng.below(20_000)), Duration::MAX][rng.below(2) as usize];
+        let throttle = Throttle::default();
+        let Ok(report) = tokio::time::timeout(patience, collector.pass(&options, &throttle)).await else {
             continue;
         };
         let report = report.unwrap();
@@ -237,8 +237,8 @@ async fn objects_stay_what_they_are_while_everything_is_collected() {
         let keeper = tokio::spawn(keep(Arc::clone(&buckets), Arc::clone(&collector), Arc::clone(&stop)));
         let tasks: Vec<_> = (0..TASKS)
             .map(|number| {
-                let (buckets, dice) = (Arc::clone(&buckets), Dice::new(seed * TASKS + number));
-                let mut task = Task { buckets, dice, number, model: BTreeMap::new() };
+                let (buckets, rng) = (Arc::clone(&buckets), Rng::new(seed * TASKS + number));
+                let mut task = Task { buckets, rng, number, model: BTreeMap::new() };
                 tokio::spawn(async move {
                     for _ in 0..STEPS {
                         task.step().await;
@@ -256,7 +256,7 @@ async fn objects_stay_what_they_are_while_everything_is_collected() {
         println!("seed {seed}: {}", kept.table());
         assert!(kept.xorbs_removed > 0 && kept.packs_rewritten > 0);
         assert_clean(&buckets).await;
-        let report = scrub(buckets.store(), ScrubCursor::default(), &Pace::default()).await.unwrap();
+        let report = scrub(buckets.store(), ScrubCursor::default(), &Throttle::default()).await.unwrap();
         assert_eq!(report.damages, []);
         for task in &mut done {
             for (name, data) in std::mem::take(&mut task.model) {
@@ -265,7 +265,7 @@ async fn objects_stay_what_they_are_while_everything_is_collected() {
             }
         }
         delete_what_was_left(&buckets, &mut done[0]).await;
-        collector.pass(&GcOptions::default(), &Pace::default()).await.unwrap();
+        collector.pass(&GcOptions::default(), &Throttle::default()).await.unwrap();
         assert_clean(&buckets).await;
         assert_eq!(packs.list().unwrap(), [], "everything is given back");
     }

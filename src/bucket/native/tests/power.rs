@@ -8,8 +8,8 @@ use super::*;
 use crate::store::check::check;
 use crate::store::gc::{Collector, GcError, GcOptions};
 use crate::store::meta::MetaStore;
-use crate::store::pace::Pace;
 use crate::store::pack::{PackId, PackStore, PackWriter};
+use crate::store::throttle::Throttle;
 
 /// Packs whose every change fails from some step on, as if the process were gone.
 #[derive(Clone)]
@@ -98,7 +98,7 @@ fn start(meta: &Arc<EmbeddedMeta>, packs: &Dying) -> NativeBuckets {
 async fn pass(buckets: &NativeBuckets) -> Result<(), GcError> {
     let collector = Collector::new(Arc::clone(buckets.store()), Arc::clone(&buckets.ambient.clock));
     let options = GcOptions { patience: Duration::from_millis(20), ..GcOptions::default() };
-    collector.pass(&options, &Pace::default()).await.map(drop)
+    collector.pass(&options, &Throttle::default()).await.map(drop)
 }
 
 #[tokio::test]
@@ -135,7 +135,7 @@ async fn a_pass_that_dies_at_any_step_loses_nothing() {
         packs.left.store(usize::MAX, Ordering::Relaxed);
         let buckets = start(&meta, &packs);
         for _ in 0..2 {
-            let report = check(buckets.store(), &Pace::default()).await.unwrap();
+            let report = check(buckets.store(), &Throttle::default()).await.unwrap();
             assert!(report.is_clean(), "after {steps} steps: {}", report.table());
             for (name, data) in &kept {
                 assert_eq!(get(&buckets, name, None).await, *data, "{name} after {steps} steps");

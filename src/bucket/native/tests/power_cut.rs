@@ -10,9 +10,9 @@ use std::time::Duration;
 use super::*;
 use crate::store::check::check;
 use crate::store::gc::{Collector, GcError, GcOptions, GcReport};
-use crate::store::pace::Pace;
 use crate::store::scrub::{ScrubCursor, scrub};
 use crate::store::simulated::{Disk, SimulatedPacks, simulated_place};
+use crate::store::throttle::Throttle;
 
 /// Power cuts in the short form.
 const CUTS: u64 = 120;
@@ -32,7 +32,7 @@ fn start(disk: &Arc<Disk>, index: &Arc<MemoryIndex>) -> Result<NativeBuckets, Bu
 async fn gc(buckets: &NativeBuckets) -> Result<GcReport, GcError> {
     let collector = Collector::new(Arc::clone(buckets.store()), Arc::clone(&buckets.ambient.clock));
     let options = GcOptions { patience: Duration::from_millis(50), ..GcOptions::default() };
-    collector.pass(&options, &Pace::default()).await
+    collector.pass(&options, &Throttle::default()).await
 }
 
 /// What may be found under a key; `None` for nothing.
@@ -129,12 +129,12 @@ impl Client {
         let slow = Payload { body: Box::pin(body), ..payload(&data) };
         let may = self.keys.entry(first).or_insert_with(|| vec![None]);
         may.push((!breaks_off).then(|| own.clone()));
-        let figures = Arc::clone(&on.store().figures);
-        let before = figures.new_raw_bytes.get();
+        let metrics = Arc::clone(&on.store().metrics);
+        let before = metrics.new_raw_bytes.get();
         let quick = async {
             // As much as is written of the first; nothing, if the power is off.
             for _ in 0..50 {
-                if figures.new_raw_bytes.get() > before {
+                if metrics.new_raw_bytes.get() > before {
                     break;
                 }
                 tokio::time::sleep(Duration::from_millis(2)).await;
@@ -209,9 +209,9 @@ impl Client {
             let is_there = self.keys["parts"][0].is_some();
             assert!(is_running != is_there || was_deleted, "an upload runs or is an object");
         }
-        let report = check(on.store(), &Pace::default()).await.unwrap();
+        let report = check(on.store(), &Throttle::default()).await.unwrap();
         assert!(report.is_clean(), "{}", report.table());
-        let report = scrub(on.store(), ScrubCursor::default(), &Pace::default()).await.unwrap();
+        let report = scrub(on.store(), ScrubCursor::default(), &Throttle::default()).await.unwrap();
         assert_eq!(report.damages, []);
     }
 }

@@ -10,8 +10,8 @@ use crate::model::settings::PublicAccessBlock;
 use crate::store::check::check;
 use crate::store::gc::{Collector, GcOptions};
 use crate::store::meta::AccountStore as _;
-use crate::store::pace::Pace;
 use crate::store::scrub::{ScrubCursor, scrub};
+use crate::store::throttle::Throttle;
 
 /// The lines that the objects were made of.
 fn lines(seed: u64, count: u64) -> Vec<u8> {
@@ -42,10 +42,10 @@ async fn read(buckets: &NativeBuckets, bucket: &str, name: &str) -> (Object, Vec
 }
 
 async fn assert_sound(buckets: &NativeBuckets) {
-    let report = check(buckets.store(), &Pace::default()).await.unwrap();
+    let report = check(buckets.store(), &Throttle::default()).await.unwrap();
     assert!(report.is_clean(), "{}", report.table());
     assert!(report.objects >= 8 && report.parts == 1, "{}", report.table());
-    let report = scrub(buckets.store(), ScrubCursor::default(), &Pace::default()).await.unwrap();
+    let report = scrub(buckets.store(), ScrubCursor::default(), &Throttle::default()).await.unwrap();
     assert_eq!((report.damages, report.cursor), (Vec::new(), None));
 }
 
@@ -125,9 +125,9 @@ async fn a_store_of_the_previous_release_is_upgraded_and_nothing_is_found_wrong(
     let delete = ObjectDelete { key: key("running"), condition: WriteCondition::default() };
     buckets.delete(&stored("stored"), vec![delete]).await.unwrap().pop().unwrap().unwrap();
     let collector = Collector::new(Arc::clone(buckets.store()), Ambient::system().clock);
-    collector.pass(&GcOptions::default(), &Pace::default()).await.unwrap();
+    collector.pass(&GcOptions::default(), &Throttle::default()).await.unwrap();
     assert_all_there(&buckets).await;
-    let report = check(buckets.store(), &Pace::default()).await.unwrap();
+    let report = check(buckets.store(), &Throttle::default()).await.unwrap();
     assert!(report.is_clean(), "{}", report.table());
 }
 

@@ -9,11 +9,11 @@ use crate::model::clock::{Clock, ManualClock};
 use crate::store::check::check;
 use crate::store::gc::{Collector, GcOptions, GcReport};
 use crate::store::meta::{FramePlace, XorbMove};
-use crate::store::pace::Pace;
 use crate::store::pack::PackStore;
 use crate::store::rebuild::rebuild_index;
 use crate::store::scrub::{ScrubCursor, scrub};
 use crate::store::stats::stats;
+use crate::store::throttle::Throttle;
 use crate::store::upkeep::{self, UpkeepOptions};
 
 fn options() -> GcOptions {
@@ -25,7 +25,7 @@ fn collector(buckets: &NativeBuckets) -> Collector {
 }
 
 async fn gc(buckets: &NativeBuckets) -> GcReport {
-    collector(buckets).pass(&options(), &Pace::default()).await.unwrap()
+    collector(buckets).pass(&options(), &Throttle::default()).await.unwrap()
 }
 
 async fn delete(buckets: &NativeBuckets, name: &str) {
@@ -34,9 +34,9 @@ async fn delete(buckets: &NativeBuckets, name: &str) {
 }
 
 async fn assert_sound(buckets: &NativeBuckets) {
-    let report = check(buckets.store(), &Pace::default()).await.unwrap();
+    let report = check(buckets.store(), &Throttle::default()).await.unwrap();
     assert!(report.is_clean(), "{}", report.table());
-    let report = scrub(buckets.store(), ScrubCursor::default(), &Pace::default()).await.unwrap();
+    let report = scrub(buckets.store(), ScrubCursor::default(), &Throttle::default()).await.unwrap();
     assert_eq!(report.damages, []);
 }
 
@@ -54,7 +54,7 @@ async fn what_nothing_uses_is_given_back() {
     let full = pack_bytes(&packs);
     delete(&buckets, "a").await;
     let dry = GcOptions { dry_run: true, ..options() };
-    let preview = collector(&buckets).pass(&dry, &Pace::default()).await.unwrap();
+    let preview = collector(&buckets).pass(&dry, &Throttle::default()).await.unwrap();
     assert_eq!(pack_bytes(&packs), full);
     let done = gc(&buckets).await;
     assert_eq!(GcReport { dry_run: true, ..done.clone() }, preview);
@@ -130,12 +130,12 @@ async fn what_an_upload_was_promised_stays_until_it_is_over() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     delete(&buckets, "old").await;
-    let report = collector.pass(&options(), &Pace::default()).await.unwrap();
+    let report = collector.pass(&options(), &Throttle::default()).await.unwrap();
     assert_eq!((report.xorbs_removed, report.xorbs_left), (0, 1));
     more.unbounded_send(Ok(data.slice(800_000..))).unwrap();
     drop(more);
     upload.await.unwrap().unwrap();
-    collector.pass(&options(), &Pace::default()).await.unwrap();
+    collector.pass(&options(), &Throttle::default()).await.unwrap();
     assert_eq!(get(&buckets, "new", None).await, data);
     assert_sound(&buckets).await;
 }
@@ -196,7 +196,7 @@ async fn the_index_is_made_anew_from_the_packs() {
     put(&buckets, "gone", &noise(2, 500_000)).await;
     delete(&buckets, "gone").await;
     buckets.store().index.clear().unwrap();
-    let report = rebuild_index(buckets.store(), &Pace::default()).await.unwrap();
+    let report = rebuild_index(buckets.store(), &Throttle::default()).await.unwrap();
     assert_eq!((report.xorbs, report.gap_bytes), (2, 0), "{}", report.table());
     let before = pack_bytes(&packs);
     let longer = Bytes::from([&data[..], b"and a little more"].concat());

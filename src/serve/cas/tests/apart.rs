@@ -3,7 +3,7 @@
 use super::*;
 use crate::bucket::{ObjectDelete, ObjectWrite, Payload, WriteCondition};
 use crate::store::gc::{Collector, GcOptions, Thrift};
-use crate::store::pace::Pace;
+use crate::store::throttle::Throttle;
 
 impl House {
     async fn stored(&self) -> u64 {
@@ -13,8 +13,8 @@ impl House {
     async fn gc(&self) {
         let collector = Collector::new(Arc::clone(self.buckets.store()), Arc::clone(&self.clock) as _);
         let options = GcOptions { patience: Duration::from_secs(5), ..GcOptions::default() };
-        collector.pass(&options, &Pace::default()).await.unwrap();
-        let report = crate::store::check::check(self.buckets.store(), &Pace::default()).await.unwrap();
+        collector.pass(&options, &Throttle::default()).await.unwrap();
+        let report = crate::store::check::check(self.buckets.store(), &Throttle::default()).await.unwrap();
         assert!(report.is_clean(), "{}", report.table());
     }
 
@@ -23,8 +23,8 @@ impl House {
         let collector = Collector::new(Arc::clone(self.buckets.store()), Arc::clone(&self.clock) as _);
         let (merge_chunks_max, thrift) = (u64::MAX, Thrift::Thorough);
         let options = GcOptions { merge_chunks_max, thrift, ..GcOptions::default() };
-        collector.pass(&options, &Pace::default()).await.unwrap();
-        let report = crate::store::check::check(self.buckets.store(), &Pace::default()).await.unwrap();
+        collector.pass(&options, &Throttle::default()).await.unwrap();
+        let report = crate::store::check::check(self.buckets.store(), &Throttle::default()).await.unwrap();
         assert!(report.is_clean(), "{}", report.table());
     }
 
@@ -226,7 +226,7 @@ async fn xorbs_that_are_kept_for_clients_are_merged_too_and_stay_known() {
         house.upload(xorb).await;
         assert_eq!(house.register(&house.mine, &xorb.shard()).await.json()["result"], 1);
     }
-    crate::store::rebuild::rebuild_index(house.buckets.store(), &Pace::default()).await.unwrap();
+    crate::store::rebuild::rebuild_index(house.buckets.store(), &Throttle::default()).await.unwrap();
     assert!(house.stored().await > 3 * all.raw.len() as u64);
     house.gc_thoroughly().await;
     let stored = house.stored().await;

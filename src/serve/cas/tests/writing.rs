@@ -3,14 +3,14 @@
 use super::*;
 use crate::bucket::ObjectDelete;
 use crate::store::gc::{Collector, GcOptions};
-use crate::store::pace::Pace;
+use crate::store::throttle::Throttle;
 use crate::xet::shard::keyed_chunk_hash;
 
 impl House {
     async fn collect(&self) {
         let collector = Collector::new(Arc::clone(self.buckets.store()), Arc::clone(&self.clock) as _);
         let options = GcOptions { patience: Duration::from_secs(5), ..GcOptions::default() };
-        collector.pass(&options, &Pace::default()).await.unwrap();
+        collector.pass(&options, &Throttle::default()).await.unwrap();
     }
 
     async fn is_here(&self, xorb: &Xorb) -> bool {
@@ -19,7 +19,7 @@ impl House {
     }
 
     async fn assert_sound(&self) {
-        let report = crate::store::check::check(self.buckets.store(), &Pace::default()).await.unwrap();
+        let report = crate::store::check::check(self.buckets.store(), &Throttle::default()).await.unwrap();
         assert!(report.is_clean(), "{}", report.table());
     }
 }

@@ -1,4 +1,4 @@
-//! [`Pace`]: how fast upkeep may go, and when it is to stop.
+//! [`Throttle`]: how fast upkeep may go, and when it is to stop.
 
 use std::time::Duration;
 
@@ -11,14 +11,14 @@ pub struct Stopped;
 
 /// A rate limit and a way to stop.
 #[derive(Debug, Clone, Default)]
-pub struct Pace {
+pub struct Throttle {
     /// Bytes a second that may be read or written; no limit if `None`.
     pub bytes_per_sec: Option<u64>,
     /// Cancelled when upkeep is to stop between two steps.
     pub stop: CancellationToken,
 }
 
-impl Pace {
+impl Throttle {
     /// Allows a step that reads or writes so many bytes; returns when the time that it may take has passed.
     pub async fn spend(&self, bytes: u64) -> Result<(), Stopped> {
         if self.stop.is_cancelled() {
@@ -41,11 +41,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_pace_ends_when_told() {
-        let pace = Pace { bytes_per_sec: Some(1), ..Pace::default() };
-        let waiting = pace.spend(1_000_000);
-        let stop = pace.stop.clone();
+        let throttle = Throttle { bytes_per_sec: Some(1), ..Throttle::default() };
+        let waiting = throttle.spend(1_000_000);
+        let stop = throttle.stop.clone();
         let (spent, ()) = tokio::join!(waiting, async move { stop.cancel() });
         assert_eq!(spent, Err(Stopped));
-        assert_eq!(Pace::default().spend(u64::MAX).await, Ok(()));
+        assert_eq!(Throttle::default().spend(u64::MAX).await, Ok(()));
     }
 }

@@ -60,7 +60,7 @@ impl Spread {
 
 /// Of a metadata store.
 #[derive(Debug, Default)]
-pub struct MetaFigures {
+pub struct MetaMetrics {
     /// Requests in one transaction.
     pub group: Spread,
     /// Microseconds that a transaction took, its sync included.
@@ -69,7 +69,7 @@ pub struct MetaFigures {
 
 /// Of packs.
 #[derive(Debug, Default)]
-pub struct PackFigures {
+pub struct PackMetrics {
     /// Frames that shared a sync.
     pub group: Spread,
     /// Microseconds that a sync took.
@@ -78,7 +78,7 @@ pub struct PackFigures {
 
 /// Of a store.
 #[derive(Debug, Default)]
-pub struct StoreFigures {
+pub struct StoreMetrics {
     /// Uncompressed bytes of chunks that were new.
     pub new_raw_bytes: Count,
     /// What they were compressed to.

@@ -1,4 +1,4 @@
-//! [`Recent`]: the tables that single rows are read from, opened once for everybody between two commits.
+//! [`ReadSnapshot`]: the tables that single rows are read from, opened once for everybody between two commits.
 //!
 //! To begin a read transaction and to open its tables costs redb more than to find a row. So readers share the last
 //! snapshot that one of them has made. Invariant: anyone who asks after a commit was answered sees it, because the writer
@@ -31,7 +31,7 @@ use crate::xet::hash::{FileHash, XorbHash};
 const BUCKETS_FOUND_MAX: usize = 1024;
 
 /// The rows of one moment.
-pub(super) struct Recent {
+pub(super) struct ReadSnapshot {
     /// Of which opening of the database.
     pub(super) generation: Generation,
     buckets: ReadOnlyTable<(&'static str, &'static str), Row>,
@@ -45,7 +45,7 @@ pub(super) struct Recent {
     found: RwLock<HashMap<BucketId, Bucket>>,
 }
 
-impl Recent {
+impl ReadSnapshot {
     /// Opens the tables of a snapshot.
     pub(super) fn open(generation: Generation, snapshot: &ReadTransaction) -> Result<Self, MetaError> {
         Ok(Self {
@@ -153,25 +153,25 @@ impl Recent {
 
 /// The snapshot that readers share, if one was made since the last commit.
 #[derive(Default)]
-pub(super) struct Shared(Mutex<Option<Arc<Recent>>>);
+pub(super) struct Shared(Mutex<Option<Arc<ReadSnapshot>>>);
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Option<Arc<Recent>>> {
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<ReadSnapshot>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The shared snapshot, made by `open` if there is none.
     pub(super) fn get(
         &self,
-        open: impl FnOnce() -> Result<Recent, MetaError>,
-    ) -> Result<Arc<Recent>, MetaError> {
+        open: impl FnOnce() -> Result<ReadSnapshot, MetaError>,
+    ) -> Result<Arc<ReadSnapshot>, MetaError> {
         let mut shared = self.lock();
-        if let Some(recent) = &*shared {
-            return Ok(Arc::clone(recent));
+        if let Some(read_snapshot) = &*shared {
+            return Ok(Arc::clone(read_snapshot));
         }
-        let recent = Arc::new(open()?);
-        *shared = Some(Arc::clone(&recent));
-        Ok(recent)
+        let read_snapshot = Arc::new(open()?);
+        *shared = Some(Arc::clone(&read_snapshot));
+        Ok(read_snapshot)
     }
 
     /// Forgets it: the next reader makes another.
