@@ -1,7 +1,10 @@
 //! What can go wrong with a bucket, in words that every API can map to its protocol; and what the errors of the layers
 //! below mean, whichever implementation meets them.
 
-use super::{BoxError, BucketId, ChecksumAlgorithm, FileHash, ObjectKey, UploadId, UploadRef};
+use super::{
+    BoxError, BucketId, ChecksumAlgorithm, DeleteMarker, FileHash, ObjectKey, ObjectRef, UploadId, UploadRef,
+    VersionRef,
+};
 use crate::cas::CasError;
 use crate::cas::remote::RemoteError;
 use crate::engine::EngineError;
@@ -23,6 +26,36 @@ pub enum BucketError {
     /// The object does not exist.
     #[error("object {0} does not exist")]
     NoSuchKey(ObjectKey),
+    /// The object does not exist: its current version is a delete marker.
+    #[error("object {key} was deleted")]
+    Deleted {
+        /// Its key.
+        key: ObjectKey,
+        /// The delete marker.
+        marker: DeleteMarker,
+    },
+    /// The version does not exist.
+    #[error("object {key} has no version {version}")]
+    NoSuchVersion {
+        /// The key.
+        key: ObjectKey,
+        /// The version that was named.
+        version: VersionRef,
+    },
+    /// The version that was named is a delete marker: it has no content and nothing is said of it.
+    #[error("version {} of object {key} is a delete marker", VersionRef::from(marker.version))]
+    IsDeleteMarker {
+        /// The key.
+        key: ObjectKey,
+        /// The delete marker.
+        marker: DeleteMarker,
+    },
+    /// The version may not be deleted: it is retained, or under a legal hold.
+    #[error("object {0} is locked")]
+    Locked(ObjectKey),
+    /// The store behind these buckets has no such thing.
+    #[error("{0} is not implemented here")]
+    NotImplemented(&'static str),
     /// The bucket does not have that content, nor was it told of it.
     #[error("file {0} is not known to the bucket")]
     NoSuchFile(FileHash),
@@ -213,9 +246,20 @@ pub(super) fn change_error(error: MetaError, id: &BucketId, key: &ObjectKey) -> 
     match error {
         MetaError::NoSuchBucket => BucketError::NoSuchBucket(id.clone()),
         MetaError::NoSuchObject => BucketError::NoSuchKey(key.clone()),
+        MetaError::Locked => BucketError::Locked(key.clone()),
         MetaError::ConditionFailed => BucketError::PreconditionFailed,
         MetaError::MissingFile(file) => BucketError::NoSuchFile(file),
         error => meta_failed(error),
+    }
+}
+
+/// What a refusal of the metadata store means for an object that may be named with its version.
+pub(super) fn object_error(error: MetaError, id: &BucketId, object: ObjectRef<'_>) -> BucketError {
+    match (error, object.version) {
+        (MetaError::NoSuchVersion, Some(version)) => {
+            BucketError::NoSuchVersion { key: object.key.clone(), version }
+        }
+        (error, _) => change_error(error, id, object.key),
     }
 }
 

@@ -10,16 +10,19 @@ use futures::Stream;
 
 pub use crate::engine::digest::checksum;
 pub use crate::engine::{BodyIn, BoxError};
-pub use crate::model::bucket::{Bucket, BucketStats, Visibility};
+pub use crate::model::bucket::{Bucket, BucketStats, VersionStats, Visibility};
 pub use crate::model::checksums::{Checksum, ChecksumAlgorithm, ChecksumType};
 pub use crate::model::clock::Timestamp;
 pub use crate::model::conditions::{ETagCondition, IfRange, ReadCondition, Unmet, WriteCondition};
-pub use crate::model::listing::{After, ListPage, ListQuery, TreeEntry, TreePage, TreeQuery};
+pub use crate::model::listing::{
+    After, ListPage, ListQuery, TreeEntry, TreePage, TreeQuery, VersionEntry, VersionPage, VersionQuery,
+};
 pub use crate::model::names::{BucketId, BucketName, NameError, Namespace, ObjectKey, UploadId};
-pub use crate::model::object::{Attributes, ETag, Object, ObjectPart};
+pub use crate::model::object::{Attributes, DeleteMarker, ETag, Object, ObjectPart, ObjectRef, Version};
 pub use crate::model::range::ByteRange;
 pub use crate::model::settings::{BucketChange, BucketSettings, CorsRule, PublicAccessBlock, Tags};
 pub use crate::model::upload::{Part, Upload};
+pub use crate::model::version::{Changed, VersionId, VersionRef, Versioning};
 pub use crate::xet::hash::FileHash;
 
 mod changes;
@@ -107,8 +110,31 @@ pub struct CopySource {
     pub bucket: BucketId,
     /// The key.
     pub key: ObjectKey,
+    /// The version; `None` for the current one.
+    pub version: Option<VersionRef>,
     /// What it must be, if anything is asked; [`BucketError::PreconditionFailed`] otherwise.
     pub condition: ReadCondition,
+}
+
+impl CopySource {
+    /// The current object of a key, whatever it is.
+    pub fn current(bucket: BucketId, key: ObjectKey) -> Self {
+        Self { bucket, key, version: None, condition: ReadCondition::default() }
+    }
+
+    /// The object.
+    pub fn object(&self) -> ObjectRef<'_> {
+        ObjectRef { key: &self.key, version: self.version }
+    }
+}
+
+/// What a copy has made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Copied<T> {
+    /// The object or the part.
+    pub made: T,
+    /// The version that was copied; `None` for the one without an id.
+    pub source: Option<VersionId>,
 }
 
 /// A copy of a whole object; no bytes move.
@@ -126,13 +152,22 @@ pub struct ObjectCopy {
     pub condition: WriteCondition,
 }
 
-/// A delete of one object.
+/// A delete of one object. Without a version, in a bucket that keeps versions, it makes a delete marker.
 #[derive(Debug, Clone)]
 pub struct ObjectDelete {
     /// Which.
     pub key: ObjectKey,
+    /// The version to remove for good; `None` for the current object.
+    pub version: Option<VersionRef>,
     /// Under what condition.
     pub condition: WriteCondition,
+}
+
+impl ObjectDelete {
+    /// Deletes the current object of a key, whatever it is.
+    pub fn current(key: ObjectKey) -> Self {
+        Self { key, version: None, condition: WriteCondition::default() }
+    }
 }
 
 /// One change of a batch. Content is named by its hash; no bytes move.

@@ -5,9 +5,10 @@ use async_trait::async_trait;
 
 use super::{
     BatchChange, Bucket, BucketChange, BucketError, BucketId, BucketName, BucketSettings, BucketStats,
-    ByteRange, CopySource, DeleteBucket, ListPage, ListQuery, ListUploads, Namespace, NewUpload, Object,
-    ObjectCopy, ObjectDelete, ObjectKey, ObjectRead, ObjectWrite, Part, PartPage, Payload, Tags, TreePage,
-    TreeQuery, Upload, UploadCompletion, UploadPage, UploadRef, Visibility,
+    ByteRange, Changed, Copied, CopySource, DeleteBucket, ListPage, ListQuery, ListUploads, Namespace,
+    NewUpload, Object, ObjectCopy, ObjectDelete, ObjectKey, ObjectRead, ObjectRef, ObjectWrite, Part,
+    PartPage, Payload, Tags, TreePage, TreeQuery, Upload, UploadCompletion, UploadPage, UploadRef,
+    VersionPage, VersionQuery, VersionStats, Visibility,
 };
 
 /// What can be done with buckets.
@@ -38,10 +39,13 @@ pub trait Buckets: Send + Sync + 'static {
     /// Changes who may read a bucket.
     async fn set_visibility(&self, id: &BucketId, visibility: Visibility) -> Result<(), BucketError>;
 
-    /// How much is in a bucket; costs nothing, however much it is.
+    /// How much is in a bucket, of its current objects; costs nothing, however much it is.
     async fn bucket_stats(&self, id: &BucketId) -> Result<BucketStats, BucketError>;
 
-    /// Deletes a bucket and its running uploads.
+    /// How much the versions of a bucket are that are not its current objects; costs nothing either.
+    async fn version_stats(&self, id: &BucketId) -> Result<VersionStats, BucketError>;
+
+    /// Deletes a bucket and its running uploads. One that has versions or delete markers is not empty.
     async fn delete_bucket(&self, id: &BucketId, mode: DeleteBucket) -> Result<(), BucketError>;
 }
 
@@ -53,6 +57,9 @@ pub trait Objects: Send + Sync + 'static {
 
     /// Lists a bucket as files and folders.
     async fn tree(&self, id: &BucketId, query: &TreeQuery) -> Result<TreePage, BucketError>;
+
+    /// Lists versions and delete markers: of keys in byte order, of each key from the newest to the oldest.
+    async fn list_versions(&self, id: &BucketId, query: &VersionQuery) -> Result<VersionPage, BucketError>;
 
     /// The rows of at most [`PATHS_MAX`](super::limits::PATHS_MAX) objects, all of one moment, in the order asked.
     async fn paths_info(&self, id: &BucketId, keys: &[ObjectKey])
@@ -66,32 +73,40 @@ pub trait Objects: Send + Sync + 'static {
         changes: Vec<BatchChange>,
     ) -> Result<Vec<Result<(), BucketError>>, BucketError>;
 
-    /// An object's row. [`BucketError::NoSuchKey`].
-    async fn object(&self, id: &BucketId, key: &ObjectKey) -> Result<Object, BucketError>;
+    /// An object's row. [`BucketError::NoSuchKey`], [`BucketError::Deleted`]; of a version that is named
+    /// [`BucketError::NoSuchVersion`], [`BucketError::IsDeleteMarker`].
+    async fn object(&self, id: &BucketId, object: ObjectRef<'_>) -> Result<Object, BucketError>;
 
-    /// Opens an object for reading. [`BucketError::RangeNotSatisfiable`] if the range holds no byte of it.
+    /// Opens an object for reading; errors as of [`Objects::object`], and [`BucketError::RangeNotSatisfiable`] if the range
+    /// holds no byte of it.
     async fn read(
         &self,
         id: &BucketId,
-        key: &ObjectKey,
+        object: ObjectRef<'_>,
         range: Option<ByteRange>,
     ) -> Result<ObjectRead, BucketError>;
 
-    /// Writes an object. On any error the previous object stays as it was.
+    /// Writes an object, and answers it with its version. On any error the previous object stays as it was.
     async fn write(&self, id: &BucketId, write: ObjectWrite) -> Result<Object, BucketError>;
 
     /// Copies an object, from this or another bucket.
-    async fn copy(&self, id: &BucketId, copy: ObjectCopy) -> Result<Object, BucketError>;
+    async fn copy(&self, id: &BucketId, copy: ObjectCopy) -> Result<Copied<Object>, BucketError>;
 
-    /// Deletes objects, each on its own; deleting what is not there succeeds. Results in the order asked.
+    /// Deletes objects, each on its own; deleting what is not there succeeds. Answers what was made (a delete marker) or
+    /// removed (a version that was named), in the order asked.
     async fn delete(
         &self,
         id: &BucketId,
         deletes: Vec<ObjectDelete>,
-    ) -> Result<Vec<Result<(), BucketError>>, BucketError>;
+    ) -> Result<Vec<Result<Changed, BucketError>>, BucketError>;
 
-    /// Gives an object other tags, and leaves all else as it is. [`BucketError::NoSuchKey`].
-    async fn tag_object(&self, id: &BucketId, key: &ObjectKey, tags: Tags) -> Result<(), BucketError>;
+    /// Gives an object other tags, and leaves all else as it is. Errors as of [`Objects::object`].
+    async fn tag_object(
+        &self,
+        id: &BucketId,
+        object: ObjectRef<'_>,
+        tags: Tags,
+    ) -> Result<Changed, BucketError>;
 }
 
 /// What can be done with multipart uploads.
@@ -121,7 +136,7 @@ pub trait Uploads: Send + Sync + 'static {
         number: u16,
         source: &CopySource,
         range: Option<ByteRange>,
-    ) -> Result<Part, BucketError>;
+    ) -> Result<Copied<Part>, BucketError>;
 
     /// Lists stored parts after a number.
     async fn list_parts(

@@ -14,6 +14,25 @@ pub enum After {
     Prefix(String),
 }
 
+impl After {
+    /// After a name that a client gives: after all keys of a common prefix, if it is one in a listing of this prefix and
+    /// delimiter.
+    pub fn name(prefix: &str, delimiter: Option<&str>, name: String) -> Self {
+        let rest = name.strip_prefix(prefix).zip(delimiter);
+        let is_common_prefix = rest.is_some_and(|(rest, delimiter)| {
+            rest.find(delimiter).is_some_and(|at| at + delimiter.len() == rest.len())
+        });
+        if is_common_prefix { Self::Prefix(name) } else { Self::Key(name) }
+    }
+
+    /// The name after which a listing continues.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Key(name) | Self::Prefix(name) => name,
+        }
+    }
+}
+
 /// Which objects to list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ListQuery {
@@ -109,4 +128,20 @@ pub struct VersionPage {
     pub common_prefixes: Vec<String>,
     /// The key or common prefix, and the version, after which the next page begins; `None` at the end.
     pub next: Option<(String, Option<VersionRef>)>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_marker_that_is_a_common_prefix_skips_all_of_it() {
+        let after = |prefix, delimiter, name: &str| After::name(prefix, delimiter, name.to_owned());
+        assert_eq!(after("", Some("/"), "a/"), After::Prefix("a/".to_owned()));
+        assert_eq!(after("a/", Some("/"), "a/b/"), After::Prefix("a/b/".to_owned()));
+        assert_eq!(after("", Some("/"), "a/b/"), After::Key("a/b/".to_owned()));
+        assert_eq!(after("a/", Some("/"), "a/"), After::Key("a/".to_owned()));
+        assert_eq!(after("b", Some("/"), "a/"), After::Key("a/".to_owned()));
+        assert_eq!(after("", None, "a/"), After::Key("a/".to_owned()));
+    }
 }

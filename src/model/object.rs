@@ -6,7 +6,7 @@ use std::fmt;
 use super::checksums::Checksum;
 use super::clock::Timestamp;
 use super::lock::ObjectLock;
-use super::names::UploadId;
+use super::names::{ObjectKey, UploadId};
 use super::version::{VersionId, VersionRef};
 use crate::xet::hash::FileHash;
 
@@ -116,6 +116,22 @@ pub struct Object {
     pub version: Option<VersionId>,
     /// What keeps it from being deleted.
     pub lock: ObjectLock,
+}
+
+/// An object as requests name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ObjectRef<'k> {
+    /// Its key.
+    pub key: &'k ObjectKey,
+    /// The version; `None` for the current one.
+    pub version: Option<VersionRef>,
+}
+
+impl<'k> ObjectRef<'k> {
+    /// The current object of a key.
+    pub const fn current(key: &'k ObjectKey) -> Self {
+        Self { key, version: None }
+    }
 }
 
 /// A delete marker.

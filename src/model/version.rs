@@ -117,6 +117,22 @@ impl fmt::Display for VersionRef {
     }
 }
 
+/// What a change of a key has made or removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Changed {
+    /// The version; `None` in a bucket that never had any.
+    pub version: Option<VersionRef>,
+    /// Whether it is a delete marker.
+    pub is_marker: bool,
+}
+
+impl Changed {
+    /// The id of the version; `None` for `null`, too.
+    pub fn id(&self) -> Option<VersionId> {
+        self.version.and_then(VersionRef::id)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

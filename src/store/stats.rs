@@ -28,10 +28,16 @@ pub enum StatsError {
 pub struct Stats {
     /// Buckets.
     pub buckets: u64,
-    /// Objects.
+    /// Current objects.
     pub objects: u64,
-    /// Bytes of all objects, as clients see them.
+    /// Their bytes, as clients see them.
     pub logical_bytes: u64,
+    /// Objects that are versions and not current.
+    pub versions: u64,
+    /// Their bytes, as clients see them.
+    pub version_bytes: u64,
+    /// Delete markers.
+    pub delete_markers: u64,
     /// Running multipart uploads.
     pub uploads: u64,
     /// Bytes of their parts.
@@ -58,7 +64,7 @@ pub struct Stats {
     pub pack_bytes: u64,
     /// Bytes of packs in frames that have no rows, for gc.
     pub dead_bytes: u64,
-    /// Bytes of objects and parts for each uncompressed byte stored; 1 if there are none.
+    /// Bytes of objects, versions and parts for each uncompressed byte stored; 1 if there are none.
     pub dedup_ratio: f64,
     /// Uncompressed bytes for each byte in packs; 1 if there are none.
     pub compression_ratio: f64,
@@ -86,10 +92,20 @@ pub async fn stats(store: &LocalStore) -> Result<Stats, StatsError> {
     let mut objects = AnyObjects::of(&*view);
     loop {
         let page = objects.next(PAGE).await?;
-        stats.logical_bytes += page.iter().map(|any| any.object.size).sum::<u64>();
         if page.is_empty() {
             break;
         }
+        for any in page {
+            if any.is_current {
+                stats.logical_bytes += any.object.size;
+            } else {
+                stats.versions += 1;
+                stats.version_bytes += any.object.size;
+            }
+        }
+    }
+    for bucket in view.buckets().await? {
+        stats.delete_markers += view.version_stats(bucket.uid).await?.delete_markers;
     }
     let mut last = None;
     loop {
@@ -127,7 +143,8 @@ pub async fn stats(store: &LocalStore) -> Result<Stats, StatsError> {
     stats.packs = packs.len() as u64;
     stats.pack_bytes = packs.iter().map(|(_, len)| len).sum();
     stats.dead_bytes = stats.pack_bytes.saturating_sub(stats.stored_bytes + stats.idle_bytes);
-    stats.dedup_ratio = ratio(stats.logical_bytes + stats.upload_bytes, stats.raw_bytes);
+    stats.dedup_ratio =
+        ratio(stats.logical_bytes + stats.version_bytes + stats.upload_bytes, stats.raw_bytes);
     stats.compression_ratio = ratio(stats.raw_bytes, stats.stored_bytes);
     Ok(stats)
 }
@@ -135,10 +152,13 @@ pub async fn stats(store: &LocalStore) -> Result<Stats, StatsError> {
 impl Stats {
     /// The figures for people.
     pub fn table(&self) -> String {
-        let rows: [(&str, String); 19] = [
+        let rows: [(&str, String); 22] = [
             ("buckets", self.buckets.to_string()),
             ("objects", self.objects.to_string()),
             ("logical bytes", self.logical_bytes.to_string()),
+            ("versions", self.versions.to_string()),
+            ("version bytes", self.version_bytes.to_string()),
+            ("delete markers", self.delete_markers.to_string()),
             ("uploads", self.uploads.to_string()),
             ("upload bytes", self.upload_bytes.to_string()),
             ("files", self.files.to_string()),

@@ -2,7 +2,7 @@
 
 use xetgate::bucket::{
     BucketApi, BucketChange, BucketError, BucketSettings, BucketStats, CorsRule, DeleteBucket, Namespace,
-    PublicAccessBlock, Visibility,
+    ObjectRef, PublicAccessBlock, Visibility,
 };
 
 use super::{ADA, TEAM, b, get, id, key, noise, put, said, with_bucket};
@@ -60,7 +60,7 @@ pub(crate) async fn a_moved_bucket_keeps_what_is_in_it(api: &dyn BucketApi) {
     assert!(matches!(none, Err(BucketError::NoSuchBucket(_))));
     api.move_bucket(&b(), &moved).await.unwrap();
     assert_eq!(api.bucket(&moved).await.unwrap().id, moved);
-    let found = api.object(&moved, &key("k")).await.unwrap();
+    let found = api.object(&moved, ObjectRef::current(&key("k"))).await.unwrap();
     assert_eq!((found.file, found.etag, found.attributes), (object.file, object.etag, said()));
 }
 

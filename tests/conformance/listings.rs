@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use xetgate::bucket::{
-    Attributes, BatchChange, BucketApi, FileHash, ListQuery, TreeEntry, TreeQuery, Visibility,
+    Attributes, BatchChange, BucketApi, FileHash, ListQuery, ObjectRef, TreeEntry, TreeQuery, Visibility,
 };
 
 use super::{ADA, b, get, id, key, noise, put, said, with_bucket};
@@ -116,8 +116,8 @@ pub(crate) async fn batches_name_content_by_its_hash(api: &dyn BucketApi) {
     let results = api.batch(&b(), changes).await.unwrap();
     assert_eq!(results.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true, true]);
     assert_eq!(get(api, "again", None).await, data);
-    assert_eq!(api.object(&b(), &key("empty")).await.unwrap().size, 0);
-    let again = api.object(&b(), &key("again")).await.unwrap();
+    assert_eq!(api.object(&b(), ObjectRef::current(&key("empty"))).await.unwrap().size, 0);
+    let again = api.object(&b(), ObjectRef::current(&key("again"))).await.unwrap();
     assert_eq!(again.attributes.content_type.as_deref(), Some("text/plain"));
 
     let copy = |name: &str, file| BatchChange::Copy {
@@ -133,7 +133,7 @@ pub(crate) async fn batches_name_content_by_its_hash(api: &dyn BucketApi) {
         [false, true],
         "hashes give nobody content"
     );
-    assert_eq!(api.object(&other, &key("copy")).await.unwrap().file, file);
+    assert_eq!(api.object(&other, ObjectRef::current(&key("copy"))).await.unwrap().file, file);
     api.batch(&b(), vec![BatchChange::Delete { key: key("k") }]).await.unwrap().remove(0).unwrap();
     assert_eq!(api.paths_info(&b(), &[key("k")]).await.unwrap(), [None]);
 }

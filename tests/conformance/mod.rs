@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures::{TryStreamExt as _, stream};
 use xetgate::bucket::{
     Attributes, BucketApi, BucketError, BucketId, BucketName, ByteRange, CopySource, DeclaredDigests,
-    Namespace, Object, ObjectKey, ObjectWrite, Payload, ReadCondition, Visibility, WriteCondition,
+    Namespace, Object, ObjectKey, ObjectRef, ObjectWrite, Payload, Visibility, WriteCondition,
 };
 
 /// The namespaces that there are.
@@ -80,10 +80,10 @@ async fn put(api: &dyn BucketApi, name: &str, data: &Bytes) -> Object {
 }
 
 async fn get(api: &dyn BucketApi, name: &str, range: Option<ByteRange>) -> Vec<u8> {
-    let read = api.read(&b(), &key(name), range).await.unwrap();
+    let read = api.read(&b(), ObjectRef::current(&key(name)), range).await.unwrap();
     read.body.try_collect::<Vec<Bytes>>().await.unwrap().concat()
 }
 
 fn source(name: &str) -> CopySource {
-    CopySource { bucket: b(), key: key(name), condition: ReadCondition::default() }
+    CopySource::current(b(), key(name))
 }

@@ -5,7 +5,7 @@ use futures::{StreamExt as _, stream};
 use xetgate::bucket::{
     AttributeChanges, Attributes, BucketApi, BucketError, ByteRange, ChecksumAlgorithm, CopySource,
     DeclaredChecksum, DeclaredDigests, DeclaredValue, ETag, ETagCondition, ListQuery, ObjectCopy,
-    ObjectDelete, Payload, ReadCondition, Visibility, WriteCondition,
+    ObjectDelete, ObjectRef, Payload, ReadCondition, Visibility, WriteCondition,
 };
 
 use super::{ADA, TEAM, b, get, id, key, md5, noise, payload, put, said, source, with_bucket, write};
@@ -27,11 +27,11 @@ pub(crate) async fn what_is_written_is_read_whole_and_in_ranges(api: &dyn Bucket
     }
     assert_eq!(get(api, "k", Some(ByteRange::From(900_000))).await, data[900_000..]);
     assert_eq!(get(api, "k", Some(ByteRange::Suffix(5))).await, data[999_995..]);
-    let outside = api.read(&b(), &key("k"), Some(ByteRange::From(1_000_000))).await;
+    let outside = api.read(&b(), ObjectRef::current(&key("k")), Some(ByteRange::From(1_000_000))).await;
     assert!(matches!(outside, Err(BucketError::RangeNotSatisfiable { size: 1_000_000 })));
-    let none = api.read(&b(), &key("none"), None).await;
+    let none = api.read(&b(), ObjectRef::current(&key("none")), None).await;
     assert!(matches!(none, Err(BucketError::NoSuchKey(_))));
-    let nowhere = api.read(&id(ADA, "none"), &key("k"), None).await;
+    let nowhere = api.read(&id(ADA, "none"), ObjectRef::current(&key("k")), None).await;
     assert!(matches!(nowhere, Err(BucketError::NoSuchBucket(_))));
 }
 
@@ -42,18 +42,18 @@ pub(crate) async fn what_is_said_of_an_object_is_kept(api: &dyn BucketApi) {
     let digests = DeclaredDigests { checksum: Some(computed), ..DeclaredDigests::default() };
     let with_checksum = Payload { digests, ..payload(&data) };
     let written = write(api, "k", with_checksum, WriteCondition::default()).await.unwrap();
-    let found = api.object(&b(), &key("k")).await.unwrap();
+    let found = api.object(&b(), ObjectRef::current(&key("k"))).await.unwrap();
     assert_eq!((found.file, found.size, found.etag), (written.file, 1000, written.etag));
     assert_eq!((&found.attributes, found.checksums.len()), (&said(), 1));
     assert_eq!(found.checksums, written.checksums);
 
     let tags = [("other".to_owned(), "tag".to_owned())].into();
-    api.tag_object(&b(), &key("k"), tags).await.unwrap();
-    let tagged = api.object(&b(), &key("k")).await.unwrap();
+    api.tag_object(&b(), ObjectRef::current(&key("k")), tags).await.unwrap();
+    let tagged = api.object(&b(), ObjectRef::current(&key("k"))).await.unwrap();
     assert_eq!(tagged.attributes.tags.keys().collect::<Vec<_>>(), ["other"]);
     let untagged = |attributes: Attributes| Attributes { tags: said().tags, ..attributes };
     assert_eq!((untagged(tagged.attributes), tagged.etag), (said(), written.etag));
-    let none = api.tag_object(&b(), &key("none"), said().tags).await;
+    let none = api.tag_object(&b(), ObjectRef::current(&key("none")), said().tags).await;
     assert!(matches!(none, Err(BucketError::NoSuchKey(_))));
 }
 
@@ -76,13 +76,13 @@ pub(crate) async fn conditions_hold_for_writes_and_deletes(api: &dyn BucketApi) 
     assert_eq!(get(api, "k", None).await, two);
 
     let delete = async |condition| {
-        let deletes = vec![ObjectDelete { key: key("k"), condition }];
+        let deletes = vec![ObjectDelete { condition, ..ObjectDelete::current(key("k")) }];
         api.delete(&b(), deletes).await.unwrap().remove(0)
     };
     assert!(matches!(delete(replace(first.etag)).await, Err(BucketError::PreconditionFailed)));
     assert_eq!(get(api, "k", None).await, two);
     delete(replace(second.etag)).await.unwrap();
-    assert!(matches!(api.object(&b(), &key("k")).await, Err(BucketError::NoSuchKey(_))));
+    assert!(matches!(api.object(&b(), ObjectRef::current(&key("k"))).await, Err(BucketError::NoSuchKey(_))));
 }
 
 pub(crate) async fn a_failed_write_leaves_the_old_object(api: &dyn BucketApi) {
@@ -98,7 +98,7 @@ pub(crate) async fn a_failed_write_leaves_the_old_object(api: &dyn BucketApi) {
         let failed = write(api, "k", wrong, WriteCondition::default()).await;
         assert!(matches!(failed, Err(BucketError::IncompleteBody { .. })), "{declared}");
     }
-    let found = api.object(&b(), &key("k")).await.unwrap();
+    let found = api.object(&b(), ObjectRef::current(&key("k"))).await.unwrap();
     assert_eq!((found.file, found.etag), (old.file, old.etag));
     let page = api.list(&b(), &ListQuery { limit: 10, ..ListQuery::default() }).await.unwrap();
     assert_eq!(page.objects.len(), 1);
@@ -122,7 +122,7 @@ pub(crate) async fn declared_digests_must_hold(api: &dyn BucketApi) {
     assert!(matches!(attempt(wrong).await, Err(BucketError::ChecksumMismatch(ChecksumAlgorithm::Crc32c))));
     let missing = checksum(DeclaredValue::Trailing(Box::new(|| None)));
     assert!(matches!(attempt(missing).await, Err(BucketError::MissingTrailer(ChecksumAlgorithm::Crc32c))));
-    assert!(matches!(api.object(&b(), &key("k")).await, Err(BucketError::NoSuchKey(_))));
+    assert!(matches!(api.object(&b(), ObjectRef::current(&key("k"))).await, Err(BucketError::NoSuchKey(_))));
     let value = attempt(checksum(DeclaredValue::Computed)).await.unwrap().checksums[0].value.clone();
     attempt(checksum(DeclaredValue::Trailing(Box::new(move || Some(value))))).await.unwrap();
     let right = DeclaredDigests { md5: Some(md5(&data)), ..DeclaredDigests::default() };
@@ -144,7 +144,7 @@ pub(crate) async fn copies_take_what_their_source_says_of_itself(api: &dyn Bucke
     };
     for to in [&b(), &other] {
         api.copy(to, plain(source("k"))).await.unwrap();
-        let copied = api.object(to, &key("copy")).await.unwrap();
+        let copied = api.object(to, ObjectRef::current(&key("copy"))).await.unwrap();
         assert_eq!(
             (copied.file, copied.etag, copied.attributes),
             (written.file, written.etag, said()),
@@ -156,7 +156,7 @@ pub(crate) async fn copies_take_what_their_source_says_of_itself(api: &dyn Bucke
     let metadata = Some(Attributes { content_type: Some("image/png".to_owned()), ..Attributes::default() });
     let changes = AttributeChanges { metadata, ..AttributeChanges::default() };
     api.copy(&b(), ObjectCopy { changes, ..plain(source("k")) }).await.unwrap();
-    let replaced = api.object(&b(), &key("copy")).await.unwrap();
+    let replaced = api.object(&b(), ObjectRef::current(&key("copy"))).await.unwrap();
     assert_eq!(replaced.attributes.content_type.as_deref(), Some("image/png"));
     assert_eq!((replaced.attributes.tags, replaced.attributes.user_metadata.len()), (said().tags, 0));
 
@@ -173,8 +173,7 @@ pub(crate) async fn deletes_are_answered_one_by_one(api: &dyn BucketApi) {
     for name in ["a", "a/b", "c"] {
         put(api, name, &Bytes::from_static(b"x")).await;
     }
-    let deletes =
-        ["a", "never", "c"].map(|name| ObjectDelete { key: key(name), condition: WriteCondition::default() });
+    let deletes = ["a", "never", "c"].map(|name| ObjectDelete::current(key(name)));
     let results = api.delete(&b(), deletes.into()).await.unwrap();
     assert_eq!(results.iter().map(Result::is_ok).collect::<Vec<_>>(), [true; 3]);
     let left = api.list(&b(), &ListQuery { limit: 10, ..ListQuery::default() }).await.unwrap().objects;

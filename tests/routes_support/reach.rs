@@ -70,7 +70,7 @@ impl Place {
         let (uid, until) = (place.uid(OPEN).await, xetgate::bucket::Timestamp(u64::MAX));
         meta.register_files(uid, "AKWRITE", vec![record], until).await.unwrap();
         let key = ObjectKey::new("deleted").unwrap();
-        let delete = ObjectDelete { key, condition: WriteCondition::default() };
+        let delete = ObjectDelete::current(key);
         api.delete(&bucket(OPEN), vec![delete]).await.unwrap();
         place
     }

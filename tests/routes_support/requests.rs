@@ -29,6 +29,7 @@ fn operation(name: &str) -> Option<(&'static str, bool, &'static str)> {
         "PutBucketOwnershipControls" => of_bucket("PUT", "ownershipControls"),
         "PutBucketRequestPayment" => of_bucket("PUT", "requestPayment"),
         "PutBucketTagging" => of_bucket("PUT", "tagging"),
+        "PutBucketVersioning" => of_bucket("PUT", "versioning"),
         "PutPublicAccessBlock" => of_bucket("PUT", "publicAccessBlock"),
         "HeadBucket" => of_bucket("HEAD", ""),
         "GetBucketAccelerateConfiguration" => of_bucket("GET", "accelerate"),

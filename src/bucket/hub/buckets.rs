@@ -10,7 +10,7 @@ use super::wire::NewBucket;
 use crate::bucket::error::meta_failed;
 use crate::bucket::{
     Bucket, BucketChange, BucketError, BucketId, BucketName, BucketSettings, BucketStats, Buckets,
-    DeleteBucket, Namespace, Visibility,
+    DeleteBucket, Namespace, VersionStats, Visibility,
 };
 use crate::store::meta::MetaError;
 
@@ -75,6 +75,9 @@ impl Buckets for HubBuckets {
     }
 
     async fn change_bucket(&self, id: &BucketId, change: BucketChange) -> Result<(), BucketError> {
+        if matches!(change, BucketChange::Versioning(_)) {
+            return Err(BucketError::NotImplemented("The versioning of a bucket on a Hub"));
+        }
         self.rows_of(id).await?;
         self.shared.meta.change_bucket(id, change).await.map_err(meta_failed)
     }
@@ -99,6 +102,10 @@ impl Buckets for HubBuckets {
     async fn bucket_stats(&self, id: &BucketId) -> Result<BucketStats, BucketError> {
         let info = self.client.bucket(id).await.map_err(|error| error.of_bucket(id, None))?;
         Ok(BucketStats { bytes: info.size, objects: info.total_files })
+    }
+
+    async fn version_stats(&self, _: &BucketId) -> Result<VersionStats, BucketError> {
+        Ok(VersionStats::default())
     }
 
     async fn delete_bucket(&self, id: &BucketId, mode: DeleteBucket) -> Result<(), BucketError> {

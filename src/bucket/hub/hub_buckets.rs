@@ -24,8 +24,8 @@ use super::part_folder::PartFolder;
 use super::wire::{BatchOp, FileEntry};
 use crate::bucket::error::{engine_error, meta_failed};
 use crate::bucket::{
-    Attributes, BucketError, BucketId, ETag, FileHash, ListQuery, Namespace, Object, ObjectKey, Visibility,
-    WriteCondition,
+    Attributes, BucketError, BucketId, ETag, FileHash, ListQuery, Namespace, Object, ObjectKey, ObjectRef,
+    VersionRef, Visibility, WriteCondition,
 };
 use crate::cas::remote::{Known, NewRemoteFile, RemoteChunks, RemoteError, RemoteShared, SentXorb};
 use crate::engine::{Engine, EngineError, EngineTurns};
@@ -177,6 +177,23 @@ impl HubBuckets {
         let found = self.client.paths_info(id, &paths).await;
         let found = found.map_err(|error| error.of_bucket(id, Some(key)))?;
         Ok(found.into_iter().find(|entry| entry.path == key.as_str()))
+    }
+
+    /// An object as it is named. It is the only version of its key, the one without an id.
+    pub(super) async fn named_object(
+        &self,
+        id: &BucketId,
+        object: ObjectRef<'_>,
+    ) -> Result<Object, BucketError> {
+        let no_version = |version| BucketError::NoSuchVersion { key: object.key.clone(), version };
+        match object.version {
+            None => self.must_object(id, object.key).await,
+            Some(VersionRef::Null) => self.must_object(id, object.key).await.map_err(|error| match error {
+                BucketError::NoSuchKey(_) => no_version(VersionRef::Null),
+                error => error,
+            }),
+            Some(version) => Err(no_version(version)),
+        }
     }
 
     /// The object at a key now.

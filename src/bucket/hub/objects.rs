@@ -12,10 +12,11 @@ use super::{keys, listing};
 use crate::bucket::error::{engine_error, read_error};
 use crate::bucket::payload::{Taken, take};
 use crate::bucket::{
-    AttributeChanges, Attributes, BatchChange, BucketError, BucketId, ByteRange, Checksum, ChecksumAlgorithm,
-    ChecksumType, CopySource, ETag, FileHash, ListPage, ListQuery, Object, ObjectCopy, ObjectDelete,
-    ObjectKey, ObjectRead, ObjectWrite, Objects, ReadCondition, Tags, Timestamp, TreeEntry, TreePage,
-    TreeQuery, WriteCondition,
+    After, AttributeChanges, Attributes, BatchChange, BucketError, BucketId, ByteRange, Changed, Checksum,
+    ChecksumAlgorithm, ChecksumType, Copied, CopySource, ETag, FileHash, ListPage, ListQuery, Object,
+    ObjectCopy, ObjectDelete, ObjectKey, ObjectRead, ObjectRef, ObjectWrite, Objects, Tags, Timestamp,
+    TreeEntry, TreePage, TreeQuery, Version, VersionEntry, VersionPage, VersionQuery, VersionRef,
+    WriteCondition,
 };
 use crate::engine::{EngineError, Layout};
 use crate::model::lock::ObjectLock;
@@ -34,6 +35,24 @@ impl Objects for HubBuckets {
             objects.push((key, object));
         }
         Ok(ListPage { objects, common_prefixes: listed.common_prefixes, next: listed.next })
+    }
+
+    /// Every object is its only version, `null`, for the Hub keeps no others.
+    async fn list_versions(&self, id: &BucketId, query: &VersionQuery) -> Result<VersionPage, BucketError> {
+        let VersionQuery { prefix, delimiter, key_marker, version_marker: _, limit } = query.clone();
+        let after = key_marker.map(|name| After::name(&prefix, delimiter.as_deref(), name));
+        let page = self.list(id, &ListQuery { prefix, delimiter, after, limit }).await?;
+        let next = page.next.map(|after| match after {
+            After::Key(key) => (key, Some(VersionRef::Null)),
+            After::Prefix(prefix) => (prefix, None),
+        });
+        let version =
+            |(key, object)| VersionEntry { key, version: Version::Object(Box::new(object)), is_latest: true };
+        Ok(VersionPage {
+            versions: page.objects.into_iter().map(version).collect(),
+            common_prefixes: page.common_prefixes,
+            next,
+        })
     }
 
     /// Files and folders, a page of a listing rolled up at `/` or not at all.
@@ -95,17 +114,18 @@ impl Objects for HubBuckets {
         Ok(changes.iter().map(result).collect())
     }
 
-    async fn object(&self, id: &BucketId, key: &ObjectKey) -> Result<Object, BucketError> {
-        self.must_object(id, key).await
+    async fn object(&self, id: &BucketId, object: ObjectRef<'_>) -> Result<Object, BucketError> {
+        self.named_object(id, object).await
     }
 
     async fn read(
         &self,
         id: &BucketId,
-        key: &ObjectKey,
+        object: ObjectRef<'_>,
         range: Option<ByteRange>,
     ) -> Result<ObjectRead, BucketError> {
-        let object = self.must_object(id, key).await?;
+        let key = object.key;
+        let object = self.named_object(id, object).await?;
         let range = match range {
             None => 0..object.size,
             Some(asked) => {
@@ -143,7 +163,7 @@ impl Objects for HubBuckets {
         Ok(object)
     }
 
-    async fn copy(&self, id: &BucketId, copy: ObjectCopy) -> Result<Object, BucketError> {
+    async fn copy(&self, id: &BucketId, copy: ObjectCopy) -> Result<Copied<Object>, BucketError> {
         let ObjectCopy { source, key, changes, checksum, condition } = copy;
         keys::check(&key)?;
         let found = self.copy_source(&source).await?;
@@ -167,20 +187,24 @@ impl Objects for HubBuckets {
             }
         };
         self.make_visible(id, &key, &condition, &object, line).await?;
-        Ok(object)
+        Ok(Copied { made: object, source: None })
     }
 
     async fn delete(
         &self,
         id: &BucketId,
         deletes: Vec<ObjectDelete>,
-    ) -> Result<Vec<Result<(), BucketError>>, BucketError> {
+    ) -> Result<Vec<Result<Changed, BucketError>>, BucketError> {
         // A key that the Hub cannot hold is not there: deleted already.
-        let mut results: Vec<Result<(), BucketError>> = Vec::with_capacity(deletes.len());
+        let mut results: Vec<Result<Changed, BucketError>> = Vec::with_capacity(deletes.len());
         let mut lines = Vec::new();
         for delete in &deletes {
             let checked = self.check(id, &delete.key, &delete.condition).await;
-            if checked.is_ok() && keys::broken_rule(delete.key.as_str()).is_none() {
+            let checked = checked.map(|()| Changed { version: delete.version, is_marker: false });
+            // Nor is a version that has an id.
+            let is_there = delete.version.is_none_or(|version| version == VersionRef::Null)
+                && keys::broken_rule(delete.key.as_str()).is_none();
+            if checked.is_ok() && is_there {
                 lines.push((results.len(), BatchOp::DeleteFile { path: delete.key.as_str().to_owned() }));
             }
             results.push(checked);
@@ -204,17 +228,22 @@ impl Objects for HubBuckets {
         Ok(results)
     }
 
-    async fn tag_object(&self, id: &BucketId, key: &ObjectKey, tags: Tags) -> Result<(), BucketError> {
-        let present = self.must_object(id, key).await?;
+    async fn tag_object(
+        &self,
+        id: &BucketId,
+        object: ObjectRef<'_>,
+        tags: Tags,
+    ) -> Result<Changed, BucketError> {
+        let present = self.named_object(id, object).await?;
         let website_redirect_location = present.attributes.website_redirect_location;
         let copy = ObjectCopy {
-            source: CopySource { bucket: id.clone(), key: key.clone(), condition: ReadCondition::default() },
-            key: key.clone(),
+            source: CopySource::current(id.clone(), object.key.clone()),
+            key: object.key.clone(),
             changes: AttributeChanges { metadata: None, tags: Some(tags), website_redirect_location },
             checksum: None,
             condition: WriteCondition::default(),
         };
-        self.copy(id, copy).await.map(|_| ())
+        self.copy(id, copy).await.map(|_| Changed { version: object.version, is_marker: false })
     }
 }
 
@@ -271,7 +300,7 @@ impl HubBuckets {
 
     /// The source of a copy, if it is as the copy wants it.
     pub(super) async fn copy_source(&self, source: &CopySource) -> Result<Object, BucketError> {
-        let object = self.must_object(&source.bucket, &source.key).await?;
+        let object = self.named_object(&source.bucket, source.object()).await?;
         source.condition.check(&object).map_err(|_| BucketError::PreconditionFailed)?;
         Ok(object)
     }

@@ -16,9 +16,9 @@ use crate::bucket::multipart::{
 };
 use crate::bucket::payload::{Taken, take};
 use crate::bucket::{
-    BoxError, BucketError, BucketId, ByteRange, CopySource, DeclaredChecksum, DeclaredDigests, DeclaredValue,
-    ListUploads, NewUpload, Object, Part, PartPage, Payload, Upload, UploadCompletion, UploadId, UploadPage,
-    UploadRef, Uploads,
+    BoxError, BucketError, BucketId, ByteRange, Copied, CopySource, DeclaredChecksum, DeclaredDigests,
+    DeclaredValue, ListUploads, NewUpload, Object, Part, PartPage, Payload, Upload, UploadCompletion,
+    UploadId, UploadPage, UploadRef, Uploads,
 };
 use crate::cas::remote::SentXorb;
 use crate::engine::{Engine, Layout};
@@ -104,7 +104,7 @@ impl Uploads for HubBuckets {
         number: u16,
         source: &CopySource,
         range: Option<ByteRange>,
-    ) -> Result<Part, BucketError> {
+    ) -> Result<Copied<Part>, BucketError> {
         let rows = self.rows_of(id).await?;
         let wanted = self.must_upload(rows, upload).await?.checksum;
         let object = self.copy_source(source).await?;
@@ -115,7 +115,8 @@ impl Uploads for HubBuckets {
         let computed = |(algorithm, _)| DeclaredChecksum { algorithm, value: DeclaredValue::Computed };
         let digests = DeclaredDigests { checksum: wanted.map(computed), ..DeclaredDigests::default() };
         let payload = Payload { body, length, digests };
-        self.write_part(id, upload, number, payload).await
+        let made = self.write_part(id, upload, number, payload).await?;
+        Ok(Copied { made, source: None })
     }
 
     async fn list_parts(

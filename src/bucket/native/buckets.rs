@@ -6,7 +6,7 @@ use super::NativeBuckets;
 use crate::bucket::error::{bucket_error, meta_failed};
 use crate::bucket::{
     Bucket, BucketChange, BucketError, BucketId, BucketName, BucketSettings, BucketStats, Buckets,
-    DeleteBucket, Namespace, Visibility,
+    DeleteBucket, Namespace, VersionStats, Visibility,
 };
 use crate::store::meta::MetaError;
 
@@ -65,6 +65,11 @@ impl Buckets for NativeBuckets {
     async fn bucket_stats(&self, id: &BucketId) -> Result<BucketStats, BucketError> {
         let bucket = self.must_bucket(id).await?;
         self.meta.bucket_stats(bucket.uid).await.map_err(meta_failed)
+    }
+
+    async fn version_stats(&self, id: &BucketId) -> Result<VersionStats, BucketError> {
+        let bucket = self.must_bucket(id).await?;
+        self.meta.version_stats(bucket.uid).await.map_err(meta_failed)
     }
 
     async fn delete_bucket(&self, id: &BucketId, mode: DeleteBucket) -> Result<(), BucketError> {

@@ -7,8 +7,8 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::error::meta_failed;
-use super::{BucketError, BucketId, ByteRange, Object, ObjectKey};
+use super::error::{meta_failed, object_error};
+use super::{BucketError, BucketId, ByteRange, Object, ObjectRef, Version, VersionRef, Versioning};
 use crate::cas::LocalChunks;
 use crate::engine::{Engine, StoredFile};
 use crate::model::bucket::Bucket;
@@ -75,9 +75,10 @@ impl NativeBuckets {
         VersionId::new(now, self.ambient.random())
     }
 
-    /// A delete of what is current.
-    fn deletion(&self) -> ObjectChange {
-        ObjectChange::Delete(Deletion::of_current(self.ambient.clock.now(), self.ambient.random()))
+    /// A delete of what is current, or of the version that is named.
+    fn deletion(&self, version: Option<VersionRef>) -> ObjectChange {
+        let of_current = Deletion::of_current(self.ambient.clock.now(), self.ambient.random());
+        ObjectChange::Delete(Deletion { version, ..of_current })
     }
 
     async fn must_bucket(&self, id: &BucketId) -> Result<Bucket, BucketError> {
@@ -85,26 +86,64 @@ impl NativeBuckets {
         bucket.ok_or_else(|| BucketError::NoSuchBucket(id.clone()))
     }
 
-    async fn must_object(&self, bucket: &Bucket, key: &ObjectKey) -> Result<Object, BucketError> {
-        let object = self.meta.object(bucket.uid, key).await.map_err(meta_failed)?;
-        object.ok_or_else(|| BucketError::NoSuchKey(key.clone()))
+    async fn must_object(&self, bucket: &Bucket, object: ObjectRef<'_>) -> Result<Object, BucketError> {
+        let found = match object.version {
+            None => self.meta.object(bucket.uid, object.key).await,
+            Some(version) => {
+                let found = self.meta.version(bucket.uid, object.key, version).await;
+                found.map(|found| found.and_then(Version::into_object))
+            }
+        };
+        match found.map_err(meta_failed)? {
+            Some(found) => Ok(found),
+            None => Err(self.absent(bucket, object).await),
+        }
+    }
+
+    /// Why there is no such object: it was never there, or was deleted.
+    async fn absent(&self, bucket: &Bucket, object: ObjectRef<'_>) -> BucketError {
+        let key = || object.key.clone();
+        let found = match object.version {
+            None if bucket.versioning == Versioning::Off => Ok(None),
+            None => self.meta.latest(bucket.uid, object.key).await,
+            Some(version) => self.meta.version(bucket.uid, object.key, version).await,
+        };
+        match (found, object.version) {
+            (Err(error), _) => meta_failed(error),
+            (Ok(Some(Version::Marker(marker))), None) => BucketError::Deleted { key: key(), marker },
+            (Ok(Some(Version::Marker(marker))), Some(_)) => {
+                BucketError::IsDeleteMarker { key: key(), marker }
+            }
+            (Ok(_), None) => BucketError::NoSuchKey(key()),
+            (Ok(_), Some(version)) => BucketError::NoSuchVersion { key: key(), version },
+        }
+    }
+
+    /// What a refusal means for an object that may be named with its version.
+    async fn refused(&self, error: MetaError, id: &BucketId, object: ObjectRef<'_>) -> BucketError {
+        match error {
+            MetaError::NoSuchObject | MetaError::IsDeleteMarker => match self.must_bucket(id).await {
+                Ok(bucket) => self.absent(&bucket, object).await,
+                Err(error) => error,
+            },
+            error => object_error(error, id, object),
+        }
     }
 
     /// An object with the terms that hold what is wanted of it, of one moment.
     async fn content(
         &self,
         id: &BucketId,
-        key: &ObjectKey,
+        object: ObjectRef<'_>,
         wanted: Wanted<'_>,
     ) -> Result<Content, BucketError> {
-        self.meta.content(id, key, wanted).await.map_err(|error| match error {
-            MetaError::NoSuchBucket => BucketError::NoSuchBucket(id.clone()),
-            MetaError::NoSuchObject => BucketError::NoSuchKey(key.clone()),
-            MetaError::MissingFile(_) => {
-                BucketError::Corrupt(format!("the file of object {key} has no record"))
+        match self.meta.content(id, object, wanted).await {
+            Ok(content) => Ok(content),
+            Err(MetaError::MissingFile(_)) => {
+                Err(BucketError::Corrupt(format!("the file of object {} has no record", object.key)))
             }
-            error => meta_failed(error),
-        })
+            Err(error) => Err(self.refused(error, id, object).await),
+        }
     }
 
     /// What keeps the records read from now on true, and the xorbs they name in place.

@@ -10,9 +10,10 @@ use crate::bucket::error::{bucket_error, change_error, engine_error, meta_failed
 use crate::bucket::limits::{BATCH_CHANGES_MAX, PATHS_MAX};
 use crate::bucket::payload::{Taken, take};
 use crate::bucket::{
-    BatchChange, Bucket, BucketError, BucketId, ByteRange, Checksum, ChecksumAlgorithm, ChecksumType,
-    CopySource, ETag, ListPage, ListQuery, Object, ObjectCopy, ObjectDelete, ObjectKey, ObjectRead,
-    ObjectWrite, Objects, Tags, TreePage, TreeQuery, WriteCondition,
+    BatchChange, Bucket, BucketError, BucketId, ByteRange, Changed, Checksum, ChecksumAlgorithm,
+    ChecksumType, Copied, CopySource, ETag, ListPage, ListQuery, Object, ObjectCopy, ObjectDelete, ObjectKey,
+    ObjectRead, ObjectRef, ObjectWrite, Objects, Tags, TreePage, TreeQuery, VersionPage, VersionQuery,
+    WriteCondition,
 };
 use crate::engine::Layout;
 use crate::model::lock::ObjectLock;
@@ -29,6 +30,11 @@ impl Objects for NativeBuckets {
     async fn tree(&self, id: &BucketId, query: &TreeQuery) -> Result<TreePage, BucketError> {
         let bucket = self.must_bucket(id).await?;
         self.meta.tree(bucket.uid, query).await.map_err(meta_failed)
+    }
+
+    async fn list_versions(&self, id: &BucketId, query: &VersionQuery) -> Result<VersionPage, BucketError> {
+        let bucket = self.must_bucket(id).await?;
+        self.meta.list_versions(bucket.uid, query).await.map_err(meta_failed)
     }
 
     async fn paths_info(
@@ -69,20 +75,21 @@ impl Objects for NativeBuckets {
         Ok(results)
     }
 
-    async fn object(&self, id: &BucketId, key: &ObjectKey) -> Result<Object, BucketError> {
+    async fn object(&self, id: &BucketId, object: ObjectRef<'_>) -> Result<Object, BucketError> {
         let bucket = self.must_bucket(id).await?;
-        self.must_object(&bucket, key).await
+        self.must_object(&bucket, object).await
     }
 
     async fn read(
         &self,
         id: &BucketId,
-        key: &ObjectKey,
+        object: ObjectRef<'_>,
         range: Option<ByteRange>,
     ) -> Result<ObjectRead, BucketError> {
+        let key = object.key;
         let reading = self.store.readers.enter();
         let wanted = |size| wanted_range(range.as_ref(), size);
-        let Content { object, terms } = self.content(id, key, &wanted).await?;
+        let Content { object, terms } = self.content(id, object, &wanted).await?;
         let range = match range {
             None => 0..object.size,
             Some(asked) => {
@@ -134,14 +141,14 @@ impl Objects for NativeBuckets {
         Ok(object)
     }
 
-    async fn copy(&self, id: &BucketId, copy: ObjectCopy) -> Result<Object, BucketError> {
+    async fn copy(&self, id: &BucketId, copy: ObjectCopy) -> Result<Copied<Object>, BucketError> {
         /// Each try loses only to an overwrite or delete of the source that came in between.
         const TRIES: usize = 16;
         let bucket = self.must_bucket(id).await?;
         for _ in 0..TRIES {
             let _reading = self.reading();
             let (source, terms) = self.copy_source(&copy.source, &|size| 0..size).await?;
-            let now = self.ambient.clock.now();
+            let (now, of) = (self.ambient.clock.now(), source.version);
             let mut object = Object {
                 checksums: self.copied_checksums(&source, terms, copy.checksum).await?,
                 modified_at: now,
@@ -155,7 +162,7 @@ impl Objects for NativeBuckets {
             match self.meta.change(bucket.uid, &copy.key, &copy.condition, put).await {
                 Ok(changed) => {
                     object.version = changed.id();
-                    return Ok(object);
+                    return Ok(Copied { made: object, source: of });
                 }
                 Err(MetaError::MissingFile(_)) => {}
                 Err(error) => return Err(change_error(error, id, &copy.key)),
@@ -168,25 +175,44 @@ impl Objects for NativeBuckets {
         &self,
         id: &BucketId,
         deletes: Vec<ObjectDelete>,
-    ) -> Result<Vec<Result<(), BucketError>>, BucketError> {
+    ) -> Result<Vec<Result<Changed, BucketError>>, BucketError> {
         let bucket = self.must_bucket(id).await?;
         let keys: Vec<_> = deletes.iter().map(|delete| delete.key.clone()).collect();
-        let deletion =
-            |ObjectDelete { key, condition }| KeyChange { key, condition, change: self.deletion() };
+        let deletion = |ObjectDelete { key, version, condition }| KeyChange {
+            key,
+            condition,
+            change: self.deletion(version),
+        };
         let made = self.meta.change_many(bucket.uid, deletes.into_iter().map(deletion).collect()).await;
         let made = made.map_err(|error| bucket_error(error, id))?.into_iter().zip(&keys);
-        Ok(made.map(|(result, key)| result.map(drop).map_err(|error| change_error(error, id, key))).collect())
+        Ok(made.map(|(result, key)| result.map_err(|error| change_error(error, id, key))).collect())
     }
 
-    async fn tag_object(&self, id: &BucketId, key: &ObjectKey, tags: Tags) -> Result<(), BucketError> {
-        let bucket = self.must_bucket(id).await?;
-        let (any, retag) = (WriteCondition::default(), ObjectChange::Amend(None, Amendment::Tags(tags)));
-        let changed = self.meta.change(bucket.uid, key, &any, retag).await;
-        changed.map(drop).map_err(|error| change_error(error, id, key))
+    async fn tag_object(
+        &self,
+        id: &BucketId,
+        object: ObjectRef<'_>,
+        tags: Tags,
+    ) -> Result<Changed, BucketError> {
+        self.amend(id, object, Amendment::Tags(tags)).await
     }
 }
 
 impl NativeBuckets {
+    async fn amend(
+        &self,
+        id: &BucketId,
+        object: ObjectRef<'_>,
+        amendment: Amendment,
+    ) -> Result<Changed, BucketError> {
+        let bucket = self.must_bucket(id).await?;
+        let (any, change) = (WriteCondition::default(), ObjectChange::Amend(object.version, amendment));
+        match self.meta.change(bucket.uid, object.key, &any, change).await {
+            Ok(changed) => Ok(changed),
+            Err(error) => Err(self.refused(error, id, object).await),
+        }
+    }
+
     /// Refuses a write before its body is read, where the answer is known already. The transaction decides.
     pub(super) async fn check_early(
         &self,
@@ -208,7 +234,7 @@ impl NativeBuckets {
         source: &CopySource,
         wanted: Wanted<'_>,
     ) -> Result<(Object, FileTerms), BucketError> {
-        let Content { object, terms } = self.content(&source.bucket, &source.key, wanted).await?;
+        let Content { object, terms } = self.content(&source.bucket, source.object(), wanted).await?;
         source.condition.check(&object).map_err(|_| BucketError::PreconditionFailed)?;
         Ok((object, terms))
     }

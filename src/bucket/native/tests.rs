@@ -90,13 +90,13 @@ async fn put(buckets: &NativeBuckets, name: &str, data: &Bytes) -> Object {
 }
 
 async fn get(buckets: &NativeBuckets, name: &str, range: Option<ByteRange>) -> Vec<u8> {
-    let read = buckets.read(&bucket_id(), &key(name), range).await.unwrap();
+    let read = buckets.read(&bucket_id(), ObjectRef::current(&key(name)), range).await.unwrap();
     let pieces: Vec<Bytes> = read.body.try_collect().await.unwrap();
     pieces.concat()
 }
 
 fn source(name: &str) -> CopySource {
-    CopySource { bucket: bucket_id(), key: key(name), condition: ReadCondition::default() }
+    CopySource::current(bucket_id(), key(name))
 }
 
 #[tokio::test]
@@ -121,7 +121,8 @@ async fn what_is_written_is_read_whole_and_in_ranges() {
         }
     }
     assert_eq!(get(&buckets, "k", Some(ByteRange::Suffix(5))).await, data[2_999_995..]);
-    let outside = buckets.read(&bucket_id(), &key("k"), Some(ByteRange::From(3_000_000))).await;
+    let outside =
+        buckets.read(&bucket_id(), ObjectRef::current(&key("k")), Some(ByteRange::From(3_000_000))).await;
     assert!(matches!(outside, Err(BucketError::RangeNotSatisfiable { size: 3_000_000 })));
 }
 
@@ -159,7 +160,7 @@ async fn the_same_bytes_have_one_hash_by_put_multipart_and_copy() {
             checksum: None,
             condition: WriteCondition::default(),
         };
-        assert_eq!(buckets.copy(&bucket_id(), copy).await.unwrap().file, whole.file);
+        assert_eq!(buckets.copy(&bucket_id(), copy).await.unwrap().made.file, whole.file);
     }
 }
 
@@ -175,7 +176,7 @@ async fn a_part_copied_from_a_range_has_the_hash_of_its_bytes() {
         [(0, 1_999_999), (1, 1_999_999), (0, 99), (777_777, 1_555_555), (1_999_999, 1_999_999)]
     {
         let range = Some(ByteRange::Bounded(first, last));
-        let part = buckets.copy_part(&bucket_id(), &upload, 1, &source("source"), range).await.unwrap();
+        let part = buckets.copy_part(&bucket_id(), &upload, 1, &source("source"), range).await.unwrap().made;
         let bytes = &data[first as usize..=last as usize];
         assert_eq!(part.file, hash_of(bytes), "{first}..={last}");
         assert_eq!(part.md5, <[u8; 16]>::from(<md5::Md5 as md5::Digest>::digest(bytes)));
@@ -197,7 +198,7 @@ async fn a_cut_off_put_leaves_the_old_object() {
     let long = Payload { length: Some(2_999_999), ..payload(&data) };
     let error = buckets.write(&bucket_id(), write("k", long)).await.unwrap_err();
     assert!(matches!(error, BucketError::IncompleteBody { .. }));
-    assert_eq!(buckets.object(&bucket_id(), &key("k")).await.unwrap(), old);
+    assert_eq!(buckets.object(&bucket_id(), ObjectRef::current(&key("k"))).await.unwrap(), old);
     let page = buckets.list(&bucket_id(), &ListQuery { limit: 10, ..ListQuery::default() }).await.unwrap();
     assert_eq!(page.objects.len(), 1);
 }
@@ -220,7 +221,10 @@ async fn a_false_digest_stores_nothing() {
     assert!(matches!(attempt(given).await, Err(BucketError::ChecksumMismatch(ChecksumAlgorithm::Crc32c))));
     let trailing = checksum(DeclaredValue::Trailing(Box::new(|| None)));
     assert!(matches!(attempt(trailing).await, Err(BucketError::MissingTrailer(ChecksumAlgorithm::Crc32c))));
-    assert!(matches!(buckets.object(&bucket_id(), &key("k")).await, Err(BucketError::NoSuchKey(_))));
+    assert!(matches!(
+        buckets.object(&bucket_id(), ObjectRef::current(&key("k"))).await,
+        Err(BucketError::NoSuchKey(_))
+    ));
     let stored = attempt(checksum(DeclaredValue::Computed)).await.unwrap();
     let value = stored.checksums[0].value.clone();
     attempt(checksum(DeclaredValue::Trailing(Box::new(move || Some(value))))).await.unwrap();

@@ -13,8 +13,8 @@ use crate::bucket::multipart::{
 use crate::bucket::payload::{Taken, take};
 use crate::bucket::{
     Bucket, BucketError, BucketId, ByteRange, Checksum, ChecksumAlgorithm, ChecksumType, CompletedPart,
-    CopySource, ETag, ListUploads, NewUpload, Object, Part, PartPage, Payload, Upload, UploadCompletion,
-    UploadId, UploadPage, UploadRef, Uploads,
+    Copied, CopySource, ETag, ListUploads, NewUpload, Object, Part, PartPage, Payload, Upload,
+    UploadCompletion, UploadId, UploadPage, UploadRef, Uploads,
 };
 use crate::engine::{EngineError, JOINED_TERMS_MAX, Layout, Segment};
 use crate::model::lock::ObjectLock;
@@ -67,7 +67,7 @@ impl Uploads for NativeBuckets {
         number: u16,
         source: &CopySource,
         range: Option<ByteRange>,
-    ) -> Result<Part, BucketError> {
+    ) -> Result<Copied<Part>, BucketError> {
         let bucket = self.must_bucket(id).await?;
         let wanted = self.must_upload(&bucket, upload).await?.checksum.map(|(algorithm, _)| algorithm);
         let hold = self.reading();
@@ -77,7 +77,8 @@ impl Uploads for NativeBuckets {
         let (md5, checksum) = self.part_digests(&object, &terms, &range, wanted).await?;
         let composing = self.engine.compose(vec![Segment { terms, range }], hold);
         let file = composing.await.map_err(engine_error)?;
-        self.commit_part(&bucket, upload, number, Taken { file, md5, checksum }).await
+        let made = self.commit_part(&bucket, upload, number, Taken { file, md5, checksum }).await?;
+        Ok(Copied { made, source: object.version })
     }
 
     async fn list_parts(

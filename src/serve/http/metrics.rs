@@ -176,6 +176,8 @@ impl std::fmt::Debug for StoreCollector {
 struct Holdings {
     objects: u64,
     logical_bytes: u64,
+    versions: u64,
+    version_bytes: u64,
     packs: u64,
     pack_bytes: u64,
     live_bytes: u64,
@@ -191,6 +193,9 @@ impl StoreCollector {
                 let stats = meta.bucket_stats(bucket.uid).await.ok()?;
                 holdings.objects += stats.objects;
                 holdings.logical_bytes += stats.bytes;
+                let versions = meta.version_stats(bucket.uid).await.ok()?;
+                holdings.versions += versions.objects;
+                holdings.version_bytes += versions.bytes;
             }
             for pack in meta.packs().await.ok()? {
                 holdings.packs += 1;
@@ -236,10 +241,12 @@ impl Collector for StoreCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
         let mut show = Shown(&mut encoder);
         if let Some(held) = self.holdings() {
-            show.gauge("objects", "Objects", held.objects)?;
-            show.gauge("logical_bytes", "Bytes of all objects, as clients see them", held.logical_bytes)?;
+            show.gauge("objects", "Current objects", held.objects)?;
+            show.gauge("logical_bytes", "Bytes of current objects, as clients see them", held.logical_bytes)?;
+            show.gauge("versions", "Objects that are versions and not current", held.versions)?;
+            show.gauge("version_bytes", "Bytes of these, as clients see them", held.version_bytes)?;
             show.gauge("stored_bytes", "Bytes in packs that something uses", held.live_bytes)?;
-            let saved = held.logical_bytes.saturating_sub(held.live_bytes);
+            let saved = (held.logical_bytes + held.version_bytes).saturating_sub(held.live_bytes);
             show.gauge("saved_bytes", "What deduplication and compression save", saved)?;
             show.gauge("packs", "Packs", held.packs)?;
             show.gauge("pack_bytes", "Bytes of all packs", held.pack_bytes)?;

@@ -241,6 +241,7 @@ fn is_refusal(error: &BucketError) -> bool {
         BucketError::NoSuchFile(_)
             | BucketError::NoSuchBucket(_)
             | BucketError::NoSuchKey(_)
+            | BucketError::Locked(_)
             | BucketError::WrongSize { .. }
             | BucketError::PreconditionFailed
     )

@@ -9,7 +9,7 @@ use super::dates::iso8601;
 use super::error::{HubError, HubResult};
 use super::paths::{next_link, parameter};
 use crate::auth::Action;
-use crate::bucket::{Bucket, BucketError, Namespace, Visibility};
+use crate::bucket::{Bucket, BucketError, Namespace, VersionStats, Versioning, Visibility};
 
 /// Buckets on a page.
 const PAGE: usize = 1000;
@@ -23,16 +23,38 @@ struct Info {
     created_at: Option<String>,
     size: u64,
     total_files: u64,
+    /// What is there beside the current files, of a bucket that keeps versions or did. Our own; the Hub has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    versions: Option<Versions>,
+}
+
+/// Versions that are not current, and delete markers.
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Versions {
+    size: u64,
+    total_files: u64,
+    delete_markers: u64,
 }
 
 async fn to_info(call: &Call, bucket: &Bucket) -> Result<Info, BucketError> {
     let stats = call.api.buckets.bucket_stats(&bucket.id).await?;
+    let versions = match bucket.versioning {
+        Versioning::Off => None,
+        _ => Some(call.api.buckets.version_stats(&bucket.id).await?),
+    };
+    let versions = versions.map(|VersionStats { bytes, objects, delete_markers }| Versions {
+        size: bytes,
+        total_files: objects,
+        delete_markers,
+    });
     Ok(Info {
         id: bucket.id.to_string(),
         private: bucket.visibility == Visibility::Private,
         created_at: iso8601(bucket.created_at),
         size: stats.bytes,
         total_files: stats.objects,
+        versions,
     })
 }
 

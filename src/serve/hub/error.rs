@@ -114,10 +114,14 @@ impl From<BucketError> for HubError {
         let message = error.to_string();
         match error {
             BucketError::NoSuchBucket(_) => Self::no_such_bucket(),
-            BucketError::NoSuchKey(_) => Self::no_such_entry(),
+            BucketError::NoSuchKey(_)
+            | BucketError::Deleted { .. }
+            | BucketError::NoSuchVersion { .. }
+            | BucketError::IsDeleteMarker { .. } => Self::no_such_entry(),
             BucketError::BucketExists(_) => Self::new(StatusCode::CONFLICT, None, message),
             BucketError::TooMany { .. } => Self::bad_request(message),
-            BucketError::PublicAccessBlocked(_) => Self::forbidden(message),
+            BucketError::PublicAccessBlocked(_) | BucketError::Locked(_) => Self::forbidden(message),
+            BucketError::NotImplemented(_) => Self::new(StatusCode::NOT_IMPLEMENTED, None, message),
             BucketError::RangeNotSatisfiable { size } => {
                 Self { size: Some(size), ..Self::new(StatusCode::RANGE_NOT_SATISFIABLE, None, message) }
             }

@@ -17,7 +17,9 @@ use serde_json::json;
 use super::call::Call;
 use super::error::{HubError, HubResult};
 use crate::auth::Action;
-use crate::bucket::{Bucket, BucketError, ByteRange, FileHash, Object, ObjectKey, ObjectRead, Timestamp};
+use crate::bucket::{
+    Bucket, BucketError, ByteRange, FileHash, Object, ObjectKey, ObjectRead, ObjectRef, Timestamp,
+};
 
 const XET_HASH: HeaderName = HeaderName::from_static("x-xet-hash");
 const LINKED_SIZE: HeaderName = HeaderName::from_static("x-linked-size");
@@ -37,7 +39,7 @@ pub(super) async fn resolve(call: Call) -> HubResult {
         return file_info(&call, &bucket, &key).await;
     }
     if call.method == Method::HEAD {
-        let object = call.api.buckets.object(&bucket.id, &key).await?;
+        let object = call.api.buckets.object(&bucket.id, ObjectRef::current(&key)).await?;
         let mut headers = headers(&call, &bucket, &object);
         headers.insert(CONTENT_LENGTH, object.size.into());
         return Ok((headers, Body::empty()).into_response());
@@ -61,22 +63,22 @@ pub(super) async fn resolve(call: Call) -> HubResult {
 /// Opens the file, and says whether it is the range that was asked for. A range of a file that is no longer the one that
 /// `If-Range` names is not served: the client would join two files. Source: RFC 9110, section 13.1.5.
 async fn open(call: &Call, bucket: &Bucket, key: &ObjectKey) -> Result<(ObjectRead, bool), BucketError> {
-    let (buckets, asked) = (&call.api.buckets, &call.headers);
+    let (buckets, asked, file) = (&call.api.buckets, &call.headers, ObjectRef::current(key));
     let range = asked.get(RANGE).and_then(|range| ByteRange::parse_header(range.to_str().ok()?));
     let Some(range) = range else {
-        return Ok((buckets.read(&bucket.id, key, None).await?, false));
+        return Ok((buckets.read(&bucket.id, file, None).await?, false));
     };
     let Some(validator) = asked.get(IF_RANGE) else {
-        return Ok((buckets.read(&bucket.id, key, Some(range)).await?, true));
+        return Ok((buckets.read(&bucket.id, file, Some(range)).await?, true));
     };
-    if names(validator, &buckets.object(&bucket.id, key).await?) {
-        let read = buckets.read(&bucket.id, key, Some(range)).await?;
+    if names(validator, &buckets.object(&bucket.id, file).await?) {
+        let read = buckets.read(&bucket.id, file, Some(range)).await?;
         // It may have been written in between.
         if names(validator, &read.object) {
             return Ok((read, true));
         }
     }
-    Ok((buckets.read(&bucket.id, key, None).await?, false))
+    Ok((buckets.read(&bucket.id, file, None).await?, false))
 }
 
 /// Whether a validator is of the file as it is: its `ETag`, which is never weak here, or its `Last-Modified` to the second.
@@ -103,7 +105,7 @@ fn accepts_file_info(headers: &HeaderMap) -> bool {
 /// The description of a file in place of its bytes. `Range` is of the bytes, and has no meaning here; the empty file is
 /// described like any other.
 async fn file_info(call: &Call, bucket: &Bucket, key: &ObjectKey) -> HubResult {
-    let object = call.api.buckets.object(&bucket.id, key).await?;
+    let object = call.api.buckets.object(&bucket.id, ObjectRef::current(key)).await?;
     let addresses = Addresses::new(call, bucket, &object.file);
     let body = json!({
         "hash": object.file.to_string(),

@@ -58,6 +58,7 @@ operations! {
     | "PutBucketOwnershipControls"
     | "PutBucketRequestPayment"
     | "PutBucketTagging"
+    | "PutBucketVersioning"
     | "PutPublicAccessBlock" => ManageBucket,
     "HeadBucket"
     | "GetBucketAccelerateConfiguration"

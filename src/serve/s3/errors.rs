@@ -7,16 +7,18 @@
 
 use std::borrow::Cow;
 
-use axum::http::header::CONTENT_RANGE;
+use axum::http::header::{ALLOW, CONTENT_RANGE, LAST_MODIFIED};
 use axum::http::{HeaderName, HeaderValue, StatusCode, Uri};
 use http_body_util::LengthLimitError;
 use s3s::{S3Error, S3ErrorCode, s3_error};
 
-use crate::bucket::{BoxError, BucketError, ChecksumAlgorithm};
+use crate::bucket::{BoxError, BucketError, ChecksumAlgorithm, DeleteMarker, VersionRef};
 use crate::serve::http::rate_limit::Busy;
 use crate::serve::http::stall::is_stalled;
 
 use super::auth::body::BodyError;
+use super::conditions::http_date;
+use super::versions::{DELETE_MARKER, VERSION_ID};
 
 /// Source: S3 API reference, "Error responses".
 pub(super) const SLOW_DOWN: &str = "Please reduce your request rate.";
@@ -79,6 +81,24 @@ pub(super) fn no_such_key() -> S3Error {
     s3_error!(NoSuchKey, "The specified key does not exist.")
 }
 
+/// `NoSuchVersion`.
+pub(super) fn no_such_version() -> S3Error {
+    s3_error!(NoSuchVersion, "The specified version does not exist.")
+}
+
+/// Says of an error that it is about a delete marker. Source: S3 user guide, "Working with delete markers".
+fn of_marker(error: S3Error, marker: &DeleteMarker) -> S3Error {
+    let error = with_header(error, DELETE_MARKER, "true");
+    with_header(error, VERSION_ID, &VersionRef::from(marker.version).to_string())
+}
+
+/// A delete marker is named by a request for an object.
+fn not_allowed_on(marker: &DeleteMarker) -> S3Error {
+    let error = s3_error!(MethodNotAllowed, "The specified method is not allowed against this resource.");
+    let error = with_header(of_marker(error, marker), ALLOW, "DELETE");
+    with_header(error, LAST_MODIFIED, &http_date(marker.made_at))
+}
+
 /// `NoSuchUpload`.
 pub(super) fn no_such_upload() -> S3Error {
     s3_error!(
@@ -127,6 +147,13 @@ impl From<BucketError> for S3Error {
                 s3_error!(BucketNotEmpty, "The bucket you tried to delete is not empty")
             }
             BucketError::NoSuchKey(_) => no_such_key(),
+            BucketError::Deleted { marker, .. } => of_marker(no_such_key(), &marker),
+            BucketError::NoSuchVersion { .. } => no_such_version(),
+            BucketError::IsDeleteMarker { marker, .. } => not_allowed_on(&marker),
+            BucketError::Locked(_) => {
+                s3_error!(AccessDenied, "Access Denied because object protected by object lock.")
+            }
+            BucketError::NotImplemented(what) => not_implemented(what),
             BucketError::NoSuchFile(_) => s3_error!(NoSuchKey, "The specified content does not exist."),
             BucketError::WrongSize { .. } => invalid_request(error.to_string()),
             BucketError::TooMany { max } => {
@@ -308,11 +335,21 @@ mod tests {
     fn every_bucket_error_has_s3s_code_and_status() {
         let id = BucketId { namespace: Namespace::new("n").unwrap(), name: BucketName::new("b").unwrap() };
         let key = ObjectKey::new("k").unwrap();
+        let marker = DeleteMarker { version: None, made_at: crate::bucket::Timestamp(0) };
         let cases = [
             (BucketError::NoSuchBucket(id.clone()), "NoSuchBucket", 404),
             (BucketError::BucketExists(id.clone()), "BucketAlreadyOwnedByYou", 409),
             (BucketError::BucketNotEmpty(id), "BucketNotEmpty", 409),
             (BucketError::NoSuchKey(key.clone()), "NoSuchKey", 404),
+            (BucketError::Deleted { key: key.clone(), marker }, "NoSuchKey", 404),
+            (BucketError::IsDeleteMarker { key: key.clone(), marker }, "MethodNotAllowed", 405),
+            (
+                BucketError::NoSuchVersion { key: key.clone(), version: VersionRef::Null },
+                "NoSuchVersion",
+                404,
+            ),
+            (BucketError::Locked(key.clone()), "AccessDenied", 403),
+            (BucketError::NotImplemented("it"), "NotImplemented", 501),
             (BucketError::NoSuchUpload(UploadId::new(0, [0; 8])), "NoSuchUpload", 404),
             (BucketError::InvalidPart(1), "InvalidPart", 400),
             (BucketError::InvalidPartOrder, "InvalidPartOrder", 400),

@@ -44,6 +44,7 @@ mod route;
 #[cfg(test)]
 mod tests;
 mod unsupported;
+mod versions;
 mod xml;
 
 pub use addressing::Addressing;

@@ -145,7 +145,7 @@ const SUB_RESOURCES: [(&str, &[&str]); 49] = [
     ),
     ("uploads", &["CreateMultipartUpload", "ListMultipartUploads"]),
     ("versionId", &VERSIONED),
-    ("versioning", &["GetBucketVersioning"]),
+    ("versioning", &["GetBucketVersioning", "PutBucketVersioning"]),
     ("versions", &["ListObjectVersions"]),
     ("website", &["DeleteBucketWebsite", "GetBucketWebsite"]),
     ("response-cache-control", &READS),

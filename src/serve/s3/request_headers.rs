@@ -11,11 +11,13 @@ use s3s::S3Result;
 use s3s::dto::{Timestamp as S3Timestamp, TimestampFormat};
 use time::OffsetDateTime;
 
-use crate::bucket::{Attributes, BucketName, ByteRange, IfRange, ObjectKey, ReadCondition, WriteCondition};
+use crate::bucket::{
+    Attributes, BucketName, ByteRange, IfRange, ObjectKey, ReadCondition, VersionRef, WriteCondition,
+};
 
 use super::encoding::decode_url;
 use super::errors::invalid_argument;
-use super::{attributes, conditions, object_key, unsupported};
+use super::{attributes, conditions, object_key, versions};
 
 const COPY_SOURCE: HeaderName = HeaderName::from_static("x-amz-copy-source");
 
@@ -30,6 +32,8 @@ pub(super) struct CopySourceHeader {
     pub(super) bucket: BucketName,
     /// The key.
     pub(super) key: ObjectKey,
+    /// The version, if one is named.
+    pub(super) version: Option<VersionRef>,
     /// The `x-amz-copy-source-if-*` headers.
     pub(super) conditions: ReadCondition,
 }
@@ -62,9 +66,9 @@ impl RequestHeaders {
             None => None,
             Some(source) => {
                 headers.insert(COPY_SOURCE, COPY_SOURCE_READ);
-                let (bucket, key) = parse_source(&source)?;
+                let (bucket, key, version) = parse_source(&source)?;
                 let conditions = take_conditions(headers, &SOURCE_CONDITIONS)?;
-                Some(CopySourceHeader { bucket, key, conditions })
+                Some(CopySourceHeader { bucket, key, version, conditions })
             }
         };
         let attributes = attributes::take(headers)?;
@@ -114,14 +118,14 @@ pub(super) fn parse_date(text: &str) -> Option<i64> {
 
 /// A copy source is `[/]bucket/key[?versionId=...]`, percent-encoded, where `+` is a space: s5cmd writes one so, and
 /// rclone, which leaves `+` alone in every other path, writes `%2B` here.
-fn parse_source(source: &str) -> S3Result<(BucketName, ObjectKey)> {
+fn parse_source(source: &str) -> S3Result<(BucketName, ObjectKey, Option<VersionRef>)> {
     let malformed =
         || invalid_argument("Copy Source must mention the source bucket and key: sourcebucket/sourcekey");
     let (path, version) = match source.split_once("?versionId=") {
         Some((path, version)) => (path, Some(version)),
         None => (source, None),
     };
-    unsupported::check_version(version)?;
+    let version = versions::parse(version)?;
     let path = path.strip_prefix('/').unwrap_or(path).replace('+', " ");
     let path = decode_url(&path).ok_or_else(malformed)?;
     let (bucket, key) = path.split_once('/').ok_or_else(malformed)?;
@@ -129,7 +133,7 @@ fn parse_source(source: &str) -> S3Result<(BucketName, ObjectKey)> {
     if key.is_empty() {
         return Err(malformed());
     }
-    Ok((bucket, object_key(key)?))
+    Ok((bucket, object_key(key)?, version))
 }
 
 #[cfg(test)]
@@ -138,7 +142,7 @@ mod tests {
     use crate::bucket::ETagCondition;
 
     fn source(text: &str) -> Option<(String, String)> {
-        let (bucket, key) = parse_source(text).ok()?;
+        let (bucket, key, _) = parse_source(text).ok()?;
         Some((bucket.as_str().to_owned(), key.as_str().to_owned()))
     }
 
@@ -148,9 +152,10 @@ mod tests {
         assert_eq!(source("b/k"), expected("b", "k"));
         assert_eq!(source("/My_Bucket/a/b%20c+d%3Fversion%2B1"), expected("My_Bucket", "a/b c d?version+1"));
         assert_eq!(source("b/%D0%BA?versionId=null"), expected("b", "к"));
-        for bad in ["", "b", "/b", "b/", "b/k?versionId=1", "b/%ff"] {
+        for bad in ["", "b", "/b", "b/", "b/k?versionId=1", "b/k?versionId=", "b/%ff"] {
             assert_eq!(source(bad), None, "{bad:?}");
         }
+        assert_eq!(parse_source("b/k?versionId=null").unwrap().2, Some(VersionRef::Null));
     }
 
     #[test]

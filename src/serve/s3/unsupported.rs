@@ -2,7 +2,7 @@
 //!
 //! * A header that asks for something unsupported is refused by name, never ignored. An `x-amz-` header that this file
 //!   does not name is refused too.
-//! * To set a versioning, policy, lifecycle, lock, encryption, replication or website of a bucket is `NotImplemented`
+//! * To set a policy, lifecycle, lock, encryption, replication or website of a bucket is `NotImplemented`
 //!   ([`super::authorize`]). To read one is answered as AWS does for a bucket that never had one, which is true and
 //!   which clients rely on; to delete one succeeds, as there.
 
@@ -85,14 +85,6 @@ pub(super) fn check_headers(headers: &HeaderMap, account: &Namespace) -> S3Resul
     Ok(())
 }
 
-/// Refuses a `versionId` other than the one that every object has.
-pub(super) fn check_version(version: Option<&str>) -> S3Result<()> {
-    match version {
-        None | Some("null") => Ok(()),
-        Some(_) => Err(not_implemented("A versionId other than null")),
-    }
-}
-
 /// AWS's answer to an operation on a setting that a bucket does not have, if that answer is an error.
 pub(super) fn error_of(operation: &str) -> Option<S3Error> {
     let (code, message) = match operation {
@@ -141,8 +133,6 @@ macro_rules! empty {
 }
 
 empty! {
-    /// No bucket is versioned.
-    OK versioning(GetBucketVersioningInput) -> GetBucketVersioningOutput;
     /// No bucket's requests are logged into another bucket.
     OK logging(GetBucketLoggingInput) -> GetBucketLoggingOutput;
     /// No bucket sends notifications.

@@ -1,4 +1,4 @@
-//! The XML that s3s does not write as S3 does: errors, an object's attributes, and the answer to a form.
+//! The XML that s3s does not write as S3 does: errors, an object's attributes, versions, and the answer to a form.
 
 use std::io::Write;
 
@@ -156,6 +156,67 @@ impl SerializeDto for ObjectAttributes<'_> {
             }
             match &output.storage_class {
                 Some(class) => xml.content("StorageClass", class),
+                None => Ok(()),
+            }
+        })
+    }
+}
+
+/// An entry of a listing of versions.
+pub(super) enum ListedVersion {
+    /// An object.
+    Object(Box<dto::ObjectVersion>),
+    /// A delete marker.
+    Marker(dto::DeleteMarkerEntry),
+}
+
+/// The XML of a listing of versions, in which objects and delete markers are in one order. s3s writes those before these,
+/// which loses how they follow each other.
+pub(super) fn write_versions(output: &dto::ListObjectVersionsOutput, entries: &[ListedVersion]) -> Bytes {
+    let mut xml = Vec::with_capacity(512 + 512 * entries.len());
+    let mut serializer = DtoSerializer::new(&mut xml);
+    let written = serializer.decl().and_then(|()| Versions(output, entries).serialize(&mut serializer));
+    debug_assert!(written.is_ok(), "XML is written into memory");
+    xml.into()
+}
+
+/// In the order of AWS's answers.
+struct Versions<'v>(&'v dto::ListObjectVersionsOutput, &'v [ListedVersion]);
+
+impl SerializeDto for Versions<'_> {
+    fn serialize<W: Write>(&self, xml: &mut DtoSerializer<W>) -> SerResult {
+        let Self(output, entries) = self;
+        xml.element_with_ns("ListVersionsResult", NAMESPACE, |xml| {
+            for (name, text) in [
+                ("Name", &output.name),
+                ("Prefix", &output.prefix),
+                ("KeyMarker", &output.key_marker),
+                ("VersionIdMarker", &output.version_id_marker),
+                ("NextKeyMarker", &output.next_key_marker),
+                ("NextVersionIdMarker", &output.next_version_id_marker),
+                ("Delimiter", &output.delimiter),
+            ] {
+                if let Some(text) = text {
+                    xml.content(name, text)?;
+                }
+            }
+            if let Some(max_keys) = &output.max_keys {
+                xml.content("MaxKeys", max_keys)?;
+            }
+            if let Some(encoding) = &output.encoding_type {
+                xml.content("EncodingType", encoding)?;
+            }
+            if let Some(is_truncated) = &output.is_truncated {
+                xml.content("IsTruncated", is_truncated)?;
+            }
+            for entry in *entries {
+                match entry {
+                    ListedVersion::Object(version) => xml.content("Version", &**version)?,
+                    ListedVersion::Marker(marker) => xml.content("DeleteMarker", marker)?,
+                }
+            }
+            match &output.common_prefixes {
+                Some(prefixes) => xml.flattened_list("CommonPrefixes", prefixes),
                 None => Ok(()),
             }
         })

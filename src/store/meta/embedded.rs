@@ -31,7 +31,7 @@ use crate::model::conditions::WriteCondition;
 use crate::model::file::FileRecord;
 use crate::model::listing::{ListPage, ListQuery, TreePage, TreeQuery, VersionPage, VersionQuery};
 use crate::model::names::{BucketId, BucketName, Namespace, ObjectKey, UploadId};
-use crate::model::object::{Object, Version};
+use crate::model::object::{Object, ObjectRef, Version};
 use crate::model::settings::{BucketChange, BucketSettings};
 use crate::model::upload::{Part, Upload};
 use crate::model::version::{VersionRef, Versioning};
@@ -269,10 +269,10 @@ impl MetaStore for EmbeddedMeta {
     async fn content(
         &self,
         bucket: &BucketId,
-        key: &ObjectKey,
+        object: ObjectRef<'_>,
         wanted: Wanted<'_>,
     ) -> Result<Content, MetaError> {
-        self.find(|rows| rows.content((bucket, key), &self.runs, wanted))
+        self.find(|rows| rows.content((bucket, object), &self.runs, wanted))
     }
 
     async fn list(&self, bucket: BucketUid, query: &ListQuery) -> Result<ListPage, MetaError> {

@@ -10,7 +10,7 @@ use super::engine::{Engine, engine};
 use super::tables::{COUNTERS, Failure, Tables};
 
 /// The format that this build writes.
-pub(super) const FORMAT: u64 = 6;
+pub(super) const FORMAT: u64 = 7;
 
 /// The oldest format that it upgrades. Those before it were in no release.
 const OLDEST: u64 = 4;

@@ -23,7 +23,7 @@ use crate::model::conditions::{WriteCondition, WriteRefused};
 use crate::model::file::FileRecord;
 use crate::model::listing::{ListPage, ListQuery, TreePage, TreeQuery, VersionPage, VersionQuery};
 use crate::model::names::{BucketId, BucketName, Namespace, ObjectKey, UploadId};
-use crate::model::object::{Object, Version};
+use crate::model::object::{Object, ObjectRef, Version};
 use crate::model::settings::{BucketChange, BucketSettings};
 use crate::model::upload::{Part, Upload};
 use crate::model::version::VersionRef;
@@ -62,8 +62,9 @@ mod view;
 mod writer;
 mod xorbs;
 
+pub use crate::model::version::Changed;
 pub use accounts::AccountStore;
-pub use change::{Amendment, Changed, Completion, Deletion, KeyChange, NewFile, ObjectChange, RelyOnPart};
+pub use change::{Amendment, Completion, Deletion, KeyChange, NewFile, ObjectChange, RelyOnPart};
 pub use embedded::EmbeddedMeta;
 pub use folders::DEPTH_MAX as FOLDER_DEPTH_MAX;
 #[cfg(test)]
@@ -231,11 +232,12 @@ pub trait MetaStore: AccountStore + MetaRegistry {
     /// Objects of one moment, in the order asked.
     async fn objects(&self, bucket: BucketUid, keys: &[ObjectKey]) -> Result<Vec<Option<Object>>, MetaError>;
 
-    /// An object and how a range of its content is put together, both of one moment.
+    /// An object and how a range of its content is put together, both of one moment. [`MetaError::NoSuchVersion`] or
+    /// [`MetaError::IsDeleteMarker`] if that is what a version that is named turns out to be.
     async fn content(
         &self,
         bucket: &BucketId,
-        key: &ObjectKey,
+        object: ObjectRef<'_>,
         wanted: Wanted<'_>,
     ) -> Result<Content, MetaError>;
 

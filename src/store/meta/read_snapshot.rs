@@ -21,7 +21,7 @@ use super::{Content, MetaError};
 use crate::model::bucket::{Bucket, BucketUid};
 use crate::model::file::FileRecord;
 use crate::model::names::{BucketId, ObjectKey};
-use crate::model::object::{Object, Version};
+use crate::model::object::{Object, ObjectRef, Version};
 use crate::model::version::VersionRef;
 use crate::store::file_terms::{FileTerms, RunName, TermRuns};
 use crate::store::rows::XorbRow;
@@ -139,12 +139,19 @@ impl ReadSnapshot {
 
     pub(super) fn content(
         &self,
-        (bucket, key): (&BucketId, &ObjectKey),
+        (bucket, object): (&BucketId, ObjectRef<'_>),
         shared: &TermRuns,
         wanted: impl FnOnce(u64) -> Range<u64>,
     ) -> Result<Content, MetaError> {
         let uid = self.bucket_uid(bucket)?.ok_or(MetaError::NoSuchBucket)?;
-        let object = self.object(uid, key)?.ok_or(MetaError::NoSuchObject)?;
+        let object = match object.version {
+            None => self.object(uid, object.key)?.ok_or(MetaError::NoSuchObject)?,
+            Some(version) => self
+                .version(uid, object.key, version)?
+                .ok_or(MetaError::NoSuchVersion)?
+                .into_object()
+                .ok_or(MetaError::IsDeleteMarker)?,
+        };
         let terms = self.terms(&object.file, shared, wanted)?;
         let terms = terms.ok_or(MetaError::MissingFile(object.file))?;
         Ok(Content { object, terms })

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::gateway::{Gateway, id, noise};
 use super::stand_in::{Fault, StandIn};
-use crate::bucket::{BucketError, ByteRange, Objects as _};
+use crate::bucket::{BucketError, ByteRange, ObjectRef, Objects as _};
 
 /// The error's name, as the S3 API tells it from others.
 fn name(error: &BucketError) -> String {
@@ -45,8 +45,11 @@ async fn a_write_that_fails_leaves_the_old_object_and_says_why() {
         assert_eq!(name(&error), expected, "{path}, case {number}: {error}");
         gateway.hub.heal();
         assert_eq!(gateway.get("k", None).await.unwrap(), old, "{path}, case {number}");
-        let object =
-            gateway.buckets.object(&id(), &crate::bucket::ObjectKey::new("k").unwrap()).await.unwrap();
+        let object = gateway
+            .buckets
+            .object(&id(), ObjectRef::current(&crate::bucket::ObjectKey::new("k").unwrap()))
+            .await
+            .unwrap();
         assert_eq!(object.attributes.user_metadata.len(), 1, "{path}: its attributes are still there");
     }
 }

@@ -13,7 +13,7 @@ use crate::bucket::hub::{HubBuckets, HubClient, HubShared};
 use crate::bucket::{
     AttributeChanges, Attributes, BucketError, BucketId, BucketName, Buckets as _, ByteRange, CompletedPart,
     CopySource, DeclaredDigests, DeleteBucket, ETagCondition, ListQuery, Namespace, NativeBuckets, NewUpload,
-    Object, ObjectCopy, ObjectDelete, ObjectKey, ObjectWrite, Objects as _, Payload, ReadCondition,
+    Object, ObjectCopy, ObjectDelete, ObjectKey, ObjectRef, ObjectWrite, Objects as _, Payload,
     UploadCompletion, UploadRef, Uploads as _, Visibility, WriteCondition,
 };
 use crate::cas::cache::ChunkCache;
@@ -66,7 +66,7 @@ impl Gateway {
     }
 
     pub(super) async fn get(&self, name: &str, range: Option<ByteRange>) -> Result<Vec<u8>, BucketError> {
-        let read = self.buckets.read(&id(), &key(name), range).await?;
+        let read = self.buckets.read(&id(), ObjectRef::current(&key(name)), range).await?;
         let pieces: Vec<Bytes> = read.body.try_collect().await?;
         Ok(pieces.concat())
     }
@@ -138,7 +138,7 @@ async fn what_is_written_is_read_by_every_version_of_the_api() {
             let same = local.write(&id(), write).await.unwrap();
             assert_eq!((written.file, written.etag), (same.file, same.etag), "one content, one identity");
             assert_eq!(gateway.get(&name, None).await.unwrap(), data[..]);
-            let found = gateway.buckets.object(&id(), &key(&name)).await.unwrap();
+            let found = gateway.buckets.object(&id(), ObjectRef::current(&key(&name))).await.unwrap();
             assert_eq!((found.etag, &found.attributes), (written.etag, &attributes()));
             assert_eq!(
                 gateway.hub.object("ada/b", &name).unwrap().content_type.as_deref(),
@@ -221,9 +221,9 @@ async fn parts_are_joined_into_the_file_that_one_write_gives() {
     let new = NewUpload { key: key("copied"), attributes: attributes(), checksum: None };
     let upload = gateway.buckets.create_upload(&id(), new).await.unwrap();
     let upload = UploadRef { key: upload.key, id: upload.id };
-    let source = CopySource { bucket: id(), key: key("whole"), condition: ReadCondition::default() };
+    let source = CopySource::current(id(), key("whole"));
     let range = Some(ByteRange::Bounded(1_000_000, 9_999_999));
-    let part = gateway.buckets.copy_part(&id(), &upload, 1, &source, range).await.unwrap();
+    let part = gateway.buckets.copy_part(&id(), &upload, 1, &source, range).await.unwrap().made;
     let named = vec![CompletedPart { number: 1, etag: hex::encode(part.md5), checksum: None }];
     let completion = UploadCompletion { parts: named, ..UploadCompletion::default() };
     gateway.buckets.complete_upload(&id(), &upload, completion).await.unwrap();
@@ -269,7 +269,7 @@ async fn copies_conditions_and_deletes_follow_what_the_hub_has_now() {
     gateway.put_if("k", &two, same.clone()).await.unwrap();
     assert!(matches!(gateway.put_if("k", &one, same).await, Err(BucketError::PreconditionFailed)));
 
-    let source = CopySource { bucket: id(), key: key("k"), condition: ReadCondition::default() };
+    let source = CopySource::current(id(), key("k"));
     let copy = ObjectCopy {
         source,
         key: key("copy"),
@@ -280,16 +280,16 @@ async fn copies_conditions_and_deletes_follow_what_the_hub_has_now() {
     gateway.hub.asked("");
     gateway.buckets.copy(&id(), copy).await.unwrap();
     assert_eq!(gateway.hub.asked("/cas/"), 0, "no bytes move");
-    let copied = gateway.buckets.object(&id(), &key("copy")).await.unwrap();
+    let copied = gateway.buckets.object(&id(), ObjectRef::current(&key("copy"))).await.unwrap();
     assert_eq!(copied.attributes, attributes());
 
     // Another client overwrites it at the Hub: what was said of the old content is not said of the new.
     let file = gateway.put("other", &one).await.unwrap().file;
     gateway.hub.state.lock().unwrap().buckets.get_mut("ada/b").unwrap().get_mut("copy").unwrap().file = file;
-    let object = gateway.buckets.object(&id(), &key("copy")).await.unwrap();
+    let object = gateway.buckets.object(&id(), ObjectRef::current(&key("copy"))).await.unwrap();
     assert!(object.attributes.user_metadata.is_empty() && object.etag.to_string() == file.to_string());
 
-    let delete = |name: &str| ObjectDelete { key: key(name), condition: WriteCondition::default() };
+    let delete = |name: &str| ObjectDelete::current(key(name));
     let results =
         gateway.buckets.delete(&id(), vec![delete("k"), delete("never"), delete("/no")]).await.unwrap();
     assert!(results.iter().all(Result::is_ok));
@@ -306,7 +306,7 @@ async fn keys_that_a_hub_cannot_hold_are_refused_by_name() {
     for name in ["/a", "a/", "a//b", "./a", "a\\b"] {
         let refused = gateway.put(name, &Bytes::from_static(b"x")).await;
         assert!(matches!(refused, Err(BucketError::InvalidKey { .. })), "{name}");
-        let read = gateway.buckets.object(&id(), &key(name)).await;
+        let read = gateway.buckets.object(&id(), ObjectRef::current(&key(name))).await;
         assert!(matches!(read, Err(BucketError::NoSuchKey(_))), "{name}");
     }
 }

@@ -36,7 +36,7 @@ async fn content_is_put_by_hash_where_the_bucket_or_the_source_has_it() {
     let (buckets, data, hash) = two_buckets().await;
     let results = buckets.batch(&bucket_id(), vec![add("again", hash)]).await.unwrap();
     assert!(results.iter().all(Result::is_ok));
-    let object = buckets.object(&bucket_id(), &key("again")).await.unwrap();
+    let object = buckets.object(&bucket_id(), ObjectRef::current(&key("again"))).await.unwrap();
     assert_eq!((object.file, object.size, object.etag), (hash, 300_000, ETag::Xet(hash)));
     assert_eq!(object.attributes.content_type.as_deref(), Some("text/plain"));
 
@@ -48,7 +48,7 @@ async fn content_is_put_by_hash_where_the_bucket_or_the_source_has_it() {
     // Not there before the batch: its source is asked before any change is made.
     assert!(matches!(results[1], Err(BucketError::NoSuchFile(_))));
     assert!(matches!(results[2], Err(BucketError::NoSuchBucket(_))));
-    let read = buckets.read(&id(OTHER), &key("k"), None).await.unwrap();
+    let read = buckets.read(&id(OTHER), ObjectRef::current(&key("k")), None).await.unwrap();
     let body: Vec<Bytes> = read.body.try_collect().await.unwrap();
     assert_eq!(body.concat(), data);
 }
@@ -80,7 +80,7 @@ async fn a_copy_keeps_what_is_said_of_its_namesake() {
     let results = buckets.batch(&id(OTHER), names.map(copy).into()).await.unwrap();
     assert!(results.iter().all(Result::is_ok));
     for name in ["d/k", "deep/er/d/k"] {
-        let copied = buckets.object(&id(OTHER), &key(name)).await.unwrap();
+        let copied = buckets.object(&id(OTHER), ObjectRef::current(&key(name))).await.unwrap();
         assert_eq!((copied.etag, copied.file), (written.etag, written.file), "{name}");
         let mut user_metadata = said.user_metadata.clone();
         user_metadata.extend(renewed.user_metadata.clone());
@@ -89,7 +89,7 @@ async fn a_copy_keeps_what_is_said_of_its_namesake() {
     }
     // Of what lies elsewhere only the content is known, and what has the name may have another content.
     for name in ["renamed", "else"] {
-        let copied = buckets.object(&id(OTHER), &key(name)).await.unwrap();
+        let copied = buckets.object(&id(OTHER), ObjectRef::current(&key(name))).await.unwrap();
         assert_eq!((copied.etag, copied.file), (ETag::Xet(written.file), written.file), "{name}");
         assert_eq!(copied.attributes, renewed, "{name}");
     }
@@ -100,7 +100,7 @@ async fn the_empty_file_needs_no_upload() {
     let buckets = buckets().await;
     let results = buckets.batch(&bucket_id(), vec![add("empty", FileHash::EMPTY)]).await.unwrap();
     assert!(matches!(results[..], [Ok(())]));
-    let read = buckets.read(&bucket_id(), &key("empty"), None).await.unwrap();
+    let read = buckets.read(&bucket_id(), ObjectRef::current(&key("empty")), None).await.unwrap();
     assert_eq!(read.object.size, 0);
     assert!(read.body.try_collect::<Vec<_>>().await.unwrap().concat().is_empty());
 }

@@ -24,9 +24,9 @@ async fn a_copy_has_its_sources_checksum_or_the_one_asked_for() {
     let data = noise(1, 300_000);
     let write = write("k", with_checksum(&data, ChecksumAlgorithm::Crc32));
     buckets.write(&bucket_id(), write).await.unwrap();
-    let kept = buckets.copy(&bucket_id(), copy(None)).await.unwrap();
+    let kept = buckets.copy(&bucket_id(), copy(None)).await.unwrap().made;
     assert_eq!(kept.checksums, [of(ChecksumAlgorithm::Crc32, &data)]);
-    let asked = buckets.copy(&bucket_id(), copy(Some(ChecksumAlgorithm::Sha256))).await.unwrap();
+    let asked = buckets.copy(&bucket_id(), copy(Some(ChecksumAlgorithm::Sha256))).await.unwrap().made;
     assert_eq!(asked.checksums, [of(ChecksumAlgorithm::Sha256, &data)]);
 }
 

@@ -34,7 +34,7 @@ async fn scrub_all(buckets: &NativeBuckets) -> ScrubReport {
 async fn unreadable(buckets: &NativeBuckets, objects: &[(String, Bytes)]) -> Vec<String> {
     let mut unreadable = Vec::new();
     for (name, data) in objects {
-        let pieces = match buckets.read(&bucket_id(), &key(name), None).await {
+        let pieces = match buckets.read(&bucket_id(), ObjectRef::current(&key(name)), None).await {
             Ok(read) => read.body.try_collect::<Vec<Bytes>>().await,
             Err(error) => Err(error),
         };

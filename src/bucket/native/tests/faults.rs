@@ -115,7 +115,7 @@ async fn a_fault_of_the_packs_refuses_the_write_and_passes() {
             assert!(is_said(&error, errno), "{operation:?} {errno:?}: {error:?}");
             assert_eq!(get(&rig.buckets, "old", None).await, noise(1, 1_300_000), "it can be read meanwhile");
             rig.mend().await;
-            let missing = rig.buckets.object(&bucket_id(), &key("new")).await;
+            let missing = rig.buckets.object(&bucket_id(), ObjectRef::current(&key("new"))).await;
             assert!(matches!(missing, Err(BucketError::NoSuchKey(_))), "its transaction was never begun");
             rig.assert_whole(("new", &data)).await;
             put(&rig.buckets, "new", &data).await;
@@ -145,7 +145,8 @@ async fn a_fault_of_the_metadata_refuses_the_write_and_passes() {
             let error = rig.try_put("new", &data).await.unwrap_err();
             assert!(is_said(&error, errno), "{operation:?} {errno:?}: {error:?}");
             if cannot_open {
-                let refused = rig.buckets.object(&bucket_id(), &key("old")).await.unwrap_err();
+                let refused =
+                    rig.buckets.object(&bucket_id(), ObjectRef::current(&key("old"))).await.unwrap_err();
                 assert!(matches!(refused, BucketError::Unavailable(_)), "{refused:?}");
                 let refused = rig.try_put("new", &data).await.unwrap_err();
                 assert!(matches!(refused, BucketError::Unavailable(_)), "{refused:?}");
@@ -188,7 +189,7 @@ async fn a_pack_that_cannot_be_deleted_is_deleted_later() {
         let data = noise(3, 1_500_000);
         put(&rig.buckets, "new", &data).await;
         let before = files();
-        let delete = ObjectDelete { key: key("new"), condition: WriteCondition::default() };
+        let delete = ObjectDelete::current(key("new"));
         rig.buckets.delete(&bucket_id(), vec![delete]).await.unwrap().pop().unwrap().unwrap();
         let collector = Collector::new(Arc::clone(rig.buckets.store()), Ambient::system().clock);
         rig.packs.fail(Operation::Delete, errno);
@@ -234,7 +235,7 @@ async fn a_pack_that_cannot_be_read_is_not_called_damaged() {
     for errno in [Errno::MFILE, Errno::NFILE, Errno::NOMEM] {
         let rig = Rig::new().await;
         rig.packs.fail(Operation::Read, errno);
-        let read = rig.buckets.read(&bucket_id(), &key("old"), None).await.unwrap();
+        let read = rig.buckets.read(&bucket_id(), ObjectRef::current(&key("old")), None).await.unwrap();
         let error = read.body.try_collect::<Vec<Bytes>>().await.unwrap_err();
         assert!(matches!(error, BucketError::Unavailable(_)), "{error:?}");
         let scrubbed = scrub(rig.buckets.store(), ScrubCursor::default(), &Throttle::default()).await;
@@ -248,7 +249,7 @@ async fn a_pack_that_cannot_be_read_is_not_called_damaged() {
 async fn a_sector_that_cannot_be_read_is_found_by_scrub() {
     let rig = Rig::new().await;
     rig.packs.fail(Operation::Read, Errno::IO);
-    let read = rig.buckets.read(&bucket_id(), &key("old"), None).await.unwrap();
+    let read = rig.buckets.read(&bucket_id(), ObjectRef::current(&key("old")), None).await.unwrap();
     assert!(read.body.try_collect::<Vec<Bytes>>().await.is_err());
     let report = scrub(rig.buckets.store(), ScrubCursor::default(), &Throttle::default()).await.unwrap();
     assert_eq!(report.damages[0].objects, ["ada/b/old"]);
@@ -268,7 +269,7 @@ async fn what_a_failed_sync_has_lost_takes_nothing_acknowledged_with_it() {
             if syncs_before > 0 {
                 // As if the pack's had gone well: its bytes are known already.
                 put(&rig.buckets, "old-copy", &lost).await;
-                let delete = ObjectDelete { key: key("old-copy"), condition: WriteCondition::default() };
+                let delete = ObjectDelete::current(key("old-copy"));
                 rig.buckets.delete(&bucket_id(), vec![delete]).await.unwrap().pop().unwrap().unwrap();
             }
             rig.disk.fail_syncs(syncs_before.max(1));

@@ -87,7 +87,7 @@ async fn collect(buckets: &NativeBuckets) {
 }
 
 async fn delete(buckets: &NativeBuckets, name: &str) {
-    let delete = ObjectDelete { key: key(name), condition: WriteCondition::default() };
+    let delete = ObjectDelete::current(key(name));
     buckets.delete(&bucket_id(), vec![delete]).await.unwrap().pop().unwrap().unwrap();
 }
 

@@ -74,7 +74,8 @@ async fn a_store_full_of_duplicates_shrinks_to_what_is_distinct() {
     assert_eq!(after.duplicate_bytes, 0, "{}", after.table());
     // Each is read in few runs.
     for number in 0..5 {
-        let object = buckets.object(&bucket_id(), &key(&format!("v{number}"))).await.unwrap();
+        let object =
+            buckets.object(&bucket_id(), ObjectRef::current(&key(&format!("v{number}")))).await.unwrap();
         let record = buckets.meta.file(&object.file).await.unwrap().unwrap();
         assert!(record.terms.len() <= 12, "{:?}", record.terms);
     }
@@ -156,7 +157,10 @@ async fn a_damaged_copy_is_not_relied_on() {
         pass(&buckets, &thorough()).await;
         let mut found = 0;
         for number in 0..2 {
-            let read = buckets.read(&bucket_id(), &key(&format!("v{number}")), None).await.unwrap();
+            let read = buckets
+                .read(&bucket_id(), ObjectRef::current(&key(&format!("v{number}"))), None)
+                .await
+                .unwrap();
             if let Ok(pieces) = read.body.try_collect::<Vec<Bytes>>().await {
                 assert_eq!(pieces.concat(), version(number));
                 found += 1;

@@ -99,7 +99,7 @@ impl Task {
     }
 
     async fn delete(&mut self, name: &str) {
-        let delete = ObjectDelete { key: key(name), condition: WriteCondition::default() };
+        let delete = ObjectDelete::current(key(name));
         self.buckets.delete(&bucket_id(), vec![delete]).await.unwrap().pop().unwrap().unwrap();
         self.model.remove(name);
     }
@@ -137,8 +137,8 @@ impl Task {
         if let Some(other) = self.model.get(&from).filter(|other| other.len() > 2) {
             let (first, last) = (other.len() as u64 / 3, other.len() as u64 - 1);
             let range = Some(ByteRange::Bounded(first, last));
-            parts
-                .push(self.buckets.copy_part(&bucket_id(), &upload, 2, &source(&from), range).await.unwrap());
+            let copied = self.buckets.copy_part(&bucket_id(), &upload, 2, &source(&from), range).await;
+            parts.push(copied.unwrap().made);
             data.extend_from_slice(&other[first as usize..]);
         }
         let named = parts.iter().map(|part| CompletedPart {
@@ -180,7 +180,7 @@ impl Task {
         if let Some(data) = self.model.get(name) {
             assert_eq!(get(&self.buckets, name, None).await, *data);
         } else {
-            let read = self.buckets.object(&bucket_id(), &key(name)).await;
+            let read = self.buckets.object(&bucket_id(), ObjectRef::current(&key(name))).await;
             assert!(matches!(read, Err(BucketError::NoSuchKey(_))));
         }
     }

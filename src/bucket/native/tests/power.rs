@@ -122,7 +122,7 @@ async fn a_pass_that_dies_at_any_step_loses_nothing() {
         let page = ListQuery { limit: 100, ..ListQuery::default() };
         for (name, _) in buckets.list(&bucket_id(), &page).await.unwrap().objects {
             if !kept.iter().any(|(kept, _)| kept == name.as_str()) {
-                let delete = ObjectDelete { key: name, condition: WriteCondition::default() };
+                let delete = ObjectDelete::current(name);
                 buckets.delete(&bucket_id(), vec![delete]).await.unwrap().pop().unwrap().unwrap();
             }
         }

@@ -69,8 +69,8 @@ impl Client {
     }
 
     async fn delete(&mut self, on: &NativeBuckets, name: &'static str) -> Result<(), BucketError> {
-        let delete = ObjectDelete { key: key(name), condition: WriteCondition::default() };
-        let deleting = async { on.delete(&bucket_id(), vec![delete]).await?.pop().unwrap() };
+        let delete = ObjectDelete::current(key(name));
+        let deleting = async { on.delete(&bucket_id(), vec![delete]).await?.pop().unwrap().map(drop) };
         self.change(name, None, deleting).await
     }
 

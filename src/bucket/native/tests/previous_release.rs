@@ -36,7 +36,7 @@ fn stored(name: &str) -> BucketId {
 }
 
 async fn read(buckets: &NativeBuckets, bucket: &str, name: &str) -> (Object, Vec<u8>) {
-    let read = buckets.read(&stored(bucket), &key(name), None).await.unwrap();
+    let read = buckets.read(&stored(bucket), ObjectRef::current(&key(name)), None).await.unwrap();
     let pieces: Vec<Bytes> = read.body.try_collect().await.unwrap();
     (read.object, pieces.concat())
 }
@@ -79,7 +79,7 @@ async fn assert_all_there(buckets: &NativeBuckets) {
                 assert_eq!(object.checksums[0].algorithm, ChecksumAlgorithm::Sha256);
             }
             "parts" => {
-                let whole = buckets.object(&stored("stored"), &key(name)).await.unwrap();
+                let whole = buckets.object(&stored("stored"), ObjectRef::current(&key(name))).await.unwrap();
                 let numbers: Vec<_> = whole.parts.iter().map(|part| (part.number, part.size)).collect();
                 assert_eq!(numbers, [(1, 5 << 20), (3, lines(3, 2_000).len() as u64)]);
                 assert!(matches!(whole.etag, ETag::Multipart { parts: 2, .. }));
@@ -122,7 +122,7 @@ async fn a_store_of_the_previous_release_is_upgraded_and_nothing_is_found_wrong(
     let completion = UploadCompletion { parts: vec![part], ..UploadCompletion::default() };
     buckets.complete_upload(&stored("stored"), &upload, completion).await.unwrap();
     assert_eq!(read(&buckets, "stored", "running").await.1, lines(4, 3_000));
-    let delete = ObjectDelete { key: key("running"), condition: WriteCondition::default() };
+    let delete = ObjectDelete::current(key("running"));
     buckets.delete(&stored("stored"), vec![delete]).await.unwrap().pop().unwrap().unwrap();
     let collector = Collector::new(Arc::clone(buckets.store()), Ambient::system().clock);
     collector.pass(&GcOptions::default(), &Throttle::default()).await.unwrap();

@@ -29,7 +29,7 @@ async fn gc(buckets: &NativeBuckets) -> GcReport {
 }
 
 async fn delete(buckets: &NativeBuckets, name: &str) {
-    let delete = ObjectDelete { key: key(name), condition: WriteCondition::default() };
+    let delete = ObjectDelete::current(key(name));
     buckets.delete(&bucket_id(), vec![delete]).await.unwrap().pop().unwrap().unwrap();
 }
 
@@ -77,7 +77,7 @@ async fn a_mostly_dead_pack_is_rewritten_under_a_reader() {
         put(&buckets, &number.to_string(), &noise(number, 100_000)).await;
     }
     assert_eq!(packs.list().unwrap().len(), 1);
-    let read = buckets.read(&bucket_id(), &key("7"), None).await.unwrap();
+    let read = buckets.read(&bucket_id(), ObjectRef::current(&key("7")), None).await.unwrap();
     assert_eq!(get(&buckets, "7", None).await, noise(7, 100_000), "its row is cached");
     for number in 0..6 {
         delete(&buckets, &number.to_string()).await;
@@ -103,7 +103,7 @@ async fn a_body_that_began_before_a_rewrite_is_read_to_its_end() {
     put(&buckets, "k", &data).await;
     delete(&buckets, "dead").await;
     gc(&buckets).await;
-    let mut read = buckets.read(&bucket_id(), &key("k"), None).await.unwrap();
+    let mut read = buckets.read(&bucket_id(), ObjectRef::current(&key("k")), None).await.unwrap();
     let first = read.body.next().await.unwrap().unwrap();
     // Overwritten, moved: what the reader has begun it can finish.
     put(&buckets, "k", &noise(3, 10)).await;
@@ -141,7 +141,7 @@ async fn what_an_upload_was_promised_stays_until_it_is_over() {
 }
 
 async fn xorb_of(buckets: &NativeBuckets, name: &str) -> crate::xet::hash::XorbHash {
-    let object = buckets.object(&bucket_id(), &key(name)).await.unwrap();
+    let object = buckets.object(&bucket_id(), ObjectRef::current(&key(name))).await.unwrap();
     buckets.meta.file(&object.file).await.unwrap().unwrap().terms[0].xorb
 }
 
@@ -160,7 +160,7 @@ async fn the_last_live_chunks_of_a_xorb_are_copied_and_the_file_keeps_its_hash()
     let report = gc(&buckets).await;
     assert_eq!((report.xorbs_compacted, report.files_rewritten), (2, 1), "{}", report.table());
     assert_eq!(get(&buckets, "kept", None).await, kept);
-    assert_eq!(buckets.object(&bucket_id(), &key("kept")).await.unwrap(), before);
+    assert_eq!(buckets.object(&bucket_id(), ObjectRef::current(&key("kept"))).await.unwrap(), before);
     assert!(pack_bytes(&packs) < 1_500_000);
     assert_sound(&buckets).await;
     assert_eq!(gc(&buckets).await.xorbs_compacted, 0);

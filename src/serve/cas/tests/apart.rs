@@ -1,7 +1,7 @@
 //! Xorbs whose chunks are here already, some or all: only what is new is written, and they stay known by their names.
 
 use super::*;
-use crate::bucket::{ObjectDelete, ObjectWrite, Payload, WriteCondition};
+use crate::bucket::{ObjectDelete, ObjectRef, ObjectWrite, Payload, WriteCondition};
 use crate::store::gc::{Collector, GcOptions, Thrift};
 use crate::store::throttle::Throttle;
 
@@ -72,13 +72,17 @@ impl House {
     }
 
     async fn read(&self, key: &str) -> Vec<u8> {
-        let read = self.buckets.read(&self.mine.id, &ObjectKey::new(key).unwrap(), None).await.unwrap();
+        let read = self
+            .buckets
+            .read(&self.mine.id, ObjectRef::current(&ObjectKey::new(key).unwrap()), None)
+            .await
+            .unwrap();
         let pieces: Vec<Bytes> = futures::TryStreamExt::try_collect(read.body).await.unwrap();
         pieces.concat()
     }
 
     pub(super) async fn delete(&self, key: &str) {
-        let delete = ObjectDelete { key: ObjectKey::new(key).unwrap(), condition: WriteCondition::default() };
+        let delete = ObjectDelete::current(ObjectKey::new(key).unwrap());
         self.buckets.delete(&self.mine.id, vec![delete]).await.unwrap().remove(0).unwrap();
     }
 }

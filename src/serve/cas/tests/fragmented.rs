@@ -1,6 +1,7 @@
 //! Files of very many terms: what is taken, what is answered, and that nobody else waits for it.
 
 use super::*;
+use crate::bucket::ObjectRef;
 
 /// A file of `terms` terms of `chunks` chunks each, no two of which are neighbours in the one xorb that has them all.
 async fn fragmented(house: &House, terms: usize, chunks: u32) -> (Xorb, Shard) {
@@ -84,10 +85,10 @@ async fn any_range_of_a_file_of_many_terms_reads_back() {
     let key = ObjectKey::new("long").unwrap();
     for (first, last) in [(0, 999_999), (204_799, 204_801), (409_601, 700_000), (999_999, 999_999)] {
         let range = crate::bucket::ByteRange::Bounded(first, last);
-        let read = house.buckets.read(&house.mine.id, &key, Some(range)).await.unwrap();
+        let read = house.buckets.read(&house.mine.id, ObjectRef::current(&key), Some(range)).await.unwrap();
         let pieces: Vec<Bytes> = futures::TryStreamExt::try_collect(read.body).await.unwrap();
         assert_eq!(pieces.concat(), &whole[first as usize..=last as usize], "{first}-{last}");
     }
     let outside = crate::bucket::ByteRange::From(1_000_000);
-    assert!(house.buckets.read(&house.mine.id, &key, Some(outside)).await.is_err());
+    assert!(house.buckets.read(&house.mine.id, ObjectRef::current(&key), Some(outside)).await.is_err());
 }

@@ -1,7 +1,7 @@
 //! The way in.
 
 use super::*;
-use crate::bucket::ObjectDelete;
+use crate::bucket::{ObjectDelete, ObjectRef};
 use crate::store::gc::{Collector, GcOptions};
 use crate::store::throttle::Throttle;
 use crate::xet::shard::keyed_chunk_hash;
@@ -47,7 +47,11 @@ async fn a_registered_file_becomes_an_object_by_its_hash_alone() {
     let xorb = xorb(1, &[10_000, 20_000]);
     let file = house.file(&xorb).await;
     house.add("k", file).await;
-    let read = house.buckets.read(&house.mine.id, &ObjectKey::new("k").unwrap(), None).await.unwrap();
+    let read = house
+        .buckets
+        .read(&house.mine.id, ObjectRef::current(&ObjectKey::new("k").unwrap()), None)
+        .await
+        .unwrap();
     let pieces: Vec<Bytes> = futures::TryStreamExt::try_collect(read.body).await.unwrap();
     assert_eq!(pieces.concat(), xorb.raw);
     let key = ObjectKey::new("stolen").unwrap();
@@ -148,13 +152,17 @@ async fn a_client_that_remembers_a_deleted_file_uploads_it_again_without_its_byt
     let file = house.file(&xorb).await;
     house.add("k", file).await;
     let key = ObjectKey::new("k").unwrap();
-    let delete = ObjectDelete { key, condition: crate::bucket::WriteCondition::default() };
+    let delete = ObjectDelete::current(key);
     house.buckets.delete(&house.mine.id, vec![delete]).await.unwrap();
     house.collect().await;
     let shard = Shard { xorbs: Vec::new(), ..xorb.shard() };
     assert_eq!(house.register(&house.mine, &shard).await.status, StatusCode::OK);
     house.add("k", file).await;
-    let read = house.buckets.read(&house.mine.id, &ObjectKey::new("k").unwrap(), None).await.unwrap();
+    let read = house
+        .buckets
+        .read(&house.mine.id, ObjectRef::current(&ObjectKey::new("k").unwrap()), None)
+        .await
+        .unwrap();
     let pieces: Vec<Bytes> = futures::TryStreamExt::try_collect(read.body).await.unwrap();
     assert_eq!(pieces.concat(), xorb.raw);
     house.assert_sound().await;

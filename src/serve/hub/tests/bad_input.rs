@@ -1,6 +1,7 @@
 //! Input that is wrong: refused with a 4xx in the Hub's words, and nothing is stored.
 
 use super::*;
+use crate::bucket::ObjectRef;
 
 /// Sends a batch that must be refused, and looks that nothing has changed.
 async fn refused(house: &House, body: impl Into<Body>) -> u16 {
@@ -17,7 +18,8 @@ fn line(house_hash: &str, path: &str) -> String {
 
 async fn house() -> (House, String) {
     let house = House::with_files(&["k"]).await;
-    let object = house.buckets.object(&ada("b"), &ObjectKey::new("k").unwrap()).await.unwrap();
+    let object =
+        house.buckets.object(&ada("b"), ObjectRef::current(&ObjectKey::new("k").unwrap())).await.unwrap();
     (house, object.file.to_string())
 }
 

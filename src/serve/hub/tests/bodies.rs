@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::bucket::ObjectRef;
 
 const BUCKET: &str = "/api/buckets/ada/new";
 
@@ -133,7 +134,7 @@ const BATCH: &str = "/api/buckets/ada/b/batch";
 /// A house with a file `k`, and the fields that every line about it has.
 async fn with_k() -> (House, Value) {
     let house = House::with_files(&["k"]).await;
-    let k = house.buckets.object(&ada("b"), &ObjectKey::new("k").unwrap()).await.unwrap();
+    let k = house.buckets.object(&ada("b"), ObjectRef::current(&ObjectKey::new("k").unwrap())).await.unwrap();
     (house, json!({ "xetHash": k.file.to_string(), "path": "a" }))
 }
 

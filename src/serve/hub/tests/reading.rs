@@ -4,6 +4,7 @@ use axum::http::HeaderName;
 use serde_json::json;
 
 use super::*;
+use crate::bucket::ObjectRef;
 
 const K: &str = "/buckets/ada/b/resolve/k";
 const FILE_INFO: &str = "application/vnd.xet-fileinfo+json";
@@ -95,7 +96,12 @@ async fn a_resumed_download_is_of_one_file() {
     ] {
         assert_eq!(part(other).await, whole, "{other}");
     }
-    let other = house.buckets.object(&ada("b"), &ObjectKey::new("other").unwrap()).await.unwrap().file;
+    let other = house
+        .buckets
+        .object(&ada("b"), ObjectRef::current(&ObjectKey::new("other").unwrap()))
+        .await
+        .unwrap()
+        .file;
     let line = format!(r#"{{"type":"addFile","path":"k","xetHash":"{other}"}}"#);
     assert_eq!(house.call(ADA, "POST", "/api/buckets/ada/b/batch", line).await.status, 200);
     assert_eq!(part(etag).await, (200, Bytes::from("content of other")));

@@ -1,7 +1,7 @@
 //! Who may do what, and how it is answered.
 
 use super::*;
-use crate::bucket::{BucketChange, PublicAccessBlock};
+use crate::bucket::{BucketChange, ObjectRef, PublicAccessBlock};
 
 #[tokio::test]
 async fn a_private_bucket_is_hidden_and_a_public_one_is_read_by_all() {
@@ -156,7 +156,12 @@ async fn files_are_listed_looked_at_and_read() {
 async fn a_listing_goes_on_where_its_link_says() {
     let names: Vec<_> = (0..1005).map(|at| format!("f{at:04}")).collect();
     let house = House::with_files(&["f0000"]).await;
-    let file = house.buckets.object(&ada("b"), &ObjectKey::new("f0000").unwrap()).await.unwrap().file;
+    let file = house
+        .buckets
+        .object(&ada("b"), ObjectRef::current(&ObjectKey::new("f0000").unwrap()))
+        .await
+        .unwrap()
+        .file;
     let lines: Vec<_> = names[5..]
         .iter()
         .map(|name| {
@@ -182,7 +187,12 @@ async fn copies_reach_only_what_the_caller_may_read() {
     let house = House::with_files(&["k"]).await;
     let bobs = BucketId { namespace: Namespace::new("bob").unwrap(), ..ada("b") };
     house.buckets.create_bucket(&bobs, Visibility::Private).await.unwrap();
-    let file = house.buckets.object(&ada("b"), &ObjectKey::new("k").unwrap()).await.unwrap().file;
+    let file = house
+        .buckets
+        .object(&ada("b"), ObjectRef::current(&ObjectKey::new("k").unwrap()))
+        .await
+        .unwrap()
+        .file;
     let copy = format!(
         r#"{{"type":"copyFile","path":"c","xetHash":"{file}","mtime":5,"sourceRepoType":"bucket","sourceRepoId":"ada/b"}}"#
     );

@@ -27,8 +27,9 @@ use super::encoding::encode_component;
 use super::errors::{access_denied, invalid_argument, malformed_xml, slow_down};
 use super::ops::{acl, tagging};
 use super::request_headers::RequestHeaders;
+use super::versions::VERSION_ID;
 use super::xml::{self, PostResponse};
-use super::{S3Api, attributes, auth, checksums, object_headers, object_key, unsupported};
+use super::{S3Api, attributes, auth, checksums, object_headers, object_key, unsupported, versions};
 
 mod bounded;
 mod fields;
@@ -87,7 +88,11 @@ pub(super) async fn post(api: &Arc<S3Api>, keys: &SigningKeys, request: Request)
     let object = api.buckets.write(id, write).await.map_err(write_error)?;
     let origin = api.addressing.origin(&parts.headers, &parts.extensions);
     let url = located.url(origin.as_ref(), key.as_str());
-    Ok(answer(url, &fields, name, key.as_str(), &object))
+    let mut response = answer(url, &fields, name, key.as_str(), &object);
+    if let Some(version) = versions::shown(bucket, object.version) {
+        object_headers::add(response.headers_mut(), VERSION_ID, &version);
+    }
+    Ok(response)
 }
 
 /// What a form says of its object.

@@ -6,10 +6,10 @@
 use s3s::dto;
 use s3s::{S3Error, S3Request, S3Response, S3Result, s3_error};
 
-use crate::bucket::{Bucket, Namespace, Visibility};
+use crate::bucket::{Bucket, Namespace, ObjectRef, Visibility};
 use crate::serve::s3::context::Context;
 use crate::serve::s3::errors::{access_denied, invalid_argument, malformed_xml, not_implemented};
-use crate::serve::s3::{S3Api, object_key, unsupported};
+use crate::serve::s3::{S3Api, object_key, versions};
 
 use super::buckets;
 
@@ -117,9 +117,10 @@ pub(super) async fn get_object(
     context: &Context,
     request: S3Request<dto::GetObjectAclInput>,
 ) -> S3Result<S3Response<dto::GetObjectAclOutput>> {
-    unsupported::check_version(request.input.version_id.as_deref())?;
+    let version = versions::parse(request.input.version_id.as_deref())?;
     let bucket = context.bucket()?;
-    context.api.buckets.object(&bucket.id, &object_key(&request.input.key)?).await?;
+    let key = object_key(&request.input.key)?;
+    context.api.buckets.object(&bucket.id, ObjectRef { key: &key, version }).await?;
     let owner = buckets::owner(context);
     let grants = Some(grants(&owner, bucket.visibility));
     Ok(S3Response::new(dto::GetObjectAclOutput { grants, owner: Some(owner), request_charged: None }))
@@ -150,9 +151,10 @@ pub(super) async fn put_object(
     request: S3Request<dto::PutObjectAclInput>,
 ) -> S3Result<S3Response<dto::PutObjectAclOutput>> {
     let input = request.input;
-    unsupported::check_version(input.version_id.as_deref())?;
+    let version = versions::parse(input.version_id.as_deref())?;
     let bucket = context.bucket()?;
-    context.api.buckets.object(&bucket.id, &object_key(&input.key)?).await?;
+    let key = object_key(&input.key)?;
+    context.api.buckets.object(&bucket.id, ObjectRef { key: &key, version }).await?;
     // A canned ACL comes in a header, which was looked at before.
     if input.acl.is_none() || input.access_control_policy.is_some() {
         let visibility = requested(context, None, input.access_control_policy)?;

@@ -3,7 +3,7 @@
 use s3s::dto;
 use s3s::{S3Request, S3Response, S3Result};
 
-use crate::bucket::{Object, ObjectPart};
+use crate::bucket::{Object, ObjectPart, ObjectRef};
 
 use super::listing::page_size;
 use super::objects::etag;
@@ -13,7 +13,7 @@ use crate::serve::s3::context::Context;
 use crate::serve::s3::errors::invalid_argument;
 use crate::serve::s3::response::OverrideXml;
 use crate::serve::s3::xml;
-use crate::serve::s3::{object_key, unsupported};
+use crate::serve::s3::{object_key, versions};
 
 /// The attributes that there are.
 const KNOWN: [&str; 5] = [
@@ -44,13 +44,14 @@ pub(super) async fn get(
     request: S3Request<dto::GetObjectAttributesInput>,
 ) -> S3Result<S3Response<dto::GetObjectAttributesOutput>> {
     let input = request.input;
-    unsupported::check_version(input.version_id.as_deref())?;
+    let version = versions::parse(input.version_id.as_deref())?;
     let named = named(&input.object_attributes)?;
     let asks = |name| named.contains(&name);
     let max_parts = page_size(input.max_parts, "x-amz-max-parts")?;
     let marker = input.part_number_marker.unwrap_or(0);
     let id = context.bucket_id()?;
-    let object = context.api.buckets.object(id, &object_key(&input.key)?).await?;
+    let key = object_key(&input.key)?;
+    let object = context.api.buckets.object(id, ObjectRef { key: &key, version }).await?;
     let output = dto::GetObjectAttributesOutput {
         checksum: Some(&object).filter(|_| asks(dto::ObjectAttributes::CHECKSUM)).and_then(checksum),
         e_tag: asks(dto::ObjectAttributes::ETAG).then(|| etag(&object)),
@@ -61,6 +62,7 @@ pub(super) async fn get(
         object_size: i64::try_from(object.size).ok().filter(|_| asks(dto::ObjectAttributes::OBJECT_SIZE)),
         storage_class: asks(dto::ObjectAttributes::STORAGE_CLASS)
             .then(|| dto::StorageClass::from_static(dto::StorageClass::STANDARD)),
+        version_id: versions::shown(context.bucket()?, object.version),
         ..dto::GetObjectAttributesOutput::default()
     };
     let written = xml::write_object_attributes(&output);

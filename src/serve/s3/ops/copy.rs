@@ -2,17 +2,19 @@
 
 use axum::http::HeaderMap;
 use s3s::dto;
-use s3s::{S3Request, S3Response, S3Result};
+use s3s::{S3Error, S3Request, S3Response, S3Result};
 
 use crate::auth::Action;
-use crate::bucket::{AttributeChanges, Attributes, BucketId, CopySource, ObjectCopy};
+use crate::bucket::{
+    AttributeChanges, Attributes, Bucket, BucketError, Copied, CopySource, ObjectCopy, VersionId,
+};
 
 use crate::serve::s3::checksums::{requested_algorithm, set_checksums, type_of};
 use crate::serve::s3::conditions::whole_seconds;
 use crate::serve::s3::context::Context;
-use crate::serve::s3::errors::{access_denied, invalid_argument, invalid_request};
+use crate::serve::s3::errors::{access_denied, invalid_argument, invalid_request, no_such_key};
 use crate::serve::s3::request_headers::CopySourceHeader;
-use crate::serve::s3::{attributes, conditions, object_key};
+use crate::serve::s3::{attributes, conditions, object_key, versions};
 
 use super::objects::etag;
 use super::tagging;
@@ -22,7 +24,7 @@ pub(super) struct Source {
     /// What the header says.
     header: CopySourceHeader,
     /// Its bucket.
-    bucket: BucketId,
+    bucket: Bucket,
 }
 
 impl Source {
@@ -40,12 +42,29 @@ impl Source {
         if !api.directory.may(caller, Action::ReadBucket, &bucket.id, bucket.visibility) {
             return Err(access_denied());
         }
-        Ok(Self { header, bucket: bucket.id.clone() })
+        Ok(Self { header, bucket: bucket.clone() })
     }
 
     /// The source, for the layers below; its conditions go with it.
-    pub(super) fn into_copy_source(self) -> CopySource {
-        CopySource { bucket: self.bucket, key: self.header.key, condition: self.header.conditions }
+    pub(super) fn copy_source(&self) -> CopySource {
+        let CopySourceHeader { key, version, conditions: condition, .. } = self.header.clone();
+        CopySource { bucket: self.bucket.id.clone(), key, version, condition }
+    }
+
+    /// How the answer names the version that was copied.
+    pub(super) fn shown(&self, version: Option<VersionId>) -> Option<String> {
+        versions::shown(&self.bucket, version)
+    }
+}
+
+/// An error of a copy: of a source that is a delete marker, these are S3's.
+pub(super) fn copy_error(error: BucketError) -> S3Error {
+    match error {
+        BucketError::Deleted { .. } => no_such_key(),
+        BucketError::IsDeleteMarker { .. } => invalid_request(
+            "The source of a copy request may not specifically refer to a delete marker by version id.",
+        ),
+        error => error.into(),
     }
 }
 
@@ -83,15 +102,17 @@ pub(super) async fn object(
     let source = Source::resolve(context, &request.headers).await?;
     let changes = changes(context.headers.attributes.clone(), &mut request.input)?;
     let checksum = requested_algorithm(&request.headers)?;
-    if source.bucket == *id && source.header.key == key && changes.is_none() && checksum.is_none() {
+    let is_itself = source.bucket.id == *id && source.header.key == key && source.header.version.is_none();
+    if is_itself && changes.is_none() && checksum.is_none() {
         return Err(invalid_request(
             "This copy request is illegal because it is trying to copy an object to itself without changing the \
              object's metadata, storage class, website redirect location or encryption attributes.",
         ));
     }
     let condition = conditions::of_write(context.headers.conditions.clone())?;
-    let copy = ObjectCopy { source: source.into_copy_source(), key, changes, checksum, condition };
-    let object = context.api.buckets.copy(id, copy).await?;
+    let copy = ObjectCopy { source: source.copy_source(), key, changes, checksum, condition };
+    let copied = context.api.buckets.copy(id, copy).await.map_err(copy_error)?;
+    let Copied { made: object, source: source_version } = copied;
     let mut result = dto::CopyObjectResult {
         e_tag: Some(etag(&object)),
         last_modified: Some(whole_seconds(object.modified_at)),
@@ -99,8 +120,12 @@ pub(super) async fn object(
         ..dto::CopyObjectResult::default()
     };
     set_checksums!(result, &object.checksums, object.parts.len());
-    let copy_object_result = Some(result);
-    Ok(S3Response::new(dto::CopyObjectOutput { copy_object_result, ..dto::CopyObjectOutput::default() }))
+    Ok(S3Response::new(dto::CopyObjectOutput {
+        copy_object_result: Some(result),
+        copy_source_version_id: source.shown(source_version),
+        version_id: versions::shown(context.bucket()?, object.version),
+        ..dto::CopyObjectOutput::default()
+    }))
 }
 
 #[cfg(test)]

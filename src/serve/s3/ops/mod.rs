@@ -48,7 +48,8 @@ delegate! {
     create_bucket(CreateBucketInput) -> CreateBucketOutput = buckets::create.await;
     head_bucket(HeadBucketInput) -> HeadBucketOutput = buckets::head;
     get_bucket_location(GetBucketLocationInput) -> GetBucketLocationOutput = buckets::location;
-    get_bucket_versioning(GetBucketVersioningInput) -> GetBucketVersioningOutput = unsupported::versioning;
+    get_bucket_versioning(GetBucketVersioningInput) -> GetBucketVersioningOutput = versions::get_bucket;
+    put_bucket_versioning(PutBucketVersioningInput) -> PutBucketVersioningOutput = versions::put_bucket.await;
     get_bucket_logging(GetBucketLoggingInput) -> GetBucketLoggingOutput = unsupported::logging;
     get_bucket_notification_configuration(GetBucketNotificationConfigurationInput)
         -> GetBucketNotificationConfigurationOutput = unsupported::notification;

@@ -13,7 +13,7 @@ use crate::serve::s3::checksums::{self, set_checksums, type_of};
 use crate::serve::s3::conditions::whole_seconds;
 use crate::serve::s3::context::Context;
 use crate::serve::s3::errors::{invalid_argument, invalid_request, malformed_xml, no_such_upload};
-use crate::serve::s3::{attributes, conditions, object_key};
+use crate::serve::s3::{attributes, conditions, object_key, versions};
 
 use super::buckets::owner;
 use super::listing::{Names, non_empty, page_size};
@@ -79,6 +79,7 @@ pub(super) async fn complete(
     let dto::CompleteMultipartUploadInput { bucket, key, .. } = request.input;
     let mut output = completed(&object);
     output.location.clone_from(&context.location);
+    output.version_id = versions::shown(context.bucket()?, object.version);
     output.bucket = Some(bucket);
     output.key = Some(key);
     Ok(S3Response::new(output))

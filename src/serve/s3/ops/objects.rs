@@ -3,11 +3,11 @@
 use s3s::dto;
 use s3s::{S3Error, S3Request, S3Response, S3Result};
 
-use crate::bucket::{Object, ObjectDelete, ObjectWrite, WriteCondition};
+use crate::bucket::{Bucket, Changed, Object, ObjectDelete, ObjectWrite, WriteCondition};
 use crate::serve::s3::checksums::{set_checksums, type_of};
 use crate::serve::s3::context::Context;
-use crate::serve::s3::errors::{malformed_xml, not_implemented};
-use crate::serve::s3::{attributes, conditions, object_headers, object_key, payload, unsupported};
+use crate::serve::s3::errors::{malformed_xml, no_such_version, not_implemented};
+use crate::serve::s3::{attributes, conditions, object_headers, object_key, payload, versions};
 
 /// Most keys of a `DeleteObjects`. Source: S3 API reference.
 const DELETE_KEYS_MAX: usize = 1000;
@@ -37,10 +37,16 @@ pub(super) async fn put(
     let object = context.api.buckets.write(id, write).await?;
     let mut output = dto::PutObjectOutput { e_tag: Some(etag(&object)), ..dto::PutObjectOutput::default() };
     output.checksum_type = type_of(&object.checksums);
+    output.version_id = versions::shown(context.bucket()?, object.version);
     set_checksums!(output, &object.checksums, object.parts.len());
     let mut response = S3Response::new(output);
     object_headers::add_xet_hash(&mut response.headers, &object);
     Ok(response)
+}
+
+/// How an answer names what a delete has made or removed.
+fn shown(bucket: &Bucket, changed: &Changed) -> Option<String> {
+    changed.version.and_then(|version| versions::shown(bucket, version.id()))
 }
 
 /// Deletes an object; one that is not there is deleted already.
@@ -48,14 +54,19 @@ pub(super) async fn delete(
     context: &Context,
     request: S3Request<dto::DeleteObjectInput>,
 ) -> S3Result<S3Response<dto::DeleteObjectOutput>> {
-    unsupported::check_version(request.input.version_id.as_deref())?;
     let id = context.bucket_id()?;
-    let condition = conditions::of_write(context.headers.conditions.clone())?;
-    let delete = ObjectDelete { key: object_key(&request.input.key)?, condition };
+    let delete = ObjectDelete {
+        key: object_key(&request.input.key)?,
+        version: versions::parse(request.input.version_id.as_deref())?,
+        condition: conditions::of_write(context.headers.conditions.clone())?,
+    };
+    let mut output = dto::DeleteObjectOutput::default();
     for result in context.api.buckets.delete(id, vec![delete]).await? {
-        result?;
+        let changed = result?;
+        output.delete_marker = changed.is_marker.then_some(true);
+        output.version_id = shown(context.bucket()?, &changed);
     }
-    Ok(S3Response::new(dto::DeleteObjectOutput::default()))
+    Ok(S3Response::new(output))
 }
 
 /// Deletes up to 1,000 objects, each on its own.
@@ -68,49 +79,56 @@ pub(super) async fn delete_many(
     if objects.is_empty() || objects.len() > DELETE_KEYS_MAX {
         return Err(malformed_xml());
     }
-    let mut outcomes: Vec<(dto::ObjectIdentifier, Option<S3Error>)> = Vec::with_capacity(objects.len());
+    let mut outcomes: Vec<(dto::ObjectIdentifier, S3Result<Changed>)> = Vec::with_capacity(objects.len());
     let (mut deletes, mut places) = (Vec::new(), Vec::new());
     for object in objects {
-        let refused = match delete_of(&object) {
+        let outcome = match delete_of(&object) {
             Ok(delete) => {
                 places.push(outcomes.len());
                 deletes.push(delete);
-                None
+                Ok(Changed::default())
             }
-            Err(error) => Some(error),
+            Err(error) => Err(error),
         };
-        outcomes.push((object, refused));
+        outcomes.push((object, outcome));
     }
     let results = context.api.buckets.delete(id, deletes).await?;
     for (place, result) in places.into_iter().zip(results) {
-        outcomes[place].1 = result.err().map(S3Error::from).inspect(|error| context.log(error));
+        outcomes[place].1 = result.map_err(S3Error::from).inspect_err(|error| context.log(error));
     }
-    Ok(S3Response::new(delete_output(outcomes, quiet.unwrap_or(false))))
+    Ok(S3Response::new(delete_output(context.bucket()?, outcomes, quiet.unwrap_or(false))))
 }
 
 fn delete_of(object: &dto::ObjectIdentifier) -> S3Result<ObjectDelete> {
-    unsupported::check_version(object.version_id.as_deref())?;
+    // In a list, an id that cannot be one names a version that is not there.
+    let version = versions::parse(object.version_id.as_deref()).map_err(|_| no_such_version())?;
     if object.size.is_some() || object.last_modified_time.is_some() {
         return Err(not_implemented("A condition on Size or LastModifiedTime"));
     }
     let if_match = object.e_tag.as_ref().map(|etag| conditions::parse_etags(etag.value()));
     Ok(ObjectDelete {
         key: object_key(&object.key)?,
+        version,
         condition: WriteCondition { if_match, if_none_match: None },
     })
 }
 
 fn delete_output(
-    outcomes: Vec<(dto::ObjectIdentifier, Option<S3Error>)>,
+    bucket: &Bucket,
+    outcomes: Vec<(dto::ObjectIdentifier, S3Result<Changed>)>,
     quiet: bool,
 ) -> dto::DeleteObjectsOutput {
     let (mut deleted, mut errors) = (Vec::new(), Vec::new());
-    for (object, error) in outcomes {
+    for (object, outcome) in outcomes {
         let (key, version_id) = (Some(object.key), object.version_id);
-        match error {
-            None if quiet => {}
-            None => deleted.push(dto::DeletedObject { key, version_id, ..dto::DeletedObject::default() }),
-            Some(error) => errors.push(dto::Error {
+        match outcome {
+            Ok(_) if quiet => {}
+            Ok(changed) => {
+                let delete_marker = changed.is_marker.then_some(true);
+                let delete_marker_version_id = delete_marker.and_then(|_| shown(bucket, &changed));
+                deleted.push(dto::DeletedObject { delete_marker, delete_marker_version_id, key, version_id });
+            }
+            Err(error) => errors.push(dto::Error {
                 code: Some(error.code().as_str().to_owned()),
                 key,
                 message: error.message().map(ToOwned::to_owned),

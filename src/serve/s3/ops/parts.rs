@@ -3,7 +3,7 @@
 use s3s::dto;
 use s3s::{S3Request, S3Response, S3Result};
 
-use crate::bucket::{ChecksumAlgorithm, DeclaredDigests, Part, Upload};
+use crate::bucket::{ChecksumAlgorithm, Copied, DeclaredDigests, Part, Upload};
 
 use crate::serve::s3::checksums::{self, set_checksums};
 use crate::serve::s3::conditions::whole_seconds;
@@ -12,7 +12,7 @@ use crate::serve::s3::errors::{algorithm_name, invalid_argument, invalid_request
 use crate::serve::s3::{payload, ranges};
 
 use super::buckets::owner;
-use super::copy::Source;
+use super::copy::{Source, copy_error};
 use super::listing::page_size;
 use super::multipart::{initiator, part_number, upload_ref};
 
@@ -68,16 +68,17 @@ pub(super) async fn copy(
     let upload = upload_ref(&input.key, &input.upload_id)?;
     let source = Source::resolve(context, &request.headers).await?;
     let range = input.copy_source_range.as_deref().map(ranges::parse_copy_range).transpose()?;
-    let part = context.api.buckets.copy_part(id, &upload, number, &source.into_copy_source(), range).await?;
+    let copied = context.api.buckets.copy_part(id, &upload, number, &source.copy_source(), range).await;
+    let Copied { made: part, source: source_version } = copied.map_err(copy_error)?;
     let mut result = dto::CopyPartResult {
         e_tag: Some(etag(&part)),
         last_modified: Some(whole_seconds(part.modified_at)),
         ..dto::CopyPartResult::default()
     };
     set_checksums!(result, part.checksum.iter(), 0);
-    let copy_part_result = Some(result);
     Ok(S3Response::new(dto::UploadPartCopyOutput {
-        copy_part_result,
+        copy_part_result: Some(result),
+        copy_source_version_id: source.shown(source_version),
         ..dto::UploadPartCopyOutput::default()
     }))
 }

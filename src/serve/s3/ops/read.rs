@@ -16,13 +16,16 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use s3s::{HttpRequest, S3Result, s3_error};
 
-use crate::bucket::{BodyOut, BucketError, ByteRange, Checksum, IfRange, Object, ObjectRead};
+use crate::bucket::{
+    BodyOut, Bucket, BucketError, ByteRange, Checksum, IfRange, Object, ObjectRead, ObjectRef, VersionRef,
+};
 use crate::serve::s3::context::Context;
 use crate::serve::s3::encoding::query_pairs;
 use crate::serve::s3::errors::{invalid_argument, invalid_request};
 use crate::serve::s3::object_headers;
 use crate::serve::s3::parameters::single;
-use crate::serve::s3::{checksums, conditions, ranges, unsupported};
+use crate::serve::s3::versions::VERSION_ID;
+use crate::serve::s3::{checksums, conditions, ranges, versions};
 
 const CHECKSUM_MODE: HeaderName = HeaderName::from_static("x-amz-checksum-mode");
 const PARTS_COUNT: HeaderName = HeaderName::from_static("x-amz-mp-parts-count");
@@ -47,6 +50,7 @@ pub(in crate::serve::s3) fn operation(context: &Context, request: &HttpRequest) 
 
 /// What a request wants of an object.
 struct Wanted {
+    version: Option<VersionRef>,
     range: Option<ByteRange>,
     /// The object that the range is wanted of.
     if_range: Option<IfRange>,
@@ -60,7 +64,7 @@ struct Wanted {
 impl Wanted {
     fn of(context: &Context, request: &HttpRequest) -> S3Result<Self> {
         let parameters = query_pairs(request.uri().query());
-        unsupported::check_version(single(&parameters, "versionId")?)?;
+        let version = versions::parse(single(&parameters, "versionId")?)?;
         let part = single(&parameters, "partNumber")?.map(str::parse).transpose();
         let part = part.map_err(|_| invalid_argument("Part number must be an integer"))?;
         let (range, if_range) = (context.headers.range, context.headers.if_range.clone());
@@ -69,7 +73,7 @@ impl Wanted {
         }
         let checksums = request.headers().get(CHECKSUM_MODE).is_some_and(|mode| mode == "ENABLED");
         let overrides = object_headers::overrides(&parameters)?;
-        Ok(Self { range, if_range, part, checksums, overrides })
+        Ok(Self { version, range, if_range, part, checksums, overrides })
     }
 
     /// The checksums in the answer: of the object, of one of its parts, or none if it is another range.
@@ -99,9 +103,19 @@ impl Wanted {
     }
 
     /// The answer with these bytes of an object; `partial` if they are not all.
-    fn response(self, object: &Object, range: &Range<u64>, partial: bool, body: Body) -> Response {
+    fn response(
+        self,
+        bucket: &Bucket,
+        object: &Object,
+        range: &Range<u64>,
+        partial: bool,
+        body: Body,
+    ) -> Response {
         let mut response = Response::new(body);
         let mut headers = object_headers::of_object(object);
+        if let Some(version) = versions::shown(bucket, object.version) {
+            object_headers::add(&mut headers, VERSION_ID, &version);
+        }
         headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
         headers.insert(CONTENT_LENGTH, HeaderValue::from(range.end - range.start));
         if partial {
@@ -127,28 +141,30 @@ pub(in crate::serve::s3) async fn get(context: &Arc<Context>, request: &HttpRequ
     let wanted = Wanted::of(context, request)?;
     let (ObjectRead { object, range, body }, partial) = open(context, &wanted).await?;
     let body = ObjectBody { body, left: range.end - range.start, context: Arc::clone(context) };
-    Ok(wanted.response(&object, &range, partial, Body::new(body)))
+    Ok(wanted.response(context.bucket()?, &object, &range, partial, Body::new(body)))
 }
 
 /// Answers what [`get`] would, without the object's bytes.
 pub(in crate::serve::s3) async fn head(context: &Context, request: &HttpRequest) -> S3Result<Response> {
     let wanted = Wanted::of(context, request)?;
-    let object = context.api.buckets.object(context.bucket_id()?, context.key()?).await?;
+    let (bucket, object) = (context.bucket()?, ObjectRef { key: context.key()?, version: wanted.version });
+    let object = context.api.buckets.object(&bucket.id, object).await?;
     conditions::check_read(&context.headers.conditions, &object)?;
     let part = wanted.range_of(&object)?.filter(|range| !range.is_empty());
     let range = part.clone().unwrap_or(0..object.size);
-    Ok(wanted.response(&object, &range, part.is_some(), Body::empty()))
+    Ok(wanted.response(bucket, &object, &range, part.is_some(), Body::empty()))
 }
 
 /// Opens an object for reading, and says whether the answer is partial content.
 async fn open(context: &Context, wanted: &Wanted) -> S3Result<(ObjectRead, bool)> {
-    let (buckets, id, key) = (&context.api.buckets, context.bucket_id()?, context.key()?);
+    let (buckets, id) = (&context.api.buckets, context.bucket_id()?);
+    let named = ObjectRef { key: context.key()?, version: wanted.version };
     let conditions = &context.headers.conditions;
     let mut range = wanted.range;
     // Conditions come before ranges, and a part's range is known only from the object: look before reading.
     let depends = !conditions.is_empty() || wanted.if_range.is_some();
     if wanted.part.is_some() || (range.is_some() && depends) {
-        let object = buckets.object(id, key).await?;
+        let object = buckets.object(id, named).await?;
         conditions::check_read(conditions, &object)?;
         range = match wanted.range_of(&object)? {
             Some(bytes) if wanted.part.is_some() => {
@@ -157,12 +173,12 @@ async fn open(context: &Context, wanted: &Wanted) -> S3Result<(ObjectRead, bool)
             found => range.filter(|_| found.is_some()),
         };
     }
-    let mut read = buckets.read(id, key, range).await?;
+    let mut read = buckets.read(id, named, range).await?;
     conditions::check_read(conditions, &read.object)?;
     let mut expected = wanted.range_of(&read.object)?;
     if range.is_some() && expected.is_none() {
         // Overwritten since the look, and no longer the object that the range was wanted of.
-        read = buckets.read(id, key, None).await?;
+        read = buckets.read(id, named, None).await?;
         conditions::check_read(conditions, &read.object)?;
         expected = wanted.range_of(&read.object)?;
     }

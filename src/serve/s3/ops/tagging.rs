@@ -5,12 +5,12 @@
 use s3s::dto;
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 
-use crate::bucket::{BucketChange, Tags};
+use crate::bucket::{BucketChange, ObjectRef, Tags};
 
 use crate::serve::s3::context::Context;
 use crate::serve::s3::encoding::query_pairs;
 use crate::serve::s3::errors::malformed_xml;
-use crate::serve::s3::{object_key, unsupported};
+use crate::serve::s3::{object_key, versions};
 
 /// Most tags of an object.
 const OBJECT_TAGS_MAX: usize = 10;
@@ -72,11 +72,12 @@ pub(super) async fn get(
     context: &Context,
     request: S3Request<dto::GetObjectTaggingInput>,
 ) -> S3Result<S3Response<dto::GetObjectTaggingOutput>> {
-    unsupported::check_version(request.input.version_id.as_deref())?;
-    let id = context.bucket_id()?;
-    let object = context.api.buckets.object(id, &object_key(&request.input.key)?).await?;
+    let version = versions::parse(request.input.version_id.as_deref())?;
+    let (bucket, key) = (context.bucket()?, object_key(&request.input.key)?);
+    let object = context.api.buckets.object(&bucket.id, ObjectRef { key: &key, version }).await?;
     let tag_set = tag_set(object.attributes.tags);
-    Ok(S3Response::new(dto::GetObjectTaggingOutput { tag_set, version_id: None }))
+    let version_id = versions::shown(bucket, object.version);
+    Ok(S3Response::new(dto::GetObjectTaggingOutput { tag_set, version_id }))
 }
 
 /// Gives an object other tags.
@@ -84,11 +85,9 @@ pub(super) async fn put(
     context: &Context,
     request: S3Request<dto::PutObjectTaggingInput>,
 ) -> S3Result<S3Response<dto::PutObjectTaggingOutput>> {
-    unsupported::check_version(request.input.version_id.as_deref())?;
-    let id = context.bucket_id()?;
-    let tags = of_object(request.input.tagging)?;
-    context.api.buckets.tag_object(id, &object_key(&request.input.key)?, tags).await?;
-    Ok(S3Response::new(dto::PutObjectTaggingOutput::default()))
+    let dto::PutObjectTaggingInput { key, version_id, tagging, .. } = request.input;
+    let version_id = change(context, &key, version_id.as_deref(), of_object(tagging)?).await?;
+    Ok(S3Response::new(dto::PutObjectTaggingOutput { version_id }))
 }
 
 /// Takes all tags from an object.
@@ -96,10 +95,22 @@ pub(super) async fn delete(
     context: &Context,
     request: S3Request<dto::DeleteObjectTaggingInput>,
 ) -> S3Result<S3Response<dto::DeleteObjectTaggingOutput>> {
-    unsupported::check_version(request.input.version_id.as_deref())?;
-    let id = context.bucket_id()?;
-    context.api.buckets.tag_object(id, &object_key(&request.input.key)?, Tags::new()).await?;
-    Ok(S3Response::new(dto::DeleteObjectTaggingOutput::default()))
+    let dto::DeleteObjectTaggingInput { key, version_id, .. } = request.input;
+    let version_id = change(context, &key, version_id.as_deref(), Tags::new()).await?;
+    Ok(S3Response::new(dto::DeleteObjectTaggingOutput { version_id }))
+}
+
+/// Gives an object other tags; answers how the answer names its version.
+async fn change(
+    context: &Context,
+    key: &str,
+    version_id: Option<&str>,
+    tags: Tags,
+) -> S3Result<Option<String>> {
+    let version = versions::parse(version_id)?;
+    let (bucket, key) = (context.bucket()?, object_key(key)?);
+    let changed = context.api.buckets.tag_object(&bucket.id, ObjectRef { key: &key, version }, tags).await?;
+    Ok(versions::shown(bucket, changed.id()))
 }
 
 /// A bucket's tags.

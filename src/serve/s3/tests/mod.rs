@@ -11,6 +11,7 @@ mod signatures;
 mod signer;
 mod trust;
 mod users;
+mod versions;
 mod watched;
 
 use std::sync::Arc;

@@ -116,7 +116,7 @@ async fn parameters_that_cannot_be_read_are_refused() {
         ("partNumber=0", "InvalidArgument"),
         ("partNumber=2", "InvalidPart"),
         ("partNumber=1&partNumber=1", "InvalidRequest"),
-        ("versionId=1", "NotImplemented"),
+        ("versionId=1", "InvalidArgument"),
         ("response-expires=whenever", "InvalidArgument"),
         ("uploads", "InvalidArgument"),
     ] {

@@ -104,9 +104,8 @@ async fn what_is_not_implemented_is_said_by_name() {
     let api = api_with_object().await;
     for (method, target, headers, name) in [
         ("GET", "/bucket?metrics", &[][..], "ListBucketMetricsConfigurations"),
-        ("PUT", "/bucket?versioning", &[], "PutBucketVersioning"),
+        ("PUT", "/bucket?policy", &[], "PutBucketPolicy"),
         ("DELETE", "/bucket?notYetInvented", &[], "notYetInvented"),
-        ("GET", "/bucket/a/key?versionId=1", &[], "versionId"),
         (
             "PUT",
             "/bucket/a/key",

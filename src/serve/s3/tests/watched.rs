@@ -7,9 +7,10 @@ use async_trait::async_trait;
 use super::*;
 use crate::bucket::{
     BatchChange, Bucket, BucketChange, BucketError, BucketId, BucketSettings, BucketStats, Buckets,
-    ByteRange, CopySource, DeleteBucket, ListPage, ListQuery, ListUploads, NewUpload, Object, ObjectCopy,
-    ObjectDelete, ObjectKey, ObjectRead, ObjectWrite, Objects, Part, PartPage, Payload, Tags, TreePage,
-    TreeQuery, Upload, UploadCompletion, UploadPage, UploadRef, Uploads, Visibility,
+    ByteRange, Changed, Copied, CopySource, DeleteBucket, ListPage, ListQuery, ListUploads, NewUpload,
+    Object, ObjectCopy, ObjectDelete, ObjectKey, ObjectRead, ObjectRef, ObjectWrite, Objects, Part, PartPage,
+    Payload, Tags, TreePage, TreeQuery, Upload, UploadCompletion, UploadPage, UploadRef, Uploads,
+    VersionPage, VersionQuery, VersionStats, Visibility,
 };
 
 /// Calls the buckets inside, and remembers what was called.
@@ -64,20 +65,22 @@ watched! { Buckets:
     move_bucket(from: &BucketId, to: &BucketId) -> ();
     set_visibility(id: &BucketId, visibility: Visibility) -> ();
     bucket_stats(id: &BucketId) -> BucketStats;
+    version_stats(id: &BucketId) -> VersionStats;
     delete_bucket(id: &BucketId, mode: DeleteBucket) -> ();
 }
 
 watched! { Objects:
     list(id: &BucketId, query: &ListQuery) -> ListPage;
     tree(id: &BucketId, query: &TreeQuery) -> TreePage;
+    list_versions(id: &BucketId, query: &VersionQuery) -> VersionPage;
     paths_info(id: &BucketId, keys: &[ObjectKey]) -> Vec<Option<Object>>;
     batch(id: &BucketId, changes: Vec<BatchChange>) -> Vec<Result<(), BucketError>>;
-    object(id: &BucketId, key: &ObjectKey) -> Object;
-    read(id: &BucketId, key: &ObjectKey, range: Option<ByteRange>) -> ObjectRead;
+    object(id: &BucketId, object: ObjectRef<'_>) -> Object;
+    read(id: &BucketId, object: ObjectRef<'_>, range: Option<ByteRange>) -> ObjectRead;
     write(id: &BucketId, write: ObjectWrite) -> Object;
-    copy(id: &BucketId, copy: ObjectCopy) -> Object;
-    delete(id: &BucketId, deletes: Vec<ObjectDelete>) -> Vec<Result<(), BucketError>>;
-    tag_object(id: &BucketId, key: &ObjectKey, tags: Tags) -> ();
+    copy(id: &BucketId, copy: ObjectCopy) -> Copied<Object>;
+    delete(id: &BucketId, deletes: Vec<ObjectDelete>) -> Vec<Result<Changed, BucketError>>;
+    tag_object(id: &BucketId, object: ObjectRef<'_>, tags: Tags) -> Changed;
 }
 
 watched! { Uploads:
@@ -90,7 +93,7 @@ watched! { Uploads:
         number: u16,
         source: &CopySource,
         range: Option<ByteRange>
-    ) -> Part;
+    ) -> Copied<Part>;
     list_parts(id: &BucketId, upload: &UploadRef, after: u16, limit: usize) -> PartPage;
     list_uploads(id: &BucketId, query: &ListUploads) -> UploadPage;
     complete_upload(id: &BucketId, upload: &UploadRef, completion: UploadCompletion) -> Object;

@@ -5,6 +5,7 @@ use rustix::io::Errno;
 
 use super::*;
 use crate::model::names::{BucketId, BucketName, Namespace, ObjectKey};
+use crate::model::object::ObjectRef;
 use crate::store::meta::{EmbeddedMeta, MetaStore as _, Wanted};
 use crate::store::simulated::faults::{Faults, Operation, failing_place};
 use crate::store::simulated::{Disk, keep_metadata, simulated_place};
@@ -66,7 +67,7 @@ async fn a_store_of_format_4_is_upgraded_and_its_long_records_are_split() {
     let place = simulated_place(&disk);
     let meta = EmbeddedMeta::open_at(Arc::clone(&place)).unwrap();
     let content = async |key: &str, wanted: Wanted<'_>| {
-        meta.content(&id, &ObjectKey::new(key).unwrap(), wanted).await.unwrap()
+        meta.content(&id, ObjectRef::current(&ObjectKey::new(key).unwrap()), wanted).await.unwrap()
     };
     assert_eq!(content("small", &|size| 0..size).await.terms.into_record().unwrap().size, 14);
     let long = content("long", &|size| 0..size).await;
@@ -96,7 +97,7 @@ async fn a_store_that_was_upgraded_stays_as_it_is() {
     }
 }
 
-const OLDER: [u64; 2] = [4, 5];
+const OLDER: [u64; 3] = [4, 5, 6];
 
 /// Waits until the writer's thread has seen that nobody can ask it any more, and has let go of the file.
 async fn closed(disk: &Arc<Disk>) {
