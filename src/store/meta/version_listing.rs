@@ -10,7 +10,7 @@ use super::versions::{self, NULL_VERSIONS, VERSIONS, VersionName};
 use crate::model::bucket::BucketUid;
 use crate::model::listing::{VersionEntry, VersionPage, VersionQuery};
 use crate::model::names::ObjectKey;
-use crate::model::object::Version;
+use crate::model::object::{Object, Version};
 use crate::model::version::{Stamp, VersionRef};
 
 /// The tables that versions are read from.
@@ -119,13 +119,22 @@ impl VersionTables {
         let name = key.as_str().as_bytes();
         let current =
             self.objects.get((bucket.0, name))?.map(|row| decode_object(row.value())).transpose()?;
-        let has_current = current.is_some();
-        let current_name = current.as_ref().map(|object| VersionRef::from(object.version));
-        let start = match after {
-            Some(after) if Some(after) != current_name => self.position(bucket, key, after)?,
-            _ => None,
+        // Without a marker, a current object is simply the latest and comes first.
+        let newest = match (&current, after) {
+            (Some(_), None) => None,
+            _ => versions::newest(&self.versions, bucket, key)?.map(|(stamp, _)| stamp),
         };
-        if let Some(object) = current.filter(|_| after.is_none()) {
+        let latest = current.as_ref().map(|object| stamp_of(object, newest)).or(newest);
+        let start = match after {
+            None => None,
+            Some(VersionRef::Null) if current.as_ref().is_some_and(|object| object.version.is_none()) => {
+                latest
+            }
+            Some(after) => self.position(bucket, key, after)?,
+        };
+        if let Some(object) = current
+            && start.is_none_or(|start| latest < Some(start))
+        {
             if !filling.has_room() {
                 return Ok(false);
             }
@@ -135,19 +144,19 @@ impl VersionTables {
             Bound::Excluded((bucket.0, name, !stamp.0))
         });
         let last = Bound::Included((bucket.0, name, u64::MAX));
-        let mut is_first = start.is_none();
         for entry in self.versions.range::<(u64, &[u8], u64)>((first, last))? {
             if !filling.has_room() {
                 return Ok(false);
             }
-            let version = without_parts(decode(entry?.1.value())?);
-            filling.add(key, version, is_first && !has_current);
-            is_first = false;
+            let (name, row) = entry?;
+            let version = without_parts(decode(row.value())?);
+            filling.add(key, version, latest == Some(Stamp(!name.value().2)));
         }
         Ok(true)
     }
 
-    /// Where a version is, or was, among those of its key; `None` if that is not known any more.
+    /// Where a version is, or was, among those of its key; `None` if that is not known any more. A client may have deleted
+    /// what it has seen, so that a version which was not current has become it.
     fn position(
         &self,
         bucket: BucketUid,
@@ -181,6 +190,12 @@ impl VersionTables {
         let key = std::str::from_utf8(&key).map_err(corrupt)?;
         Ok(Some(ObjectKey::new(key).map_err(corrupt)?))
     }
+}
+
+/// The stamp of a current object. One without an id has none of its own; it is newer than all versions of its key.
+fn stamp_of(current: &Object, newest: Option<Stamp>) -> Stamp {
+    let written = Stamp::at(current.modified_at);
+    current.version.map_or(newest.map_or(written, |newest| written.max(newest.next())), |id| id.stamp)
 }
 
 /// The common prefix that a key is rolled up into.

@@ -15,6 +15,7 @@ pub(super) async fn all(open: impl Fn() -> Store) {
     a_suspended_bucket_has_one_version_without_an_id(open()).await;
     later_versions_are_newer_whatever_the_clock_says(open()).await;
     listings_show_every_version_once(open()).await;
+    listings_go_on_after_what_was_deleted(open()).await;
     locked_versions_stay(open()).await;
     a_bucket_with_versions_is_not_empty(open()).await;
     random_changes_are_as_in_a_model(open()).await;
@@ -219,6 +220,36 @@ async fn listings_show_every_version_once(store: Store) {
     assert_eq!(list(&store, &bucket, below).await.versions.len(), 3);
     let after = VersionQuery { key_marker: Some("b".to_owned()), limit: 1000, ..VersionQuery::default() };
     assert_eq!(list(&store, &bucket, after).await.versions.len(), 3);
+}
+
+/// A client that empties a bucket page by page deletes the very version that the next page is to begin after.
+async fn listings_go_on_after_what_was_deleted(store: Store) {
+    let bucket = bucket(&store).await;
+    set(&store, Versioning::Enabled).await;
+    for at in 1..=7 {
+        make(&store, &bucket, "a", put_at(&format!("a{at}"), at)).await;
+        make(&store, &bucket, "b", put_at(&format!("b{at}"), at)).await;
+    }
+    delete(&store, &bucket, "b", delete_at(8)).await;
+    delete(&store, &bucket, "b", delete_at(9)).await;
+    let (mut seen, mut latest) = (0, Vec::new());
+    let mut query = VersionQuery { limit: 3, ..VersionQuery::default() };
+    loop {
+        let page = list(&store, &bucket, query.clone()).await;
+        for entry in page.versions {
+            let deleted = delete_version(entry.version.name());
+            delete(&store, &bucket, entry.key.as_str(), deleted).await;
+            seen += 1;
+            latest.extend(entry.is_latest.then(|| entry.key.as_str().to_owned()));
+        }
+        let Some((key, version)) = page.next else { break };
+        (query.key_marker, query.version_marker) = (Some(key), version);
+    }
+    assert_eq!(seen, 16);
+    // Each page but the first begins with what has become the latest of its key.
+    assert_eq!(latest, ["a", "a", "a", "b", "b", "b", "b"]);
+    assert!(shown(&store, &bucket, &[]).await.is_empty());
+    store.delete_bucket(&id("bucket"), false).await.unwrap();
 }
 
 async fn locked_versions_stay(store: Store) {
