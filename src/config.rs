@@ -33,7 +33,7 @@ pub use error::ConfigError;
 pub use hub_environment::{HubEnvironment, NO_IMPLICIT_TOKEN_VAR, clean_token};
 pub use hub_mode::{CacheConfig, HubGiven, HubModeConfig, hub_given};
 pub use show::{Shown, show};
-pub use upkeep::{GcConfig, ScrubConfig, UploadsConfig};
+pub use upkeep::{GcConfig, LifecycleConfig, ScrubConfig, UploadsConfig};
 pub use watch::{AuditConfig, BackupConfig, LimitsConfig, MetricsConfig, TlsConfig, TracesConfig};
 
 use environment::Environment;
@@ -64,6 +64,8 @@ pub struct Config {
     pub gc: GcConfig,
     /// Scrubbing.
     pub scrub: ScrubConfig,
+    /// Following lifecycle rules.
+    pub lifecycle: LifecycleConfig,
     /// How much callers may ask.
     pub limits: LimitsConfig,
     /// The log.
@@ -240,6 +242,7 @@ impl Default for Config {
             uploads: UploadsConfig::default(),
             gc: GcConfig::default(),
             scrub: ScrubConfig::default(),
+            lifecycle: LifecycleConfig::default(),
             limits: LimitsConfig::default(),
             log: LogConfig::default(),
             metrics: MetricsConfig::default(),

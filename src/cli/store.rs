@@ -4,17 +4,17 @@
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::Serialize;
 
 use super::place::PlaceArgs;
-use crate::config::ConfigError;
+use crate::config::{Config, ConfigError};
 use crate::gateway::data_folder::{BESIDE_STORE, DataFolder, DataFolderError};
 use crate::model::clock::Ambient;
 use crate::store::backup::backup;
 use crate::store::check::check;
 use crate::store::gc::{Collector, GcOptions, Thrift};
+use crate::store::lifecycle::{Ended, Expirer, Witness};
 use crate::store::local::{LocalStore, OpenError};
 use crate::store::rebuild::rebuild_index;
 use crate::store::scrub::{ScrubCursor, scrub};
@@ -46,6 +46,15 @@ enum StoreCommand {
         /// Only say what would be done.
         #[arg(long)]
         dry_run: bool,
+    },
+    /// End what is due by lifecycle rules. (A gateway that runs does so at its interval.)
+    Lifecycle {
+        /// Only say what would be ended.
+        #[arg(long)]
+        dry_run: bool,
+        /// Name every object, version and upload.
+        #[arg(short, long, conflicts_with = "json")]
+        verbose: bool,
     },
     /// Copy the store to a new folder. (While a gateway runs: xetgate admin backup.)
     Backup { to: PathBuf },
@@ -84,14 +93,14 @@ pub(super) fn run(args: &StoreArgs, vars: &[(String, String)]) -> Result<(), Sto
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(StoreError::Runtime)?;
     let store = Arc::new(LocalStore::open(folder.path(), &Ambient::system())?);
-    runtime.block_on(work(args, &folder, store, config.uploads_expire()))
+    runtime.block_on(work(args, &folder, store, &config))
 }
 
 async fn work(
     args: &StoreArgs,
     folder: &DataFolder,
     store: Arc<LocalStore>,
-    uploads_expire: Duration,
+    config: &Config,
 ) -> Result<(), StoreError> {
     let throttle = Throttle::default();
     match &args.command {
@@ -108,13 +117,21 @@ async fn work(
         StoreCommand::Gc { dry_run } => {
             let options = GcOptions {
                 dry_run: *dry_run,
-                expire_uploads_after: Some(uploads_expire),
+                expire_uploads_after: Some(config.uploads_expire()),
                 merge_chunks_max: u64::MAX,
                 thrift: Thrift::Thorough,
                 ..GcOptions::default()
             };
             let collector = Collector::new(store, Ambient::system().clock);
             let report = collector.passes(&options, &throttle).await.map_err(failed("collect garbage"))?;
+            show(args.json, &report, report.table())
+        }
+        StoreCommand::Lifecycle { dry_run, verbose } => {
+            let day = store.meta.set_lifecycle_day(config.lifecycle.day()).await;
+            day.map_err(failed("prepare the lifecycle rules"))?;
+            let expirer = Expirer::new(store, Ambient::system(), witness(*verbose));
+            let passed = expirer.pass(*dry_run, &throttle).await;
+            let report = passed.map_err(failed("follow the lifecycle rules"))?;
             show(args.json, &report, report.table())
         }
         StoreCommand::Backup { to } => {
@@ -127,6 +144,16 @@ async fn work(
             show(args.json, &report, report.table())
         }
     }
+}
+
+/// Prints what is ended, or would be, if asked for.
+fn witness(verbose: bool) -> Witness {
+    Arc::new(move |ended: &Ended<'_>| {
+        if verbose {
+            // Who does not listen any more hears of it by the report.
+            let _ = writeln!(io::stdout(), "{}", ended.line());
+        }
+    })
 }
 
 /// Scrubs to the end: one call stops where it has found much.

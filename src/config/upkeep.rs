@@ -6,7 +6,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Config;
+use crate::model::lifecycle::Day;
 use crate::store::gc::GcOptions;
+use crate::store::lifecycle::LifecycleOptions;
 use crate::store::upkeep::UpkeepOptions;
 
 /// Multipart uploads.
@@ -55,6 +57,39 @@ pub struct ScrubConfig {
 impl Default for ScrubConfig {
     fn default() -> Self {
         Self { interval_secs: 7 * 24 * 3600, bytes_per_sec: 20_000_000 }
+    }
+}
+
+/// Following lifecycle rules.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LifecycleConfig {
+    /// Rest between passes; 0 for none in the background.
+    pub interval_secs: u64,
+    /// Objects, versions and uploads ended a second at most; 0 for no limit.
+    pub ended_per_sec: u64,
+    /// For tests: so many seconds are a day, without midnights; 0 for days of 24 hours.
+    pub debug_day_secs: u64,
+}
+
+impl Default for LifecycleConfig {
+    fn default() -> Self {
+        Self { interval_secs: 3600, ended_per_sec: 1000, debug_day_secs: 0 }
+    }
+}
+
+impl LifecycleConfig {
+    /// How rules are followed in the background.
+    pub fn options(&self) -> LifecycleOptions {
+        LifecycleOptions {
+            interval: unless_zero(self.interval_secs).map(Duration::from_secs),
+            per_sec: unless_zero(self.ended_per_sec),
+        }
+    }
+
+    /// How long a day is for rules.
+    pub fn day(&self) -> Day {
+        unless_zero(self.debug_day_secs).map_or(Day::Utc, |secs| Day::Debug(secs.saturating_mul(1000)))
     }
 }
 

@@ -66,7 +66,7 @@ fn hub_listener(
     config: &Config,
     hub: Routed,
     health: Routed,
-    Native { xet, accounts, signer, backups }: Native,
+    Native { store: _, xet, accounts, signer, backups }: Native,
     observability: &Observability,
 ) -> Routed {
     let directory = Arc::clone(accounts.directory());

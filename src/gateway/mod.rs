@@ -14,6 +14,7 @@ pub mod backend;
 mod background;
 pub mod data_folder;
 mod error;
+mod lifecycle;
 mod listeners;
 mod observability;
 mod run;

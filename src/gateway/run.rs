@@ -13,6 +13,7 @@ use super::backend::{Resources, Selected};
 use super::background::Background;
 use super::data_folder::DataFolder;
 use super::error::GatewayError;
+use super::lifecycle;
 use super::listeners::Listeners;
 use super::observability;
 use super::signals::Signals;
@@ -70,6 +71,10 @@ pub fn run(settings: Settings<'_>, announce: impl FnOnce(&Started<'_>)) -> Resul
     let listeners = Listeners::bind(&runtime, config, mode.serves_hub())?;
     let backend = mode.open(&resources, directory, &mut background)?;
     let observability = observability::open(config, &runtime, &ambient, Arc::clone(&backend.metrics))?;
+    if let Some(native) = &backend.native {
+        let (store, audit) = (Arc::clone(&native.store), observability.audit.clone());
+        lifecycle::start(config, store, &ambient, audit, &mut background);
+    }
     let apis = Apis::compose(config, backend, &observability);
 
     let started = Started {

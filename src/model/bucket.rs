@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::clock::Timestamp;
+use super::lifecycle::RulesInForce;
 use super::names::BucketId;
 use super::version::Versioning;
 
@@ -34,6 +35,8 @@ pub struct Bucket {
     pub created_at: Timestamp,
     /// Whether it keeps versions.
     pub versioning: Versioning,
+    /// Its lifecycle rules, if it has any; `None` in listings.
+    pub lifecycle: Option<RulesInForce>,
 }
 
 /// How much is in a bucket.

@@ -14,6 +14,7 @@ pub mod checksums;
 pub mod clock;
 pub mod conditions;
 pub mod file;
+pub mod lifecycle;
 pub mod listing;
 pub mod lock;
 pub mod names;

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use super::lifecycle::Lifecycle;
 use super::version::Versioning;
 
 /// Tags of an object or a bucket.
@@ -60,6 +61,8 @@ pub enum BucketChange {
     Cors(Vec<CorsRule>),
     /// Its public access block.
     PublicAccessBlock(Option<PublicAccessBlock>),
+    /// Its lifecycle rules, which must be ones that a bucket may have.
+    Lifecycle(Option<Lifecycle>),
     /// Whether the bucket keeps versions from now on; once it does, it can only be suspended.
     Versioning(Versioning),
 }

@@ -76,6 +76,27 @@ pub struct PackMetrics {
     pub sync_micros: Spread,
 }
 
+/// Of following lifecycle rules.
+#[derive(Debug, Default)]
+pub struct LifecycleMetrics {
+    /// Passes that came to their end.
+    pub passes: Count,
+    /// What failed: buckets of a pass, or the filling of an index.
+    pub failures: Count,
+    /// Current objects that expired.
+    pub objects: Count,
+    /// Versions that were not current.
+    pub noncurrent: Count,
+    /// Delete markers that were left alone.
+    pub markers: Count,
+    /// Uploads that were aborted.
+    pub uploads: Count,
+    /// Microseconds that the last pass took.
+    pub pass_micros: Count,
+    /// What is due and was not ended yet, when a pass looked last.
+    pub due: Count,
+}
+
 /// Of a store.
 #[derive(Debug, Default)]
 pub struct StoreMetrics {
@@ -113,6 +134,8 @@ pub struct StoreMetrics {
     pub scrub_pack: Count,
     /// Scrubs that came to their end.
     pub scrubs: Count,
+    /// Of lifecycle rules.
+    pub lifecycle: LifecycleMetrics,
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ pub mod file_terms;
 pub mod gc;
 pub mod hold;
 pub mod index;
+pub mod lifecycle;
 pub mod local;
 pub mod located;
 pub mod meta;

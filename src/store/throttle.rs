@@ -12,7 +12,7 @@ pub struct Stopped;
 /// A rate limit and a way to stop.
 #[derive(Debug, Clone, Default)]
 pub struct Throttle {
-    /// Bytes a second that may be read or written; no limit if `None`.
+    /// Bytes a second that may be read or written, or what else is counted in [`Self::spend`]; no limit if `None`.
     pub bytes_per_sec: Option<u64>,
     /// Cancelled when upkeep is to stop between two steps.
     pub stop: CancellationToken,

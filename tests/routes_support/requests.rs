@@ -26,6 +26,7 @@ fn operation(name: &str) -> Option<(&'static str, bool, &'static str)> {
         "DeletePublicAccessBlock" => of_bucket("DELETE", "publicAccessBlock"),
         "PutBucketAcl" => of_bucket("PUT", "acl"),
         "PutBucketCors" => of_bucket("PUT", "cors"),
+        "PutBucketLifecycleConfiguration" => of_bucket("PUT", "lifecycle"),
         "PutBucketOwnershipControls" => of_bucket("PUT", "ownershipControls"),
         "PutBucketRequestPayment" => of_bucket("PUT", "requestPayment"),
         "PutBucketTagging" => of_bucket("PUT", "tagging"),

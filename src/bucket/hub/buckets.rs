@@ -78,6 +78,9 @@ impl Buckets for HubBuckets {
         if matches!(change, BucketChange::Versioning(_)) {
             return Err(BucketError::NotImplemented("The versioning of a bucket on a Hub"));
         }
+        if matches!(change, BucketChange::Lifecycle(_)) {
+            return Err(BucketError::NotImplemented("The lifecycle of a bucket on a Hub"));
+        }
         self.rows_of(id).await?;
         self.shared.meta.change_bucket(id, change).await.map_err(meta_failed)
     }

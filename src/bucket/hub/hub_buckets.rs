@@ -354,7 +354,8 @@ impl HubBuckets {
         created_at: Timestamp,
     ) -> Result<Bucket, BucketError> {
         let uid = self.rows_of(&id).await?;
-        Ok(Bucket { uid, id, visibility, created_at, versioning: Versioning::Off })
+        let versioning = Versioning::Off;
+        Ok(Bucket { uid, id, visibility, created_at, versioning, lifecycle: None })
     }
 }
 

@@ -22,6 +22,7 @@ mod damage;
 mod faults;
 mod holdings;
 mod index_damage;
+mod lifecycle;
 mod meeting;
 mod merging;
 mod model;

@@ -18,6 +18,7 @@ use crate::config::{self, Config, HubGiven, Mode};
 use crate::model::clock::Ambient;
 use crate::serve::admin::Backups;
 use crate::serve::http::metrics::Metrics;
+use crate::store::local::LocalStore;
 
 mod hub;
 mod standalone;
@@ -39,6 +40,8 @@ pub struct Backend {
 
 /// What only a backend on our own storage has.
 pub struct Native {
+    /// The store, for work beside requests.
+    pub store: Arc<LocalStore>,
     /// Files by their hash, for the CAS API.
     pub xet: NativeXet,
     /// Accounts that can be changed, for the admin API.

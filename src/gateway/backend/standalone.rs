@@ -7,7 +7,7 @@ use super::{Backend, Native, Resources};
 use crate::auth::cas_token::CasSigner;
 use crate::auth::seal::MasterKey;
 use crate::auth::{Accounts, Directory};
-use crate::bucket::NativeBuckets;
+use crate::bucket::{BucketError, NativeBuckets};
 use crate::config::{self, Config};
 use crate::gateway::background::Background;
 use crate::gateway::data_folder::BESIDE_STORE;
@@ -37,6 +37,11 @@ pub(super) fn open(
     };
     let store = Arc::clone(buckets.store());
     let meta = Arc::clone(&store.meta);
+    let day_set = runtime.block_on(meta.set_lifecycle_day(config.lifecycle.day()));
+    day_set.map_err(|error| GatewayError::Store {
+        path: folder.path().to_owned(),
+        error: BucketError::Storage(error.into()),
+    })?;
     let accounts = Accounts::open(meta, directory, master_key, (*ambient).clone());
     let accounts = runtime.block_on(accounts)?;
     let (options, clock) = (config.upkeep(&resources.path("scrub-cursor")), Arc::clone(&ambient.clock));
@@ -59,10 +64,11 @@ impl Backend {
         signer: CasSigner,
         backups: Option<Backups>,
     ) -> Self {
-        let metrics = Arc::new(Metrics::of_store(Arc::clone(buckets.store())));
+        let store = Arc::clone(buckets.store());
+        let metrics = Arc::new(Metrics::of_store(Arc::clone(&store)));
         let directory = Arc::clone(accounts.directory());
         let xet = buckets.xet(config.cas_grace());
-        let native = Some(Native { xet, accounts, signer, backups });
+        let native = Some(Native { store, xet, accounts, signer, backups });
         Self { buckets, buckets_of_keys: HashMap::new(), directory, native, metrics }
     }
 }

@@ -114,7 +114,7 @@ impl Record {
         let target = self.context.target();
         Entry {
             time: now.format(&Rfc3339).unwrap_or_default(),
-            id: self.id.as_str(),
+            id: Some(self.id.as_str()),
             api: self.observer.api.name,
             address: self.address(),
             account: caller.map(|caller| caller.account.as_str()),
@@ -129,6 +129,7 @@ impl Record {
             received_bytes: self.received_bytes.get(),
             sent_bytes: self.sent_bytes,
             micros,
+            expiry: None,
         }
     }
 }

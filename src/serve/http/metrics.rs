@@ -15,7 +15,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::cas::cache::{CacheMetrics, ChunkCache};
 use crate::store::local::LocalStore;
-use crate::store::metrics::{MetaMetrics, PackMetrics, Spread, StoreMetrics};
+use crate::store::metrics::{LifecycleMetrics, MetaMetrics, PackMetrics, Spread, StoreMetrics};
 
 /// Bounds of request times in seconds: from a small read to a large upload.
 const SECONDS: [f64; 14] =
@@ -303,11 +303,35 @@ fn counts(metrics: &StoreMetrics, show: &mut Shown<'_, '_>) -> std::fmt::Result 
         ("scrub_damages", "Damaged frames found by scrub", &metrics.scrub_damages),
     ];
     all.iter().try_for_each(|(name, help, count)| show.count(name, help, count.get()))?;
+    of_lifecycle(&metrics.lifecycle, show)?;
     let distinct = "Bytes of distinct stored chunks, when gc last went over all of them";
     show.gauge("distinct_bytes", distinct, metrics.distinct_bytes.get())?;
     let duplicate = "Bytes of chunks stored more than once, when gc last went over all of them";
     show.gauge("duplicate_bytes", duplicate, metrics.duplicate_bytes.get())?;
     show.gauge("scrub_pack", "The pack that scrub goes on at; 0 between scrubs", metrics.scrub_pack.get())
+}
+
+fn of_lifecycle(metrics: &LifecycleMetrics, show: &mut Shown<'_, '_>) -> std::fmt::Result {
+    let all = [
+        ("lifecycle_passes", "Passes over lifecycle rules", &metrics.passes),
+        (
+            "lifecycle_failures",
+            "Buckets that a pass left, and indexes not filled, for an error",
+            &metrics.failures,
+        ),
+        ("lifecycle_objects", "Current objects that have expired", &metrics.objects),
+        ("lifecycle_noncurrent_versions", "Noncurrent versions that have expired", &metrics.noncurrent),
+        ("lifecycle_delete_markers", "Delete markers removed that were left alone", &metrics.markers),
+        ("lifecycle_uploads", "Uploads aborted by a rule", &metrics.uploads),
+    ];
+    all.iter().try_for_each(|(name, help, count)| show.count(name, help, count.get()))?;
+    show.gauge(
+        "lifecycle_due",
+        "What is due by a rule and not ended yet, when a pass looked last",
+        metrics.due.get(),
+    )?;
+    let micros = "Microseconds that the last pass over lifecycle rules took";
+    show.gauge("lifecycle_pass_micros", micros, metrics.pass_micros.get())
 }
 
 #[cfg(test)]
@@ -318,6 +342,8 @@ mod tests {
     fn requests_and_the_store_are_counted_as_prometheus_reads_it() {
         let store = Arc::new(LocalStore::in_memory().unwrap());
         store.metrics.new_raw_bytes.add(7);
+        store.metrics.lifecycle.objects.add(3);
+        store.metrics.lifecycle.due.set(2);
         store.packs.metrics.sync_micros.add(1000);
         let metrics = Metrics::of_store(store);
         metrics.request_begins("s3");
@@ -341,6 +367,8 @@ mod tests {
             r#"xetgate_request_duration_seconds_bucket{le="0.0025",door="s3",operation="GetObject"} 0"#,
             r#"xetgate_request_duration_seconds_bucket{le="0.005",door="s3",operation="GetObject"} 1"#,
             "xetgate_new_raw_bytes_total 7",
+            "xetgate_lifecycle_objects_total 3",
+            "xetgate_lifecycle_due 2",
             "xetgate_objects 0",
             r#"xetgate_pack_sync_seconds_bucket{le="0.001024"} 1"#,
             "xetgate_pack_sync_seconds_count 1",

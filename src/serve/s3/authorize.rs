@@ -55,6 +55,7 @@ operations! {
     | "DeletePublicAccessBlock"
     | "PutBucketAcl"
     | "PutBucketCors"
+    | "PutBucketLifecycleConfiguration"
     | "PutBucketOwnershipControls"
     | "PutBucketRequestPayment"
     | "PutBucketTagging"

@@ -32,6 +32,7 @@ mod encoding;
 mod errors;
 mod form;
 mod handler;
+mod lifecycle;
 mod object_headers;
 mod ops;
 mod parameters;

@@ -104,7 +104,10 @@ const SUB_RESOURCES: [(&str, &[&str]); 49] = [
     ("intelligent-tiering", &[]),
     ("inventory", &[]),
     ("legal-hold", &["GetObjectLegalHold", "PutObjectLegalHold"]),
-    ("lifecycle", &["DeleteBucketLifecycle", "GetBucketLifecycleConfiguration"]),
+    (
+        "lifecycle",
+        &["DeleteBucketLifecycle", "GetBucketLifecycleConfiguration", "PutBucketLifecycleConfiguration"],
+    ),
     ("location", &["GetBucketLocation"]),
     ("logging", &["GetBucketLogging"]),
     ("metadataConfiguration", &[]),

@@ -2,7 +2,7 @@
 //!
 //! * A header that asks for something unsupported is refused by name, never ignored. An `x-amz-` header that this file
 //!   does not name is refused too.
-//! * To set a policy, lifecycle, lock, encryption, replication or website of a bucket is `NotImplemented`
+//! * To set a policy, lock, encryption, replication or website of a bucket is `NotImplemented`
 //!   ([`super::authorize`]). To read one is answered as AWS does for a bucket that never had one, which is true and
 //!   which clients rely on; to delete one succeeds, as there.
 
@@ -16,7 +16,7 @@ use super::context::Context;
 use super::errors::{access_denied, custom, invalid_request, not_implemented};
 
 /// Headers that operations read, and headers whose value matches our fixed behaviour.
-const KNOWN_HEADERS: [&str; 35] = [
+const KNOWN_HEADERS: [&str; 36] = [
     // Checked by the operations that take it.
     "x-amz-acl",
     // No object is retained, so there is nothing to bypass.
@@ -54,6 +54,7 @@ const KNOWN_HEADERS: [&str; 35] = [
     "x-amz-tagging",
     "x-amz-tagging-directive",
     "x-amz-trailer",
+    "x-amz-transition-default-minimum-object-size",
     "x-amz-user-agent",
     "x-amz-website-redirect-location",
 ];
@@ -89,9 +90,6 @@ pub(super) fn check_headers(headers: &HeaderMap, account: &Namespace) -> S3Resul
 pub(super) fn error_of(operation: &str) -> Option<S3Error> {
     let (code, message) = match operation {
         "GetBucketPolicy" => ("NoSuchBucketPolicy", "The bucket policy does not exist"),
-        "GetBucketLifecycleConfiguration" => {
-            ("NoSuchLifecycleConfiguration", "The lifecycle configuration does not exist")
-        }
         "GetBucketEncryption" => (
             "ServerSideEncryptionConfigurationNotFoundError",
             "The server side encryption configuration was not found",
@@ -141,8 +139,6 @@ empty! {
     OK acceleration(GetBucketAccelerateConfigurationInput) -> GetBucketAccelerateConfigurationOutput;
     /// There is no policy to delete.
     NO_CONTENT delete_policy(DeleteBucketPolicyInput) -> DeleteBucketPolicyOutput;
-    /// There is no lifecycle to delete.
-    NO_CONTENT delete_lifecycle(DeleteBucketLifecycleInput) -> DeleteBucketLifecycleOutput;
     /// There is no encryption to delete.
     NO_CONTENT delete_encryption(DeleteBucketEncryptionInput) -> DeleteBucketEncryptionOutput;
     /// There is no website to delete.

@@ -18,6 +18,7 @@ use crate::model::bucket::BucketStats;
 mod files;
 mod folders;
 mod holdings;
+mod lifecycle;
 mod packs;
 mod versions;
 mod xorbs;
@@ -109,6 +110,14 @@ pub enum Finding {
     BadVersion {
         /// Key and version, or the bucket.
         version: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// An index of what is due by lifecycle rules that is not what it must be.
+    #[error("lifecycle of bucket {bucket}: {what}")]
+    BadLifecycle {
+        /// The bucket.
+        bucket: String,
         /// What is wrong.
         what: String,
     },
@@ -227,6 +236,7 @@ pub async fn check(store: &Arc<LocalStore>, throttle: &Throttle) -> Result<Check
     folders::check(&*view, counts.folders, &mut report).await?;
     holdings::check(&*view, counts.bucket_files, &mut report).await?;
     versions::check(&*view, &mut report).await?;
+    lifecycle::check(&*view, throttle, &mut report).await?;
     for turn in Turns::of(counts.xorbs) {
         throttle.spend(0).await?;
         xorbs::check(&*view, turn, &mut report).await?;

@@ -33,6 +33,18 @@ pub enum ObjectChange {
     Delete(Deletion),
 }
 
+impl ObjectChange {
+    /// The version that may go, or be changed, beside the current one.
+    pub(super) fn going(&self) -> VersionRef {
+        let named = match self {
+            Self::Put(..) => None,
+            Self::Amend(version, _) => *version,
+            Self::Delete(deletion) => deletion.version,
+        };
+        named.unwrap_or(VersionRef::Null)
+    }
+}
+
 /// A change of what is said of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Amendment {

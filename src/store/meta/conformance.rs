@@ -22,6 +22,7 @@ use crate::xet::xorb::ChunkTable;
 mod accounts;
 mod buckets;
 mod holdings;
+mod lifecycle;
 mod registry;
 mod tree;
 mod versions;
@@ -47,6 +48,7 @@ pub async fn all(open: impl Fn() -> Store) {
     holdings::all(&open).await;
     tree::all(&open).await;
     versions::all(&open).await;
+    lifecycle::all(&open).await;
     accounts::all(&open).await;
     xorbs::all(&open).await;
     registry::all(&open).await;

@@ -189,8 +189,8 @@ impl MetaStore for EmbeddedMeta {
         visibility: Visibility,
         created_at: Timestamp,
     ) -> Result<Bucket, MetaError> {
-        let versioning = Versioning::Off;
-        let bucket = Bucket { uid: BucketUid(0), id: id.clone(), visibility, created_at, versioning };
+        let (uid, versioning) = (BucketUid(0), Versioning::Off);
+        let bucket = Bucket { uid, id: id.clone(), visibility, created_at, versioning, lifecycle: None };
         self.write(move |tables| tables.create_bucket(bucket)).await
     }
 

@@ -44,6 +44,7 @@ mod files;
 mod folders;
 mod format;
 mod holdings;
+mod lifecycle;
 mod listing;
 mod place;
 mod read_snapshot;
@@ -67,6 +68,7 @@ pub use accounts::AccountStore;
 pub use change::{Amendment, Completion, Deletion, KeyChange, NewFile, ObjectChange, RelyOnPart};
 pub use embedded::EmbeddedMeta;
 pub use folders::DEPTH_MAX as FOLDER_DEPTH_MAX;
+pub use lifecycle::{DueCheck, DueEntry, DueItem, DueWhat, Expiry, LifecycleStore, Place as DuePlace};
 #[cfg(test)]
 pub(crate) use place::Place;
 pub use registry::{MetaRegistry, RegistrationName};
@@ -178,7 +180,7 @@ pub struct XorbMove {
 
 /// The store of truth. Every write is one transaction: durable when answered, invisible when refused.
 #[async_trait]
-pub trait MetaStore: AccountStore + MetaRegistry {
+pub trait MetaStore: AccountStore + LifecycleStore + MetaRegistry {
     /// Creates a bucket.
     async fn create_bucket(
         &self,

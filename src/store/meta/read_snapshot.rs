@@ -14,6 +14,7 @@ use redb::{ReadOnlyTable, ReadTransaction};
 use super::bucket_names::{self, BUCKET_NAMES};
 use super::engine::{Generation, engine};
 use super::files::{decode_file, terms_within};
+use super::lifecycle::{self, LIFECYCLES};
 use super::tables::{self, Row, decode, decode_whole_object};
 use super::version_listing::VersionTables;
 use super::xorbs::decode_xorb;
@@ -41,6 +42,8 @@ pub(super) struct ReadSnapshot {
     file_terms: ReadOnlyTable<RunName, Row>,
     xorbs: ReadOnlyTable<[u8; 32], Row>,
     versions: VersionTables,
+    lifecycles: ReadOnlyTable<u64, (u64, Row)>,
+    counters: ReadOnlyTable<&'static str, u64>,
     /// Buckets found already: every request asks for one, and they are few.
     found: RwLock<HashMap<BucketId, Bucket>>,
 }
@@ -57,6 +60,8 @@ impl ReadSnapshot {
             file_terms: snapshot.open_table(tables::FILE_TERMS).map_err(engine)?,
             xorbs: snapshot.open_table(tables::XORBS).map_err(engine)?,
             versions: VersionTables::open(snapshot).map_err(engine)?,
+            lifecycles: snapshot.open_table(LIFECYCLES).map_err(engine)?,
+            counters: snapshot.open_table(tables::COUNTERS).map_err(engine)?,
             found: RwLock::default(),
         })
     }
@@ -67,7 +72,11 @@ impl ReadSnapshot {
             return Ok(known);
         }
         let row = self.buckets.get((id.namespace.as_str(), id.name.as_str())).map_err(engine)?;
-        let bucket: Option<Bucket> = row.map(|row| decode(row.value())).transpose().map_err(engine)?;
+        let mut bucket: Option<Bucket> = row.map(|row| decode(row.value())).transpose().map_err(engine)?;
+        if let Some(bucket) = &mut bucket {
+            let rules = lifecycle::in_force(&self.lifecycles, &self.counters, bucket.uid).map_err(engine)?;
+            bucket.lifecycle = rules.map(|(_, rules)| rules);
+        }
         let mut found = self.found.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(bucket) = bucket.as_ref().filter(|_| found.len() < BUCKETS_FOUND_MAX) {
             found.insert(id.clone(), bucket.clone());

@@ -30,6 +30,7 @@ impl Tables<'_> {
                 let changed = Bucket { versioning: *versioning, ..bucket };
                 self.buckets.insert(name, encode(&changed)?.as_slice())?;
             }
+            BucketChange::Lifecycle(lifecycle) => self.set_lifecycle(uid, lifecycle.as_ref())?,
             BucketChange::PublicAccessBlock(block) => self.set(uid, PUBLIC_ACCESS_BLOCK, block.as_ref())?,
         }
         Ok(())

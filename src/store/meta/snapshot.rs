@@ -12,7 +12,7 @@ use super::tables::{self, HashHead, decode, decode_object};
 use super::versions::{self, NULL_VERSIONS, VERSIONS};
 use super::view::{Counts, MetaView, VersionPlace, XorbEntry};
 use super::xorbs::{at_place, behind, decode_xorb};
-use super::{MetaError, PackRow, RegistrationName, holdings, registry};
+use super::{DueCheck, DuePlace, MetaError, PackRow, RegistrationName, holdings, lifecycle, registry};
 use crate::model::bucket::{Bucket, BucketStats, BucketUid, VersionStats};
 use crate::model::clock::Timestamp;
 use crate::model::file::FileRecord;
@@ -159,6 +159,19 @@ impl MetaView for Snapshot {
             let row = snapshot.open_table(FOLDERS)?.get((bucket.0, depth, folder.as_bytes()))?;
             Ok(row.map(|objects| objects.value()))
         })
+    }
+
+    async fn check_due(
+        &self,
+        bucket: BucketUid,
+        place: &DuePlace,
+        limit: usize,
+    ) -> Result<Option<DueCheck>, MetaError> {
+        self.read(|snapshot| lifecycle::missing_rows(snapshot, bucket, place, limit))
+    }
+
+    async fn due_rows(&self, bucket: Option<BucketUid>) -> Result<u64, MetaError> {
+        self.read(|snapshot| lifecycle::row_count(snapshot, bucket))
     }
 
     async fn uploads(

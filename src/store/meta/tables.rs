@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use super::bucket_names::{self, BUCKET_NAMES};
 use super::folders::{FOLDERS, FolderName};
+use super::lifecycle::{DUE, DueName, INDEXING, LIFECYCLES, RulesCache};
 use super::registry::PROVED;
 use super::rows::{self, Stored};
 use super::versions::{NULL_VERSIONS, VERSION_STATS, VERSIONING, VERSIONS, VersionName};
@@ -17,6 +18,7 @@ use crate::model::file::FileRecord;
 use crate::model::names::{BucketId, ObjectKey, UploadId};
 use crate::model::object::Object;
 use crate::model::upload::{Part, Upload};
+use crate::model::version::VersionRef;
 use crate::store::file_terms::RunName;
 use crate::store::versioned::StoredError;
 use crate::xet::hash::{FileHash, XorbHash};
@@ -155,7 +157,11 @@ pub(super) struct Tables<'t> {
     pub(super) bucket_files: Table<'t, (u64, [u8; 32]), u64>,
     pub(super) accounts: Table<'t, &'static str, Row>,
     pub(super) credentials: Table<'t, &'static str, Row>,
-    counters: Table<'t, &'static str, u64>,
+    pub(super) lifecycles: Table<'t, u64, (u64, Row)>,
+    pub(super) due: Table<'t, DueName, ()>,
+    pub(super) indexing: Table<'t, u64, Row>,
+    pub(super) counters: Table<'t, &'static str, u64>,
+    pub(super) rules: RulesCache,
 }
 
 impl<'t> Tables<'t> {
@@ -189,7 +195,11 @@ impl<'t> Tables<'t> {
             bucket_files: transaction.open_table(BUCKET_FILES)?,
             accounts: transaction.open_table(ACCOUNTS)?,
             credentials: transaction.open_table(CREDENTIALS)?,
+            lifecycles: transaction.open_table(LIFECYCLES)?,
+            due: transaction.open_table(DUE)?,
+            indexing: transaction.open_table(INDEXING)?,
             counters: transaction.open_table(COUNTERS)?,
+            rules: RulesCache::default(),
         })
     }
 
@@ -229,6 +239,7 @@ impl<'t> Tables<'t> {
         self.delete_folders(uid)?;
         self.delete_uploads_of(uid)?;
         self.delete_settings_of(uid)?;
+        self.set_lifecycle(bucket.uid, None)?;
         self.forget_holdings(bucket.uid)?;
         self.bucket_uids.remove(uid)?;
         self.bucket_names.remove(uid)?;
@@ -260,6 +271,19 @@ impl<'t> Tables<'t> {
         change: ObjectChange,
     ) -> Result<Changed, Failure> {
         self.must_have_bucket(bucket)?;
+        let watched = self.watch_key(bucket, key, change.going())?;
+        let changed = self.change_key(bucket, key, condition, change)?;
+        self.index_key(bucket, key, watched)?;
+        Ok(changed)
+    }
+
+    fn change_key(
+        &mut self,
+        bucket: BucketUid,
+        key: &ObjectKey,
+        condition: &WriteCondition,
+        change: ObjectChange,
+    ) -> Result<Changed, Failure> {
         let (object, file) = match change {
             ObjectChange::Put(object, file) => (object, file),
             ObjectChange::Delete(deletion) => return self.delete_object(bucket, key, condition, &deletion),
@@ -292,7 +316,7 @@ impl<'t> Tables<'t> {
         self.must_have_bucket(bucket)?;
         let name = (bucket.0, upload.key.as_str().as_bytes(), upload.id.as_str());
         self.uploads.insert(name, encode(upload)?.as_slice())?;
-        Ok(())
+        Ok(self.index_upload(bucket, upload)?)
     }
 
     fn must_have_upload(&self, bucket: BucketUid, key: &ObjectKey, id: &UploadId) -> Result<(), Failure> {
@@ -341,9 +365,10 @@ impl<'t> Tables<'t> {
         let present = self.present_object(bucket, key)?;
         condition.check(present.as_ref().map(|object| &object.etag)).map_err(MetaError::from)?;
         self.must_have_file(&object.file, file.as_ref())?;
+        let watched = self.watch_key(bucket, key, VersionRef::Null)?;
         let changed = self.put_object(bucket, key, present, object, file.as_ref())?;
-        self.uploads.remove((bucket.0, key.as_str().as_bytes(), id.as_str()))?;
-        self.delete_parts(id)?;
+        self.index_key(bucket, key, watched)?;
+        self.end_upload(bucket, key, id)?;
         Ok(changed)
     }
 
@@ -354,9 +379,15 @@ impl<'t> Tables<'t> {
         id: &UploadId,
     ) -> Result<(), Failure> {
         self.must_have_upload(bucket, key, id)?;
-        self.uploads.remove((bucket.0, key.as_str().as_bytes(), id.as_str()))?;
-        self.delete_parts(id)?;
-        Ok(())
+        Ok(self.end_upload(bucket, key, id)?)
+    }
+
+    fn end_upload(&mut self, bucket: BucketUid, key: &ObjectKey, id: &UploadId) -> Result<(), StorageError> {
+        let gone = self.uploads.remove((bucket.0, key.as_str().as_bytes(), id.as_str()))?;
+        if let Some(upload) = gone.map(|row| decode::<Upload>(row.value())).transpose()? {
+            self.leave_upload(bucket, &upload)?;
+        }
+        self.delete_parts(id)
     }
 
     fn delete_parts(&mut self, id: &UploadId) -> Result<(), StorageError> {

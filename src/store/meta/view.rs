@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::{MetaError, PackRow, RegistrationName};
+use super::{DueCheck, DuePlace, MetaError, PackRow, RegistrationName};
 use crate::model::bucket::{Bucket, BucketStats, BucketUid, VersionStats};
 use crate::model::clock::Timestamp;
 use crate::model::file::FileRecord;
@@ -144,6 +144,17 @@ pub trait MetaView: Send + Sync {
 
     /// How many objects the row of a folder of so many steps says lie directly in it.
     async fn folder(&self, bucket: BucketUid, depth: u16, folder: &str) -> Result<Option<u64>, MetaError>;
+
+    /// Compares a part of a bucket's index of what is due with the rows that make it; `None` if it has none that is filled.
+    async fn check_due(
+        &self,
+        bucket: BucketUid,
+        place: &DuePlace,
+        limit: usize,
+    ) -> Result<Option<DueCheck>, MetaError>;
+
+    /// How many rows a bucket's filled index of what is due has; or, without a bucket, how many are in no bucket's.
+    async fn due_rows(&self, bucket: Option<BucketUid>) -> Result<u64, MetaError>;
 
     /// A page of the running uploads of all buckets.
     async fn uploads(

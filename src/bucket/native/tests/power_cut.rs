@@ -20,7 +20,7 @@ const CUTS: u64 = 120;
 /// A pack is full here.
 const PACK_BYTES: u64 = 1 << 20;
 
-fn start(disk: &Arc<Disk>, index: &Arc<MemoryIndex>) -> Result<NativeBuckets, BucketError> {
+pub(super) fn start(disk: &Arc<Disk>, index: &Arc<MemoryIndex>) -> Result<NativeBuckets, BucketError> {
     let meta = EmbeddedMeta::open_at(simulated_place(disk))
         .map_err(|error| BucketError::Unavailable(error.into()))?;
     let packs = Arc::new(SimulatedPacks(Arc::clone(disk)));

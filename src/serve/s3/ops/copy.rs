@@ -14,7 +14,7 @@ use crate::serve::s3::conditions::whole_seconds;
 use crate::serve::s3::context::Context;
 use crate::serve::s3::errors::{access_denied, invalid_argument, invalid_request, no_such_key};
 use crate::serve::s3::request_headers::CopySourceHeader;
-use crate::serve::s3::{attributes, conditions, object_key, versions};
+use crate::serve::s3::{attributes, conditions, lifecycle, object_key, versions};
 
 use super::objects::etag;
 use super::tagging;
@@ -124,6 +124,7 @@ pub(super) async fn object(
         copy_object_result: Some(result),
         copy_source_version_id: source.shown(source_version),
         version_id: versions::shown(context.bucket()?, object.version),
+        expiration: lifecycle::expiration(context.bucket()?, &request.input.key, &object),
         ..dto::CopyObjectOutput::default()
     }))
 }

@@ -13,7 +13,7 @@ use crate::serve::s3::checksums::{self, set_checksums, type_of};
 use crate::serve::s3::conditions::whole_seconds;
 use crate::serve::s3::context::Context;
 use crate::serve::s3::errors::{invalid_argument, invalid_request, malformed_xml, no_such_upload};
-use crate::serve::s3::{attributes, conditions, object_key, versions};
+use crate::serve::s3::{attributes, conditions, lifecycle, object_key, versions};
 
 use super::buckets::owner;
 use super::listing::{Names, non_empty, page_size};
@@ -48,7 +48,10 @@ pub(super) async fn create(
         checksum: checksums::of_upload(&request.headers)?,
     };
     let upload = context.api.buckets.create_upload(id, upload).await?;
+    let (abort_date, abort_rule_id) = lifecycle::abort(context.bucket()?, &upload).unzip();
     Ok(S3Response::new(dto::CreateMultipartUploadOutput {
+        abort_date: abort_date.map(whole_seconds),
+        abort_rule_id,
         bucket: Some(input.bucket),
         checksum_algorithm: upload.checksum.map(|(algorithm, _)| checksums::algorithm_to_s3(algorithm)),
         checksum_type: upload.checksum.map(|(_, over)| checksums::type_to_s3(over)),
@@ -80,6 +83,7 @@ pub(super) async fn complete(
     let mut output = completed(&object);
     output.location.clone_from(&context.location);
     output.version_id = versions::shown(context.bucket()?, object.version);
+    output.expiration = lifecycle::expiration(context.bucket()?, &key, &object);
     output.bucket = Some(bucket);
     output.key = Some(key);
     Ok(S3Response::new(output))

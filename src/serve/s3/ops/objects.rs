@@ -7,7 +7,7 @@ use crate::bucket::{Bucket, Changed, Object, ObjectDelete, ObjectWrite, WriteCon
 use crate::serve::s3::checksums::{set_checksums, type_of};
 use crate::serve::s3::context::Context;
 use crate::serve::s3::errors::{malformed_xml, no_such_version, not_implemented};
-use crate::serve::s3::{attributes, conditions, object_headers, object_key, payload, versions};
+use crate::serve::s3::{attributes, conditions, lifecycle, object_headers, object_key, payload, versions};
 
 /// Most keys of a `DeleteObjects`. Source: S3 API reference.
 const DELETE_KEYS_MAX: usize = 1000;
@@ -37,7 +37,9 @@ pub(super) async fn put(
     let object = context.api.buckets.write(id, write).await?;
     let mut output = dto::PutObjectOutput { e_tag: Some(etag(&object)), ..dto::PutObjectOutput::default() };
     output.checksum_type = type_of(&object.checksums);
-    output.version_id = versions::shown(context.bucket()?, object.version);
+    let bucket = context.bucket()?;
+    output.version_id = versions::shown(bucket, object.version);
+    output.expiration = lifecycle::expiration(bucket, &input.key, &object);
     set_checksums!(output, &object.checksums, object.parts.len());
     let mut response = S3Response::new(output);
     object_headers::add_xet_hash(&mut response.headers, &object);

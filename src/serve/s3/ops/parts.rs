@@ -9,7 +9,7 @@ use crate::serve::s3::checksums::{self, set_checksums};
 use crate::serve::s3::conditions::whole_seconds;
 use crate::serve::s3::context::Context;
 use crate::serve::s3::errors::{algorithm_name, invalid_argument, invalid_request};
-use crate::serve::s3::{payload, ranges};
+use crate::serve::s3::{lifecycle, payload, ranges};
 
 use super::buckets::owner;
 use super::copy::{Source, copy_error};
@@ -101,7 +101,10 @@ pub(super) async fn list(
     let page = context.api.buckets.list_parts(id, &upload, after, limit.max(1)).await?;
     let (parts, truncated) = if limit == 0 { (Vec::new(), false) } else { (page.parts, page.truncated) };
     let owner = owner(context);
+    let (abort_date, abort_rule_id) = lifecycle::abort(context.bucket()?, &page.upload).unzip();
     Ok(S3Response::new(dto::ListPartsOutput {
+        abort_date: abort_date.map(whole_seconds),
+        abort_rule_id,
         bucket: Some(input.bucket),
         checksum_algorithm: page.upload.checksum.map(|(algorithm, _)| checksums::algorithm_to_s3(algorithm)),
         checksum_type: page.upload.checksum.map(|(_, over)| checksums::type_to_s3(over)),

@@ -17,7 +17,8 @@ use http_body::{Frame, SizeHint};
 use s3s::{HttpRequest, S3Result, s3_error};
 
 use crate::bucket::{
-    BodyOut, Bucket, BucketError, ByteRange, Checksum, IfRange, Object, ObjectRead, ObjectRef, VersionRef,
+    BodyOut, Bucket, BucketError, ByteRange, Checksum, IfRange, Object, ObjectKey, ObjectRead, ObjectRef,
+    VersionRef,
 };
 use crate::serve::s3::context::Context;
 use crate::serve::s3::encoding::query_pairs;
@@ -25,7 +26,7 @@ use crate::serve::s3::errors::{invalid_argument, invalid_request};
 use crate::serve::s3::object_headers;
 use crate::serve::s3::parameters::single;
 use crate::serve::s3::versions::VERSION_ID;
-use crate::serve::s3::{checksums, conditions, ranges, versions};
+use crate::serve::s3::{checksums, conditions, lifecycle, ranges, versions};
 
 const CHECKSUM_MODE: HeaderName = HeaderName::from_static("x-amz-checksum-mode");
 const PARTS_COUNT: HeaderName = HeaderName::from_static("x-amz-mp-parts-count");
@@ -105,7 +106,7 @@ impl Wanted {
     /// The answer with these bytes of an object; `partial` if they are not all.
     fn response(
         self,
-        bucket: &Bucket,
+        (bucket, key): (&Bucket, &ObjectKey),
         object: &Object,
         range: &Range<u64>,
         partial: bool,
@@ -115,6 +116,12 @@ impl Wanted {
         let mut headers = object_headers::of_object(object);
         if let Some(version) = versions::shown(bucket, object.version) {
             object_headers::add(&mut headers, VERSION_ID, &version);
+        }
+        // Of a version that is named it is not known here whether it is the current one.
+        if self.version.is_none()
+            && let Some(expiration) = lifecycle::expiration(bucket, key.as_str(), object)
+        {
+            object_headers::add(&mut headers, lifecycle::EXPIRATION, &expiration);
         }
         headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
         headers.insert(CONTENT_LENGTH, HeaderValue::from(range.end - range.start));
@@ -141,7 +148,7 @@ pub(in crate::serve::s3) async fn get(context: &Arc<Context>, request: &HttpRequ
     let wanted = Wanted::of(context, request)?;
     let (ObjectRead { object, range, body }, partial) = open(context, &wanted).await?;
     let body = ObjectBody { body, left: range.end - range.start, context: Arc::clone(context) };
-    Ok(wanted.response(context.bucket()?, &object, &range, partial, Body::new(body)))
+    Ok(wanted.response((context.bucket()?, context.key()?), &object, &range, partial, Body::new(body)))
 }
 
 /// Answers what [`get`] would, without the object's bytes.
@@ -152,7 +159,7 @@ pub(in crate::serve::s3) async fn head(context: &Context, request: &HttpRequest)
     conditions::check_read(&context.headers.conditions, &object)?;
     let part = wanted.range_of(&object)?.filter(|range| !range.is_empty());
     let range = part.clone().unwrap_or(0..object.size);
-    Ok(wanted.response(bucket, &object, &range, part.is_some(), Body::empty()))
+    Ok(wanted.response((bucket, context.key()?), &object, &range, part.is_some(), Body::empty()))
 }
 
 /// Opens an object for reading, and says whether the answer is partial content.

@@ -2,6 +2,7 @@
 
 mod anonymous;
 mod form;
+mod lifecycle;
 mod lookups;
 mod names;
 mod objects;

@@ -34,7 +34,8 @@ enum VersioningV2 {
 
 impl Stored for Bucket {
     fn to_row(&self) -> Result<Vec<u8>, StoredError> {
-        let Self { uid, id, visibility, created_at, versioning } = self;
+        // Rules have rows of their own.
+        let Self { uid, id, visibility, created_at, versioning, lifecycle: _ } = self;
         let row = BucketV1 {
             uid: uid.0,
             namespace: id.namespace.as_str(),
@@ -73,6 +74,7 @@ impl Stored for Bucket {
             visibility: stored.visibility.into(),
             created_at: Timestamp(stored.created_at),
             versioning,
+            lifecycle: None,
         })
     }
 }

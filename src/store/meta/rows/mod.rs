@@ -12,6 +12,7 @@
 mod account;
 mod bucket;
 mod file;
+mod lifecycle;
 mod object;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ pub(super) use file::{
     FileRow, decode_file, decode_file_size, decode_run, encode_file, encode_first, encode_run, encode_split,
 };
 pub(super) use object::{decode_modified_at, decode_object, decode_whole_object, encode_object};
+pub(super) use version::decode_version;
 pub(super) use xorb::{decode_xorb, encode_xorb};
 
 use crate::store::versioned::StoredError;

@@ -7,12 +7,16 @@ use crate::model::bucket::{Bucket, BucketUid, Visibility};
 use crate::model::checksums::{Checksum, ChecksumAlgorithm, ChecksumType};
 use crate::model::clock::Timestamp;
 use crate::model::file::Term;
+use crate::model::lifecycle::{
+    Expiration, Filter, FilterForm, Lifecycle, NoncurrentExpiration, Rule, TransitionMinimum,
+};
 use crate::model::lock::{ObjectLock, Retention, RetentionMode};
 use crate::model::names::{BucketId, BucketName, Namespace, ObjectKey, UploadId};
 use crate::model::object::{Attributes, DeleteMarker, ETag, Object, ObjectPart, Version};
 use crate::model::settings::{CorsRule, PublicAccessBlock, Tags};
 use crate::model::upload::{Part, Upload};
 use crate::model::version::{Stamp, VersionId, Versioning};
+use crate::store::meta::lifecycle::{IndexWork, Place};
 use crate::store::rows::{PackId, XorbRow};
 use crate::xet::hash::{ChunkHash, FileHash, XorbHash};
 use crate::xet::xorb::ChunkTable;
@@ -106,6 +110,56 @@ fn block() -> PublicAccessBlock {
     }
 }
 
+fn lifecycle() -> Lifecycle {
+    let filter = Filter {
+        form: FilterForm::And,
+        prefix: text("a/"),
+        tags: pair("a", "b"),
+        larger_than: Some(1),
+        smaller_than: Some(300),
+    };
+    let whole = Rule {
+        id: "r".to_owned(),
+        is_enabled: true,
+        filter,
+        expiration: Some(Expiration::Days(30)),
+        noncurrent: Some(NoncurrentExpiration { days: 7, newer_kept: 3 }),
+        abort_after_days: Some(2),
+    };
+    let filter = Filter {
+        form: FilterForm::Plain,
+        prefix: None,
+        tags: Tags::new(),
+        larger_than: None,
+        smaller_than: None,
+    };
+    let markers = Rule {
+        id: "m".to_owned(),
+        is_enabled: false,
+        filter,
+        expiration: Some(Expiration::LoneMarkers(true)),
+        noncurrent: None,
+        abort_after_days: None,
+    };
+    let date = Rule { expiration: Some(Expiration::Date(Timestamp(300))), ..markers.clone() };
+    let transition_minimum = TransitionMinimum::VariesByStorageClass;
+    Lifecycle { rules: vec![whole, markers, date], transition_minimum }
+}
+
+/// Of lifecycle rules.
+fn lifecycle_examples() -> Vec<Example> {
+    let fill = |place| IndexWork::Fill(BucketUid(300), place);
+    vec![
+        example("lifecycle", lifecycle()),
+        example("index filled with keys", fill(Place::Keys(b"a/b".to_vec(), Some(Stamp(5))))),
+        example(
+            "index filled with uploads",
+            fill(Place::Uploads(b"a/b".to_vec(), UploadId::new(1, [2; 8]).as_str().to_owned())),
+        ),
+        example("index to be emptied", IndexWork::Empty),
+    ]
+}
+
 /// Every kind of row: its name, how it is written now, and whether a stored one is read as the same.
 type Example = (&'static str, Vec<u8>, Box<dyn Fn(&[u8]) -> Result<bool, StoredError>>);
 
@@ -125,6 +179,12 @@ fn object(name: &'static str, object: Object) -> Example {
 }
 
 fn examples() -> Vec<Example> {
+    let mut all = other_examples();
+    all.extend(lifecycle_examples());
+    all
+}
+
+fn other_examples() -> Vec<Example> {
     let xorb = |name: &'static str, chunks: u8| -> Example {
         let (hash, row) = xorb_row(chunks);
         let stored = encode_xorb(&hash, &row).unwrap();
@@ -175,7 +235,8 @@ fn examples() -> Vec<Example> {
         expires_at: Some(Timestamp(1_800_000_000_000)),
         sealed: vec![4; 5],
     };
-    let bucket = Bucket { uid: BucketUid(300), id, visibility, created_at, versioning: Versioning::Off };
+    let (uid, versioning) = (BucketUid(300), Versioning::Off);
+    let bucket = Bucket { uid, id, visibility, created_at, versioning, lifecycle: None };
     let (xorb_of_first, terms) = (XorbHash::from_bytes([3; 32]), vec![term(0), term(9)]);
     let runs = vec![(0, 1024), (1 << 30, 17)];
     let of_run = terms.clone();
@@ -223,7 +284,7 @@ fn examples() -> Vec<Example> {
 }
 
 /// Each with its name and its bytes, reckoned by hand from the rules of postcard. Version 1 of all that was there came with format 6.
-const STORED: [(&str, &str); 21] = [
+const STORED: [(&str, &str); 25] = [
     ("bucket", "01ac0204726f6f74096d792d6275636b65740180d095ffbc31"),
     ("bucket with versions", "02ac0204726f6f74096d792d6275636b65740180d095ffbc3101"),
     (
@@ -240,6 +301,18 @@ const STORED: [(&str, &str); 21] = [
     ("tags", "010101610162"),
     ("cors", "0101010472756c6501012a0203474554035055540103782d2a01046574616701a038"),
     ("public access block", "0101000100"),
+    (
+        "lifecycle",
+        "0103017201020102612f0101610162010101ac0201001e0107030102\
+         016d0001000000000102010000016d0001000000000101ac02000001",
+    ),
+    ("index filled with keys", "0100ac0203612f6205"),
+    (
+        "index filled with uploads",
+        "0101ac0203612f62203030303030303030303030303030303130323032303230323032303230323032\
+         ",
+    ),
+    ("index to be emptied", "0102"),
     (
         "upload",
         "0120303030303030303030303030303030313032303230323032303230323032303203612f6280d095ffbc3101097465\

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::object::{decode_whole_object, encode_object};
+use super::object::{decode_object, decode_whole_object, encode_object};
 use crate::model::clock::Timestamp;
-use crate::model::object::{DeleteMarker, Version};
+use crate::model::object::{DeleteMarker, Object, Version};
 use crate::model::version::{Stamp, VersionId};
 use crate::store::meta::rows::Stored;
 use crate::store::versioned::{self, StoredError};
@@ -16,6 +16,28 @@ const WHAT: &str = "a version";
 enum KindV1 {
     Object,
     Marker { version: Option<(u64, u64)>, made_at: u64 },
+}
+
+/// Reads a version without its parts.
+pub(in crate::store::meta) fn decode_version(row: &[u8]) -> Result<Version, StoredError> {
+    read(row, decode_object)
+}
+
+fn read(row: &[u8], object: impl Fn(&[u8]) -> Result<Object, StoredError>) -> Result<Version, StoredError> {
+    let (kind, rest) = match versioned::split(WHAT, row)? {
+        (1, fields) => versioned::take::<KindV1>(WHAT, fields)?,
+        (version, _) => return Err(StoredError::unknown_version(WHAT, version, 1)),
+    };
+    match kind {
+        KindV1::Marker { .. } if !rest.is_empty() => {
+            Err(StoredError::damaged(WHAT, format!("{} bytes too many", rest.len())))
+        }
+        KindV1::Object => Ok(Version::Object(Box::new(object(rest)?))),
+        KindV1::Marker { version, made_at } => {
+            let version = version.map(|(stamp, random)| VersionId { stamp: Stamp(stamp), random });
+            Ok(Version::Marker(DeleteMarker { version, made_at: Timestamp(made_at) }))
+        }
+    }
 }
 
 impl Stored for Version {
@@ -34,19 +56,6 @@ impl Stored for Version {
     }
 
     fn from_row(row: &[u8]) -> Result<Self, StoredError> {
-        let (kind, rest) = match versioned::split(WHAT, row)? {
-            (1, fields) => versioned::take::<KindV1>(WHAT, fields)?,
-            (version, _) => return Err(StoredError::unknown_version(WHAT, version, 1)),
-        };
-        match kind {
-            KindV1::Marker { .. } if !rest.is_empty() => {
-                Err(StoredError::damaged(WHAT, format!("{} bytes too many", rest.len())))
-            }
-            KindV1::Object => Ok(Self::Object(Box::new(decode_whole_object(rest)?))),
-            KindV1::Marker { version, made_at } => {
-                let version = version.map(|(stamp, random)| VersionId { stamp: Stamp(stamp), random });
-                Ok(Self::Marker(DeleteMarker { version, made_at: Timestamp(made_at) }))
-            }
-        }
+        read(row, decode_whole_object)
     }
 }
