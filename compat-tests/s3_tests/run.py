@@ -13,6 +13,7 @@ like here. The server has them declared in its configuration.
 
 import argparse
 import ast
+import dataclasses
 import os
 import pathlib
 import re
@@ -35,13 +36,37 @@ ACCOUNTS = {
     "tenant": ("S3TESTSTENANT0000001", "s3tests/tenant+secret/only=for0the1te3"),
 }
 
-# Buckets of us-east-1 may be created again and have no location constraint; those of other regions the reverse. The
-# suite asks for both, so the one test that wants a location gets a server elsewhere.
-REGIONS = {"us-east-1": None, "eu-west-1": {"test_bucket_get_location"}}
+# What the suite calls a day when it waits for lifecycle rules.
+DAY_SECS = 4
 
 
-def server_configuration(region: str) -> str:
-    text = f'[s3]\nregion = "{region}"\n\n'
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """A kind of server, and which tests get it."""
+
+    name: str
+    region: str
+    more: str
+    tests: str
+
+
+# The last one takes what no other does. Buckets of us-east-1 may be created again and have no location constraint; those of
+# other regions the reverse: the suite asks for both, so the one test that wants a location gets a server elsewhere. Tests that
+# wait for lifecycle rules want short days; those of what answers say of rules want true ones.
+KINDS = (
+    Kind("eu-west-1", "eu-west-1", "", "^test_bucket_get_location$"),
+    Kind(
+        "short-days",
+        "us-east-1",
+        f"[lifecycle]\ninterval_secs = 1\ndebug_day_secs = {DAY_SECS}\n\n",
+        "^test_(?!.*header).*(lifecycle|delete_marker_expiration)",
+    ),
+    Kind("us-east-1", "us-east-1", "", ""),
+)
+
+
+def server_configuration(kind: Kind) -> str:
+    text = f'[s3]\nregion = "{kind.region}"\n\n{kind.more}'
     for name, (access_key, secret_key) in ACCOUNTS.items():
         text += f'[[accounts]]\nname = "{name}"\n\n[[accounts.credentials]]\n'
         text += f'access_key_id = "{access_key}"\nsecret_access_key = "{secret_key}"\npermission = "admin"\n\n'
@@ -58,7 +83,7 @@ def suite_configuration(port: int, region: str) -> str:
     return (
         f"[DEFAULT]\nhost = 127.0.0.1\nport = {port}\nis_secure = False\nssl_verify = False\n\n"
         + "[fixtures]\nbucket prefix = s3-tests-{random}-\n\n"
-        + section("s3 main", "main", api_name=region)
+        + section("s3 main", "main", api_name=region, lc_debug_interval=str(DAY_SECS))
         + section("s3 alt", "alt")
         + section("s3 tenant", "tenant", tenant="tenant")
         # Asked for by the suite's set-up, used by tests of what is not S3.
@@ -102,12 +127,12 @@ def outcomes(report: pathlib.Path) -> dict[str, str]:
     return why
 
 
-def run(python: pathlib.Path, checkout: pathlib.Path, out: pathlib.Path, region: str, selected: list[str]):
+def run(python: pathlib.Path, checkout: pathlib.Path, out: pathlib.Path, kind: Kind, selected: list[str]):
     """One run of pytest against a server of its own."""
-    place = out / region
+    place, region = out / kind.name, kind.region
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
-    (place / "xetgate.toml").write_text(server_configuration(region))
+    (place / "xetgate.toml").write_text(server_configuration(kind))
     running = server.Server(place / "data", place / "log", "--config", str(place / "xetgate.toml")).start()
     try:
         (place / "s3tests.conf").write_text(suite_configuration(running.port, region))
@@ -135,11 +160,12 @@ def main() -> int:
     selected = nodes(checkout, names)
 
     python, why = environment_with_packages(out), {}
-    elsewhere = set().union(*(names for names in REGIONS.values() if names))
-    for region, chosen in REGIONS.items():
-        here = [name for name in names if name in (chosen or set(names) - elsewhere)]
+    left = list(names)
+    for kind in KINDS:
+        here = [name for name in left if re.search(kind.tests, name)]
+        left = [name for name in left if name not in here]
         if here:
-            why |= run(python, checkout, out, region, [selected[name] for name in here])
+            why |= run(python, checkout, out, kind, [selected[name] for name in here])
     failed = {name: why.get(name, "did not run") for name in names if why.get(name, "did not run")}
     (out / "passed.txt").write_text("".join(f"{name}\n" for name in names if name not in failed))
     (out / "failed.txt").write_text("".join(f"{name}\t{reason}\n" for name, reason in failed.items()))
