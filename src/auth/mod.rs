@@ -95,6 +95,8 @@ pub enum Action {
     WriteBucket,
     /// Create or delete a bucket, or change its settings.
     ManageBucket,
+    /// Delete what a retention in governance mode protects, or make the retention laxer.
+    BypassGovernance,
 }
 
 impl Action {
@@ -104,6 +106,8 @@ impl Action {
             Self::ListBuckets | Self::ReadBucket => Permission::Read,
             // As on the Hub, whose write tokens create and delete buckets.
             Self::WriteBucket | Self::ManageBucket => Permission::Write,
+            // A backup's own key must not be able to undo what protects the backup.
+            Self::BypassGovernance => Permission::Admin,
         }
     }
 }
@@ -205,7 +209,7 @@ mod tests {
 
     #[test]
     fn permission_bucket_list_and_namespace_decide_together() {
-        use Action::{ListBuckets, ManageBucket, ReadBucket, WriteBucket};
+        use Action::{BypassGovernance, ListBuckets, ManageBucket, ReadBucket, WriteBucket};
         use Permission::{Admin, Read, Write};
 
         let mine = bucket("ada", "mine");
@@ -234,6 +238,8 @@ mod tests {
             let answers = [ListBuckets, ReadBucket, WriteBucket, ManageBucket]
                 .map(|action| credential.allows(action, bucket));
             assert_eq!(answers, allowed, "{permission:?}, only {buckets:?}, on {bucket:?}");
+            let bypasses = credential.allows(BypassGovernance, bucket);
+            assert_eq!(bypasses, permission == Admin && allowed[3], "{buckets:?}, on {bucket:?}");
         }
     }
 

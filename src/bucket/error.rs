@@ -53,6 +53,17 @@ pub enum BucketError {
     /// The version may not be deleted: it is retained, or under a legal hold.
     #[error("object {0} is locked")]
     Locked(ObjectKey),
+    /// The bucket's versions cannot be locked.
+    #[error("bucket {0} has no object lock")]
+    NoObjectLock(BucketId),
+    /// The bucket's settings do not allow this one.
+    #[error("{0}")]
+    BucketState(&'static str),
+    /// The bucket cannot be deleted yet.
+    #[error(
+        "bucket {0} holds versions that are locked: delete them when their retention is over and no legal hold is on"
+    )]
+    HoldsLocked(BucketId),
     /// The store behind these buckets has no such thing.
     #[error("{0} is not implemented here")]
     NotImplemented(&'static str),
@@ -237,6 +248,9 @@ pub(super) fn bucket_error(error: MetaError, id: &BucketId) -> BucketError {
         MetaError::NoSuchBucket => BucketError::NoSuchBucket(id.clone()),
         MetaError::BucketExists => BucketError::BucketExists(id.clone()),
         MetaError::BucketNotEmpty => BucketError::BucketNotEmpty(id.clone()),
+        MetaError::BucketState(why) => BucketError::BucketState(why),
+        MetaError::Locked => BucketError::HoldsLocked(id.clone()),
+        MetaError::NoObjectLock => BucketError::NoObjectLock(id.clone()),
         error => meta_failed(error),
     }
 }
@@ -247,6 +261,7 @@ pub(super) fn change_error(error: MetaError, id: &BucketId, key: &ObjectKey) -> 
         MetaError::NoSuchBucket => BucketError::NoSuchBucket(id.clone()),
         MetaError::NoSuchObject => BucketError::NoSuchKey(key.clone()),
         MetaError::Locked => BucketError::Locked(key.clone()),
+        MetaError::NoObjectLock => BucketError::NoObjectLock(id.clone()),
         MetaError::ConditionFailed => BucketError::PreconditionFailed,
         MetaError::MissingFile(file) => BucketError::NoSuchFile(file),
         error => meta_failed(error),

@@ -17,6 +17,9 @@ pub use crate::model::conditions::{ETagCondition, IfRange, ReadCondition, Unmet,
 pub use crate::model::listing::{
     After, ListPage, ListQuery, TreeEntry, TreePage, TreeQuery, VersionEntry, VersionPage, VersionQuery,
 };
+pub use crate::model::lock::{
+    BucketLock, DefaultRetention, LockChange, ObjectLock, Retention, RetentionMode, RetentionPeriod,
+};
 pub use crate::model::names::{BucketId, BucketName, NameError, Namespace, ObjectKey, UploadId};
 pub use crate::model::object::{Attributes, DeleteMarker, ETag, Object, ObjectPart, ObjectRef, Version};
 pub use crate::model::range::ByteRange;
@@ -89,6 +92,9 @@ pub struct ObjectWrite {
     pub attributes: Attributes,
     /// Under what condition.
     pub condition: WriteCondition,
+    /// What keeps it from being deleted; [`BucketError::NoObjectLock`] if the bucket's versions cannot be locked. Without a
+    /// retention, the bucket's default holds.
+    pub lock: ObjectLock,
     /// The content.
     pub payload: Payload,
 }
@@ -150,6 +156,8 @@ pub struct ObjectCopy {
     pub checksum: Option<ChecksumAlgorithm>,
     /// Under what condition.
     pub condition: WriteCondition,
+    /// As of an [`ObjectWrite`]; that of the source is not copied.
+    pub lock: ObjectLock,
 }
 
 /// A delete of one object. Without a version, in a bucket that keeps versions, it makes a delete marker.
@@ -157,16 +165,18 @@ pub struct ObjectCopy {
 pub struct ObjectDelete {
     /// Which.
     pub key: ObjectKey,
-    /// The version to remove for good; `None` for the current object.
+    /// The version to remove for good; `None` for the current object. [`BucketError::Locked`] if it may not be removed.
     pub version: Option<VersionRef>,
     /// Under what condition.
     pub condition: WriteCondition,
+    /// Whether the caller may delete what a governance retention protects, and asks for it.
+    pub bypasses_governance: bool,
 }
 
 impl ObjectDelete {
     /// Deletes the current object of a key, whatever it is.
     pub fn current(key: ObjectKey) -> Self {
-        Self { key, version: None, condition: WriteCondition::default() }
+        Self { key, version: None, condition: WriteCondition::default(), bypasses_governance: false }
     }
 }
 
@@ -212,7 +222,7 @@ pub enum BatchChange {
 pub enum DeleteBucket {
     /// Refuse with [`BucketError::BucketNotEmpty`].
     IfEmpty,
-    /// Delete all that is in it.
+    /// Delete all that is in it; refuse with [`BucketError::HoldsLocked`] if a version may not be deleted.
     WithContents,
 }
 
@@ -225,6 +235,8 @@ pub struct NewUpload {
     pub attributes: Attributes,
     /// Which checksum its parts are to carry.
     pub checksum: Option<(ChecksumAlgorithm, ChecksumType)>,
+    /// As of an [`ObjectWrite`].
+    pub lock: ObjectLock,
 }
 
 /// A running upload, as every call after its creation names it.

@@ -5,9 +5,9 @@ use async_trait::async_trait;
 
 use super::{
     BatchChange, Bucket, BucketChange, BucketError, BucketId, BucketName, BucketSettings, BucketStats,
-    ByteRange, Changed, Copied, CopySource, DeleteBucket, ListPage, ListQuery, ListUploads, Namespace,
-    NewUpload, Object, ObjectCopy, ObjectDelete, ObjectKey, ObjectRead, ObjectRef, ObjectWrite, Part,
-    PartPage, Payload, Tags, TreePage, TreeQuery, Upload, UploadCompletion, UploadPage, UploadRef,
+    ByteRange, Changed, Copied, CopySource, DeleteBucket, ListPage, ListQuery, ListUploads, LockChange,
+    Namespace, NewUpload, Object, ObjectCopy, ObjectDelete, ObjectKey, ObjectRead, ObjectRef, ObjectWrite,
+    Part, PartPage, Payload, Tags, TreePage, TreeQuery, Upload, UploadCompletion, UploadPage, UploadRef,
     VersionPage, VersionQuery, VersionStats, Visibility,
 };
 
@@ -16,6 +16,13 @@ use super::{
 pub trait Buckets: Send + Sync + 'static {
     /// Creates a bucket. [`BucketError::BucketExists`] if the name is taken.
     async fn create_bucket(&self, id: &BucketId, visibility: Visibility) -> Result<Bucket, BucketError>;
+
+    /// Creates a bucket whose versions can be locked, and which keeps them from the beginning.
+    async fn create_locked_bucket(
+        &self,
+        id: &BucketId,
+        visibility: Visibility,
+    ) -> Result<Bucket, BucketError>;
 
     /// Looks a bucket up. [`BucketError::NoSuchBucket`].
     async fn bucket(&self, id: &BucketId) -> Result<Bucket, BucketError>;
@@ -30,7 +37,8 @@ pub trait Buckets: Send + Sync + 'static {
     /// A bucket's settings. [`BucketError::NoSuchBucket`].
     async fn bucket_settings(&self, id: &BucketId) -> Result<BucketSettings, BucketError>;
 
-    /// Changes one setting of a bucket. [`BucketError::NoSuchBucket`].
+    /// Changes one setting of a bucket. [`BucketError::NoSuchBucket`]; [`BucketError::BucketState`] if its other settings do
+    /// not allow it.
     async fn change_bucket(&self, id: &BucketId, change: BucketChange) -> Result<(), BucketError>;
 
     /// Gives a bucket another name, perhaps in another namespace. [`BucketError::BucketExists`] if that is taken.
@@ -106,6 +114,15 @@ pub trait Objects: Send + Sync + 'static {
         id: &BucketId,
         object: ObjectRef<'_>,
         tags: Tags,
+    ) -> Result<Changed, BucketError>;
+
+    /// Changes what keeps an object from being deleted. [`BucketError::NoObjectLock`]; [`BucketError::Locked`] if its
+    /// retention may not be made laxer; else errors as of [`Objects::object`].
+    async fn lock_object(
+        &self,
+        id: &BucketId,
+        object: ObjectRef<'_>,
+        change: LockChange,
     ) -> Result<Changed, BucketError>;
 }
 

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::lifecycle::Lifecycle;
+use super::lock::BucketLock;
 use super::version::Versioning;
 
 /// Tags of an object or a bucket.
@@ -50,6 +51,8 @@ pub struct BucketSettings {
     pub cors: Vec<CorsRule>,
     /// Its public access block, if it was given one.
     pub public_access_block: Option<PublicAccessBlock>,
+    /// Its object lock, if its versions can be locked.
+    pub object_lock: Option<BucketLock>,
 }
 
 /// A change of one setting; a default value takes the setting away.
@@ -63,6 +66,9 @@ pub enum BucketChange {
     PublicAccessBlock(Option<PublicAccessBlock>),
     /// Its lifecycle rules, which must be ones that a bucket may have.
     Lifecycle(Option<Lifecycle>),
-    /// Whether the bucket keeps versions from now on; once it does, it can only be suspended.
+    /// Whether the bucket keeps versions from now on; once it does, it can only be suspended, and not even that if it has
+    /// an object lock.
     Versioning(Versioning),
+    /// Its object lock, which can be given to a bucket that keeps versions, and never be taken away.
+    ObjectLock(BucketLock),
 }

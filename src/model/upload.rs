@@ -2,6 +2,7 @@
 
 use super::checksums::{Checksum, ChecksumAlgorithm, ChecksumType};
 use super::clock::Timestamp;
+use super::lock::ObjectLock;
 use super::names::{ObjectKey, UploadId};
 use super::object::Attributes;
 use crate::xet::hash::FileHash;
@@ -19,6 +20,8 @@ pub struct Upload {
     pub attributes: Attributes,
     /// Which checksum its parts are to carry, and over what the object's will be.
     pub checksum: Option<(ChecksumAlgorithm, ChecksumType)>,
+    /// The lock that the object is to have.
+    pub lock: ObjectLock,
 }
 
 /// A stored part of a running upload.

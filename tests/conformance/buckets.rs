@@ -77,7 +77,7 @@ pub(crate) async fn settings_are_kept_each_on_its_own(api: &dyn BucketApi) {
     ] {
         api.change_bucket(&b(), change).await.unwrap();
     }
-    let all = BucketSettings { tags, cors, public_access_block: block };
+    let all = BucketSettings { tags, cors, public_access_block: block, object_lock: None };
     assert_eq!(api.bucket_settings(&b()).await.unwrap(), all);
     api.change_bucket(&b(), BucketChange::Cors(Vec::new())).await.unwrap();
     assert_eq!(api.bucket_settings(&b()).await.unwrap(), BucketSettings { cors: Vec::new(), ..all });

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures::{TryStreamExt as _, stream};
 use xetgate::bucket::{
     Attributes, BucketApi, BucketError, BucketId, BucketName, ByteRange, CopySource, DeclaredDigests,
-    Namespace, Object, ObjectKey, ObjectRef, ObjectWrite, Payload, Visibility, WriteCondition,
+    Namespace, Object, ObjectKey, ObjectLock, ObjectRef, ObjectWrite, Payload, Visibility, WriteCondition,
 };
 
 /// The namespaces that there are.
@@ -72,7 +72,11 @@ async fn write(
     payload: Payload,
     condition: WriteCondition,
 ) -> Result<Object, BucketError> {
-    api.write(&b(), ObjectWrite { key: key(name), attributes: said(), condition, payload }).await
+    api.write(
+        &b(),
+        ObjectWrite { key: key(name), attributes: said(), condition, lock: ObjectLock::default(), payload },
+    )
+    .await
 }
 
 async fn put(api: &dyn BucketApi, name: &str, data: &Bytes) -> Object {

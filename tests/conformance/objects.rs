@@ -5,7 +5,7 @@ use futures::{StreamExt as _, stream};
 use xetgate::bucket::{
     AttributeChanges, Attributes, BucketApi, BucketError, ByteRange, ChecksumAlgorithm, CopySource,
     DeclaredChecksum, DeclaredDigests, DeclaredValue, ETag, ETagCondition, ListQuery, ObjectCopy,
-    ObjectDelete, ObjectRef, Payload, ReadCondition, Visibility, WriteCondition,
+    ObjectDelete, ObjectLock, ObjectRef, Payload, ReadCondition, Visibility, WriteCondition,
 };
 
 use super::{ADA, TEAM, b, get, id, key, md5, noise, payload, put, said, source, with_bucket, write};
@@ -141,6 +141,7 @@ pub(crate) async fn copies_take_what_their_source_says_of_itself(api: &dyn Bucke
         changes: AttributeChanges::default(),
         checksum: None,
         condition: WriteCondition::default(),
+        lock: ObjectLock::default(),
     };
     for to in [&b(), &other] {
         api.copy(to, plain(source("k"))).await.unwrap();

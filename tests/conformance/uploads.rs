@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use xetgate::bucket::{
     BucketApi, BucketError, ByteRange, CompletedPart, ETag, ExpectedObject, ListUploads, NewUpload, Object,
-    ObjectRef, Part, UploadCompletion, UploadId, UploadRef,
+    ObjectLock, ObjectRef, Part, UploadCompletion, UploadId, UploadRef,
 };
 
 use super::{b, get, key, md5, noise, payload, put, said, source, with_bucket};
@@ -11,7 +11,7 @@ use super::{b, get, key, md5, noise, payload, put, said, source, with_bucket};
 const PART_BYTES: usize = 5 << 20;
 
 async fn begin(api: &dyn BucketApi, name: &str) -> UploadRef {
-    let new = NewUpload { key: key(name), attributes: said(), checksum: None };
+    let new = NewUpload { key: key(name), attributes: said(), checksum: None, lock: ObjectLock::default() };
     let upload = api.create_upload(&b(), new).await.unwrap();
     UploadRef { key: upload.key, id: upload.id }
 }

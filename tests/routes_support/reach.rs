@@ -11,7 +11,7 @@ use xetgate::auth::Caller;
 use xetgate::auth::cas_token::CasScope;
 use xetgate::bucket::{
     Attributes, BucketId, BucketName, Buckets as _, DeclaredDigests, DeleteBucket, ObjectDelete, ObjectKey,
-    ObjectWrite, Objects as _, Payload, Visibility, WriteCondition,
+    ObjectLock, ObjectWrite, Objects as _, Payload, Visibility, WriteCondition,
 };
 use xetgate::model::bucket::BucketUid;
 
@@ -83,6 +83,7 @@ impl Place {
             key: ObjectKey::new(key).unwrap(),
             attributes: Attributes::default(),
             condition: WriteCondition::default(),
+            lock: ObjectLock::default(),
             payload,
         };
         self.house.buckets.write(to, write).await.unwrap().file.to_string()

@@ -31,6 +31,7 @@ fn operation(name: &str) -> Option<(&'static str, bool, &'static str)> {
         "PutBucketRequestPayment" => of_bucket("PUT", "requestPayment"),
         "PutBucketTagging" => of_bucket("PUT", "tagging"),
         "PutBucketVersioning" => of_bucket("PUT", "versioning"),
+        "PutObjectLockConfiguration" => of_bucket("PUT", "object-lock"),
         "PutPublicAccessBlock" => of_bucket("PUT", "publicAccessBlock"),
         "HeadBucket" => of_bucket("HEAD", ""),
         "GetBucketAccelerateConfiguration" => of_bucket("GET", "accelerate"),

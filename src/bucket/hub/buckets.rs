@@ -5,7 +5,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::client;
 use super::error::HubError;
-use super::hub_buckets::HubBuckets;
+use super::hub_buckets::{HubBuckets, NO_LOCKS};
 use super::wire::NewBucket;
 use crate::bucket::error::meta_failed;
 use crate::bucket::{
@@ -24,6 +24,10 @@ impl Buckets for HubBuckets {
         let created = self.client.create_bucket(Some(id.namespace.as_str()), id.name.as_str(), &new).await;
         created.map_err(|error| error.of_bucket(id, None))?;
         self.local_bucket(id.clone(), visibility, self.shared.ambient.clock.now()).await
+    }
+
+    async fn create_locked_bucket(&self, _: &BucketId, _: Visibility) -> Result<Bucket, BucketError> {
+        Err(NO_LOCKS)
     }
 
     async fn bucket(&self, id: &BucketId) -> Result<Bucket, BucketError> {
@@ -75,8 +79,12 @@ impl Buckets for HubBuckets {
     }
 
     async fn change_bucket(&self, id: &BucketId, change: BucketChange) -> Result<(), BucketError> {
-        if matches!(change, BucketChange::Versioning(_)) {
-            return Err(BucketError::NotImplemented("The versioning of a bucket on a Hub"));
+        match change {
+            BucketChange::Versioning(_) => {
+                return Err(BucketError::NotImplemented("The versioning of a bucket on a Hub"));
+            }
+            BucketChange::ObjectLock(_) => return Err(NO_LOCKS),
+            _ => {}
         }
         if matches!(change, BucketChange::Lifecycle(_)) {
             return Err(BucketError::NotImplemented("The lifecycle of a bucket on a Hub"));
@@ -126,7 +134,7 @@ impl Buckets for HubBuckets {
 
 impl HubBuckets {
     async fn forget_bucket(&self, id: &BucketId) -> Result<(), BucketError> {
-        match self.shared.meta.delete_bucket(id, true).await {
+        match self.shared.meta.delete_bucket(id, true, self.shared.ambient.clock.now()).await {
             Ok(()) | Err(MetaError::NoSuchBucket) => Ok(()),
             Err(error) => Err(meta_failed(error)),
         }

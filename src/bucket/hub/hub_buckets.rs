@@ -48,6 +48,14 @@ const BUCKETS_MAX: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 const EMPTY_MD5: [u8; 16] =
     [0xd4, 0x1d, 0x8c, 0xd9, 0x8f, 0x00, 0xb2, 0x04, 0xe9, 0x80, 0x09, 0x98, 0xec, 0xf8, 0x42, 0x7e];
 
+/// A Hub keeps no versions that could be locked.
+pub(super) const NO_LOCKS: BucketError = BucketError::NotImplemented("The object lock of a bucket on a Hub");
+
+/// Refuses a lock that a write asks for.
+pub(super) fn must_not_lock(lock: &ObjectLock) -> Result<(), BucketError> {
+    if *lock == ObjectLock::default() { Ok(()) } else { Err(NO_LOCKS) }
+}
+
 /// What all callers of one gateway share.
 #[derive(Clone)]
 pub struct HubShared {

@@ -6,16 +6,16 @@ use async_trait::async_trait;
 use futures::StreamExt as _;
 
 use super::client::ITEMS_MAX;
-use super::hub_buckets::{HubBuckets, SentFile};
+use super::hub_buckets::{HubBuckets, NO_LOCKS, SentFile, must_not_lock};
 use super::wire::BatchOp;
 use super::{keys, listing};
 use crate::bucket::error::{engine_error, read_error};
 use crate::bucket::payload::{Taken, take};
 use crate::bucket::{
     After, AttributeChanges, Attributes, BatchChange, BucketError, BucketId, ByteRange, Changed, Checksum,
-    ChecksumAlgorithm, ChecksumType, Copied, CopySource, ETag, FileHash, ListPage, ListQuery, Object,
-    ObjectCopy, ObjectDelete, ObjectKey, ObjectRead, ObjectRef, ObjectWrite, Objects, Tags, Timestamp,
-    TreeEntry, TreePage, TreeQuery, Version, VersionEntry, VersionPage, VersionQuery, VersionRef,
+    ChecksumAlgorithm, ChecksumType, Copied, CopySource, ETag, FileHash, ListPage, ListQuery, LockChange,
+    Object, ObjectCopy, ObjectDelete, ObjectKey, ObjectRead, ObjectRef, ObjectWrite, Objects, Tags,
+    Timestamp, TreeEntry, TreePage, TreeQuery, Version, VersionEntry, VersionPage, VersionQuery, VersionRef,
     WriteCondition,
 };
 use crate::engine::{EngineError, Layout};
@@ -139,8 +139,9 @@ impl Objects for HubBuckets {
     }
 
     async fn write(&self, id: &BucketId, write: ObjectWrite) -> Result<Object, BucketError> {
-        let ObjectWrite { key, attributes, condition, payload } = write;
+        let ObjectWrite { key, attributes, condition, lock, payload } = write;
         keys::check(&key)?;
+        must_not_lock(&lock)?;
         self.check(id, &key, &condition).await?;
         let chunks = self.chunks(id);
         let Taken { file, md5, checksum } = take(&self.engine(&chunks), payload, Layout::File).await?;
@@ -164,8 +165,9 @@ impl Objects for HubBuckets {
     }
 
     async fn copy(&self, id: &BucketId, copy: ObjectCopy) -> Result<Copied<Object>, BucketError> {
-        let ObjectCopy { source, key, changes, checksum, condition } = copy;
+        let ObjectCopy { source, key, changes, checksum, condition, lock } = copy;
         keys::check(&key)?;
+        must_not_lock(&lock)?;
         let found = self.copy_source(&source).await?;
         let checksums = self.copied_checksums(&source.bucket, &found, checksum).await?;
         let object = Object {
@@ -242,8 +244,18 @@ impl Objects for HubBuckets {
             changes: AttributeChanges { metadata: None, tags: Some(tags), website_redirect_location },
             checksum: None,
             condition: WriteCondition::default(),
+            lock: ObjectLock::default(),
         };
         self.copy(id, copy).await.map(|_| Changed { version: object.version, is_marker: false })
+    }
+
+    async fn lock_object(
+        &self,
+        _: &BucketId,
+        _: ObjectRef<'_>,
+        _: LockChange,
+    ) -> Result<Changed, BucketError> {
+        Err(NO_LOCKS)
     }
 }
 

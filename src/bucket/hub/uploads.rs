@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use futures::{StreamExt as _, TryStreamExt as _};
 use tokio::task::spawn_blocking;
 
-use super::hub_buckets::{HubBuckets, SentFile};
+use super::hub_buckets::{HubBuckets, SentFile, must_not_lock};
 use super::keys;
 use super::objects::add_line;
 use super::parts::{Ends, JoinedChunks, KeptPart};
@@ -44,6 +44,7 @@ fn ended(error: tokio::task::JoinError) -> BucketError {
 impl Uploads for HubBuckets {
     async fn create_upload(&self, id: &BucketId, upload: NewUpload) -> Result<Upload, BucketError> {
         keys::check(&upload.key)?;
+        must_not_lock(&upload.lock)?;
         self.client.bucket(id).await.map_err(|error| error.of_bucket(id, None))?;
         let rows = self.rows_of(id).await?;
         let now = self.shared.ambient.clock.now();
@@ -53,6 +54,7 @@ impl Uploads for HubBuckets {
             created_at: now,
             attributes: upload.attributes,
             checksum: upload.checksum,
+            lock: upload.lock,
         };
         self.shared.meta.create_upload(rows, &upload).await.map_err(meta_failed)?;
         Ok(upload)

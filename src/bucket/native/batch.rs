@@ -27,7 +27,7 @@ impl NativeBuckets {
         change: BatchChange,
     ) -> Result<KeyChange, BucketError> {
         let (key, change) = match change {
-            BatchChange::Delete { key } => (key, self.deletion(None)),
+            BatchChange::Delete { key } => (key, self.deletion(None, false)),
             BatchChange::Add { key, file, size, proved_by, attributes } => {
                 let size = must_be(size, self.size_in(bucket, &file, proved_by.as_deref()).await?, file)?;
                 (key, put(self.content_alone(file, size, attributes)))

@@ -17,6 +17,15 @@ impl Buckets for NativeBuckets {
         created.map_err(|error| bucket_error(error, id))
     }
 
+    async fn create_locked_bucket(
+        &self,
+        id: &BucketId,
+        visibility: Visibility,
+    ) -> Result<Bucket, BucketError> {
+        let created = self.meta.create_locked_bucket(id, visibility, self.ambient.clock.now()).await;
+        created.map_err(|error| bucket_error(error, id))
+    }
+
     async fn bucket(&self, id: &BucketId) -> Result<Bucket, BucketError> {
         self.must_bucket(id).await
     }
@@ -36,10 +45,7 @@ impl Buckets for NativeBuckets {
 
     async fn change_bucket(&self, id: &BucketId, change: BucketChange) -> Result<(), BucketError> {
         let changed = self.meta.change_bucket(id, change).await;
-        changed.map_err(|error| match error {
-            MetaError::NoSuchBucket => BucketError::NoSuchBucket(id.clone()),
-            error => meta_failed(error),
-        })
+        changed.map_err(|error| bucket_error(error, id))
     }
 
     async fn move_bucket(&self, from: &BucketId, to: &BucketId) -> Result<(), BucketError> {
@@ -73,7 +79,8 @@ impl Buckets for NativeBuckets {
     }
 
     async fn delete_bucket(&self, id: &BucketId, mode: DeleteBucket) -> Result<(), BucketError> {
-        let deleted = self.meta.delete_bucket(id, mode == DeleteBucket::WithContents).await;
+        let with_contents = mode == DeleteBucket::WithContents;
+        let deleted = self.meta.delete_bucket(id, with_contents, self.ambient.clock.now()).await;
         deleted.map_err(|error| bucket_error(error, id))
     }
 }

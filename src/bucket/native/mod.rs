@@ -8,7 +8,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::error::{meta_failed, object_error};
-use super::{BucketError, BucketId, ByteRange, Object, ObjectRef, Version, VersionRef, Versioning};
+use super::{
+    BucketError, BucketId, ByteRange, Object, ObjectLock, ObjectRef, Version, VersionRef, Versioning,
+};
 use crate::cas::LocalChunks;
 use crate::engine::{Engine, StoredFile};
 use crate::model::bucket::Bucket;
@@ -76,9 +78,19 @@ impl NativeBuckets {
     }
 
     /// A delete of what is current, or of the version that is named.
-    fn deletion(&self, version: Option<VersionRef>) -> ObjectChange {
+    fn deletion(&self, version: Option<VersionRef>, bypasses_governance: bool) -> ObjectChange {
         let of_current = Deletion::of_current(self.ambient.clock.now(), self.ambient.random());
-        ObjectChange::Delete(Deletion { version, ..of_current })
+        ObjectChange::Delete(Deletion { version, bypasses_governance, ..of_current })
+    }
+
+    /// Refuses a lock before anything is stored for it, if the bucket's versions cannot be locked. The transaction decides.
+    async fn must_allow(&self, bucket: &Bucket, lock: &ObjectLock) -> Result<(), BucketError> {
+        if *lock == ObjectLock::default() {
+            return Ok(());
+        }
+        let settings = self.meta.bucket_settings(bucket.uid).await.map_err(meta_failed)?;
+        let has_lock = settings.object_lock.map(drop);
+        has_lock.ok_or_else(|| BucketError::NoObjectLock(bucket.id.clone()))
     }
 
     async fn must_bucket(&self, id: &BucketId) -> Result<Bucket, BucketError> {

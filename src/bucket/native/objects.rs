@@ -11,12 +11,11 @@ use crate::bucket::limits::{BATCH_CHANGES_MAX, PATHS_MAX};
 use crate::bucket::payload::{Taken, take};
 use crate::bucket::{
     BatchChange, Bucket, BucketError, BucketId, ByteRange, Changed, Checksum, ChecksumAlgorithm,
-    ChecksumType, Copied, CopySource, ETag, ListPage, ListQuery, Object, ObjectCopy, ObjectDelete, ObjectKey,
-    ObjectRead, ObjectRef, ObjectWrite, Objects, Tags, TreePage, TreeQuery, VersionPage, VersionQuery,
-    WriteCondition,
+    ChecksumType, Copied, CopySource, ETag, ListPage, ListQuery, LockChange, Object, ObjectCopy,
+    ObjectDelete, ObjectKey, ObjectRead, ObjectRef, ObjectWrite, Objects, Tags, TreePage, TreeQuery,
+    VersionPage, VersionQuery, WriteCondition,
 };
 use crate::engine::Layout;
-use crate::model::lock::ObjectLock;
 use crate::store::file_terms::FileTerms;
 use crate::store::meta::{Amendment, Content, KeyChange, MetaError, ObjectChange, Wanted};
 
@@ -115,8 +114,9 @@ impl Objects for NativeBuckets {
     }
 
     async fn write(&self, id: &BucketId, write: ObjectWrite) -> Result<Object, BucketError> {
-        let ObjectWrite { key, attributes, condition, payload } = write;
+        let ObjectWrite { key, attributes, condition, lock, payload } = write;
         let bucket = self.must_bucket(id).await?;
+        self.must_allow(&bucket, &lock).await?;
         self.check_early(&bucket, &key, &condition).await?;
         let Taken { file, md5, checksum } = take(&self.engine, payload, Layout::File).await?;
         let now = self.ambient.clock.now();
@@ -130,7 +130,7 @@ impl Objects for NativeBuckets {
             parts: Vec::new(),
             upload: None,
             version: Some(self.version_id(now)),
-            lock: ObjectLock::default(),
+            lock,
         };
         let (new, taken) = TakenFile::split(file);
         let put = ObjectChange::Put(Box::new(object.clone()), Some(Box::new(new)));
@@ -155,7 +155,7 @@ impl Objects for NativeBuckets {
                 attributes: copy.changes.apply(&source.attributes),
                 upload: None,
                 version: Some(self.version_id(now)),
-                lock: ObjectLock::default(),
+                lock: copy.lock,
                 ..source
             };
             let put = ObjectChange::Put(Box::new(object.clone()), None);
@@ -178,10 +178,10 @@ impl Objects for NativeBuckets {
     ) -> Result<Vec<Result<Changed, BucketError>>, BucketError> {
         let bucket = self.must_bucket(id).await?;
         let keys: Vec<_> = deletes.iter().map(|delete| delete.key.clone()).collect();
-        let deletion = |ObjectDelete { key, version, condition }| KeyChange {
+        let deletion = |ObjectDelete { key, version, condition, bypasses_governance }| KeyChange {
             key,
             condition,
-            change: self.deletion(version),
+            change: self.deletion(version, bypasses_governance),
         };
         let made = self.meta.change_many(bucket.uid, deletes.into_iter().map(deletion).collect()).await;
         let made = made.map_err(|error| bucket_error(error, id))?.into_iter().zip(&keys);
@@ -195,6 +195,21 @@ impl Objects for NativeBuckets {
         tags: Tags,
     ) -> Result<Changed, BucketError> {
         self.amend(id, object, Amendment::Tags(tags)).await
+    }
+
+    async fn lock_object(
+        &self,
+        id: &BucketId,
+        object: ObjectRef<'_>,
+        change: LockChange,
+    ) -> Result<Changed, BucketError> {
+        let amendment = match change {
+            LockChange::LegalHold(is_on) => Amendment::LegalHold(is_on),
+            LockChange::Retention { retention, bypasses_governance } => {
+                Amendment::Retention { retention, now: self.ambient.clock.now(), bypasses_governance }
+            }
+        };
+        self.amend(id, object, amendment).await
     }
 }
 

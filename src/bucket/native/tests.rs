@@ -83,7 +83,7 @@ fn payload(data: &Bytes) -> Payload {
 
 fn write(name: &str, payload: Payload) -> ObjectWrite {
     let (key, attributes, condition) = (key(name), Attributes::default(), WriteCondition::default());
-    ObjectWrite { key, attributes, condition, payload }
+    ObjectWrite { key, attributes, condition, lock: ObjectLock::default(), payload }
 }
 
 async fn put(buckets: &NativeBuckets, name: &str, data: &Bytes) -> Object {
@@ -136,7 +136,12 @@ async fn the_same_bytes_have_one_hash_by_put_multipart_and_copy() {
         let whole = put(&buckets, "whole", &data).await;
         assert_eq!(whole.file, hash_of(&data));
         for part_bytes in [5 << 20, (5 << 20) + 1, 6_666_666] {
-            let new = NewUpload { key: key("parts"), attributes: Attributes::default(), checksum: None };
+            let new = NewUpload {
+                key: key("parts"),
+                attributes: Attributes::default(),
+                checksum: None,
+                lock: ObjectLock::default(),
+            };
             let upload = buckets.create_upload(&bucket_id(), new).await.unwrap();
             let upload = UploadRef { key: upload.key, id: upload.id };
             let mut named = Vec::new();
@@ -160,6 +165,7 @@ async fn the_same_bytes_have_one_hash_by_put_multipart_and_copy() {
             changes: AttributeChanges::default(),
             checksum: None,
             condition: WriteCondition::default(),
+            lock: ObjectLock::default(),
         };
         assert_eq!(buckets.copy(&bucket_id(), copy).await.unwrap().made.file, whole.file);
     }
@@ -170,7 +176,12 @@ async fn a_part_copied_from_a_range_has_the_hash_of_its_bytes() {
     let buckets = buckets().await;
     let data = noise(5, 2_000_000);
     put(&buckets, "source", &data).await;
-    let new = NewUpload { key: key("k"), attributes: Attributes::default(), checksum: None };
+    let new = NewUpload {
+        key: key("k"),
+        attributes: Attributes::default(),
+        checksum: None,
+        lock: ObjectLock::default(),
+    };
     let upload = buckets.create_upload(&bucket_id(), new).await.unwrap();
     let upload = UploadRef { key: upload.key, id: upload.id };
     for (first, last) in

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{NativeBuckets, TakenFile, wanted as wanted_range};
-use crate::bucket::error::{engine_error, meta_error, meta_failed};
+use crate::bucket::error::{bucket_error, engine_error, meta_error, meta_failed};
 use crate::bucket::multipart::{
     check_expected, copied_range, multipart_etag, named_parts, object_part, upload_page, whole_checksum,
 };
@@ -17,9 +17,8 @@ use crate::bucket::{
     UploadCompletion, UploadId, UploadPage, UploadRef, Uploads,
 };
 use crate::engine::{EngineError, JOINED_TERMS_MAX, Layout, Segment};
-use crate::model::lock::ObjectLock;
 use crate::store::file_terms::FileTerms;
-use crate::store::meta::{Completion, MetaError, RelyOnPart};
+use crate::store::meta::{Completion, RelyOnPart};
 use crate::store::rows::XorbRow;
 
 #[async_trait]
@@ -33,12 +32,10 @@ impl Uploads for NativeBuckets {
             created_at: now,
             attributes: upload.attributes,
             checksum: upload.checksum,
+            lock: upload.lock,
         };
         let begun = self.meta.create_upload(bucket.uid, &upload).await;
-        begun.map_err(|error| match error {
-            MetaError::NoSuchBucket => BucketError::NoSuchBucket(id.clone()),
-            error => meta_failed(error),
-        })?;
+        begun.map_err(|error| bucket_error(error, id))?;
         Ok(upload)
     }
 
@@ -227,7 +224,7 @@ impl NativeBuckets {
             parts: parts.iter().map(object_part).collect(),
             upload: Some(upload.id.clone()),
             version: Some(self.version_id(now)),
-            lock: ObjectLock::default(),
+            lock: found.lock,
         };
         let (new, taken) = TakenFile::split(stored);
         let completion = Completion {

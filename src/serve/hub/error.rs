@@ -119,8 +119,12 @@ impl From<BucketError> for HubError {
             | BucketError::NoSuchVersion { .. }
             | BucketError::IsDeleteMarker { .. } => Self::no_such_entry(),
             BucketError::BucketExists(_) => Self::new(StatusCode::CONFLICT, None, message),
-            BucketError::TooMany { .. } => Self::bad_request(message),
-            BucketError::PublicAccessBlocked(_) | BucketError::Locked(_) => Self::forbidden(message),
+            BucketError::TooMany { .. } | BucketError::BucketState(_) | BucketError::NoObjectLock(_) => {
+                Self::bad_request(message)
+            }
+            BucketError::PublicAccessBlocked(_) | BucketError::Locked(_) | BucketError::HoldsLocked(_) => {
+                Self::forbidden(message)
+            }
             BucketError::NotImplemented(_) => Self::new(StatusCode::NOT_IMPLEMENTED, None, message),
             BucketError::RangeNotSatisfiable { size } => {
                 Self { size: Some(size), ..Self::new(StatusCode::RANGE_NOT_SATISFIABLE, None, message) }

@@ -5,6 +5,7 @@ mod bodies;
 mod reading;
 mod routing;
 mod rules;
+mod versions;
 
 use std::sync::Arc;
 
@@ -22,7 +23,7 @@ use crate::auth::cas_token::CasSigner;
 use crate::auth::{AccessKeyId, Account, AccountKind, Credential, Directory, Permission, Secret, TokenUse};
 use crate::bucket::{
     Attributes, BucketId, BucketName, Buckets as _, DeclaredDigests, Namespace, NativeBuckets, ObjectKey,
-    ObjectWrite, Objects as _, Payload, Visibility, WriteCondition,
+    ObjectLock, ObjectWrite, Objects as _, Payload, Visibility, WriteCondition,
 };
 use crate::model::clock::{Ambient, ManualClock, Timestamp};
 use crate::serve::http::origin::with_origin;
@@ -141,7 +142,11 @@ impl House {
             };
             let key = ObjectKey::new(name).unwrap();
             let (attributes, condition) = (Attributes::default(), WriteCondition::default());
-            house.buckets.write(&id, ObjectWrite { key, attributes, condition, payload }).await.unwrap();
+            house
+                .buckets
+                .write(&id, ObjectWrite { key, attributes, condition, lock: ObjectLock::default(), payload })
+                .await
+                .unwrap();
         }
         house
     }

@@ -60,6 +60,7 @@ operations! {
     | "PutBucketRequestPayment"
     | "PutBucketTagging"
     | "PutBucketVersioning"
+    | "PutObjectLockConfiguration"
     | "PutPublicAccessBlock" => ManageBucket,
     "HeadBucket"
     | "GetBucketAccelerateConfiguration"

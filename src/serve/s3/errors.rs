@@ -86,6 +86,11 @@ pub(super) fn no_such_version() -> S3Error {
     s3_error!(NoSuchVersion, "The specified version does not exist.")
 }
 
+/// A lock in a bucket whose versions cannot be locked.
+pub(super) fn no_object_lock() -> S3Error {
+    invalid_request("Bucket is missing Object Lock Configuration")
+}
+
 /// Says of an error that it is about a delete marker. Source: S3 user guide, "Working with delete markers".
 fn of_marker(error: S3Error, marker: &DeleteMarker) -> S3Error {
     let error = with_header(error, DELETE_MARKER, "true");
@@ -153,6 +158,9 @@ impl From<BucketError> for S3Error {
             BucketError::Locked(_) => {
                 s3_error!(AccessDenied, "Access Denied because object protected by object lock.")
             }
+            BucketError::HoldsLocked(_) => s3_error!(AccessDenied, "{error}"),
+            BucketError::NoObjectLock(_) => no_object_lock(),
+            BucketError::BucketState(why) => s3_error!(InvalidBucketState, "{why}"),
             BucketError::NotImplemented(what) => not_implemented(what),
             BucketError::NoSuchFile(_) => s3_error!(NoSuchKey, "The specified content does not exist."),
             BucketError::WrongSize { .. } => invalid_request(error.to_string()),
@@ -339,7 +347,7 @@ mod tests {
         let cases = [
             (BucketError::NoSuchBucket(id.clone()), "NoSuchBucket", 404),
             (BucketError::BucketExists(id.clone()), "BucketAlreadyOwnedByYou", 409),
-            (BucketError::BucketNotEmpty(id), "BucketNotEmpty", 409),
+            (BucketError::BucketNotEmpty(id.clone()), "BucketNotEmpty", 409),
             (BucketError::NoSuchKey(key.clone()), "NoSuchKey", 404),
             (BucketError::Deleted { key: key.clone(), marker }, "NoSuchKey", 404),
             (BucketError::IsDeleteMarker { key: key.clone(), marker }, "MethodNotAllowed", 405),
@@ -350,6 +358,9 @@ mod tests {
             ),
             (BucketError::Locked(key.clone()), "AccessDenied", 403),
             (BucketError::NotImplemented("it"), "NotImplemented", 501),
+            (BucketError::NoObjectLock(id.clone()), "InvalidRequest", 400),
+            (BucketError::BucketState("no"), "InvalidBucketState", 409),
+            (BucketError::HoldsLocked(id.clone()), "AccessDenied", 403),
             (BucketError::NoSuchUpload(UploadId::new(0, [0; 8])), "NoSuchUpload", 404),
             (BucketError::InvalidPart(1), "InvalidPart", 400),
             (BucketError::InvalidPartOrder, "InvalidPartOrder", 400),

@@ -34,6 +34,7 @@ mod form;
 mod handler;
 mod lifecycle;
 mod object_headers;
+mod object_lock;
 mod ops;
 mod parameters;
 mod payload;

@@ -17,6 +17,7 @@ use crate::bucket::{Attributes, Object};
 use super::attributes::{DEFAULT_CONTENT_TYPE, WEBSITE_REDIRECT_LOCATION};
 use super::conditions::http_date;
 use super::errors::invalid_argument;
+use super::object_lock;
 use super::parameters::single;
 use super::request_headers::parse_date;
 
@@ -37,6 +38,7 @@ pub(super) fn of_object(object: &Object) -> HeaderMap {
     add_attributes(&mut headers, &object.attributes);
     add_validators(&mut headers, object);
     add_xet_hash(&mut headers, object);
+    object_lock::add_headers(&mut headers, &object.lock);
     headers
 }
 

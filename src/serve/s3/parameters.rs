@@ -116,7 +116,7 @@ const SUB_RESOURCES: [(&str, &[&str]); 49] = [
     ("metadataTable", &[]),
     ("metrics", &[]),
     ("notification", &["GetBucketNotificationConfiguration"]),
-    ("object-lock", &["GetObjectLockConfiguration"]),
+    ("object-lock", &["GetObjectLockConfiguration", "PutObjectLockConfiguration"]),
     ("ownershipControls", &["GetBucketOwnershipControls", "PutBucketOwnershipControls"]),
     ("partNumber", &["GetObject", "HeadObject", "UploadPart", "UploadPartCopy"]),
     ("policy", &["DeleteBucketPolicy", "GetBucketPolicy"]),

@@ -2,7 +2,7 @@
 //!
 //! * A header that asks for something unsupported is refused by name, never ignored. An `x-amz-` header that this file
 //!   does not name is refused too.
-//! * To set a policy, lock, encryption, replication or website of a bucket is `NotImplemented`
+//! * To set a policy, encryption, replication or website of a bucket is `NotImplemented`
 //!   ([`super::authorize`]). To read one is answered as AWS does for a bucket that never had one, which is true and
 //!   which clients rely on; to delete one succeeds, as there.
 
@@ -13,13 +13,13 @@ use s3s::{S3Error, S3Request, S3Response, S3Result};
 use crate::bucket::Namespace;
 
 use super::context::Context;
-use super::errors::{access_denied, custom, invalid_request, not_implemented};
+use super::errors::{access_denied, custom, not_implemented};
 
 /// Headers that operations read, and headers whose value matches our fixed behaviour.
-const KNOWN_HEADERS: [&str; 36] = [
+const KNOWN_HEADERS: [&str; 40] = [
     // Checked by the operations that take it.
     "x-amz-acl",
-    // No object is retained, so there is nothing to bypass.
+    "x-amz-bucket-object-lock-enabled",
     "x-amz-bypass-governance-retention",
     "x-amz-checksum-algorithm",
     "x-amz-checksum-crc32",
@@ -43,6 +43,9 @@ const KNOWN_HEADERS: [&str; 36] = [
     "x-amz-metadata-directive",
     "x-amz-mp-object-size",
     "x-amz-object-attributes",
+    "x-amz-object-lock-legal-hold",
+    "x-amz-object-lock-mode",
+    "x-amz-object-lock-retain-until-date",
     // No object is ever restored, so there is no restore status to add.
     "x-amz-optional-object-attributes",
     "x-amz-part-number-marker",
@@ -66,7 +69,6 @@ fn is_known(name: &str, value: &str) -> bool {
         "x-amz-api-version" => value == "2006-03-01",
         "x-amz-storage-class" => matches!(value, "" | "STANDARD"),
         "x-amz-object-ownership" => matches!(value, "" | "BucketOwnerEnforced"),
-        "x-amz-bucket-object-lock-enabled" => value.is_empty() || value.eq_ignore_ascii_case("false"),
         _ => name.starts_with("x-amz-meta-") || KNOWN_HEADERS.contains(&name),
     }
 }
@@ -99,14 +101,6 @@ pub(super) fn error_of(operation: &str) -> Option<S3Error> {
         }
         "GetBucketReplication" => {
             ("ReplicationConfigurationNotFoundError", "The replication configuration was not found")
-        }
-        "GetObjectLockConfiguration" => (
-            "ObjectLockConfigurationNotFoundError",
-            "Object Lock configuration does not exist for this bucket",
-        ),
-        // An object in a bucket without Object Lock has no lock, and cannot get one.
-        "GetObjectRetention" | "PutObjectRetention" | "GetObjectLegalHold" | "PutObjectLegalHold" => {
-            return Some(invalid_request("Bucket is missing Object Lock Configuration"));
         }
         _ => return None,
     };
@@ -162,7 +156,6 @@ mod tests {
         for (name, value) in [
             ("x-amz-server-side-encryption", "AES256"),
             ("x-amz-server-side-encryption-customer-key", "a"),
-            ("x-amz-object-lock-mode", "GOVERNANCE"),
             ("x-amz-grant-read", "id=1"),
             ("x-amz-storage-class", "GLACIER"),
             ("x-amz-api-version", "2007-01-01"),

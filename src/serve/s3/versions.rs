@@ -30,6 +30,11 @@ pub(super) fn shown(bucket: &Bucket, version: Option<VersionId>) -> Option<Strin
     keeps_versions.then(|| VersionRef::from(version).to_string())
 }
 
+/// How the answer to a write names what it has made; `None` for the version without an id, as on AWS.
+pub(super) fn made(version: Option<VersionId>) -> Option<String> {
+    version.map(|id| id.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

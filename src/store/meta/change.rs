@@ -64,6 +64,11 @@ pub enum Amendment {
 }
 
 impl Amendment {
+    /// Whether it is about what keeps a version from being deleted.
+    pub(super) fn is_of_lock(&self) -> bool {
+        !matches!(self, Self::Tags(_))
+    }
+
     pub(super) fn apply(self, object: &mut Object) -> Result<(), MetaError> {
         match self {
             Self::Tags(tags) => object.attributes.tags = tags,

@@ -121,16 +121,19 @@ async fn buckets_are_created_once_and_listed_by_name(store: Store) {
     assert_eq!(listed.iter().map(|bucket| bucket.id.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
     assert_ne!(listed[0].uid, listed[1].uid);
     assert_eq!(store.bucket(&id("a")).await.unwrap().as_ref(), Some(&listed[0]));
-    store.delete_bucket(&id("a"), false).await.unwrap();
+    store.delete_bucket(&id("a"), false, Timestamp(0)).await.unwrap();
     assert_eq!(store.bucket(&id("a")).await.unwrap(), None);
-    assert!(matches!(store.delete_bucket(&id("a"), false).await, Err(MetaError::NoSuchBucket)));
+    assert!(matches!(store.delete_bucket(&id("a"), false, Timestamp(0)).await, Err(MetaError::NoSuchBucket)));
 }
 
 async fn a_bucket_with_objects_stays_unless_contents_go_too(store: Store) {
     let bucket = bucket(&store).await;
     change(&store, &bucket, "k", put("x")).await.unwrap();
-    assert!(matches!(store.delete_bucket(&bucket.id, false).await, Err(MetaError::BucketNotEmpty)));
-    store.delete_bucket(&bucket.id, true).await.unwrap();
+    assert!(matches!(
+        store.delete_bucket(&bucket.id, false, Timestamp(0)).await,
+        Err(MetaError::BucketNotEmpty)
+    ));
+    store.delete_bucket(&bucket.id, true, Timestamp(0)).await.unwrap();
     assert_eq!(store.file(&file("x").record.hash).await.unwrap(), None);
     assert!(matches!(change(&store, &bucket, "k", put("x")).await, Err(MetaError::NoSuchBucket)));
 }
@@ -254,7 +257,7 @@ async fn listings_by_folder_show_what_is_there(store: Store) {
     }
     let view = store.view().await.unwrap();
     assert!(view.counts().await.unwrap().folders > 10);
-    store.delete_bucket(&bucket.id, true).await.unwrap();
+    store.delete_bucket(&bucket.id, true, Timestamp(0)).await.unwrap();
     assert_eq!(store.view().await.unwrap().counts().await.unwrap().folders, 0);
 }
 
@@ -296,6 +299,7 @@ fn upload(name: &str, millis: u64) -> Upload {
         created_at: Timestamp(millis),
         attributes: Attributes::default(),
         checksum: None,
+        lock: crate::model::lock::ObjectLock::default(),
     }
 }
 

@@ -34,7 +34,7 @@ use crate::model::names::{BucketId, BucketName, Namespace, ObjectKey, UploadId};
 use crate::model::object::{Object, ObjectRef, Version};
 use crate::model::settings::{BucketChange, BucketSettings};
 use crate::model::upload::{Part, Upload};
-use crate::model::version::{VersionRef, Versioning};
+use crate::model::version::VersionRef;
 use crate::store::file_terms::{FileTerms, TermRuns};
 use crate::store::metrics::MetaMetrics;
 use crate::store::rows::{PackId, StoredXorb, XorbRow};
@@ -189,9 +189,18 @@ impl MetaStore for EmbeddedMeta {
         visibility: Visibility,
         created_at: Timestamp,
     ) -> Result<Bucket, MetaError> {
-        let (uid, versioning) = (BucketUid(0), Versioning::Off);
-        let bucket = Bucket { uid, id: id.clone(), visibility, created_at, versioning, lifecycle: None };
+        let bucket = settings::new_bucket(id, visibility, created_at);
         self.write(move |tables| tables.create_bucket(bucket)).await
+    }
+
+    async fn create_locked_bucket(
+        &self,
+        id: &BucketId,
+        visibility: Visibility,
+        created_at: Timestamp,
+    ) -> Result<Bucket, MetaError> {
+        let bucket = settings::new_bucket(id, visibility, created_at);
+        self.write(move |tables| tables.create_locked_bucket(bucket)).await
     }
 
     async fn bucket(&self, id: &BucketId) -> Result<Option<Bucket>, MetaError> {
@@ -230,9 +239,14 @@ impl MetaStore for EmbeddedMeta {
         self.write(move |tables| tables.change_bucket(&id, &change)).await
     }
 
-    async fn delete_bucket(&self, id: &BucketId, with_contents: bool) -> Result<(), MetaError> {
+    async fn delete_bucket(
+        &self,
+        id: &BucketId,
+        with_contents: bool,
+        now: Timestamp,
+    ) -> Result<(), MetaError> {
         let id = id.clone();
-        self.write(move |tables| tables.delete_bucket(&id, with_contents)).await
+        self.write(move |tables| tables.delete_bucket(&id, with_contents, now)).await
     }
 
     async fn move_bucket(&self, from: &BucketId, to: &BucketId) -> Result<(), MetaError> {

@@ -46,6 +46,7 @@ mod format;
 mod holdings;
 mod lifecycle;
 mod listing;
+mod locks;
 mod place;
 mod read_snapshot;
 mod registry;
@@ -99,6 +100,12 @@ pub enum MetaError {
     /// The version may not be deleted, or its retention not be made laxer.
     #[error("the version is locked")]
     Locked,
+    /// The bucket has no object lock, and a lock is asked for.
+    #[error("the bucket has no object lock")]
+    NoObjectLock,
+    /// The bucket's settings do not allow this one.
+    #[error("{0}")]
+    BucketState(&'static str),
     /// There is no such upload (any more).
     #[error("the upload does not exist")]
     NoSuchUpload,
@@ -189,6 +196,14 @@ pub trait MetaStore: AccountStore + LifecycleStore + MetaRegistry {
         created_at: Timestamp,
     ) -> Result<Bucket, MetaError>;
 
+    /// Creates a bucket that has an object lock and keeps versions.
+    async fn create_locked_bucket(
+        &self,
+        id: &BucketId,
+        visibility: Visibility,
+        created_at: Timestamp,
+    ) -> Result<Bucket, MetaError>;
+
     /// Looks a bucket up.
     async fn bucket(&self, id: &BucketId) -> Result<Option<Bucket>, MetaError>;
 
@@ -208,8 +223,14 @@ pub trait MetaStore: AccountStore + LifecycleStore + MetaRegistry {
     /// Changes one setting of a bucket.
     async fn change_bucket(&self, id: &BucketId, change: BucketChange) -> Result<(), MetaError>;
 
-    /// Deletes a bucket with its uploads, and with its objects if `with_contents`.
-    async fn delete_bucket(&self, id: &BucketId, with_contents: bool) -> Result<(), MetaError>;
+    /// Deletes a bucket with its uploads, and with its objects and versions if `with_contents`; [`MetaError::Locked`] if
+    /// one of them may not be deleted now.
+    async fn delete_bucket(
+        &self,
+        id: &BucketId,
+        with_contents: bool,
+        now: Timestamp,
+    ) -> Result<(), MetaError>;
 
     /// Gives a bucket another name, perhaps in another namespace. What is in it stays, and so do running uploads.
     async fn move_bucket(&self, from: &BucketId, to: &BucketId) -> Result<(), MetaError>;

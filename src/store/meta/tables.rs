@@ -13,8 +13,10 @@ use super::rows::{self, Stored};
 use super::versions::{NULL_VERSIONS, VERSION_STATS, VERSIONING, VERSIONS, VersionName};
 use super::{Changed, Completion, KeyChange, MetaError, NewFile, ObjectChange};
 use crate::model::bucket::{Bucket, BucketUid};
+use crate::model::clock::Timestamp;
 use crate::model::conditions::WriteCondition;
 use crate::model::file::FileRecord;
+use crate::model::lock::ObjectLock;
 use crate::model::names::{BucketId, ObjectKey, UploadId};
 use crate::model::object::Object;
 use crate::model::upload::{Part, Upload};
@@ -216,7 +218,12 @@ impl<'t> Tables<'t> {
         Ok(bucket)
     }
 
-    pub(super) fn delete_bucket(&mut self, id: &BucketId, with_contents: bool) -> Result<(), Failure> {
+    pub(super) fn delete_bucket(
+        &mut self,
+        id: &BucketId,
+        with_contents: bool,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
         let name = (id.namespace.as_str(), id.name.as_str());
         let bucket: Bucket = match self.buckets.get(name)? {
             Some(row) => decode(row.value())?,
@@ -228,6 +235,7 @@ impl<'t> Tables<'t> {
         if !with_contents && !is_empty {
             return Err(MetaError::BucketNotEmpty.into());
         }
+        self.must_hold_nothing_locked(bucket.uid, now)?;
         let mut dead = Vec::new();
         for entry in self.objects.extract_from_if(all, |_, _| true)? {
             dead.push(decode_object(entry?.1.value())?.file);
@@ -284,16 +292,20 @@ impl<'t> Tables<'t> {
         condition: &WriteCondition,
         change: ObjectChange,
     ) -> Result<Changed, Failure> {
-        let (object, file) = match change {
+        let (mut object, file) = match change {
             ObjectChange::Put(object, file) => (object, file),
             ObjectChange::Delete(deletion) => return self.delete_object(bucket, key, condition, &deletion),
             ObjectChange::Amend(version, amendment) => {
+                if amendment.is_of_lock() {
+                    self.must_have_lock(bucket)?;
+                }
                 return self.amend(bucket, key, version, |object| amendment.apply(object));
             }
         };
         let present = self.present_object(bucket, key)?;
         condition.check(present.as_ref().map(|object| &object.etag)).map_err(MetaError::from)?;
         self.must_have_file(&object.file, file.as_deref())?;
+        object.lock = self.lock_of_new(bucket, &object)?;
         Ok(self.put_object(bucket, key, present, &object, file.as_deref())?)
     }
 
@@ -314,6 +326,9 @@ impl<'t> Tables<'t> {
 
     pub(super) fn create_upload(&mut self, bucket: BucketUid, upload: &Upload) -> Result<(), Failure> {
         self.must_have_bucket(bucket)?;
+        if upload.lock != ObjectLock::default() {
+            self.must_have_lock(bucket)?;
+        }
         let name = (bucket.0, upload.key.as_str().as_bytes(), upload.id.as_str());
         self.uploads.insert(name, encode(upload)?.as_slice())?;
         Ok(self.index_upload(bucket, upload)?)
@@ -365,8 +380,14 @@ impl<'t> Tables<'t> {
         let present = self.present_object(bucket, key)?;
         condition.check(present.as_ref().map(|object| &object.etag)).map_err(MetaError::from)?;
         self.must_have_file(&object.file, file.as_ref())?;
+        let lock = self.lock_of_new(bucket, object)?;
         let watched = self.watch_key(bucket, key, VersionRef::Null)?;
-        let changed = self.put_object(bucket, key, present, object, file.as_ref())?;
+        let changed = if lock == object.lock {
+            self.put_object(bucket, key, present, object, file.as_ref())?
+        } else {
+            let object = Object { lock, ..object.clone() };
+            self.put_object(bucket, key, present, &object, file.as_ref())?
+        };
         self.index_key(bucket, key, watched)?;
         self.end_upload(bucket, key, id)?;
         Ok(changed)

@@ -110,6 +110,11 @@ impl Key<'_> {
 }
 
 impl Tables<'_> {
+    /// Whether a bucket keeps versions.
+    pub(super) fn versioning_of(&self, bucket: BucketUid) -> Result<Versioning, StorageError> {
+        versioning(&self.versioning, bucket)
+    }
+
     /// Writes an object to a key whose present object is `present`. It has the id that it is to have if the bucket gives
     /// ids, made of the time now.
     pub(super) fn put_object(

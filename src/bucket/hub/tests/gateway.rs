@@ -13,7 +13,7 @@ use crate::bucket::hub::{HubBuckets, HubClient, HubShared};
 use crate::bucket::{
     AttributeChanges, Attributes, BucketError, BucketId, BucketName, Buckets as _, ByteRange, CompletedPart,
     CopySource, DeclaredDigests, DeleteBucket, ETagCondition, ListQuery, Namespace, NativeBuckets, NewUpload,
-    Object, ObjectCopy, ObjectDelete, ObjectKey, ObjectRef, ObjectWrite, Objects as _, Payload,
+    Object, ObjectCopy, ObjectDelete, ObjectKey, ObjectLock, ObjectRef, ObjectWrite, Objects as _, Payload,
     UploadCompletion, UploadRef, Uploads as _, Visibility, WriteCondition,
 };
 use crate::cas::cache::ChunkCache;
@@ -60,8 +60,13 @@ impl Gateway {
         data: &Bytes,
         condition: WriteCondition,
     ) -> Result<Object, BucketError> {
-        let write =
-            ObjectWrite { key: key(name), attributes: attributes(), condition, payload: payload(data) };
+        let write = ObjectWrite {
+            key: key(name),
+            attributes: attributes(),
+            condition,
+            lock: ObjectLock::default(),
+            payload: payload(data),
+        };
         self.buckets.write(&id(), write).await
     }
 
@@ -133,6 +138,7 @@ async fn what_is_written_is_read_by_every_version_of_the_api() {
                 key: key(&name),
                 attributes: attributes(),
                 condition: WriteCondition::default(),
+                lock: ObjectLock::default(),
                 payload: payload(data),
             };
             let same = local.write(&id(), write).await.unwrap();
@@ -196,7 +202,12 @@ async fn parts_are_joined_into_the_file_that_one_write_gives() {
     let gateway = Gateway::new(StandIn::start(true).await).await;
     let data = noise(4, 21 << 20);
     let whole = gateway.put("whole", &data).await.unwrap();
-    let new = NewUpload { key: key("joined"), attributes: attributes(), checksum: None };
+    let new = NewUpload {
+        key: key("joined"),
+        attributes: attributes(),
+        checksum: None,
+        lock: ObjectLock::default(),
+    };
     let upload = gateway.buckets.create_upload(&id(), new).await.unwrap();
     let upload = UploadRef { key: upload.key, id: upload.id };
     let mut named = Vec::new();
@@ -218,7 +229,12 @@ async fn parts_are_joined_into_the_file_that_one_write_gives() {
     assert_eq!(complete().await.unwrap().etag, joined.etag, "asked again, the same answer");
     assert!(matches!(gateway.buckets.upload(&id(), &upload).await, Err(BucketError::NoSuchUpload(_))));
 
-    let new = NewUpload { key: key("copied"), attributes: attributes(), checksum: None };
+    let new = NewUpload {
+        key: key("copied"),
+        attributes: attributes(),
+        checksum: None,
+        lock: ObjectLock::default(),
+    };
     let upload = gateway.buckets.create_upload(&id(), new).await.unwrap();
     let upload = UploadRef { key: upload.key, id: upload.id };
     let source = CopySource::current(id(), key("whole"));
@@ -276,6 +292,7 @@ async fn copies_conditions_and_deletes_follow_what_the_hub_has_now() {
         changes: AttributeChanges::default(),
         checksum: None,
         condition: WriteCondition::default(),
+        lock: ObjectLock::default(),
     };
     gateway.hub.asked("");
     gateway.buckets.copy(&id(), copy).await.unwrap();

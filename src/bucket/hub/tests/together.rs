@@ -10,8 +10,8 @@ use futures::{StreamExt as _, stream};
 use super::gateway::{Gateway, attributes, id, key, noise, payload};
 use super::stand_in::{Fault, StandIn};
 use crate::bucket::{
-    BucketError, CompletedPart, DeclaredDigests, NewUpload, Object, ObjectWrite, Objects as _, Payload,
-    UploadCompletion, UploadRef, Uploads as _, WriteCondition,
+    BucketError, CompletedPart, DeclaredDigests, NewUpload, Object, ObjectLock, ObjectWrite, Objects as _,
+    Payload, UploadCompletion, UploadRef, Uploads as _, WriteCondition,
 };
 use crate::engine::BoxError;
 
@@ -32,7 +32,13 @@ impl Gateway {
         let (client, pieces) = mpsc::unbounded();
         let payload = Payload { body: pieces.boxed(), length: None, digests: DeclaredDigests::default() };
         let condition = WriteCondition::default();
-        let write = ObjectWrite { key: key(name), attributes: attributes(), condition, payload };
+        let write = ObjectWrite {
+            key: key(name),
+            attributes: attributes(),
+            condition,
+            lock: ObjectLock::default(),
+            payload,
+        };
         let gateway = Arc::clone(self);
         (client, async move { gateway.buckets.write(&id(), write).await })
     }
@@ -178,7 +184,12 @@ async fn parts_are_joined_after_other_uploads_have_ended() {
     // So many chunks that nearly every shard of announcements has seen one leave.
     gateway.put("other", &noise(7, 48 << 20)).await.unwrap();
     let data = noise(8, 15 << 20);
-    let new = NewUpload { key: key("joined"), attributes: attributes(), checksum: None };
+    let new = NewUpload {
+        key: key("joined"),
+        attributes: attributes(),
+        checksum: None,
+        lock: ObjectLock::default(),
+    };
     let upload = gateway.buckets.create_upload(&id(), new).await.unwrap();
     let upload = UploadRef { key: upload.key, id: upload.id };
     let mut parts = Vec::new();

@@ -5,13 +5,18 @@ use std::time::Duration;
 use super::gateway::{Gateway, attributes, id, key, noise, payload};
 use super::stand_in::StandIn;
 use crate::bucket::hub::upkeep::expire;
-use crate::bucket::{BucketError, NewUpload, UploadRef, Uploads as _};
+use crate::bucket::{BucketError, NewUpload, ObjectLock, UploadRef, Uploads as _};
 
 #[tokio::test]
 async fn uploads_that_nobody_ends_are_forgotten_with_their_parts() {
     let gateway = Gateway::new(StandIn::start(true).await).await;
     let begin = async |name| {
-        let new = NewUpload { key: key(name), attributes: attributes(), checksum: None };
+        let new = NewUpload {
+            key: key(name),
+            attributes: attributes(),
+            checksum: None,
+            lock: ObjectLock::default(),
+        };
         let upload = gateway.buckets.create_upload(&id(), new).await.unwrap();
         UploadRef { key: upload.key, id: upload.id }
     };

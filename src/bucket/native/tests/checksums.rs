@@ -15,7 +15,14 @@ fn of(algorithm: ChecksumAlgorithm, data: &[u8]) -> Checksum {
 
 fn copy(checksum: Option<ChecksumAlgorithm>) -> ObjectCopy {
     let (changes, condition) = (AttributeChanges::default(), WriteCondition::default());
-    ObjectCopy { source: source("k"), key: key("copy"), changes, checksum, condition }
+    ObjectCopy {
+        source: source("k"),
+        key: key("copy"),
+        changes,
+        checksum,
+        condition,
+        lock: ObjectLock::default(),
+    }
 }
 
 #[tokio::test]
@@ -34,8 +41,12 @@ async fn a_copy_has_its_sources_checksum_or_the_one_asked_for() {
 async fn what_is_expected_of_an_upload_holds_or_there_is_no_object() {
     let buckets = buckets().await;
     let algorithm = ChecksumAlgorithm::Crc64Nvme;
-    let new =
-        NewUpload { key: key("k"), attributes: Attributes::default(), checksum: Some((algorithm, WHOLE)) };
+    let new = NewUpload {
+        key: key("k"),
+        attributes: Attributes::default(),
+        checksum: Some((algorithm, WHOLE)),
+        lock: ObjectLock::default(),
+    };
     let upload = buckets.create_upload(&bucket_id(), new).await.unwrap();
     let upload = UploadRef { key: upload.key, id: upload.id };
     let (first, second) = (noise(1, 5 << 20), noise(2, 1000));

@@ -116,7 +116,12 @@ async fn flips_in_heads_and_trailers_are_found_and_hit_nothing() {
 async fn a_lost_pack_is_found_with_all_it_hits() {
     let (buckets, packs) = small_packs().await;
     put(&buckets, "lost", &noise(1, 1_500_000)).await;
-    let upload = NewUpload { key: key("k"), attributes: Attributes::default(), checksum: None };
+    let upload = NewUpload {
+        key: key("k"),
+        attributes: Attributes::default(),
+        checksum: None,
+        lock: ObjectLock::default(),
+    };
     let upload = buckets.create_upload(&bucket_id(), upload).await.unwrap();
     let upload = UploadRef { key: upload.key, id: upload.id };
     buckets.write_part(&bucket_id(), &upload, 7, payload(&noise(1, 1_500_000))).await.unwrap();

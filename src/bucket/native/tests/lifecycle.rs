@@ -179,7 +179,12 @@ async fn work(buckets: &NativeBuckets) -> Result<(), BucketError> {
     let rules = |rules| BucketChange::Lifecycle(Some(Lifecycle { rules, ..Lifecycle::default() }));
     buckets.change_bucket(&id, rules(vec![due.clone()])).await?;
     buckets.write(&id, write("due/2", payload(&noise(3, 50)))).await?;
-    let new = NewUpload { key: key("due/3"), attributes: Attributes::default(), checksum: None };
+    let new = NewUpload {
+        key: key("due/3"),
+        attributes: Attributes::default(),
+        checksum: None,
+        lock: ObjectLock::default(),
+    };
     buckets.create_upload(&id, new).await?;
     while meta.index_step(1).await.map_err(meta_failed)? {}
     buckets.change_bucket(&id, BucketChange::Versioning(Versioning::Enabled)).await?;

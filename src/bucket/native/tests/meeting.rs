@@ -219,7 +219,12 @@ async fn versions_of_a_file_in_parts_that_come_together_take_the_space_of_what_d
         let (buckets, data) = (Arc::clone(&buckets), data.clone());
         tokio::spawn(async move {
             let name = format!("v{version}");
-            let new = NewUpload { key: key(&name), attributes: Attributes::default(), checksum: None };
+            let new = NewUpload {
+                key: key(&name),
+                attributes: Attributes::default(),
+                checksum: None,
+                lock: ObjectLock::default(),
+            };
             let upload = buckets.create_upload(&bucket_id(), new).await.unwrap();
             let upload = UploadRef { key: upload.key, id: upload.id };
             let parts = (1..).zip(data.chunks(6 << 20)).map(|(number, part)| {

@@ -115,13 +115,19 @@ impl Task {
             changes: AttributeChanges::default(),
             checksum: None,
             condition: WriteCondition::default(),
+            lock: ObjectLock::default(),
         };
         self.buckets.copy(&bucket_id(), copy).await.unwrap();
         self.model.insert(name, data);
     }
 
     async fn begin(&mut self, name: &str) -> UploadRef {
-        let new = NewUpload { key: key(name), attributes: Attributes::default(), checksum: None };
+        let new = NewUpload {
+            key: key(name),
+            attributes: Attributes::default(),
+            checksum: None,
+            lock: ObjectLock::default(),
+        };
         let upload = self.buckets.create_upload(&bucket_id(), new).await.unwrap();
         UploadRef { key: upload.key, id: upload.id }
     }

@@ -87,6 +87,7 @@ impl Client {
             changes: AttributeChanges::default(),
             checksum: None,
             condition,
+            lock: ObjectLock::default(),
         };
         self.change(to, content, async { on.copy(&bucket_id(), copy).await.map(drop) }).await
     }
@@ -95,7 +96,12 @@ impl Client {
         // The second part shares chunks with the first, and the seam is cut again.
         let head = noise(40, 5 << 20);
         let parts = [head.clone(), head.slice(2 << 20..3 << 20)];
-        let new = NewUpload { key: key(name), attributes: Attributes::default(), checksum: None };
+        let new = NewUpload {
+            key: key(name),
+            attributes: Attributes::default(),
+            checksum: None,
+            lock: ObjectLock::default(),
+        };
         let upload = on.create_upload(&bucket_id(), new).await?;
         let upload = UploadRef { key: upload.key, id: upload.id };
         let mut named = Vec::new();

@@ -174,7 +174,12 @@ async fn uploads_expire() {
     let ambient = Ambient { clock: Arc::clone(&clock) as Arc<dyn Clock>, ..Ambient::system() };
     let buckets = NativeBuckets::in_memory(ambient).unwrap();
     buckets.create_bucket(&bucket_id(), Visibility::Private).await.unwrap();
-    let new = |name: &str| NewUpload { key: key(name), attributes: Attributes::default(), checksum: None };
+    let new = |name: &str| NewUpload {
+        key: key(name),
+        attributes: Attributes::default(),
+        checksum: None,
+        lock: ObjectLock::default(),
+    };
     let old = buckets.create_upload(&bucket_id(), new("old")).await.unwrap();
     let old = UploadRef { key: old.key, id: old.id };
     buckets.write_part(&bucket_id(), &old, 1, payload(&noise(1, 300_000))).await.unwrap();

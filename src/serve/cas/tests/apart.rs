@@ -185,6 +185,7 @@ async fn what_was_taken_apart_is_proved_as_strictly_and_read_by_nobody() {
         key: ObjectKey::new("by-s3").unwrap(),
         attributes: Attributes::default(),
         condition: WriteCondition::default(),
+        lock: crate::bucket::ObjectLock::default(),
         payload,
     };
     let object = house.buckets.write(&house.mine.id, write).await.unwrap();

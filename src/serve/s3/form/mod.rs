@@ -19,7 +19,7 @@ use s3s::{S3Error, S3Result, dto, s3_error};
 
 use crate::auth::{Action, Caller};
 use crate::bucket::limits::PART_BYTES_MAX;
-use crate::bucket::{BucketError, BucketId, Object, ObjectWrite, Payload, Tags};
+use crate::bucket::{BucketError, BucketId, Object, ObjectWrite, Payload, Tags, Timestamp};
 use crate::serve::http::RequestContext;
 
 use super::auth::SigningKeys;
@@ -29,7 +29,9 @@ use super::ops::{acl, tagging};
 use super::request_headers::RequestHeaders;
 use super::versions::VERSION_ID;
 use super::xml::{self, PostResponse};
-use super::{S3Api, attributes, auth, checksums, object_headers, object_key, unsupported, versions};
+use super::{
+    S3Api, attributes, auth, checksums, object_headers, object_key, object_lock, unsupported, versions,
+};
 
 mod bounded;
 mod fields;
@@ -83,13 +85,13 @@ pub(super) async fn post(api: &Arc<S3Api>, keys: &SigningKeys, request: Request)
         acl::check_of_write(api, bucket, acl).await?;
     }
     let (min, max) = policy.length().unwrap_or((0, PART_BYTES_MAX));
-    let write = form.into_write(Bounded::new(file, (min, max.min(PART_BYTES_MAX))))?;
+    let write = form.into_write(now, Bounded::new(file, (min, max.min(PART_BYTES_MAX))))?;
     let key = write.key.clone();
     let object = api.buckets.write(id, write).await.map_err(write_error)?;
     let origin = api.addressing.origin(&parts.headers, &parts.extensions);
     let url = located.url(origin.as_ref(), key.as_str());
     let mut response = answer(url, &fields, name, key.as_str(), &object);
-    if let Some(version) = versions::shown(bucket, object.version) {
+    if let Some(version) = versions::made(object.version) {
         object_headers::add(response.headers_mut(), VERSION_ID, &version);
     }
     Ok(response)
@@ -125,7 +127,8 @@ impl Form {
         Ok(Self { key, headers, metadata: fields.metadata(), tags })
     }
 
-    fn into_write(mut self, file: Bounded) -> S3Result<ObjectWrite> {
+    fn into_write(mut self, now: Timestamp, file: Bounded) -> S3Result<ObjectWrite> {
+        let lock = object_lock::of_write(&self.headers, now)?;
         let digests = checksums::declared(&self.headers, None, None)?;
         let headers = RequestHeaders::take(&mut self.headers)?;
         let mut attributes = attributes::of_write(headers.attributes, Some(self.metadata), None)?;
@@ -134,6 +137,7 @@ impl Form {
             key: object_key(&self.key)?,
             attributes,
             condition: headers.conditions.etag,
+            lock,
             payload: Payload { body: file.boxed(), length: None, digests },
         })
     }

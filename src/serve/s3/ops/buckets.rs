@@ -87,9 +87,16 @@ pub(super) async fn create(
     }
     let id = context.bucket_id()?;
     let visibility = acl::of_new_bucket(input.acl.as_ref())?;
-    match context.api.buckets.create_bucket(id, visibility).await {
+    let is_locked = input.object_lock_enabled_for_bucket.unwrap_or(false);
+    let buckets = &context.api.buckets;
+    let created = if is_locked {
+        buckets.create_locked_bucket(id, visibility).await
+    } else {
+        buckets.create_bucket(id, visibility).await
+    };
+    match created {
         Err(BucketError::BucketExists(_)) if context.api.region == CLASSIC_REGION => {
-            created_before(context, id, visibility).await?;
+            created_before(context, id, (visibility, is_locked)).await?;
         }
         created => drop(created?),
     }
@@ -97,12 +104,24 @@ pub(super) async fn create(
 }
 
 /// In the classic region, and only there, creating a bucket again succeeds and leaves it as it is. Source: S3 API
-/// reference, `CreateBucket`. One that would be another is refused: nobody's bucket becomes public by a mistake.
-async fn created_before(context: &Context, id: &BucketId, visibility: Visibility) -> S3Result<()> {
-    if context.api.buckets.bucket(id).await?.visibility == visibility {
-        return Ok(());
+/// reference, `CreateBucket`. One that would be another is refused: nobody's bucket becomes public by a mistake, and nobody
+/// believes that versions are locked which are not.
+async fn created_before(
+    context: &Context,
+    id: &BucketId,
+    (visibility, is_locked): (Visibility, bool),
+) -> S3Result<()> {
+    let buckets = &context.api.buckets;
+    if buckets.bucket(id).await?.visibility != visibility {
+        return Err(s3_error!(
+            BucketAlreadyExists,
+            "The bucket exists already, with another access control list."
+        ));
     }
-    Err(s3_error!(BucketAlreadyExists, "The bucket exists already, with another access control list."))
+    if is_locked && buckets.bucket_settings(id).await?.object_lock.is_none() {
+        return Err(s3_error!(BucketAlreadyExists, "The bucket exists already, without Object Lock."));
+    }
+    Ok(())
 }
 
 fn check_configuration(configuration: &dto::CreateBucketConfiguration, region: &str) -> S3Result<()> {

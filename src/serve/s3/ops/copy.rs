@@ -14,7 +14,7 @@ use crate::serve::s3::conditions::whole_seconds;
 use crate::serve::s3::context::Context;
 use crate::serve::s3::errors::{access_denied, invalid_argument, invalid_request, no_such_key};
 use crate::serve::s3::request_headers::CopySourceHeader;
-use crate::serve::s3::{attributes, conditions, lifecycle, object_key, versions};
+use crate::serve::s3::{attributes, conditions, lifecycle, object_key, object_lock, versions};
 
 use super::objects::etag;
 use super::tagging;
@@ -110,7 +110,8 @@ pub(super) async fn object(
         ));
     }
     let condition = conditions::of_write(context.headers.conditions.clone())?;
-    let copy = ObjectCopy { source: source.copy_source(), key, changes, checksum, condition };
+    let lock = object_lock::of_write(&request.headers, context.api.clock.clock.now())?;
+    let copy = ObjectCopy { source: source.copy_source(), key, changes, checksum, condition, lock };
     let copied = context.api.buckets.copy(id, copy).await.map_err(copy_error)?;
     let Copied { made: object, source: source_version } = copied;
     let mut result = dto::CopyObjectResult {
@@ -123,7 +124,7 @@ pub(super) async fn object(
     Ok(S3Response::new(dto::CopyObjectOutput {
         copy_object_result: Some(result),
         copy_source_version_id: source.shown(source_version),
-        version_id: versions::shown(context.bucket()?, object.version),
+        version_id: versions::made(object.version),
         expiration: lifecycle::expiration(context.bucket()?, &request.input.key, &object),
         ..dto::CopyObjectOutput::default()
     }))

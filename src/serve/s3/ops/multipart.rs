@@ -13,7 +13,7 @@ use crate::serve::s3::checksums::{self, set_checksums, type_of};
 use crate::serve::s3::conditions::whole_seconds;
 use crate::serve::s3::context::Context;
 use crate::serve::s3::errors::{invalid_argument, invalid_request, malformed_xml, no_such_upload};
-use crate::serve::s3::{attributes, conditions, lifecycle, object_key, versions};
+use crate::serve::s3::{attributes, conditions, lifecycle, object_key, object_lock, versions};
 
 use super::buckets::owner;
 use super::listing::{Names, non_empty, page_size};
@@ -46,6 +46,7 @@ pub(super) async fn create(
             input.tagging.as_deref(),
         )?,
         checksum: checksums::of_upload(&request.headers)?,
+        lock: object_lock::of_write(&request.headers, context.api.clock.clock.now())?,
     };
     let upload = context.api.buckets.create_upload(id, upload).await?;
     let (abort_date, abort_rule_id) = lifecycle::abort(context.bucket()?, &upload).unzip();
@@ -82,7 +83,7 @@ pub(super) async fn complete(
     let dto::CompleteMultipartUploadInput { bucket, key, .. } = request.input;
     let mut output = completed(&object);
     output.location.clone_from(&context.location);
-    output.version_id = versions::shown(context.bucket()?, object.version);
+    output.version_id = versions::made(object.version);
     output.expiration = lifecycle::expiration(context.bucket()?, &key, &object);
     output.bucket = Some(bucket);
     output.key = Some(key);

@@ -7,7 +7,9 @@ use crate::bucket::{Bucket, Changed, Object, ObjectDelete, ObjectWrite, WriteCon
 use crate::serve::s3::checksums::{set_checksums, type_of};
 use crate::serve::s3::context::Context;
 use crate::serve::s3::errors::{malformed_xml, no_such_version, not_implemented};
-use crate::serve::s3::{attributes, conditions, lifecycle, object_headers, object_key, payload, versions};
+use crate::serve::s3::{
+    attributes, conditions, lifecycle, object_headers, object_key, object_lock, payload, versions,
+};
 
 /// Most keys of a `DeleteObjects`. Source: S3 API reference.
 const DELETE_KEYS_MAX: usize = 1000;
@@ -32,13 +34,14 @@ pub(super) async fn put(
             input.tagging.as_deref(),
         )?,
         condition: conditions::of_write(context.headers.conditions.clone())?,
+        lock: object_lock::of_write(&request.headers, context.api.clock.clock.now())?,
         payload: payload::of_request(&request.headers, input.body, context.trailers.clone(), None)?,
     };
     let object = context.api.buckets.write(id, write).await?;
     let mut output = dto::PutObjectOutput { e_tag: Some(etag(&object)), ..dto::PutObjectOutput::default() };
     output.checksum_type = type_of(&object.checksums);
     let bucket = context.bucket()?;
-    output.version_id = versions::shown(bucket, object.version);
+    output.version_id = versions::made(object.version);
     output.expiration = lifecycle::expiration(bucket, &input.key, &object);
     set_checksums!(output, &object.checksums, object.parts.len());
     let mut response = S3Response::new(output);
@@ -61,6 +64,7 @@ pub(super) async fn delete(
         key: object_key(&request.input.key)?,
         version: versions::parse(request.input.version_id.as_deref())?,
         condition: conditions::of_write(context.headers.conditions.clone())?,
+        bypasses_governance: object_lock::bypasses_governance(context, &request.headers)?,
     };
     let mut output = dto::DeleteObjectOutput::default();
     for result in context.api.buckets.delete(id, vec![delete]).await? {
@@ -77,6 +81,7 @@ pub(super) async fn delete_many(
     request: S3Request<dto::DeleteObjectsInput>,
 ) -> S3Result<S3Response<dto::DeleteObjectsOutput>> {
     let id = context.bucket_id()?;
+    let bypasses_governance = object_lock::bypasses_governance(context, &request.headers)?;
     let dto::Delete { objects, quiet } = request.input.delete;
     if objects.is_empty() || objects.len() > DELETE_KEYS_MAX {
         return Err(malformed_xml());
@@ -86,6 +91,7 @@ pub(super) async fn delete_many(
     for object in objects {
         let outcome = match delete_of(&object) {
             Ok(delete) => {
+                let delete = ObjectDelete { bypasses_governance, ..delete };
                 places.push(outcomes.len());
                 deletes.push(delete);
                 Ok(Changed::default())
@@ -112,6 +118,7 @@ fn delete_of(object: &dto::ObjectIdentifier) -> S3Result<ObjectDelete> {
         key: object_key(&object.key)?,
         version,
         condition: WriteCondition { if_match, if_none_match: None },
+        bypasses_governance: false,
     })
 }
 

@@ -3,6 +3,7 @@
 mod anonymous;
 mod form;
 mod lifecycle;
+mod locks;
 mod lookups;
 mod names;
 mod objects;

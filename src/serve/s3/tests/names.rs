@@ -67,6 +67,7 @@ impl House {
             key: crate::bucket::ObjectKey::new("k").unwrap(),
             attributes: crate::bucket::Attributes::default(),
             condition: crate::bucket::WriteCondition::default(),
+            lock: crate::bucket::ObjectLock::default(),
             payload: crate::bucket::Payload {
                 body: Box::pin(body),
                 length: Some(name.len() as u64),

@@ -135,7 +135,7 @@ async fn what_buckets_do_not_have_is_answered_as_absent_and_cannot_be_set() {
     for what in ["versioning", "logging", "notification", "accelerate"] {
         assert_eq!(call(&api, "GET", &format!("/bucket?{what}"), &[], "").await.status, 200, "{what}");
     }
-    for what in ["policy", "encryption", "website", "replication", "logging", "object-lock"] {
+    for what in ["policy", "encryption", "website", "replication", "logging"] {
         let put = call(&api, "PUT", &format!("/bucket?{what}"), &[], "<X/>").await;
         assert_eq!((put.status.as_u16(), put.code()), (501, "NotImplemented"), "{what}");
     }

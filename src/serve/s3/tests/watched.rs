@@ -7,10 +7,10 @@ use async_trait::async_trait;
 use super::*;
 use crate::bucket::{
     BatchChange, Bucket, BucketChange, BucketError, BucketId, BucketSettings, BucketStats, Buckets,
-    ByteRange, Changed, Copied, CopySource, DeleteBucket, ListPage, ListQuery, ListUploads, NewUpload,
-    Object, ObjectCopy, ObjectDelete, ObjectKey, ObjectRead, ObjectRef, ObjectWrite, Objects, Part, PartPage,
-    Payload, Tags, TreePage, TreeQuery, Upload, UploadCompletion, UploadPage, UploadRef, Uploads,
-    VersionPage, VersionQuery, VersionStats, Visibility,
+    ByteRange, Changed, Copied, CopySource, DeleteBucket, ListPage, ListQuery, ListUploads, LockChange,
+    NewUpload, Object, ObjectCopy, ObjectDelete, ObjectKey, ObjectRead, ObjectRef, ObjectWrite, Objects,
+    Part, PartPage, Payload, Tags, TreePage, TreeQuery, Upload, UploadCompletion, UploadPage, UploadRef,
+    Uploads, VersionPage, VersionQuery, VersionStats, Visibility,
 };
 
 /// Calls the buckets inside, and remembers what was called.
@@ -57,6 +57,7 @@ macro_rules! watched {
 
 watched! { Buckets:
     create_bucket(id: &BucketId, visibility: Visibility) -> Bucket;
+    create_locked_bucket(id: &BucketId, visibility: Visibility) -> Bucket;
     bucket(id: &BucketId) -> Bucket;
     list_buckets(namespace: &Namespace) -> Vec<Bucket>;
     buckets_named(name: &BucketName) -> Vec<Bucket>;
@@ -81,6 +82,7 @@ watched! { Objects:
     copy(id: &BucketId, copy: ObjectCopy) -> Copied<Object>;
     delete(id: &BucketId, deletes: Vec<ObjectDelete>) -> Vec<Result<Changed, BucketError>>;
     tag_object(id: &BucketId, object: ObjectRef<'_>, tags: Tags) -> Changed;
+    lock_object(id: &BucketId, object: ObjectRef<'_>, change: LockChange) -> Changed;
 }
 
 watched! { Uploads:

@@ -66,7 +66,7 @@ async fn an_account_in_use_stays(store: Store) {
     let bucket = bucket(&store).await;
     let ada = &bucket.id.namespace;
     assert!(matches!(store.remove_account(ada).await, Err(MetaError::AccountInUse)));
-    store.delete_bucket(&bucket.id, false).await.unwrap();
+    store.delete_bucket(&bucket.id, false, Timestamp(0)).await.unwrap();
     store.create_credential(credential("AK", "ada")).await.unwrap();
     assert!(matches!(store.remove_account(ada).await, Err(MetaError::AccountInUse)));
     store.remove_credential("AK").await.unwrap();
@@ -95,6 +95,6 @@ async fn nothing_passes_to_the_next_account_of_a_name(store: Store) {
     let bucket = bucket(&store).await;
     let owner = bucket.id.namespace.as_str();
     assert!(matches!(store.create_account(account(owner)).await, Err(MetaError::AccountInUse)));
-    store.delete_bucket(&bucket.id, false).await.unwrap();
+    store.delete_bucket(&bucket.id, false, Timestamp(0)).await.unwrap();
     store.create_account(account(owner)).await.unwrap();
 }

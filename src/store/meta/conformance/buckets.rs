@@ -33,14 +33,15 @@ async fn settings_are_set_alone_and_go_with_the_bucket(store: Store) {
     ] {
         store.change_bucket(&bucket.id, change).await.unwrap();
     }
-    let expected = BucketSettings { tags: tags(&[("b", "2")]), cors, public_access_block: block };
+    let expected =
+        BucketSettings { tags: tags(&[("b", "2")]), cors, public_access_block: block, object_lock: None };
     assert_eq!(store.bucket_settings(bucket.uid).await.unwrap(), expected);
 
     store.change_bucket(&bucket.id, BucketChange::Tags(BTreeMap::new())).await.unwrap();
     let without = BucketSettings { tags: BTreeMap::new(), ..expected };
     assert_eq!(store.bucket_settings(bucket.uid).await.unwrap(), without);
 
-    store.delete_bucket(&bucket.id, false).await.unwrap();
+    store.delete_bucket(&bucket.id, false, Timestamp(0)).await.unwrap();
     assert_eq!(store.bucket_settings(bucket.uid).await.unwrap(), BucketSettings::default());
     let gone = store.change_bucket(&bucket.id, BucketChange::Cors(Vec::new())).await;
     assert!(matches!(gone, Err(MetaError::NoSuchBucket)));
@@ -101,6 +102,6 @@ async fn a_bucket_is_found_by_its_uid_whatever_it_is_called(store: Store) {
     assert_eq!(found(bucket.uid).await, Some(id("moved")));
     let next = store.create_bucket(&bucket.id, Visibility::Public, Timestamp(9)).await.unwrap();
     assert_eq!((found(bucket.uid).await, found(next.uid).await), (Some(id("moved")), Some(bucket.id)));
-    store.delete_bucket(&id("moved"), false).await.unwrap();
+    store.delete_bucket(&id("moved"), false, Timestamp(0)).await.unwrap();
     assert_eq!(found(bucket.uid).await, None);
 }

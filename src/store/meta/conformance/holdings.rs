@@ -2,6 +2,7 @@
 
 use super::{Store, bucket, change, deletion, file, id, key, object, put};
 use crate::model::bucket::{BucketStats, Visibility};
+use crate::model::clock::Timestamp;
 use crate::model::conditions::{ETagCondition, WriteCondition};
 use crate::model::names::{BucketId, Namespace};
 use crate::store::meta::{KeyChange, MetaError, ObjectChange};
@@ -33,7 +34,7 @@ async fn figures_follow_every_change(store: Store) {
         assert_eq!(stats, BucketStats { bytes, objects });
     }
     change(&store, &bucket, "a", put("xyz")).await.unwrap();
-    store.delete_bucket(&bucket.id, true).await.unwrap();
+    store.delete_bucket(&bucket.id, true, Timestamp(0)).await.unwrap();
     assert_eq!(store.bucket_stats(bucket.uid).await.unwrap(), BucketStats::default());
 }
 
@@ -51,7 +52,7 @@ async fn a_bucket_knows_the_files_of_its_own_objects_only(store: Store) {
     assert_eq!(store.file_size_in(mine.uid, &hash, None).await.unwrap(), Some(3));
     change(&store, &mine, "b", deletion()).await.unwrap();
     assert_eq!(store.file_size_in(mine.uid, &hash, None).await.unwrap(), None);
-    store.delete_bucket(&other.id, true).await.unwrap();
+    store.delete_bucket(&other.id, true, Timestamp(0)).await.unwrap();
     assert_eq!(store.file_size_in(other.uid, &hash, None).await.unwrap(), None);
 }
 
@@ -104,7 +105,7 @@ async fn many_changes_are_made_in_order_and_refused_one_by_one(store: Store) {
     assert_eq!(store.object(bucket.uid, &key("b")).await.unwrap(), None);
     assert_eq!(store.bucket_stats(bucket.uid).await.unwrap(), BucketStats { bytes: 3, objects: 1 });
 
-    store.delete_bucket(&bucket.id, true).await.unwrap();
+    store.delete_bucket(&bucket.id, true, Timestamp(0)).await.unwrap();
     let late = store.change_many(bucket.uid, vec![make("a", put("x"))]).await;
     assert!(matches!(late, Err(MetaError::NoSuchBucket)));
 }

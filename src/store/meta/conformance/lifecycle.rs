@@ -7,7 +7,7 @@ use crate::model::lifecycle::{
     Day, Expiration, Filter, FilterForm, Lifecycle, NoncurrentExpiration, Rule, RulesInForce,
 };
 use crate::model::listing::VersionQuery;
-use crate::model::lock::{Retention, RetentionMode};
+use crate::model::lock::{BucketLock, Retention, RetentionMode};
 use crate::model::object::Version;
 use crate::model::settings::{BucketChange, Tags};
 use crate::model::version::{Stamp, VersionId, VersionRef, Versioning};
@@ -26,6 +26,9 @@ pub(super) async fn all(open: impl Fn() -> Store) {
 
 /// A day, in milliseconds.
 const DAY: u64 = 100;
+
+/// When random changes begin to lock versions, some way through their run.
+const LOCKED_FROM: u64 = 11_000;
 
 fn rule(id: &str, prefix: &str) -> Rule {
     let (form, prefix) = (FilterForm::Plain, Some(prefix.to_owned()));
@@ -52,6 +55,11 @@ async fn set_rules(store: &Store, rules: Vec<Rule>) {
 
 async fn keep_versions(store: &Store, versioning: Versioning) {
     store.change_bucket(&id("bucket"), BucketChange::Versioning(versioning)).await.unwrap();
+}
+
+/// Lets versions be locked; refused of a bucket that does not keep them.
+async fn lock_versions(store: &Store) -> Result<(), MetaError> {
+    store.change_bucket(&id("bucket"), BucketChange::ObjectLock(BucketLock::default())).await
 }
 
 async fn fill(store: &Store) {
@@ -152,7 +160,7 @@ async fn a_bucket_without_rules_has_no_row(store: Store) {
     assert_eq!(store.buckets_with_rules().await.unwrap(), []);
     // Nor has one that is gone.
     set_rules(&store, vec![days("all", "", 1)]).await;
-    store.delete_bucket(&bucket.id, true).await.unwrap();
+    store.delete_bucket(&bucket.id, true, Timestamp(0)).await.unwrap();
     fill(&store).await;
     assert_eq!(store.view().await.unwrap().due_rows(None).await.unwrap(), 0);
     assert!(!store.index_step(9).await.unwrap());
@@ -237,6 +245,7 @@ async fn what_is_no_longer_due_stays(store: Store) {
     assert!(store.object(bucket.uid, &key("k")).await.unwrap().is_some(), "no rule is about it any more");
     // What is locked is due when it is free.
     keep_versions(&store, Versioning::Enabled).await;
+    lock_versions(&store).await.unwrap();
     set_rules(&store, vec![noncurrent(1, 0)]).await;
     change(&store, &bucket, "k", put_at("b", 400)).await.unwrap();
     let lock = |amendment| ObjectChange::Amend(Some(VersionRef::Null), amendment);
@@ -420,7 +429,12 @@ async fn random_change(store: &Store, bucket: &Bucket, random: &mut Random, now:
         }
         1 => {
             let which = [Versioning::Enabled, Versioning::Enabled, Versioning::Suspended];
-            keep_versions(store, which[random.below(3) as usize]).await;
+            let versioning = BucketChange::Versioning(which[random.below(3) as usize]);
+            // Refused once versions can be locked.
+            let _ = store.change_bucket(&bucket.id, versioning).await;
+            if now > LOCKED_FROM {
+                let _ = lock_versions(store).await;
+            }
         }
         2..=6 => {
             let content = "x".repeat(1 + random.below(3) as usize);

@@ -59,7 +59,7 @@ async fn a_file_is_registered_only_if_its_xorbs_are_there(store: Store) {
     let refused = store.register_files(bucket.uid, KEY, files, Timestamp(9)).await;
     assert!(matches!(refused, Err(MetaError::MissingXorb(xorb)) if xorb == xorb_of(&file("missing"))));
     assert_eq!(store.file(&file("x").record.hash).await.unwrap(), None, "all or none");
-    store.delete_bucket(&bucket.id, true).await.unwrap();
+    store.delete_bucket(&bucket.id, true, Timestamp(0)).await.unwrap();
     assert!(matches!(register(&store, &bucket, "x", 9).await, Err(MetaError::NoSuchBucket)));
 }
 
@@ -93,7 +93,7 @@ async fn a_registration_outlives_its_objects_and_its_bucket(store: Store) {
     change(&store, &bucket, "k", deletion()).await.unwrap();
     let kept = store.terms_in(bucket.uid, &file("x").record.hash, Some(KEY), &|size| 0..size).await.unwrap();
     assert!(kept.is_some());
-    store.delete_bucket(&bucket.id, true).await.unwrap();
+    store.delete_bucket(&bucket.id, true, Timestamp(0)).await.unwrap();
     assert!(store.file(&file("x").record.hash).await.unwrap().is_some());
     assert_eq!(expire(&store, 50).await, 1);
     assert_eq!(store.file(&file("x").record.hash).await.unwrap(), None);

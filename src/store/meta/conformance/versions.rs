@@ -1,10 +1,14 @@
 //! Versions: what writes and deletes make of them, and how they are read.
 
 use super::*;
+use crate::model::bucket::Visibility;
 use crate::model::listing::{VersionPage, VersionQuery};
-use crate::model::lock::{Retention, RetentionMode};
+use crate::model::lock::{
+    BucketLock, DefaultRetention, ObjectLock, Retention, RetentionMode, RetentionPeriod,
+};
 use crate::model::object::Version;
 use crate::model::settings::BucketChange;
+use crate::model::upload::Upload;
 use crate::model::version::{VersionId, VersionRef, Versioning};
 use crate::store::meta::{Amendment, Changed};
 
@@ -18,6 +22,9 @@ pub(super) async fn all(open: impl Fn() -> Store) {
     listings_go_on_after_what_was_deleted(open()).await;
     locked_versions_stay(open()).await;
     a_bucket_with_versions_is_not_empty(open()).await;
+    locks_are_of_buckets_with_an_object_lock(open()).await;
+    a_default_retention_is_not_shortened_by_a_clock_that_jumps_back(open()).await;
+    a_bucket_goes_once_nothing_in_it_is_locked(open()).await;
     random_changes_are_as_in_a_model(open()).await;
 }
 
@@ -249,12 +256,92 @@ async fn listings_go_on_after_what_was_deleted(store: Store) {
     // Each page but the first begins with what has become the latest of its key.
     assert_eq!(latest, ["a", "a", "a", "b", "b", "b", "b"]);
     assert!(shown(&store, &bucket, &[]).await.is_empty());
-    store.delete_bucket(&id("bucket"), false).await.unwrap();
+    store.delete_bucket(&id("bucket"), false, Timestamp(0)).await.unwrap();
+}
+
+const LOCK: BucketChange = BucketChange::ObjectLock(BucketLock { default_retention: None });
+
+async fn locked_bucket(store: &Store) -> Bucket {
+    store.create_locked_bucket(&id("bucket"), Visibility::Private, Timestamp(1)).await.unwrap()
+}
+
+async fn locks_are_of_buckets_with_an_object_lock(store: Store) {
+    let bucket = bucket(&store).await;
+    let change = async |change| store.change_bucket(&bucket.id, change).await;
+    let hold = ObjectLock { legal_hold: true, ..ObjectLock::default() };
+    let put = |lock, at| match put_at("a", at) {
+        ObjectChange::Put(object, file) => ObjectChange::Put(Box::new(Object { lock, ..*object }), file),
+        other => other,
+    };
+    for versioning in [Versioning::Off, Versioning::Suspended, Versioning::Enabled] {
+        change(BucketChange::Versioning(versioning)).await.unwrap();
+        if versioning != Versioning::Enabled {
+            assert!(matches!(change(LOCK).await, Err(MetaError::BucketState(_))));
+        }
+        let everything = WriteCondition::default();
+        let refused = store.change(bucket.uid, &key("k"), &everything, put(hold, 2)).await;
+        assert!(matches!(refused, Err(MetaError::NoObjectLock)));
+        make(&store, &bucket, "k", put(ObjectLock::default(), 2)).await;
+        let amend = ObjectChange::Amend(None, Amendment::LegalHold(true));
+        let refused = store.change(bucket.uid, &key("k"), &everything, amend).await;
+        assert!(matches!(refused, Err(MetaError::NoObjectLock)));
+    }
+    let upload = Upload { lock: hold, ..super::upload("k", 2) };
+    assert!(matches!(store.create_upload(bucket.uid, &upload).await, Err(MetaError::NoObjectLock)));
+    change(LOCK).await.unwrap();
+    let suspended = change(BucketChange::Versioning(Versioning::Suspended)).await;
+    assert!(matches!(suspended, Err(MetaError::BucketState(_))));
+    store.create_upload(bucket.uid, &upload).await.unwrap();
+    assert_eq!(store.upload(bucket.uid, &key("k"), &upload.id).await.unwrap(), Some(upload));
+    let version = make(&store, &bucket, "k", put(hold, 3)).await.version.unwrap();
+    let remove = ObjectChange::Delete(delete_version(version));
+    let refused = store.change(bucket.uid, &key("k"), &WriteCondition::default(), remove).await;
+    assert!(matches!(refused, Err(MetaError::Locked)));
+}
+
+async fn a_default_retention_is_not_shortened_by_a_clock_that_jumps_back(store: Store) {
+    const DAY: u64 = 24 * 60 * 60 * 1000;
+    let bucket = locked_bucket(&store).await;
+    let default = DefaultRetention { mode: RetentionMode::Compliance, period: RetentionPeriod::Days(1) };
+    let lock = BucketLock { default_retention: Some(default) };
+    store.change_bucket(&bucket.id, BucketChange::ObjectLock(lock)).await.unwrap();
+    for (at, until) in [(5_000, 5_000 + DAY), (1_000, 5_000 + DAY), (6_000, 6_000 + DAY)] {
+        make(&store, &bucket, "k", put_at("a", at)).await;
+        let object = store.object(bucket.uid, &key("k")).await.unwrap().unwrap();
+        assert_eq!(object.lock.retention.unwrap().until, Timestamp(until), "written at {at}");
+        // Whatever the clock says, what was locked before is locked.
+        for now in [0, at, until - 1] {
+            let deletion = Deletion { at: Timestamp(now), ..delete_version(object.version.into()) };
+            let everything = WriteCondition::default();
+            let delete = ObjectChange::Delete(deletion);
+            let refused = store.change(bucket.uid, &key("k"), &everything, delete).await;
+            assert!(matches!(refused, Err(MetaError::Locked)), "at {now}");
+        }
+    }
+}
+
+async fn a_bucket_goes_once_nothing_in_it_is_locked(store: Store) {
+    let bucket = locked_bucket(&store).await;
+    let first = make(&store, &bucket, "k", put_at("a", 2)).await.version.unwrap();
+    make(&store, &bucket, "k", put_at("b", 3)).await;
+    let retention = Some(Retention { mode: RetentionMode::Governance, until: Timestamp(1_000) });
+    let retain = Amendment::Retention { retention, now: Timestamp(4), bypasses_governance: false };
+    for version in [Some(first), None] {
+        make(&store, &bucket, "k", ObjectChange::Amend(version, retain.clone())).await;
+        let refused = store.delete_bucket(&bucket.id, true, Timestamp(999)).await;
+        assert!(matches!(refused, Err(MetaError::Locked)));
+        assert_eq!(shown(&store, &bucket, &["a", "b"]).await, ["!k=b", "k=a"]);
+    }
+    // Its name may change: what is in it stays locked.
+    store.move_bucket(&bucket.id, &id("moved")).await.unwrap();
+    assert!(matches!(store.delete_bucket(&id("moved"), true, Timestamp(999)).await, Err(MetaError::Locked)));
+    store.delete_bucket(&id("moved"), true, Timestamp(1_000)).await.unwrap();
 }
 
 async fn locked_versions_stay(store: Store) {
     let bucket = bucket(&store).await;
     set(&store, Versioning::Enabled).await;
+    store.change_bucket(&bucket.id, LOCK).await.unwrap();
     let version = make(&store, &bucket, "k", put_at("a", 2)).await.version.unwrap();
     let amend = |amendment| ObjectChange::Amend(Some(version), amendment);
     let until = |mode, until| Amendment::Retention {
@@ -288,8 +375,11 @@ async fn a_bucket_with_versions_is_not_empty(store: Store) {
     set(&store, Versioning::Enabled).await;
     make(&store, &bucket, "k", put_at("a", 2)).await;
     delete(&store, &bucket, "k", delete_at(3)).await;
-    assert!(matches!(store.delete_bucket(&bucket.id, false).await, Err(MetaError::BucketNotEmpty)));
-    store.delete_bucket(&bucket.id, true).await.unwrap();
+    assert!(matches!(
+        store.delete_bucket(&bucket.id, false, Timestamp(0)).await,
+        Err(MetaError::BucketNotEmpty)
+    ));
+    store.delete_bucket(&bucket.id, true, Timestamp(0)).await.unwrap();
     assert_eq!(store.file(&file("a").record.hash).await.unwrap(), None);
     let again = super::bucket(&store).await;
     assert_eq!(again.versioning, Versioning::Off);

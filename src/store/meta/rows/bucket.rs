@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::Stored;
-use super::values::{PairsV1, VisibilityV1, name, pairs, texts};
+use super::values::{PairsV1, RetentionModeV1, VisibilityV1, name, pairs, texts};
 use crate::model::bucket::{Bucket, BucketUid};
 use crate::model::clock::Timestamp;
+use crate::model::lock::{BucketLock, DefaultRetention, RetentionPeriod};
 use crate::model::names::{BucketId, BucketName, Namespace};
 use crate::model::settings::{CorsRule, PublicAccessBlock, Tags};
 use crate::model::version::Versioning;
@@ -15,6 +16,7 @@ const BUCKET: &str = "a bucket";
 const TAGS: &str = "a bucket's tags";
 const CORS: &str = "a bucket's CORS rules";
 const BLOCK: &str = "a bucket's public access block";
+const LOCK: &str = "a bucket's object lock";
 
 #[derive(Serialize, Deserialize)]
 struct BucketV1<'r> {
@@ -160,5 +162,42 @@ impl Stored for PublicAccessBlock {
         };
         let [block_public_acls, ignore_public_acls, block_public_policy, restrict_public_buckets] = stored;
         Ok(Self { block_public_acls, ignore_public_acls, block_public_policy, restrict_public_buckets })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+enum PeriodV1 {
+    Days(u32),
+    Years(u32),
+}
+
+/// The default retention, if there is one.
+type BucketLockV1 = Option<(RetentionModeV1, PeriodV1)>;
+
+impl Stored for BucketLock {
+    fn to_row(&self) -> Result<Vec<u8>, StoredError> {
+        let row: BucketLockV1 = self.default_retention.map(|DefaultRetention { mode, period }| {
+            let period = match period {
+                RetentionPeriod::Days(days) => PeriodV1::Days(days),
+                RetentionPeriod::Years(years) => PeriodV1::Years(years),
+            };
+            (mode.into(), period)
+        });
+        versioned::encode(LOCK, 1, &row)
+    }
+
+    fn from_row(row: &[u8]) -> Result<Self, StoredError> {
+        let stored: BucketLockV1 = match versioned::split(LOCK, row)? {
+            (1, fields) => versioned::decode(LOCK, fields)?,
+            (version, _) => return Err(StoredError::unknown_version(LOCK, version, 1)),
+        };
+        let default_retention = stored.map(|(mode, period)| {
+            let period = match period {
+                PeriodV1::Days(days) => RetentionPeriod::Days(days),
+                PeriodV1::Years(years) => RetentionPeriod::Years(years),
+            };
+            DefaultRetention { mode: mode.into(), period }
+        });
+        Ok(Self { default_retention })
     }
 }

@@ -3,9 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::values::{AttributesV1, ChecksumV1, ETagV1, RetentionModeV1};
+use super::values::{AttributesV1, ChecksumV1, ETagV1, LockV1};
 use crate::model::clock::Timestamp;
-use crate::model::lock::{ObjectLock, Retention};
+use crate::model::lock::ObjectLock;
 use crate::model::names::UploadId;
 use crate::model::object::{Attributes, Object, ObjectPart};
 use crate::model::version::{Stamp, VersionId};
@@ -125,26 +125,19 @@ impl From<ObjectPartV1<'_>> for ObjectPart {
 struct VersionV2 {
     /// Stamp and random number.
     version: Option<(u64, u64)>,
-    retention: Option<(RetentionModeV1, u64)>,
-    legal_hold: bool,
+    lock: LockV1,
 }
 
 impl VersionV2 {
     fn of(object: &Object) -> Self {
-        let ObjectLock { retention, legal_hold } = object.lock;
-        Self {
-            version: object.version.map(|VersionId { stamp, random }| (stamp.0, random)),
-            retention: retention.map(|Retention { mode, until }| (mode.into(), until.0)),
-            legal_hold,
-        }
+        let version = object.version.map(|VersionId { stamp, random }| (stamp.0, random));
+        Self { version, lock: object.lock.into() }
     }
 
     fn give(self, object: &mut Object) {
-        let Self { version, retention, legal_hold } = self;
+        let Self { version, lock } = self;
         object.version = version.map(|(stamp, random)| VersionId { stamp: Stamp(stamp), random });
-        let retention =
-            retention.map(|(mode, until)| Retention { mode: mode.into(), until: Timestamp(until) });
-        object.lock = ObjectLock { retention, legal_hold };
+        object.lock = lock.into();
     }
 }
 

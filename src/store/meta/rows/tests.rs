@@ -10,7 +10,9 @@ use crate::model::file::Term;
 use crate::model::lifecycle::{
     Expiration, Filter, FilterForm, Lifecycle, NoncurrentExpiration, Rule, TransitionMinimum,
 };
-use crate::model::lock::{ObjectLock, Retention, RetentionMode};
+use crate::model::lock::{
+    BucketLock, DefaultRetention, ObjectLock, Retention, RetentionMode, RetentionPeriod,
+};
 use crate::model::names::{BucketId, BucketName, Namespace, ObjectKey, UploadId};
 use crate::model::object::{Attributes, DeleteMarker, ETag, Object, ObjectPart, Version};
 use crate::model::settings::{CorsRule, PublicAccessBlock, Tags};
@@ -178,6 +180,16 @@ fn object(name: &'static str, object: Object) -> Example {
     (name, row, Box::new(read))
 }
 
+/// What came with object lock.
+fn lock_examples(upload: &Upload) -> Vec<Example> {
+    let years = DefaultRetention { mode: RetentionMode::Compliance, period: RetentionPeriod::Years(300) };
+    vec![
+        example("locked upload", Upload { lock: locked_object().lock, ..upload.clone() }),
+        example("object lock", BucketLock { default_retention: Some(years) }),
+        example("object lock without a default", BucketLock::default()),
+    ]
+}
+
 fn examples() -> Vec<Example> {
     let mut all = other_examples();
     all.extend(lifecycle_examples());
@@ -211,6 +223,7 @@ fn other_examples() -> Vec<Example> {
         created_at,
         attributes: attributes(),
         checksum: Some((ChecksumAlgorithm::Sha256, ChecksumType::FullObject)),
+        lock: ObjectLock::default(),
     };
     let part = Part {
         number: 3,
@@ -240,7 +253,8 @@ fn other_examples() -> Vec<Example> {
     let (xorb_of_first, terms) = (XorbHash::from_bytes([3; 32]), vec![term(0), term(9)]);
     let runs = vec![(0, 1024), (1 << 30, 17)];
     let of_run = terms.clone();
-    vec![
+    let mut examples = lock_examples(&upload);
+    examples.extend(vec![
         example("bucket", bucket.clone()),
         example("bucket with versions", Bucket { versioning: Versioning::Suspended, ..bucket }),
         example("version", Version::Object(Box::new(locked_object()))),
@@ -280,11 +294,12 @@ fn other_examples() -> Vec<Example> {
             FileRow::Split { size: 1 << 40, number: 5, runs },
         ),
         ("run", encode_run(&of_run).unwrap(), Box::new(move |row| Ok(decode_run(row)? == of_run))),
-    ]
+    ]);
+    examples
 }
 
 /// Each with its name and its bytes, reckoned by hand from the rules of postcard. Version 1 of all that was there came with format 6.
-const STORED: [(&str, &str); 25] = [
+const STORED: [(&str, &str); 28] = [
     ("bucket", "01ac0204726f6f74096d792d6275636b65740180d095ffbc31"),
     ("bucket with versions", "02ac0204726f6f74096d792d6275636b65740180d095ffbc3101"),
     (
@@ -319,6 +334,14 @@ const STORED: [(&str, &str); 25] = [
          78742f68746d6c01086e6f2d63616368650106696e6c696e650104677a69700102646501013001022f7801056d74696d\
          6503312e350101610162010400",
     ),
+    (
+        "locked upload",
+        "0220303030303030303030303030303030313032303230323032303230323032303203612f6280d095ffbc3101097465\
+         78742f68746d6c01086e6f2d63616368650106696e6c696e650104677a69700102646501013001022f7801056d74696d\
+         6503312e35010161016201040001010301",
+    ),
+    ("object lock", "01010101ac02"),
+    ("object lock without a default", "0100"),
     (
         "part",
         "010301010101010101010101010101010101010101010101010101010101010101018080c00202020202020202020202\

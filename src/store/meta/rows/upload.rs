@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::Stored;
-use super::values::{AlgorithmV1, AttributesV1, ChecksumTypeV1, ChecksumV1, name};
+use super::values::{AlgorithmV1, AttributesV1, ChecksumTypeV1, ChecksumV1, LockV1, name};
 use crate::model::clock::Timestamp;
+use crate::model::lock::ObjectLock;
 use crate::model::names::{ObjectKey, UploadId};
 use crate::model::upload::{Part, Upload};
 use crate::store::versioned::{self, StoredError};
@@ -23,9 +24,10 @@ struct UploadV1<'r> {
     checksum: Option<(AlgorithmV1, ChecksumTypeV1)>,
 }
 
+/// A row of version 2 is one of version 1 and then a lock. An upload of an object without one has a row of version 1.
 impl Stored for Upload {
     fn to_row(&self) -> Result<Vec<u8>, StoredError> {
-        let Self { id, key, created_at, attributes, checksum } = self;
+        let Self { id, key, created_at, attributes, checksum, lock } = self;
         let row = UploadV1 {
             id: id.as_str(),
             key: key.as_str(),
@@ -33,13 +35,20 @@ impl Stored for Upload {
             attributes: attributes.into(),
             checksum: checksum.map(|(algorithm, over)| (algorithm.into(), over.into())),
         };
-        versioned::encode(UPLOAD, 1, &row)
+        if *lock == ObjectLock::default() {
+            return versioned::encode(UPLOAD, 1, &row);
+        }
+        versioned::append(UPLOAD, versioned::encode(UPLOAD, 2, &row)?, &LockV1::from(*lock))
     }
 
     fn from_row(row: &[u8]) -> Result<Self, StoredError> {
-        let stored: UploadV1<'_> = match versioned::split(UPLOAD, row)? {
-            (1, fields) => versioned::decode(UPLOAD, fields)?,
-            (version, _) => return Err(StoredError::unknown_version(UPLOAD, version, 1)),
+        let (stored, lock): (UploadV1<'_>, _) = match versioned::split(UPLOAD, row)? {
+            (1, fields) => (versioned::decode(UPLOAD, fields)?, ObjectLock::default()),
+            (2, fields) => {
+                let (stored, rest) = versioned::take(UPLOAD, fields)?;
+                (stored, versioned::decode::<LockV1>(UPLOAD, rest)?.into())
+            }
+            (version, _) => return Err(StoredError::unknown_version(UPLOAD, version, 2)),
         };
         let id = UploadId::parse(stored.id);
         Ok(Self {
@@ -48,6 +57,7 @@ impl Stored for Upload {
             created_at: Timestamp(stored.created_at),
             attributes: stored.attributes.into(),
             checksum: stored.checksum.map(|(algorithm, over)| (algorithm.into(), over.into())),
+            lock,
         })
     }
 }

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::model::accounts::{AccountKind, Permission};
 use crate::model::bucket::Visibility;
 use crate::model::checksums::{Checksum, ChecksumAlgorithm, ChecksumType};
-use crate::model::lock::RetentionMode;
+use crate::model::clock::Timestamp;
+use crate::model::lock::{ObjectLock, Retention, RetentionMode};
 use crate::model::object::{Attributes, ETag};
 use crate::store::versioned::StoredError;
 use crate::xet::hash::FileHash;
@@ -36,6 +37,28 @@ choice!(RetentionModeV1 of RetentionMode { Governance, Compliance });
 choice!(PermissionV1 of Permission { Read, Write, Admin });
 choice!(AlgorithmV1 of ChecksumAlgorithm { Crc32, Crc32c, Crc64Nvme, Sha1, Sha256 });
 choice!(ChecksumTypeV1 of ChecksumType { FullObject, Composite });
+
+/// What keeps a version from being deleted.
+#[derive(Serialize, Deserialize)]
+pub(super) struct LockV1 {
+    retention: Option<(RetentionModeV1, u64)>,
+    legal_hold: bool,
+}
+
+impl From<ObjectLock> for LockV1 {
+    fn from(ObjectLock { retention, legal_hold }: ObjectLock) -> Self {
+        let retention = retention.map(|Retention { mode, until }| (mode.into(), until.0));
+        Self { retention, legal_hold }
+    }
+}
+
+impl From<LockV1> for ObjectLock {
+    fn from(LockV1 { retention, legal_hold }: LockV1) -> Self {
+        let retention =
+            retention.map(|(mode, until)| Retention { mode: mode.into(), until: Timestamp(until) });
+        Self { retention, legal_hold }
+    }
+}
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
 pub(super) enum ETagV1 {
