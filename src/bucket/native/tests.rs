@@ -28,8 +28,10 @@ mod merging;
 mod model;
 mod power;
 mod power_cut;
+mod power_cut_versions;
 mod previous_release;
 mod upkeep;
+mod versions_model;
 
 fn bucket_id() -> BucketId {
     BucketId { namespace: Namespace::new("ada").unwrap(), name: BucketName::new("b").unwrap() }

@@ -18,14 +18,14 @@ const STEPS: usize = 60;
 const KEYS: u64 = 6;
 
 /// Random numbers, the same for the same seed.
-struct Rng(blake3::OutputReader);
+pub(super) struct Rng(blake3::OutputReader);
 
 impl Rng {
-    fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64) -> Self {
         Self(blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof())
     }
 
-    fn below(&mut self, end: u64) -> u64 {
+    pub(super) fn below(&mut self, end: u64) -> u64 {
         let mut bytes = [0; 8];
         self.0.fill(&mut bytes);
         u64::from_le_bytes(bytes) % end
