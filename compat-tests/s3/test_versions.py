@@ -79,7 +79,7 @@ def test_every_version_is_read_and_removed(s3, bucket, key):
 
 
 @replays("test_versioning_obj_create_read_remove_head", "test_versioning_stack_delete_merkers",
-         "test_delete_marker_versioned", "test_delete_marker_nonversioned")  # fmt: skip
+         "test_delete_marker_versioned")  # fmt: skip
 def test_delete_markers_hide_and_stack(s3, bucket):
     assert "DeleteMarker" not in s3.delete_object(Bucket=bucket, Key="never")
     switch(s3, bucket, "Enabled")
@@ -188,7 +188,8 @@ def test_uploads_in_parts_make_versions_and_copy_them(s3, bucket, new_name):
     assert "VersionId" not in s3.put_object(Bucket=never, Key="k", Body=b"x")
     assert "VersionId" not in upload(s3, never, "k", [b"x"])
     switch(s3, never, "Suspended")
-    assert s3.put_object(Bucket=never, Key="k", Body=b"x").get("VersionId", "null") == "null"
+    assert "VersionId" not in s3.put_object(Bucket=never, Key="k", Body=b"x")
+    assert "VersionId" not in upload(s3, never, "k", [b"x"])
 
 
 @replays("test_versioning_multi_object_delete", "test_versioning_multi_object_delete_with_marker",
@@ -210,7 +211,8 @@ def test_many_are_deleted_by_version_also_at_once(s3, bucket):
 
 @replays("test_put_current_object_if_none_match", "test_multipart_put_current_object_if_none_match",
          "test_put_current_object_if_match", "test_multipart_put_current_object_if_match",
-         "test_put_object_current_if_match", "test_delete_object_version_if_match")  # fmt: skip
+         "test_put_object_current_if_match", "test_delete_object_version_if_match",
+         "test_delete_objects_version_if_match")  # fmt: skip
 def test_conditions_look_at_the_current_version(s3, bucket):
     switch(s3, bucket, "Enabled")
     named = {"Bucket": bucket, "Key": "k"}
@@ -220,14 +222,17 @@ def test_conditions_look_at_the_current_version(s3, bucket):
     assert refusal(s3.put_object, **named, Body=b"x", IfMatch=first["ETag"]) == (412, "PreconditionFailed")
     wrong = {"VersionId": second["VersionId"], "IfMatch": "no-etag"}
     assert refusal(s3.delete_object, **named, **wrong) == (412, "PreconditionFailed")
+    several = {"Objects": [{"Key": "k", "VersionId": second["VersionId"], "ETag": "no-etag"}]}
+    assert s3.delete_objects(Bucket=bucket, Delete=several)["Errors"][0]["Code"] == "PreconditionFailed"
     assert "DeleteMarker" not in s3.delete_object(**named, VersionId=second["VersionId"], IfMatch=second["ETag"])
     s3.delete_object(**named, VersionId=second["VersionId"], IfMatch="*")
+    assert not s3.delete_objects(Bucket=bucket, Delete=several).get("Errors"), "it is gone, whatever the condition"
     s3.delete_object(**named)
     assert refusal(s3.put_object, **named, Body=b"x", IfMatch=first["ETag"]) == (404, "NoSuchKey")
     assert s3.put_object(**named, Body=b"third", IfNoneMatch="*")["VersionId"]
 
 
-@replays("test_get_versioned_object_attributes")
+@replays("test_get_versioned_object_attributes", "test_object_put_acl_mtime")
 def test_attributes_and_tags_are_a_versions_own(s3, bucket):
     switch(s3, bucket, "Enabled")
     first, second = put(s3, bucket, "k", b"first", b"other than the first")
@@ -240,5 +245,8 @@ def test_attributes_and_tags_are_a_versions_own(s3, bucket):
     assert s3.put_object_tagging(**named, Tagging=tags)["VersionId"] == first
     assert s3.get_object_tagging(**named)["TagSet"] == tags["TagSet"]
     assert s3.get_object_tagging(Bucket=bucket, Key="k")["TagSet"] == []
+    s3.put_object_acl(**named, ACL="private")
+    written = {entry["VersionId"]: entry["LastModified"] for entry in listed(s3, bucket)[0]}
+    assert s3.head_object(**named)["LastModified"] == written[first], "neither tags nor an ACL are a write"
     assert refusal(s3.get_object, Bucket=bucket, Key="k", VersionId="nonsense") == (400, "InvalidArgument")
     assert refusal(s3.get_object, Bucket=bucket, Key="none", VersionId=first) == (404, "NoSuchVersion")
