@@ -2,17 +2,14 @@
 //!
 //! What a line says is decided where it is written. The rule everywhere: no secret, no query string.
 
-use std::fmt::{self, Write as _};
-
+mod fields;
 mod lines;
+mod time;
 
+use fields::Fields;
 use lines::Lines;
-use tracing::field::Field;
+use time::SystemTimeUtc;
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::field::MakeExt as _;
-use tracing_subscriber::fmt::format::{Writer, debug_fn};
-
-use crate::store::report::write_visible;
 
 /// The form of log lines.
 #[derive(
@@ -64,8 +61,9 @@ pub fn init(format: LogFormat, filter: &str) -> Result<LogEnd, TelemetryError> {
     let filter = env_filter(filter)?;
     let out = Lines::to(Box::new(std::io::stderr())).map_err(TelemetryError::Thread)?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(out.clone());
+    let lines = lines.with_timer(SystemTimeUtc);
     let begun = match format {
-        LogFormat::Text => lines.with_ansi(false).fmt_fields(debug_fn(write_field).delimited(" ")).try_init(),
+        LogFormat::Text => lines.with_ansi(false).fmt_fields(Fields).try_init(),
         LogFormat::Json => {
             lines.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
         }
@@ -81,25 +79,6 @@ pub struct LogEnd(Lines);
 impl Drop for LogEnd {
     fn drop(&mut self) {
         self.0.flush();
-    }
-}
-
-/// A field of a text line; plainer than the library's own, which dresses every field for terminals, even for a file.
-fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
-    let mut visible = Visible(writer);
-    if field.name() == "message" {
-        write!(visible, "{value:?}")
-    } else {
-        write!(visible, "{}={value:?}", field.name())
-    }
-}
-
-/// Keys and names that callers have chosen stand in a line, and neither end it nor do anything to a terminal.
-struct Visible<'w, 'l>(&'w mut Writer<'l>);
-
-impl fmt::Write for Visible<'_, '_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        write_visible(self.0, text)
     }
 }
 
@@ -138,7 +117,7 @@ mod tests {
     fn a_key_in_a_text_line_is_one_line_and_no_escape_sequence() {
         let kept = Kept::default();
         let lines = tracing_subscriber::fmt().with_writer(kept.clone()).with_ansi(false);
-        let lines = lines.fmt_fields(debug_fn(write_field).delimited(" ")).finish();
+        let lines = lines.fmt_fields(Fields).finish();
         let key = "k\n2026-01-01 INFO forged \u{1b}[2J";
         tracing::subscriber::with_default(lines, || {
             let _inside = tracing::error_span!("s3", %key).entered();
@@ -147,5 +126,21 @@ mod tests {
         let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
         assert_eq!(text.matches('\n').count(), 1, "{text}");
         assert!(!text.contains('\u{1b}') && text.contains("forged \\u{1b}[2J"), "{text}");
+    }
+
+    #[test]
+    fn fields_are_names_and_values_with_texts_in_quotes() {
+        let kept = Kept::default();
+        let lines = tracing_subscriber::fmt().with_writer(kept.clone()).with_ansi(false);
+        let lines = lines.fmt_fields(Fields).without_time().finish();
+        tracing::subscriber::with_default(lines, || {
+            let nothing: Option<u64> = None;
+            let address = tracing::field::display("127.0.0.1:9");
+            let (plain, odd) = ("a b", "a\"b\\c\n\u{1b}ü");
+            tracing::info!(target: "t", plain, odd, zero = 0_u64, most = u64::MAX, yes = true, nothing, address, "said");
+        });
+        let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+        let fields = r#"said plain="a b" odd="a\"b\\c\n\u{1b}ü" zero=0 most=18446744073709551615 yes=true address=127.0.0.1:9"#;
+        assert_eq!(text, format!(" INFO t: {fields}\n"));
     }
 }

@@ -110,8 +110,7 @@ async fn observe(State(observer): State<Arc<Observer>>, mut request: Request, ne
         expected: ExpectedBytes::Unknown,
         permit: None,
     };
-    let shows_credential = request.headers().contains_key(header::AUTHORIZATION);
-    hide_credentials(request.headers_mut());
+    let shows_credential = hide_credentials(request.headers_mut());
     request.extensions_mut().insert(id.clone());
     request.extensions_mut().insert(context.clone());
     if !request.body().is_end_stream() {
@@ -148,13 +147,15 @@ async fn observe(State(observer): State<Arc<Observer>>, mut request: Request, ne
     response.map(|body| Body::new(SentBody { body, record }))
 }
 
-/// Marks headers that prove who calls, so that no log shows their values, not even one that shows whole requests.
-fn hide_credentials(headers: &mut HeaderMap) {
-    for name in CREDENTIALS {
-        if let Some(value) = headers.get_mut(name) {
-            value.set_sensitive(true);
-        }
+/// Marks headers that prove who calls, so that no log shows their values, not even one that shows whole requests. Whether
+/// there is an `Authorization` among them.
+fn hide_credentials(headers: &mut HeaderMap) -> bool {
+    let mut has_authorization = false;
+    for (name, value) in headers.iter_mut().filter(|(name, _)| CREDENTIALS.contains(name)) {
+        value.set_sensitive(true);
+        has_authorization |= *name == header::AUTHORIZATION;
     }
+    has_authorization
 }
 
 fn message_of(panic: &(dyn Any + Send)) -> &str {

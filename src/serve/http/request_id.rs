@@ -32,7 +32,7 @@ impl RequestIds {
         for multiplier in [0xBF58_476D_1CE4_E5B9, 0x94D0_49BB_1331_11EB] {
             number = (number ^ (number >> 30)).wrapping_mul(multiplier);
         }
-        RequestId(format!("{:016X}", number ^ (number >> 31)))
+        RequestId(hex::encode_upper((number ^ (number >> 31)).to_be_bytes()))
     }
 }
 

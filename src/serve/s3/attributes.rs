@@ -23,6 +23,17 @@ pub(super) const DEFAULT_CONTENT_TYPE: &str = "binary/octet-stream";
 pub(super) const WEBSITE_REDIRECT_LOCATION: HeaderName =
     HeaderName::from_static("x-amz-website-redirect-location");
 
+/// The headers that are kept with an object, beside user metadata and tags.
+pub(super) const STANDARD: [HeaderName; 7] = [
+    CONTENT_TYPE,
+    CACHE_CONTROL,
+    CONTENT_DISPOSITION,
+    CONTENT_ENCODING,
+    CONTENT_LANGUAGE,
+    EXPIRES,
+    WEBSITE_REDIRECT_LOCATION,
+];
+
 /// Removes the standard headers and reads them. Each is kept as it was sent, or refused.
 pub(super) fn take(headers: &mut HeaderMap) -> S3Result<Attributes> {
     let mut kept = |name: &HeaderName| kept(headers, name);
@@ -101,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_header_that_cannot_be_kept_is_refused_and_a_repeated_one_is_a_list() {
-        for name in [CONTENT_DISPOSITION, CONTENT_TYPE, CACHE_CONTROL, EXPIRES, WEBSITE_REDIRECT_LOCATION] {
+        for name in STANDARD {
             let latin_1 = HeaderValue::from_bytes(b"attachment; filename=\xfc").unwrap();
             let refused = take(&mut HeaderMap::from_iter([(name, latin_1)])).unwrap_err();
             assert_eq!(refused.code().as_str(), "InvalidArgument");

@@ -3,6 +3,7 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use axum::http::HeaderMap;
+use httpdate::HttpDate;
 use s3s::{S3Error, S3Result, dto, s3_error};
 
 use crate::bucket::{BucketError, ETagCondition, Object, ReadCondition, Timestamp, Unmet, WriteCondition};
@@ -50,8 +51,8 @@ fn not_modified(object: &Object) -> S3Error {
 }
 
 /// A time as HTTP headers write it.
-pub(super) fn http_date(at: Timestamp) -> String {
-    httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(at.secs()))
+pub(super) fn http_date(at: Timestamp) -> HttpDate {
+    HttpDate::from(UNIX_EPOCH + Duration::from_secs(at.secs()))
 }
 
 /// A time as answers in XML write it: in whole seconds, as HTTP's headers do, so that a client which compares a listing

@@ -101,7 +101,7 @@ fn of_marker(error: S3Error, marker: &DeleteMarker) -> S3Error {
 fn not_allowed_on(marker: &DeleteMarker) -> S3Error {
     let error = s3_error!(MethodNotAllowed, "The specified method is not allowed against this resource.");
     let error = with_header(of_marker(error, marker), ALLOW, "DELETE");
-    with_header(error, LAST_MODIFIED, &http_date(marker.made_at))
+    with_header(error, LAST_MODIFIED, &http_date(marker.made_at).to_string())
 }
 
 /// `NoSuchUpload`.

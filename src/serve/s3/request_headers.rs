@@ -56,6 +56,9 @@ pub(super) struct RequestHeaders {
 impl RequestHeaders {
     /// Removes the headers and reads them.
     pub(super) fn take(headers: &mut HeaderMap) -> S3Result<Self> {
+        if !headers.keys().any(is_read_here) {
+            return Ok(Self::default());
+        }
         let range = text(headers, &RANGE_HEADER).as_deref().and_then(ByteRange::parse_header);
         // A value that cannot be read matches no object, so that the whole object is the answer.
         let if_range =
@@ -74,6 +77,13 @@ impl RequestHeaders {
         let attributes = attributes::take(headers)?;
         Ok(Self { range, if_range, conditions, source, attributes })
     }
+}
+
+/// Whether a header is one of these: most reads have none.
+fn is_read_here(name: &HeaderName) -> bool {
+    const CONDITIONS_AND_RANGES: [HeaderName; 6] =
+        [RANGE_HEADER, IF_RANGE, IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE];
+    *name == COPY_SOURCE || CONDITIONS_AND_RANGES.contains(name) || attributes::STANDARD.contains(name)
 }
 
 const SOURCE_CONDITIONS: [HeaderName; 4] = [

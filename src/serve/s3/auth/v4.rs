@@ -117,14 +117,21 @@ pub(super) fn of_header<'h>(head: &'h Head<'_>, authorization: &'h str, region: 
         "AWS4-ECDSA-P256-SHA256" => return Err(not_implemented("Signing with AWS4-ECDSA-P256-SHA256")),
         _ => return Err(invalid_argument("Unsupported Authorization Type")),
     }
-    let field = |name: &str| {
-        let mut fields = fields.split(',').filter_map(|field| field.trim().split_once('='));
-        fields.find(|(field, _)| *field == name).map(|(_, value)| value)
-    };
     let malformed =
         |what: &str| s3_error!(AuthorizationHeaderMalformed, "The authorization header is malformed; {what}");
-    let (Some(credential), Some(signed_headers), Some(signature)) =
-        (field("Credential"), field("SignedHeaders"), field("Signature"))
+    let (mut credential, mut signed_headers, mut signature, mut count) = (None, None, None, 0);
+    for field in fields.split(',') {
+        count += 1;
+        let (name, value) = field.trim().split_once('=').unwrap_or_default();
+        let place = match name {
+            "Credential" => &mut credential,
+            "SignedHeaders" => &mut signed_headers,
+            "Signature" => &mut signature,
+            _ => continue,
+        };
+        place.get_or_insert(value);
+    }
+    let (Some(credential), Some(signed_headers), Some(signature)) = (credential, signed_headers, signature)
     else {
         return Err(malformed("it must have Credential, SignedHeaders and Signature."));
     };
@@ -132,7 +139,7 @@ pub(super) fn of_header<'h>(head: &'h Head<'_>, authorization: &'h str, region: 
         return Err(with_header(malformed(&wrong), BUCKET_REGION, region));
     }
     check_signed_headers(signed_headers, head.headers, false)?;
-    if fields.split(',').count() != 3 || head.header(&AUTHORIZATION).is_none() {
+    if count != 3 || head.header(&AUTHORIZATION).is_none() {
         return Err(invalid_request("The authorization header must have three fields, and be sent once."));
     }
     Ok(Claim { credential, signed_headers, signature, presigned: None })
