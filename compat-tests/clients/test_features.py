@@ -3,8 +3,10 @@
 boto3 is the second pair of eyes: what a client says of its own work, another one sees too.
 """
 
+import datetime
 import filecmp
 import re
+import time
 
 import pytest
 import requests
@@ -139,6 +141,42 @@ def test_a_deleted_object_is_gone_and_its_neighbour_is_not(user, s3, bucket, sma
     user.upload(small, bucket, "gone-not")
     user.delete(bucket, "gone")
     assert [found["Key"] for found in s3.list_objects_v2(Bucket=bucket)["Contents"]] == ["gone-not"]
+
+
+@feature("versions")
+def test_each_version_of_a_file_can_be_read_and_the_old_ones_deleted(user, s3, bucket, tmp_path):
+    user.keep_versions(bucket)
+    assert s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
+    contents = [inputs.noise(50 + n, 1000 + n) for n in range(3)]
+    for content in contents:
+        (tmp_path / "sent").write_bytes(content)
+        user.upload(tmp_path / "sent", bucket, "kept.bin")
+        # rclone names old versions by their time, which S3 tells in whole seconds.
+        time.sleep(1.05)
+    assert user.contents_of_versions(bucket, "kept.bin") == contents[::-1]
+    user.forget_old_versions(bucket, "kept.bin")
+    left = s3.list_object_versions(Bucket=bucket)
+    assert [version["IsLatest"] for version in left["Versions"]] == [True]
+    assert s3.get_object(Bucket=bucket, Key="kept.bin")["Body"].read() == contents[-1]
+
+
+@feature("versions", of="rclone")
+def test_rclone_shows_a_bucket_as_it_was(user, s3, bucket, tmp_path):
+    user.keep_versions(bucket)
+    s3.put_object(Bucket=bucket, Key="a.txt", Body=b"first")
+    s3.put_object(Bucket=bucket, Key="b.txt", Body=b"gone later")
+    time.sleep(1.05)
+    then = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    time.sleep(1.05)
+    s3.put_object(Bucket=bucket, Key="a.txt", Body=b"second")
+    s3.delete_object(Bucket=bucket, Key="b.txt")
+    s3.put_object(Bucket=bucket, Key="c.txt", Body=b"new")
+    at = ("--s3-version-at", then)
+    assert user.run("lsf", *at, f"X:{bucket}").decode().split() == ["a.txt", "b.txt"]
+    assert user.run("cat", *at, f"X:{bucket}/a.txt") == b"first"
+    user.run("copy", *at, f"X:{bucket}", tmp_path / "then")
+    assert inputs.tree_on_disk(tmp_path / "then") == {"a.txt": b"first", "b.txt": b"gone later"}
+    assert user.run("lsf", f"X:{bucket}").decode().split() == ["a.txt", "c.txt"]
 
 
 @pytest.fixture

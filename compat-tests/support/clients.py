@@ -29,6 +29,16 @@ def boto3_client(endpoint: str, who: Credentials):
     )
 
 
+def boto3_resource(endpoint: str, who: Credentials):
+    return boto3.resource(
+        "s3",
+        endpoint_url=endpoint,
+        region_name=REGION,
+        aws_access_key_id=who.access_key,
+        aws_secret_access_key=who.secret_key,
+    )
+
+
 class Client(abc.ABC):
     """What a user does with a bucket. Keys and sizes are answered as the client shows them."""
 

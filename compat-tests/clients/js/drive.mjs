@@ -19,6 +19,14 @@ const fetched = async (url, how) => {
   return answer;
 };
 const sent = async (path) => ({ method: "PUT", body: await readFile(path) });
+const versions = async (given) => {
+  const found = [];
+  const asked = { Bucket: given.bucket, Prefix: given.key };
+  for await (const page of sdk.paginateListObjectVersions({ client: s3, pageSize: 2 }, asked)) {
+    found.push(...(page.Versions ?? []));
+  }
+  return found;
+};
 const range = (given) => `bytes=${given.first}-${given.last}`;
 
 await serve({
@@ -55,6 +63,23 @@ await serve({
   presign_get: (given) => signed(sdk.GetObjectCommand, object(given)),
   presign_put: (given) => signed(sdk.PutObjectCommand, object(given)),
   delete: async (given) => void (await s3.send(new sdk.DeleteObjectCommand(object(given)))),
+  keep_versions: async ({ bucket }) => {
+    const VersioningConfiguration = { Status: "Enabled" };
+    await s3.send(new sdk.PutBucketVersioningCommand({ Bucket: bucket, VersioningConfiguration }));
+  },
+  contents_of_versions: async (given) => {
+    const contents = [];
+    for (const { VersionId } of await versions(given)) {
+      const got = await s3.send(new sdk.GetObjectCommand({ ...object(given), VersionId }));
+      contents.push(await got.Body.transformToString("base64"));
+    }
+    return contents;
+  },
+  forget_old_versions: async (given) => {
+    const old = (await versions(given)).filter((version) => !version.IsLatest);
+    const Objects = old.map(({ Key, VersionId }) => ({ Key, VersionId }));
+    await s3.send(new sdk.DeleteObjectsCommand({ Bucket: given.bucket, Delete: { Objects } }));
+  },
 
   fetch_put: async (given) => {
     await fetched(await signed(sdk.PutObjectCommand, object(given)), await sent(given.path));

@@ -41,6 +41,7 @@ S3 = Table(
         "presign": ("presigned URLs", ("upload", "presign_get")),
         "presigned put": ("presigned uploads", ("presign_put",)),
         "delete": ("delete", ("upload", "delete")),
+        "versions": ("versions", ("keep_versions", "contents_of_versions", "forget_old_versions")),
         "folders": ("folders kept in step", ("mirror_up", "mirror_down")),
         "tables": ("tables", ("write_table", "append", "read_table")),
         "databases": ("databases backed up", ("back_up", "restore")),

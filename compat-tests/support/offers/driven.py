@@ -145,6 +145,15 @@ class JsSdk(_EveryCall):
     def presign_put(self, bucket, key):
         return self._ask("presign_put", bucket=bucket, key=key)
 
+    def keep_versions(self, bucket):
+        self._ask("keep_versions", bucket=bucket)
+
+    def contents_of_versions(self, bucket, key):
+        return [base64.b64decode(content) for content in self._ask("contents_of_versions", bucket=bucket, key=key)]
+
+    def forget_old_versions(self, bucket, key):
+        self._ask("forget_old_versions", bucket=bucket, key=key)
+
 
 class NodeFetch(_S3Driven):
     """Node's own `fetch`, which knows nothing of S3, with URLs that `s3-request-presigner` signs."""

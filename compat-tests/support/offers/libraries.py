@@ -7,7 +7,9 @@ import urllib.parse
 import polars
 import pyarrow.fs
 from minio import Minio
-from minio.commonconfig import CopySource
+from minio.commonconfig import ENABLED, CopySource
+from minio.deleteobjects import DeleteObject
+from minio.versioningconfig import VersioningConfig
 
 from support import clients
 from support.inputs import MIB
@@ -27,6 +29,23 @@ class Boto3(clients.Boto3):
     def metadata(self, bucket, key):
         return self.s3.head_object(Bucket=bucket, Key=key)["Metadata"]
 
+    def _bucket(self, bucket):
+        """The bucket as boto3's resources show it."""
+        return clients.boto3_resource(self.endpoint, self.who).Bucket(bucket)
+
+    def keep_versions(self, bucket):
+        versioning = self._bucket(bucket).Versioning()
+        versioning.enable()
+        assert versioning.status == "Enabled"
+
+    def contents_of_versions(self, bucket, key):
+        versions = self._bucket(bucket).object_versions.filter(Prefix=key)
+        return [version.get()["Body"].read() for version in versions]
+
+    def forget_old_versions(self, bucket, key):
+        for version in self._bucket(bucket).object_versions.filter(Prefix=key):
+            if not version.is_latest:
+                version.delete()
 
     def presign_put(self, bucket, key):
         return self.s3.generate_presigned_url("put_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=600)
@@ -83,6 +102,23 @@ class MinioPy:
 
     def delete(self, bucket, key):
         self.minio.remove_object(bucket_name=bucket, object_name=key)
+
+    def keep_versions(self, bucket):
+        self.minio.set_bucket_versioning(bucket_name=bucket, config=VersioningConfig(ENABLED))
+
+    def _versions(self, bucket, key):
+        return self.minio.list_objects(bucket_name=bucket, prefix=key, include_version=True)
+
+    def contents_of_versions(self, bucket, key):
+        def read(version):
+            return self.minio.get_object(bucket_name=bucket, object_name=key, version_id=version.version_id).read()
+
+        return [read(version) for version in self._versions(bucket, key)]
+
+    def forget_old_versions(self, bucket, key):
+        old = [version for version in self._versions(bucket, key) if version.is_latest != "true"]
+        deletes = [DeleteObject(version.object_name, version.version_id) for version in old]
+        assert list(self.minio.remove_objects(bucket_name=bucket, delete_object_list=deletes)) == []
 
 
 class PyArrow:

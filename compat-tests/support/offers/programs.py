@@ -26,6 +26,29 @@ class AwsCli(clients.AwsCli):
     def metadata(self, bucket, key):
         return json.loads(self.run("s3api", "head-object", "--bucket", bucket, "--key", key))["Metadata"]
 
+    def s3api(self, operation, bucket, *more):
+        said = self.run("s3api", operation, "--bucket", bucket, "--output", "json", *more)
+        return json.loads(said) if said.strip() else {}
+
+    def keep_versions(self, bucket):
+        self.s3api("put-bucket-versioning", bucket, "--versioning-configuration", "Status=Enabled")
+
+    def _versions(self, bucket, key):
+        return self.s3api("list-object-versions", bucket, "--prefix", key)
+
+    def contents_of_versions(self, bucket, key):
+        contents = []
+        for version in self._versions(bucket, key)["Versions"]:
+            out = self.home / "version"
+            self.s3api("get-object", bucket, "--key", key, "--version-id", version["VersionId"], str(out))
+            contents.append(out.read_bytes())
+        return contents
+
+    def forget_old_versions(self, bucket, key):
+        for version in self._versions(bucket, key)["Versions"]:
+            if not version["IsLatest"]:
+                self.s3api("delete-object", bucket, "--key", key, "--version-id", version["VersionId"])
+
     def mirror_up(self, root, bucket, prefix):
         self.run("s3", "sync", "--delete", root, f"s3://{bucket}/{prefix}")
 
@@ -47,6 +70,20 @@ class Rclone(clients.Rclone):
 
     def metadata(self, bucket, key):
         return json.loads(self.run("lsjson", "--metadata", "--stat", f"X:{bucket}/{key}"))["Metadata"]
+
+    def keep_versions(self, bucket):
+        self.run("backend", "versioning", f"X:{bucket}", "Enabled")
+
+    def contents_of_versions(self, bucket, key):
+        """Old versions have their time in their names; one that has none is the newest."""
+        base, _, ending = key.rpartition(".")
+        listed = self.run("lsf", "--s3-versions", f"X:{bucket}").decode().splitlines()
+        old = sorted((name for name in listed if name.startswith(f"{base}-v") and name.endswith(ending)), reverse=True)
+        newest = [key] if key in listed else []
+        return [self.run("cat", "--s3-versions", f"X:{bucket}/{name}") for name in newest + old]
+
+    def forget_old_versions(self, bucket, key):
+        self.run("backend", "cleanup-hidden", f"X:{bucket}")
 
     def mirror_up(self, root, bucket, prefix):
         self.run("sync", root, f"X:{bucket}/{prefix}")
