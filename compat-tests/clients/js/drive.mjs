@@ -21,8 +21,12 @@ const fetched = async (url, how) => {
 const sent = async (path) => ({ method: "PUT", body: await readFile(path) });
 const versions = async (given) => {
   const found = [];
-  const asked = { Bucket: given.bucket, Prefix: given.key };
-  for await (const page of sdk.paginateListObjectVersions({ client: s3, pageSize: 2 }, asked)) {
+  // The SDK has no paginator for this listing.
+  let page = { IsTruncated: true };
+  while (page.IsTruncated) {
+    const from = { KeyMarker: page.NextKeyMarker, VersionIdMarker: page.NextVersionIdMarker };
+    const asked = { Bucket: given.bucket, Prefix: given.key, MaxKeys: 2, ...from };
+    page = await s3.send(new sdk.ListObjectVersionsCommand(asked));
     found.push(...(page.Versions ?? []));
   }
   return found;
