@@ -11,6 +11,7 @@ use tracing_subscriber::fmt::time::FormatTime;
 pub(super) struct SystemTimeUtc;
 
 impl FormatTime for SystemTimeUtc {
+    #[expect(clippy::disallowed_methods, reason = "lines tell the system's time, to the microsecond")]
     fn format_time(&self, writer: &mut Writer<'_>) -> fmt::Result {
         let text = text_of(SystemTime::now());
         writer.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
