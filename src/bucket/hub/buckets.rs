@@ -84,10 +84,10 @@ impl Buckets for HubBuckets {
                 return Err(BucketError::NotImplemented("The versioning of a bucket on a Hub"));
             }
             BucketChange::ObjectLock(_) => return Err(NO_LOCKS),
-            _ => {}
-        }
-        if matches!(change, BucketChange::Lifecycle(_)) {
-            return Err(BucketError::NotImplemented("The lifecycle of a bucket on a Hub"));
+            BucketChange::Lifecycle(_) => {
+                return Err(BucketError::NotImplemented("The lifecycle of a bucket on a Hub"));
+            }
+            BucketChange::Tags(_) | BucketChange::Cors(_) | BucketChange::PublicAccessBlock(_) => {}
         }
         self.rows_of(id).await?;
         self.shared.meta.change_bucket(id, change).await.map_err(meta_failed)

@@ -12,6 +12,7 @@ use crate::model::bucket::BucketUid;
 use crate::model::lifecycle::RulesInForce;
 use crate::model::names::ObjectKey;
 use crate::model::upload::Upload;
+use crate::model::version::Stamp;
 use crate::store::meta::tables::{self, Row, Tables, decode, encode};
 use crate::store::meta::versions::{VERSIONS, VersionName};
 
@@ -47,7 +48,7 @@ where
     fn keys(
         &self,
         mut key: Vec<u8>,
-        mut stamp: Option<crate::model::version::Stamp>,
+        mut stamp: Option<Stamp>,
         limit: usize,
     ) -> Result<(Vec<DueEntry>, Option<Place>), StorageError> {
         let (mut due, mut left) = (Vec::new(), limit);
@@ -168,7 +169,7 @@ impl Tables<'_> {
     fn empty(&mut self, index: u64, limit: usize) -> Result<bool, StorageError> {
         let mut rows = Vec::with_capacity(limit);
         for entry in self.due.range(all_of(index))?.take(limit) {
-            let (row, ()) = entry.map(|(row, _)| (row, ()))?;
+            let (row, _) = entry?;
             let (_, at, key, what) = row.value();
             rows.push((at, key.to_vec(), what.to_vec()));
         }
