@@ -65,8 +65,8 @@ class Gate:
 
     token = TOKEN
 
-    def __init__(self, endpoint: str, port: int):
-        self.endpoint, self.port = endpoint, port
+    def __init__(self, endpoint: str, port: int, s3_endpoint: str):
+        self.endpoint, self.port, self.s3_endpoint = endpoint, port, s3_endpoint
 
     def files(self, bucket: str) -> dict[str, dict]:
         """The files of a bucket by their paths, as the API tells them."""
@@ -86,7 +86,7 @@ def gate(tmp_path_factory) -> Gate:
     base = tmp_path_factory.mktemp("cli-server")
     (base / "config.toml").write_text(CONFIG)
     running = server.Server(base / "data", base / "log", "--config", str(base / "config.toml")).start()
-    yield Gate(running.hub_endpoint, running.hub_port)
+    yield Gate(running.hub_endpoint, running.hub_port, running.endpoint)
     running.stop()
 
 

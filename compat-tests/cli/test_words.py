@@ -174,7 +174,7 @@ def test_colours_end_with_no_color(ours, bucket, work):
 
 
 def test_every_command_has_help_completions_and_a_page(ours, work):
-    for command in ("cp", "create", "delete", "info", "list", "move", "remove", "settings", "sync"):
+    for command in ("cp", "create", "delete", "info", "list", "move", "remove", "restore", "settings", "sync", "versions"):
         out = ours.text("buckets", command, "--help", cwd=work)[0]
         assert "Examples:\n  $ xetgate buckets " in out or "Examples:\n  $ xetgate " in out
         assert ".TH" in ours.text("man", "buckets", command, cwd=work)[0]

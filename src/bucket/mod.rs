@@ -15,7 +15,8 @@ pub use crate::model::checksums::{Checksum, ChecksumAlgorithm, ChecksumType};
 pub use crate::model::clock::Timestamp;
 pub use crate::model::conditions::{ETagCondition, IfRange, ReadCondition, Unmet, WriteCondition};
 pub use crate::model::listing::{
-    After, ListPage, ListQuery, TreeEntry, TreePage, TreeQuery, VersionEntry, VersionPage, VersionQuery,
+    After, ListPage, ListQuery, ObjectHistory, PastVersion, TreeEntry, TreePage, TreeQuery, VersionCost,
+    VersionEntry, VersionPage, VersionQuery,
 };
 pub use crate::model::lock::{
     BucketLock, DefaultRetention, LockChange, ObjectLock, Retention, RetentionMode, RetentionPeriod,

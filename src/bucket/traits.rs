@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use super::{
     BatchChange, Bucket, BucketChange, BucketError, BucketId, BucketName, BucketSettings, BucketStats,
     ByteRange, Changed, Copied, CopySource, DeleteBucket, ListPage, ListQuery, ListUploads, LockChange,
-    Namespace, NewUpload, Object, ObjectCopy, ObjectDelete, ObjectKey, ObjectRead, ObjectRef, ObjectWrite,
-    Part, PartPage, Payload, Tags, TreePage, TreeQuery, Upload, UploadCompletion, UploadPage, UploadRef,
-    VersionPage, VersionQuery, VersionStats, Visibility,
+    Namespace, NewUpload, Object, ObjectCopy, ObjectDelete, ObjectHistory, ObjectKey, ObjectRead, ObjectRef,
+    ObjectWrite, Part, PartPage, Payload, Tags, TreePage, TreeQuery, Upload, UploadCompletion, UploadPage,
+    UploadRef, VersionPage, VersionQuery, VersionStats, Visibility,
 };
 
 /// What can be done with buckets.
@@ -68,6 +68,10 @@ pub trait Objects: Send + Sync + 'static {
 
     /// Lists versions and delete markers: of keys in byte order, of each key from the newest to the oldest.
     async fn list_versions(&self, id: &BucketId, query: &VersionQuery) -> Result<VersionPage, BucketError>;
+
+    /// The newest [`HISTORY_VERSIONS_MAX`](super::limits::HISTORY_VERSIONS_MAX) versions of an object, and what each takes.
+    /// [`BucketError::NoSuchKey`] if there is none.
+    async fn history(&self, id: &BucketId, key: &ObjectKey) -> Result<ObjectHistory, BucketError>;
 
     /// The rows of at most [`PATHS_MAX`](super::limits::PATHS_MAX) objects, all of one moment, in the order asked.
     async fn paths_info(&self, id: &BucketId, keys: &[ObjectKey])

@@ -37,7 +37,7 @@ fn an_unknown_command_is_told_what_there_is() {
     );
     assert_eq!(lines[6], "  cp                             Copy files between local paths and buckets");
     assert_eq!(lines.last(), Some(&"Run 'hf buckets --help' for full details."));
-    assert_eq!(lines.len(), 17, "nine commands: {text}");
+    assert_eq!(lines.len(), 19, "eleven commands: {text}");
 }
 
 #[test]

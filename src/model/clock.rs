@@ -11,6 +11,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub struct Timestamp(pub u64);
 
 impl Timestamp {
+    /// Milliseconds of a day of 24 hours.
+    pub const DAY_MILLIS: u64 = 24 * 60 * 60 * 1000;
+
+    /// Whether a day begins at this moment, in UTC.
+    pub const fn is_midnight(self) -> bool {
+        self.0.is_multiple_of(Self::DAY_MILLIS)
+    }
+
     /// Whole seconds since the epoch; what protocols with one-second dates compare.
     pub const fn secs(self) -> u64 {
         self.0 / 1000

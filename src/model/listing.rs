@@ -130,6 +130,36 @@ pub struct VersionPage {
     pub next: Option<(String, Option<VersionRef>)>,
 }
 
+/// What a version of an object takes, in stored bytes of chunks: compressed, and each counted once.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct VersionCost {
+    /// Of chunks that no older version of the object holds: what the version has added. Those of all versions together are
+    /// what the history takes.
+    pub added: u64,
+    /// Of chunks that no other version of the object holds: what deleting it gives back, unless other objects hold them too.
+    pub own: u64,
+}
+
+/// A version of an object, and what it takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PastVersion {
+    /// What it is.
+    pub version: Version,
+    /// Whether it is the current one.
+    pub is_latest: bool,
+    /// What it takes among the versions beside it; `None` if there were too many terms to look at.
+    pub cost: Option<VersionCost>,
+}
+
+/// The versions of one object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectHistory {
+    /// The newest comes first.
+    pub versions: Vec<PastVersion>,
+    /// Whether these are all.
+    pub is_whole: bool,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -44,11 +44,12 @@ pub struct DefaultRetention {
 impl DefaultRetention {
     /// The retention of a version that is written then.
     pub fn from(self, at: Timestamp) -> Retention {
-        const DAY_MILLIS: u64 = 24 * 60 * 60 * 1000;
         let until = match self.period {
-            RetentionPeriod::Days(days) => Timestamp(at.0.saturating_add(u64::from(days) * DAY_MILLIS)),
+            RetentionPeriod::Days(days) => {
+                Timestamp(at.0.saturating_add(u64::from(days) * Timestamp::DAY_MILLIS))
+            }
             RetentionPeriod::Years(years) => {
-                let roughly = at.0.saturating_add(u64::from(years) * 366 * DAY_MILLIS);
+                let roughly = at.0.saturating_add(u64::from(years) * 366 * Timestamp::DAY_MILLIS);
                 years_later(at, years).unwrap_or(Timestamp(roughly))
             }
         };

@@ -50,6 +50,13 @@ pub struct Page<T> {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PageLink(Url);
 
+impl PageLink {
+    /// The first page, which is here.
+    pub(super) fn to(first: Url) -> Self {
+        Self(first)
+    }
+}
+
 /// Speaks to one Hub with one token. Clones share connections.
 #[derive(Clone)]
 pub struct HubClient {
@@ -274,7 +281,7 @@ impl HubClient {
         Url::parse(&text).map_err(|error| HubError::BadName(format!("{text}: {error}")))
     }
 
-    fn bucket_url(&self, id: &BucketId, rest: &str) -> Result<Url, HubError> {
+    pub(super) fn bucket_url(&self, id: &BucketId, rest: &str) -> Result<Url, HubError> {
         self.url(&format!("/api/buckets/{id}{rest}"))
     }
 
@@ -297,7 +304,7 @@ impl HubClient {
     }
 
     /// Sends a request and gives the answer if it is a success.
-    async fn call(
+    pub(super) async fn call(
         &self,
         repeat: Repeat,
         method: Method,
@@ -308,7 +315,7 @@ impl HubClient {
         if answer.status.is_success() { Ok(answer) } else { Err(refusal(&answer)) }
     }
 
-    async fn page<T: DeserializeOwned>(
+    pub(super) async fn page<T: DeserializeOwned>(
         &self,
         call: &'static str,
         link: PageLink,
@@ -375,16 +382,16 @@ fn next_link(headers: &HeaderMap) -> Option<String> {
     })
 }
 
-fn read<T: DeserializeOwned>(call: &'static str, answer: &Answer) -> Result<T, HubError> {
+pub(super) fn read<T: DeserializeOwned>(call: &'static str, answer: &Answer) -> Result<T, HubError> {
     serde_json::from_slice(&answer.body)
         .map_err(|error| HubError::BadAnswer { call, reason: error.to_string() })
 }
 
-fn json(call: &'static str, value: &impl serde::Serialize) -> Result<Vec<u8>, HubError> {
+pub(super) fn json(call: &'static str, value: &impl serde::Serialize) -> Result<Vec<u8>, HubError> {
     serde_json::to_vec(value).map_err(|error| HubError::BadAnswer { call, reason: error.to_string() })
 }
 
-fn json_body(request: RequestBuilder, body: &[u8]) -> RequestBuilder {
+pub(super) fn json_body(request: RequestBuilder, body: &[u8]) -> RequestBuilder {
     request.header(CONTENT_TYPE, "application/json").body(body.to_vec())
 }
 

@@ -14,11 +14,13 @@ mod tests;
 mod trail;
 pub mod upkeep;
 mod uploads;
+mod versions;
 mod wire;
 
 pub use client::{BucketAccess, DEFAULT_ENDPOINT, HubClient, ITEMS_MAX, Page, PageLink, TreeQuery};
 pub use error::HubError;
 pub use hub_buckets::{HubBuckets, HubShared};
+pub use versions::{History, Restored, RetentionInfo, VersionInfo, VersionKind};
 pub use wire::{
     BatchOp, BatchOutcome, BucketInfo, CreatedBucket, DirectoryEntry, FailedOp, FileEntry, NewBucket,
     OrgName, TreeEntry, WhoAmI,

@@ -14,9 +14,9 @@ use crate::bucket::payload::{Taken, take};
 use crate::bucket::{
     After, AttributeChanges, Attributes, BatchChange, BucketError, BucketId, ByteRange, Changed, Checksum,
     ChecksumAlgorithm, ChecksumType, Copied, CopySource, ETag, FileHash, ListPage, ListQuery, LockChange,
-    Object, ObjectCopy, ObjectDelete, ObjectKey, ObjectRead, ObjectRef, ObjectWrite, Objects, Tags,
-    Timestamp, TreeEntry, TreePage, TreeQuery, Version, VersionEntry, VersionPage, VersionQuery, VersionRef,
-    WriteCondition,
+    Object, ObjectCopy, ObjectDelete, ObjectHistory, ObjectKey, ObjectRead, ObjectRef, ObjectWrite, Objects,
+    Tags, Timestamp, TreeEntry, TreePage, TreeQuery, Version, VersionEntry, VersionPage, VersionQuery,
+    VersionRef, WriteCondition,
 };
 use crate::engine::{EngineError, Layout};
 use crate::model::lock::ObjectLock;
@@ -53,6 +53,10 @@ impl Objects for HubBuckets {
             common_prefixes: page.common_prefixes,
             next,
         })
+    }
+
+    async fn history(&self, _: &BucketId, _: &ObjectKey) -> Result<ObjectHistory, BucketError> {
+        Err(BucketError::NotImplemented("The history of an object on a Hub"))
     }
 
     /// Files and folders, a page of a listing rolled up at `/` or not at all.

@@ -232,7 +232,9 @@ fn date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Erro
     parse_date(&text).ok_or_else(|| serde::de::Error::custom(format!("{text:?} is not a date")))
 }
 
-fn optional_date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+pub(super) fn optional_date<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Timestamp>, D::Error> {
     // One odd date must not hide a file.
     Ok(Option::<String>::deserialize(deserializer)?.as_deref().and_then(parse_date))
 }

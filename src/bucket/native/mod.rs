@@ -23,6 +23,7 @@ use crate::store::rows::{StoredXorb, XorbRow};
 
 mod batch;
 mod buckets;
+mod history;
 mod objects;
 #[cfg(test)]
 mod tests;

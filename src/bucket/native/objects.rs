@@ -12,8 +12,8 @@ use crate::bucket::payload::{Taken, take};
 use crate::bucket::{
     BatchChange, Bucket, BucketError, BucketId, ByteRange, Changed, Checksum, ChecksumAlgorithm,
     ChecksumType, Copied, CopySource, ETag, ListPage, ListQuery, LockChange, Object, ObjectCopy,
-    ObjectDelete, ObjectKey, ObjectRead, ObjectRef, ObjectWrite, Objects, Tags, TreePage, TreeQuery,
-    VersionPage, VersionQuery, WriteCondition,
+    ObjectDelete, ObjectHistory, ObjectKey, ObjectRead, ObjectRef, ObjectWrite, Objects, Tags, TreePage,
+    TreeQuery, VersionPage, VersionQuery, WriteCondition,
 };
 use crate::engine::Layout;
 use crate::store::file_terms::FileTerms;
@@ -34,6 +34,10 @@ impl Objects for NativeBuckets {
     async fn list_versions(&self, id: &BucketId, query: &VersionQuery) -> Result<VersionPage, BucketError> {
         let bucket = self.must_bucket(id).await?;
         self.meta.list_versions(bucket.uid, query).await.map_err(meta_failed)
+    }
+
+    async fn history(&self, id: &BucketId, key: &ObjectKey) -> Result<ObjectHistory, BucketError> {
+        self.history_of(id, key).await
     }
 
     async fn paths_info(

@@ -172,7 +172,7 @@ impl Connection {
 }
 
 /// What a server says, on one line and with an end.
-fn sentence(message: &str) -> String {
+pub(in crate::cli) fn sentence(message: &str) -> String {
     let message = one_line(message);
     match message.chars().last() {
         None => "no reason was given.".to_owned(),

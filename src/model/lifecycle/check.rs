@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use super::{Day, Expiration, Filter, Lifecycle, Rule};
+use super::{Expiration, Filter, Lifecycle, Rule};
 use crate::model::names::OBJECT_KEY_BYTES_MAX;
 
 /// Most rules of a bucket.
@@ -59,7 +59,7 @@ impl Rule {
         filter.check()?;
         match expiration {
             Some(Expiration::Days(days)) => positive(*days, "'Days' for Expiration action")?,
-            Some(Expiration::Date(at)) if !Day::begins_at(*at) => {
+            Some(Expiration::Date(at)) if !at.is_midnight() => {
                 return Err(Argument("'Date' must be at midnight GMT".to_owned()));
             }
             Some(Expiration::LoneMarkers(_)) if !filter.tags.is_empty() => {

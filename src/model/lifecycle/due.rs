@@ -5,8 +5,6 @@ use crate::model::clock::Timestamp;
 use crate::model::lock::ObjectLock;
 use crate::model::object::{Object, Version};
 
-const DAY_MS: u64 = 24 * 60 * 60 * 1000;
-
 /// How long a day is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Day {
@@ -21,14 +19,12 @@ impl Day {
     /// When so many days are over. AWS rounds up to the next midnight, which is never the moment itself.
     pub fn after(self, from: Timestamp, days: u32) -> Timestamp {
         match self {
-            Self::Utc => Timestamp((from.0 / DAY_MS + u64::from(days) + 1).saturating_mul(DAY_MS)),
+            Self::Utc => {
+                let midnights = from.0 / Timestamp::DAY_MILLIS + u64::from(days) + 1;
+                Timestamp(midnights.saturating_mul(Timestamp::DAY_MILLIS))
+            }
             Self::Debug(ms) => Timestamp(from.0.saturating_add(ms.saturating_mul(days.into()))),
         }
-    }
-
-    /// Whether a time is a midnight.
-    pub(super) fn begins_at(at: Timestamp) -> bool {
-        at.0.is_multiple_of(DAY_MS)
     }
 }
 

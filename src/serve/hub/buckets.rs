@@ -23,7 +23,10 @@ struct Info {
     created_at: Option<String>,
     size: u64,
     total_files: u64,
-    /// What is there beside the current files, of a bucket that keeps versions or did. Our own; the Hub has none.
+    /// `enabled` or `suspended`, of a bucket that keeps versions or did. Our own; the Hub has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    versioning: Option<&'static str>,
+    /// What is there beside the current files, of such a bucket. Our own, too.
     #[serde(skip_serializing_if = "Option::is_none")]
     versions: Option<Versions>,
 }
@@ -54,8 +57,18 @@ async fn to_info(call: &Call, bucket: &Bucket) -> Result<Info, BucketError> {
         created_at: iso8601(bucket.created_at),
         size: stats.bytes,
         total_files: stats.objects,
+        versioning: versioning_name(bucket.versioning),
         versions,
     })
+}
+
+/// Whether a bucket keeps versions, in words; `None` if it never did.
+pub(super) fn versioning_name(versioning: Versioning) -> Option<&'static str> {
+    match versioning {
+        Versioning::Off => None,
+        Versioning::Enabled => Some("enabled"),
+        Versioning::Suspended => Some("suspended"),
+    }
 }
 
 /// `GET /api/buckets/{ns}/{name}`.

@@ -8,13 +8,13 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::body;
-use super::buckets::page_url;
+use super::buckets::{page_url, versioning_name};
 use super::call::Call;
 use super::error::{HubError, HubResult};
 use super::paths::new_bucket_name;
 use super::visibility::{Creation, Settings};
 use crate::auth::{Action, Caller};
-use crate::bucket::{BucketError, BucketId, DeleteBucket, Namespace, Visibility};
+use crate::bucket::{BucketChange, BucketError, BucketId, DeleteBucket, Namespace, Visibility};
 
 impl Call {
     /// Refuses a caller who may not have a bucket of this name.
@@ -102,7 +102,18 @@ pub(super) async fn relocate(call: Call, body: Body) -> HubResult {
 /// `PUT /api/buckets/{ns}/{name}/settings`.
 pub(super) async fn settings(call: Call, body: Body) -> HubResult {
     let bucket = call.bucket(Action::ManageBucket).await?;
-    let visibility = body::json::<Settings>(body).await?.asked()?;
-    call.api.buckets.set_visibility(&bucket.id, visibility).await?;
-    Ok(Json(json!({ "private": visibility == Visibility::Private })).into_response())
+    let (visibility, versioning) = body::json::<Settings>(body).await?.asked()?;
+    // First what may be refused.
+    if let Some(versioning) = versioning {
+        call.api.buckets.change_bucket(&bucket.id, BucketChange::Versioning(versioning)).await?;
+    }
+    if let Some(visibility) = visibility {
+        call.api.buckets.set_visibility(&bucket.id, visibility).await?;
+    }
+    let private = visibility.unwrap_or(bucket.visibility) == Visibility::Private;
+    let mut settings = json!({ "private": private });
+    if let Some(name) = versioning_name(versioning.unwrap_or(bucket.versioning)) {
+        settings["versioning"] = name.into();
+    }
+    Ok(Json(settings).into_response())
 }

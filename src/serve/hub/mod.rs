@@ -28,6 +28,7 @@ mod routes;
 mod tests;
 mod tokens;
 mod tree;
+mod versions;
 mod visibility;
 mod whoami;
 

@@ -9,7 +9,7 @@ use axum::http::Uri;
 use tower::ServiceExt as _;
 
 use super::error::HubError;
-use super::{HubApi, batch, buckets, manage, paths_info, resolve, tokens, tree, whoami};
+use super::{HubApi, batch, buckets, manage, paths_info, resolve, tokens, tree, versions, whoami};
 use crate::serve::http::compression::gzip;
 use crate::serve::http::routes::{DELETE, GET, HEAD, POST, PUT, Routed, Routes};
 
@@ -18,6 +18,7 @@ use crate::serve::http::routes::{DELETE, GET, HEAD, POST, PUT, Routed, Routes};
 pub fn router(api: HubApi) -> Routed {
     const BUCKETS: &str = "/api/buckets/{namespace}";
     const BUCKET: &str = "/api/buckets/{namespace}/{name}";
+    const VERSIONS: &str = "/api/buckets/{namespace}/{name}/versions/{*path}";
     const FILE: &str = "/buckets/{namespace}/{name}/resolve/{*path}";
     Routes::new()
         .named("WhoAmI", GET, "/api/whoami-v2", whoami::whoami)
@@ -36,6 +37,10 @@ pub fn router(api: HubApi) -> Routed {
             "/api/buckets/{namespace}/{name}/paths-info",
             paths_info::paths_info.layer(gzip()),
         )
+        .named("ListVersions", GET, "/api/buckets/{namespace}/{name}/versions", versions::list.layer(gzip()))
+        .named("History", GET, VERSIONS, versions::history.layer(gzip()))
+        .named("DeleteVersion", DELETE, VERSIONS, versions::delete)
+        .named("RestoreVersion", POST, "/api/buckets/{namespace}/{name}/restore", versions::restore)
         .named("Batch", POST, "/api/buckets/{namespace}/{name}/batch", batch::batch)
         .named("ReadToken", GET, "/api/buckets/{namespace}/{name}/xet-read-token", tokens::read_token)
         .named("WriteToken", GET, "/api/buckets/{namespace}/{name}/xet-write-token", tokens::write_token)

@@ -134,21 +134,24 @@ impl House {
         let id = ada("b");
         house.buckets.create_bucket(&id, Visibility::Private).await.unwrap();
         for name in files {
-            let body = Bytes::from(format!("content of {name}"));
-            let payload = Payload {
-                length: Some(body.len() as u64),
-                body: Box::pin(stream::iter([Ok(body)])),
-                digests: DeclaredDigests::default(),
-            };
-            let key = ObjectKey::new(name).unwrap();
-            let (attributes, condition) = (Attributes::default(), WriteCondition::default());
-            house
-                .buckets
-                .write(&id, ObjectWrite { key, attributes, condition, lock: ObjectLock::default(), payload })
-                .await
-                .unwrap();
+            house.put(name, &format!("content of {name}")).await;
         }
         house
+    }
+
+    /// Stores a file in ada's bucket.
+    async fn put(&self, name: &str, content: &str) {
+        let body = Bytes::from(content.to_owned());
+        let payload = Payload {
+            length: Some(body.len() as u64),
+            body: Box::pin(stream::iter([Ok(body)])),
+            digests: DeclaredDigests::default(),
+        };
+        let key = ObjectKey::new(name).unwrap();
+        let (attributes, condition, lock) =
+            (Attributes::default(), WriteCondition::default(), ObjectLock::default());
+        let write = ObjectWrite { key, attributes, condition, lock, payload };
+        self.buckets.write(&ada("b"), write).await.unwrap();
     }
 
     /// The paths in ada's bucket.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::error::{HubError, HubResult};
-use crate::bucket::Visibility;
+use crate::bucket::{Versioning, Visibility};
 
 /// Body of `POST /api/buckets/{ns}/{name}`: all that published clients send.
 #[derive(Default, Deserialize)]
@@ -53,13 +53,36 @@ pub(super) struct Settings {
     private: Option<bool>,
     #[serde(deserialize_with = "visibility")]
     visibility: Option<Visibility>,
+    /// Our own; the Hub keeps no versions.
+    versioning: Option<KeepsVersions>,
+}
+
+/// Whether writes keep what they replace.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum KeepsVersions {
+    Enabled,
+    Suspended,
+}
+
+impl From<KeepsVersions> for Versioning {
+    fn from(keeps: KeepsVersions) -> Self {
+        match keeps {
+            KeepsVersions::Enabled => Self::Enabled,
+            KeepsVersions::Suspended => Self::Suspended,
+        }
+    }
 }
 
 impl Settings {
-    /// Who is to be able to read the bucket from now on.
-    pub(super) fn asked(self) -> HubResult<Visibility> {
-        let asked = agreed(self.private, self.visibility)?;
-        asked.ok_or_else(|| HubError::bad_request("The body must hold private or visibility"))
+    /// Who is to be able to read the bucket from now on, and whether it keeps versions; at least one of them.
+    pub(super) fn asked(self) -> HubResult<(Option<Visibility>, Option<Versioning>)> {
+        match (agreed(self.private, self.visibility)?, self.versioning.map(Versioning::from)) {
+            (None, None) => {
+                Err(HubError::bad_request("The body must hold private or visibility, or versioning"))
+            }
+            asked => Ok(asked),
+        }
     }
 }
 

@@ -66,17 +66,19 @@ impl Handler {
         Ok(Kind::Operation(Box::new((located, names, proof))))
     }
 
-    /// Answers a request; also gives its context if it came to have one.
+    /// Answers a request; also gives its context if it came to have one. What few requests need is boxed, here and below:
+    /// the future of every request is as large as its largest branch, and is moved several times.
     async fn answer(&self, request: Request, id: &Arc<str>) -> (S3Result<Response>, Option<Arc<Context>>) {
         let record = RequestContext::of(request.extensions());
         let prepared = match self.authenticate(&request) {
             Ok(Kind::Preflight) => {
                 record.set_operation(PREFLIGHT);
-                return (self.answer_preflight(request.headers(), request.uri()).await, None);
+                let answer = Box::pin(self.answer_preflight(request.headers(), request.uri()));
+                return (answer.await, None);
             }
             Ok(Kind::Form) => {
                 record.set_operation(FORM);
-                return (form::post(&self.api, &self.keys, request).await, None);
+                return (Box::pin(form::post(&self.api, &self.keys, request)).await, None);
             }
             Ok(Kind::Operation(operation)) => {
                 let (located, names, proof) = *operation;
@@ -133,7 +135,7 @@ pub(super) async fn handle(State(handler): State<Arc<Handler>>, mut request: Req
     });
     if let Some(headers) = origin.filter(|_| method != Method::OPTIONS) {
         let sent = (&method, &uri, &headers);
-        match handler.cors_headers(context.as_deref(), sent, &record).await {
+        match Box::pin(handler.cors_headers(context.as_deref(), sent, &record)).await {
             Ok(headers) => response.headers_mut().extend(headers),
             // The request itself was answered; the page is granted nothing.
             Err(error) => errors::log(&error, &id, &uri),

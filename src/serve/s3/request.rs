@@ -62,7 +62,7 @@ pub(super) async fn prepare(
     let (target, namespace) = resolve(api, &caller, located.namespace.as_ref(), bucket, creates).await?;
     let mut argument_error = unsupported::check_headers(&headers, &namespace).err();
     if carries_xml(&method, &uri) {
-        let xml = read_xml(&headers, trailers.clone(), body, XmlBody::of(&uri)).await;
+        let xml = Box::pin(read_xml(&headers, trailers.clone(), body, XmlBody::of(&uri))).await;
         let xml = xml.map_err(|error| argument_error.get_or_insert(error));
         body = Body::from(xml.unwrap_or_default());
     }

@@ -49,7 +49,7 @@ pub(super) async fn call(
         };
     }
     request.extensions_mut().insert(Arc::clone(context));
-    let response = service.call(request).await.map_err(|error| {
+    let response = Box::pin(service.call(request)).await.map_err(|error| {
         // Only an answer that cannot be written as headers or XML ends here.
         let (error, request_id) = (s3s::StdError::from(error), &context.request_id);
         tracing::error!(%request_id, error, "an answer could not be written");

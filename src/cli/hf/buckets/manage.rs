@@ -2,6 +2,7 @@
 
 use clap::ValueEnum;
 
+use super::versions;
 use crate::bucket::BucketId;
 use crate::bucket::hub::{BucketInfo, HubError, NewBucket};
 use crate::cli::failure::Failure;
@@ -110,7 +111,8 @@ pub(in crate::cli) struct MoveArgs {
 #[command(after_help = "Examples:
   $ xetgate buckets settings user/my-bucket --private
   $ xetgate buckets settings user/my-bucket --public
-  $ xetgate buckets settings hf://buckets/user/my-bucket --private")]
+  $ xetgate buckets settings hf://buckets/user/my-bucket --private
+  $ xetgate buckets settings user/my-bucket --versioning on")]
 pub(in crate::cli) struct SettingsArgs {
     #[arg(
         help = "Bucket ID: namespace/bucket_name or hf://buckets/namespace/bucket_name",
@@ -123,8 +125,17 @@ pub(in crate::cli) struct SettingsArgs {
     /// Make the bucket public.
     #[arg(long)]
     public: bool,
+    /// Keep what is replaced or deleted as older versions, from now on; or stop to.
+    #[arg(long, value_enum, value_name = "on|off", hide_possible_values = true)]
+    versioning: Option<Switch>,
     #[command(flatten)]
     pub(super) common: CommonArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Switch {
+    On,
+    Off,
 }
 
 /// A whole bucket in any spelling. A path after it is refused; `doing` is what cannot be done to a path.
@@ -237,14 +248,25 @@ impl MoveArgs {
 
 impl SettingsArgs {
     pub(super) async fn run(&self, session: &mut Session) -> Result<(), Failure> {
-        if self.private == self.public {
+        if self.private == self.public && (self.private || self.versioning.is_none()) {
             return Err(Failure::Usage("Specify exactly one of --private or --public.".to_owned()));
         }
         let id = named_bucket(session, &self.bucket_id, "settings")?;
-        session.connection.hub.set_private(&id, self.private).await.map_err(session.connection.about(&id))?;
-        let fields =
-            Fields(vec![("bucket_id", Value::Text(id.to_string())), ("private", Value::Flag(self.private))]);
-        session.terminal.result("Bucket settings updated", &fields)?;
+        let hub = &session.connection.hub;
+        let mut fields = vec![("bucket_id", Value::Text(id.to_string()))];
+        // First what a server may not have.
+        if let Some(versioning) = self.versioning {
+            let is_on = versioning == Switch::On;
+            let set = hub.set_versioning(&id, is_on).await;
+            set.map_err(|error| versions::refused(session, &id, "such bucket", error))?;
+            let name = if is_on { "enabled" } else { "suspended" };
+            fields.push(("versioning", Value::Text(name.to_owned())));
+        }
+        if self.private || self.public {
+            hub.set_private(&id, self.private).await.map_err(session.connection.about(&id))?;
+            fields.push(("private", Value::Flag(self.private)));
+        }
+        session.terminal.result("Bucket settings updated", &Fields(fields))?;
         session
             .terminal
             .hint(&format!("Run `{} buckets info {id}` to view bucket details.", session.program));

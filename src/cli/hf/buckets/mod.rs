@@ -13,6 +13,7 @@ mod folder;
 mod list;
 mod manage;
 mod remove;
+mod versions;
 
 pub(in crate::cli) use cp::CpArgs;
 
@@ -35,10 +36,14 @@ pub(in crate::cli) enum BucketsCommand {
     /// Remove files from a bucket.
     #[command(visible_alias = "rm")]
     Remove(remove::RemoveArgs),
-    /// Update bucket settings (visibility).
+    /// Make an older version of a file the current one again.
+    Restore(versions::RestoreArgs),
+    /// Update bucket settings (visibility, versioning).
     Settings(manage::SettingsArgs),
     /// Sync files between a local folder and a bucket.
     Sync(SyncArgs),
+    /// List versions, and what they cost.
+    Versions(versions::VersionsArgs),
 }
 
 impl BucketsCommand {
@@ -52,8 +57,10 @@ impl BucketsCommand {
             Self::List(args) => &args.common,
             Self::Move(args) => &args.common,
             Self::Remove(args) => &args.common,
+            Self::Restore(args) => &args.common,
             Self::Settings(args) => &args.common,
             Self::Sync(args) => &args.common,
+            Self::Versions(args) => &args.common,
         }
     }
 
@@ -67,8 +74,10 @@ impl BucketsCommand {
             Self::List(args) => args.run(session).await,
             Self::Move(args) => args.run(session).await,
             Self::Remove(args) => args.run(session).await,
+            Self::Restore(args) => args.run(session).await,
             Self::Settings(args) => args.run(session).await,
             Self::Sync(args) => args.run(session).await,
+            Self::Versions(args) => args.run(session).await,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `buckets remove`: files out of a bucket, one or all below a prefix.
 
+use super::versions;
 use crate::bucket::hub::{BatchOp, FileEntry};
 use crate::cli::failure::Failure;
 use crate::cli::hf::files::filter::Filter;
@@ -18,7 +19,8 @@ use crate::cli::terminal::{Fields, Value, words};
   $ xetgate buckets rm user/my-bucket/logs/ --recursive
   $ xetgate buckets rm user/my-bucket --recursive --include \"*.tmp\"
   $ xetgate buckets rm user/my-bucket/data/ --recursive --exclude \"*.safetensors\"
-  $ xetgate buckets rm user/my-bucket/checkpoints/ --recursive --dry-run"
+  $ xetgate buckets rm user/my-bucket/checkpoints/ --recursive --dry-run
+  $ xetgate buckets rm user/my-bucket/file.txt --version AZZ3rN-kAAAk1JkIJr_mNQ"
 )]
 pub(in crate::cli) struct RemoveArgs {
     #[arg(
@@ -41,6 +43,9 @@ pub(in crate::cli) struct RemoveArgs {
     /// Exclude files matching pattern (can specify multiple). Requires --recursive.
     #[arg(long, value_name = "TEXT")]
     exclude: Vec<String>,
+    /// Remove this version of the file for good, and leave the others. Of a delete marker, brings the file back.
+    #[arg(long, value_name = "ID")]
+    version: Option<String>,
     #[command(flatten)]
     pub(super) common: CommonArgs,
 }
@@ -64,6 +69,12 @@ impl RemoveArgs {
         if !(self.recursive || self.include.is_empty() && self.exclude.is_empty()) {
             return Err(Failure::Usage("--include and --exclude require --recursive.".to_owned()));
         }
+        if let Some(version) = &self.version {
+            if self.recursive {
+                return Err(Failure::Usage("Cannot use --version with --recursive.".to_owned()));
+            }
+            return self.version(session, &place, version).await;
+        }
         if self.recursive { self.below(session, &place).await } else { self.one(session, &place).await }
     }
 
@@ -78,6 +89,20 @@ impl RemoveArgs {
         session
             .terminal
             .result("File removed", &Fields::texts([("path", path), ("bucket_id", &id.to_string())]))
+    }
+
+    async fn version(&self, session: &mut Session, place: &Location, version: &str) -> Result<(), Failure> {
+        let (path, id) = (&place.path, &place.bucket);
+        let what = versions::named(version, path, id);
+        if self.dry_run {
+            return session.terminal.text(&format!("(dry run) {what} would be removed for good."));
+        }
+        session.terminal.confirm(&format!("Remove {what} for good?"), self.yes)?;
+        let removed = session.connection.hub.delete_version(id, path, version).await;
+        removed.map_err(|error| versions::refused(session, id, &what, error))?;
+        let id = id.to_string();
+        let fields = [("path", path.as_str()), ("bucket_id", &id), ("version_id", version)];
+        session.terminal.result("Version removed", &Fields::texts(fields))
     }
 
     async fn below(&self, session: &mut Session, place: &Location) -> Result<(), Failure> {

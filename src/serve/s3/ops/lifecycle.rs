@@ -127,11 +127,8 @@ fn bytes(given: i64, what: &str) -> S3Result<u64> {
 fn midnight(at: dto::Timestamp) -> S3Result<Timestamp> {
     let millis = OffsetDateTime::from(at).unix_timestamp_nanos().div_euclid(1_000_000);
     let at = u64::try_from(millis).map_err(|_| invalid_argument("'Date' must not be before 1970"))?;
-    if at % (24 * 3_600_000) == 0 {
-        Ok(Timestamp(at))
-    } else {
-        Err(invalid_argument("'Date' must be at midnight GMT"))
-    }
+    let at = Timestamp(at);
+    if at.is_midnight() { Ok(at) } else { Err(invalid_argument("'Date' must be at midnight GMT")) }
 }
 
 /// `None` if it asks for nothing: `ExpiredObjectDeleteMarker` may be false beside days or a date.

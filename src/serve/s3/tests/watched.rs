@@ -8,9 +8,9 @@ use super::*;
 use crate::bucket::{
     BatchChange, Bucket, BucketChange, BucketError, BucketId, BucketSettings, BucketStats, Buckets,
     ByteRange, Changed, Copied, CopySource, DeleteBucket, ListPage, ListQuery, ListUploads, LockChange,
-    NewUpload, Object, ObjectCopy, ObjectDelete, ObjectKey, ObjectRead, ObjectRef, ObjectWrite, Objects,
-    Part, PartPage, Payload, Tags, TreePage, TreeQuery, Upload, UploadCompletion, UploadPage, UploadRef,
-    Uploads, VersionPage, VersionQuery, VersionStats, Visibility,
+    NewUpload, Object, ObjectCopy, ObjectDelete, ObjectHistory, ObjectKey, ObjectRead, ObjectRef,
+    ObjectWrite, Objects, Part, PartPage, Payload, Tags, TreePage, TreeQuery, Upload, UploadCompletion,
+    UploadPage, UploadRef, Uploads, VersionPage, VersionQuery, VersionStats, Visibility,
 };
 
 /// Calls the buckets inside, and remembers what was called.
@@ -74,6 +74,7 @@ watched! { Objects:
     list(id: &BucketId, query: &ListQuery) -> ListPage;
     tree(id: &BucketId, query: &TreeQuery) -> TreePage;
     list_versions(id: &BucketId, query: &VersionQuery) -> VersionPage;
+    history(id: &BucketId, key: &ObjectKey) -> ObjectHistory;
     paths_info(id: &BucketId, keys: &[ObjectKey]) -> Vec<Option<Object>>;
     batch(id: &BucketId, changes: Vec<BatchChange>) -> Vec<Result<(), BucketError>>;
     object(id: &BucketId, object: ObjectRef<'_>) -> Object;

@@ -20,6 +20,14 @@ pub(super) struct KeyTables<'t, O, V> {
     pub(super) versions: &'t V,
 }
 
+/// A bucket with rules, by its rows: what is due there is read from these tables, by everyone who asks.
+pub(super) struct RuledBucket<'t, O, V, U> {
+    pub(super) keys: KeyTables<'t, O, V>,
+    pub(super) uploads: &'t U,
+    pub(super) bucket: u64,
+    pub(super) rules: &'t RulesInForce,
+}
+
 /// A version, without parts.
 pub(super) struct Entry {
     /// Of one that is not the current object.

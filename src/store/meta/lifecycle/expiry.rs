@@ -5,29 +5,21 @@ use std::ops::Bound;
 use async_trait::async_trait;
 use redb::{ReadTransaction, ReadableTable, StorageError};
 
-use super::entries::KeyTables;
+use super::entries::{KeyTables, RuledBucket};
 use super::filling::has_work;
 use super::keeping::{day, in_force, upload_due, window};
 use super::{DUE, DueEntry, DueItem, DueWhat, Expiry, LIFECYCLES, LifecycleStore};
 use crate::model::bucket::BucketUid;
 use crate::model::clock::Timestamp;
 use crate::model::conditions::WriteCondition;
-use crate::model::lifecycle::{Day, RulesInForce};
+use crate::model::lifecycle::Day;
 use crate::model::upload::Upload;
 use crate::model::version::Stamp;
 use crate::store::meta::tables::{self, Failure, Row, Tables, decode};
 use crate::store::meta::versions::{VERSIONS, VersionName};
 use crate::store::meta::{Deletion, EmbeddedMeta, MetaError, ObjectChange};
 
-/// Works out whether a row of an index is right, by the rows of its key.
-struct Judge<'t, O, V, U> {
-    keys: KeyTables<'t, O, V>,
-    uploads: &'t U,
-    bucket: u64,
-    rules: &'t RulesInForce,
-}
-
-impl<O, V, U> Judge<'_, O, V, U>
+impl<O, V, U> RuledBucket<'_, O, V, U>
 where
     O: ReadableTable<(u64, &'static [u8]), Row>,
     V: ReadableTable<VersionName, Row>,
@@ -92,9 +84,7 @@ impl Tables<'_> {
         now: Timestamp,
     ) -> Result<Expiry, Failure> {
         let Some(rules) = self.rules_of(bucket)? else { return Ok(Expiry::NotDue) };
-        let (keys, uploads) = (self.key_tables(), &self.uploads);
-        let judge = Judge { keys, uploads, bucket: bucket.0, rules: &rules.rules };
-        let Some(item) = judge.item(entry, now)? else {
+        let Some(item) = self.ruled(bucket, &rules.rules).item(entry, now)? else {
             // A row that is wrong goes, so that it is not met again.
             if entry.at <= now {
                 self.forget_due(rules.index, entry)?;
@@ -134,7 +124,7 @@ fn page(
     let (objects, versions) = (snapshot.open_table(tables::OBJECTS)?, snapshot.open_table(VERSIONS)?);
     let uploads = snapshot.open_table(tables::UPLOADS)?;
     let keys = KeyTables { objects: &objects, versions: &versions };
-    let judge = Judge { keys, uploads: &uploads, bucket: bucket.0, rules: &rules };
+    let ruled = RuledBucket { keys, uploads: &uploads, bucket: bucket.0, rules: &rules };
     let what = after.map(|after| after.what.to_bytes()).unwrap_or_default();
     let first = match after {
         None => Bound::Included((index, 0, [].as_slice(), [].as_slice())),
@@ -150,7 +140,7 @@ fn page(
         let row = row?.0;
         let (_, at, key, what) = row.value();
         let entry = DueEntry::of_row(at, key, what)?;
-        items.extend(judge.item(&entry, now)?);
+        items.extend(ruled.item(&entry, now)?);
         last = Some(entry);
     }
     Ok((items, None))

@@ -5,7 +5,7 @@ use std::ops::Bound;
 
 use redb::{ReadTransaction, ReadableTable, StorageError};
 
-use super::entries::KeyTables;
+use super::entries::{KeyTables, RuledBucket};
 use super::keeping::{in_force, upload_due, window};
 use super::{DUE, DueCheck, DueEntry, DueName, INDEXING, IndexWork, LIFECYCLES, Place};
 use crate::model::bucket::BucketUid;
@@ -23,15 +23,7 @@ pub(super) fn all_of(index: u64) -> AllOf {
     (index, 0, &[], &[])..(index + 1, 0, &[], &[])
 }
 
-/// The tables that a walk over a bucket reads.
-struct Walk<'t, O, V, U> {
-    keys: KeyTables<'t, O, V>,
-    uploads: &'t U,
-    bucket: u64,
-    rules: &'t RulesInForce,
-}
-
-impl<O, V, U> Walk<'_, O, V, U>
+impl<O, V, U> RuledBucket<'_, O, V, U>
 where
     O: ReadableTable<(u64, &'static [u8]), Row>,
     V: ReadableTable<VersionName, Row>,
@@ -158,9 +150,7 @@ impl Tables<'_> {
     ) -> Result<Option<IndexWork>, StorageError> {
         let rules = self.rules_of(bucket)?.filter(|rules| rules.index == index);
         let Some(rules) = rules else { return Ok(Some(IndexWork::Empty)) };
-        let (keys, uploads) = (self.key_tables(), &self.uploads);
-        let walk = Walk { keys, uploads, bucket: bucket.0, rules: &rules.rules };
-        let (due, next) = walk.step(place, limit)?;
+        let (due, next) = self.ruled(bucket, &rules.rules).step(place, limit)?;
         due.iter().try_for_each(|entry| self.note_due(index, entry))?;
         Ok(next.map(|place| IndexWork::Fill(bucket, place)))
     }
@@ -191,8 +181,8 @@ pub(in crate::store::meta) fn missing_rows(
     let (uploads, due) = (snapshot.open_table(tables::UPLOADS)?, snapshot.open_table(DUE)?);
     let Some((index, rules)) = filled(snapshot, bucket)? else { return Ok(None) };
     let keys = KeyTables { objects: &objects, versions: &versions };
-    let walk = Walk { keys, uploads: &uploads, bucket: bucket.0, rules: &rules };
-    let (expected, next) = walk.step(place, limit)?;
+    let ruled = RuledBucket { keys, uploads: &uploads, bucket: bucket.0, rules: &rules };
+    let (expected, next) = ruled.step(place, limit)?;
     let mut check = DueCheck { expected: expected.len() as u64, missing: Vec::new(), next };
     for entry in expected {
         if !has_row(&due, index, &entry)? {

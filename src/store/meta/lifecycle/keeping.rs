@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use redb::{ReadableTable, StorageError};
 
-use super::entries::{Entry, KeyTables, Stretch};
+use super::entries::{Entry, KeyTables, RuledBucket, Stretch};
 use super::{DueEntry, DueWhat, IndexWork, IndexedRules, Place};
 use crate::model::bucket::BucketUid;
 use crate::model::lifecycle::{Day, Lifecycle, RulesInForce};
@@ -27,6 +27,7 @@ const DAY_MS: &str = "lifecycle_day_ms";
 /// The tables of a key, in a transaction that writes.
 type Objects<'t> = redb::Table<'t, (u64, &'static [u8]), Row>;
 type Versions<'t> = redb::Table<'t, VersionName, Row>;
+type Uploads<'t> = redb::Table<'t, (u64, &'static [u8], &'static str), Row>;
 
 /// The rules that were looked up in this physical transaction, by bucket.
 pub(in crate::store::meta) type RulesCache = HashMap<u64, Option<Arc<IndexedRules>>>;
@@ -148,6 +149,14 @@ impl Tables<'_> {
 
     pub(super) fn key_tables(&self) -> KeyTables<'_, Objects<'_>, Versions<'_>> {
         KeyTables { objects: &self.objects, versions: &self.versions }
+    }
+
+    pub(super) fn ruled<'s>(
+        &'s self,
+        bucket: BucketUid,
+        rules: &'s RulesInForce,
+    ) -> RuledBucket<'s, Objects<'s>, Versions<'s>, Uploads<'s>> {
+        RuledBucket { keys: self.key_tables(), uploads: &self.uploads, bucket: bucket.0, rules }
     }
 
     pub(super) fn note_due(&mut self, index: u64, entry: &DueEntry) -> Result<(), StorageError> {
