@@ -194,6 +194,24 @@ impl Terminal {
         columns: &[(&'static str, Align)],
         rows: &[Fields],
     ) -> Result<(), Failure> {
+        self.table_within(self.style.columns, columns, rows)
+    }
+
+    /// The same, of things whose names are to be copied: never cut to the width of a terminal.
+    pub(in crate::cli) fn whole_table(
+        &mut self,
+        columns: &[(&'static str, Align)],
+        rows: &[Fields],
+    ) -> Result<(), Failure> {
+        self.table_within(None, columns, rows)
+    }
+
+    fn table_within(
+        &mut self,
+        width: Option<usize>,
+        columns: &[(&'static str, Align)],
+        rows: &[Fields],
+    ) -> Result<(), Failure> {
         let cells = |row: &Fields, show: fn(&Value) -> String| -> Vec<String> {
             columns.iter().map(|(name, _)| row.get(name).map(show).unwrap_or_default()).collect()
         };
@@ -205,7 +223,7 @@ impl Terminal {
                     columns.iter().map(|(name, align)| (name.to_uppercase(), *align)).collect();
                 let header: Vec<_> = names.iter().map(|(name, align)| (name.as_str(), *align)).collect();
                 let cells = rows.iter().map(|row| cells(row, Value::cell)).collect();
-                let (text, was_cut) = table::table(&header, cells, self.style.columns);
+                let (text, was_cut) = table::table(&header, cells, width);
                 cut = was_cut;
                 text
             }

@@ -118,7 +118,7 @@ impl VersionsArgs {
         let below = format!("{}/", place.path.trim_end_matches('/'));
         found.retain(|version| place.path.is_empty() || version.path.starts_with(&below));
         let rows: Vec<_> = found.iter().map(|version| self.row(session.terminal.mode(), version)).collect();
-        session.terminal.table(&LIST, &rows)
+        session.terminal.whole_table(&LIST, &rows)
     }
 
     /// The history of the file at a place, if there is one.
@@ -142,7 +142,7 @@ impl VersionsArgs {
         versions.truncate(self.limit.unwrap_or(usize::MAX));
         let rows: Vec<_> =
             versions.iter().map(|version| self.row(session.terminal.mode(), version)).collect();
-        session.terminal.table(&HISTORY, &rows)?;
+        session.terminal.whole_table(&HISTORY, &rows)?;
         if session.terminal.mode() == Mode::Human {
             let size = |bytes| words::size(bytes, true);
             let taken = taken.map_or_else(|| "not reckoned".to_owned(), size);
