@@ -155,9 +155,8 @@ impl VersionsArgs {
 
     fn row(&self, mode: Mode, version: &VersionInfo) -> Fields {
         let for_people = mode == Mode::Human;
-        let size = |bytes: u64| match self.human_readable {
-            true => Value::Text(words::human_size(bytes)),
-            false => Value::Count(bytes),
+        let size = |bytes: u64| {
+            if self.human_readable { Value::Text(words::human_size(bytes)) } else { Value::Count(bytes) }
         };
         let mut row = vec![
             ("path", Value::Text(version.path.clone())),

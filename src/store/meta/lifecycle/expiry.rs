@@ -124,7 +124,7 @@ fn page(
     let (objects, versions) = (snapshot.open_table(tables::OBJECTS)?, snapshot.open_table(VERSIONS)?);
     let uploads = snapshot.open_table(tables::UPLOADS)?;
     let keys = KeyTables { objects: &objects, versions: &versions };
-    let ruled = RuledBucket { keys, uploads: &uploads, bucket: bucket.0, rules: &rules };
+    let here = RuledBucket { keys, uploads: &uploads, bucket: bucket.0, rules: &rules };
     let what = after.map(|after| after.what.to_bytes()).unwrap_or_default();
     let first = match after {
         None => Bound::Included((index, 0, [].as_slice(), [].as_slice())),
@@ -140,7 +140,7 @@ fn page(
         let row = row?.0;
         let (_, at, key, what) = row.value();
         let entry = DueEntry::of_row(at, key, what)?;
-        items.extend(ruled.item(&entry, now)?);
+        items.extend(here.item(&entry, now)?);
         last = Some(entry);
     }
     Ok((items, None))

@@ -181,8 +181,8 @@ pub(in crate::store::meta) fn missing_rows(
     let (uploads, due) = (snapshot.open_table(tables::UPLOADS)?, snapshot.open_table(DUE)?);
     let Some((index, rules)) = filled(snapshot, bucket)? else { return Ok(None) };
     let keys = KeyTables { objects: &objects, versions: &versions };
-    let ruled = RuledBucket { keys, uploads: &uploads, bucket: bucket.0, rules: &rules };
-    let (expected, next) = ruled.step(place, limit)?;
+    let here = RuledBucket { keys, uploads: &uploads, bucket: bucket.0, rules: &rules };
+    let (expected, next) = here.step(place, limit)?;
     let mut check = DueCheck { expected: expected.len() as u64, missing: Vec::new(), next };
     for entry in expected {
         if !has_row(&due, index, &entry)? {
