@@ -22,6 +22,8 @@ def noise(size: int, seed: int) -> bytearray:
 def versioned(ours, bucket, work) -> str:
     out = ours.text("buckets", "settings", f"username/{bucket}", "--versioning", "on", "--json", cwd=work)[0]
     assert json.loads(out) == {"bucket_id": f"username/{bucket}", "versioning": "enabled"}
+    info = json.loads(ours.text("buckets", "info", f"username/{bucket}", "--json", cwd=work)[0])
+    assert info["versioning"] == "enabled"
     return f"username/{bucket}"
 
 

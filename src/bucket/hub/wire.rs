@@ -23,6 +23,9 @@ pub struct BucketInfo {
     pub size: u64,
     /// How many files there are.
     pub total_files: u64,
+    /// `enabled` or `suspended`, of a bucket that keeps versions or did; huggingface.co keeps none.
+    #[serde(default)]
+    pub versioning: Option<String>,
 }
 
 impl BucketInfo {

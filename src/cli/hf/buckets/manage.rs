@@ -163,13 +163,15 @@ fn named_bucket(session: &Session, text: &str, doing: &str) -> Result<BucketId, 
 
 /// A bucket's description, in the order of JSON.
 pub(super) fn description(info: &BucketInfo, size: Value) -> Fields {
-    Fields(vec![
+    let mut fields = vec![
         ("id", Value::Text(info.id.to_string())),
         ("private", Value::Flag(info.private)),
         ("created_at", Value::Moment(info.created_at)),
         ("size", size),
         ("total_files", Value::Count(info.total_files)),
-    ])
+    ];
+    fields.extend(info.versioning.clone().map(|versioning| ("versioning", Value::Text(versioning))));
+    Fields(fields)
 }
 
 impl CreateArgs {
