@@ -47,10 +47,10 @@ pub(super) async fn run(
     throttle: &Throttle,
     report: &mut GcReport,
 ) -> Result<(), GcError> {
-    let view = store.meta.view().await?;
-    let turns = view.counts().await?.xorbs / XORBS_A_TURN + 1;
+    let turns = store.meta.view().await?.counts().await?.xorbs / XORBS_A_TURN + 1;
     for turn in 0..turns {
         throttle.spend(0).await?;
+        let view = store.meta.view().await?;
         let candidates =
             candidates(&*view, now, options.thrift, |xorb| xorb.words()[0] % turns == turn).await?;
         report.xorbs_compacted += candidates.len() as u64;
@@ -59,6 +59,8 @@ pub(super) async fn run(
         }
         let names: Vec<_> = candidates.iter().map(|candidate| candidate.hash).collect();
         let files = files_of(&*view, &names).await?;
+        // While a view is held, the store reuses nothing of what is rewritten.
+        drop(view);
         for batch in batches(candidates) {
             throttle
                 .spend(batch.iter().map(|candidate| u64::from(candidate.row.table.record_bytes())).sum())

@@ -75,7 +75,7 @@ pub(super) async fn run(
         let view = store.meta.view().await?;
         let stretch = look(store, &*view, walk, now, &mut chunks_left, throttle).await?;
         if !options.dry_run && !stretch.candidates.is_empty() {
-            merge(store, &*view, &stretch.candidates, throttle, report).await?;
+            merge(store, view, &stretch.candidates, throttle, report).await?;
         } else {
             let bytes = |candidate: &Candidate| record_bytes(&candidate.row.table, &candidate.runs);
             report.duplicate_bytes += stretch.candidates.iter().map(bytes).sum::<u64>();
@@ -142,17 +142,19 @@ fn worthwhile(table: &ChunkTable, mut runs: Vec<DuplicateRun>) -> Vec<DuplicateR
 
 async fn merge(
     store: &Arc<LocalStore>,
-    view: &dyn MetaView,
+    view: Box<dyn MetaView>,
     candidates: &[Candidate],
     throttle: &Throttle,
     report: &mut GcReport,
 ) -> Result<(), GcError> {
     let names: Vec<_> = candidates.iter().map(|candidate| candidate.hash).collect();
-    let files = files_of(view, &names).await?;
+    let files = files_of(&*view, &names).await?;
+    // While a view is held, the store reuses nothing of what is rewritten, and grows by each record once more.
+    drop(view);
     for candidate in candidates {
         let Candidate { hash, row, runs } = candidate;
         throttle.spend(record_bytes(&row.table, runs)).await?;
-        let runs = verified(store, view, runs).await?;
+        let runs = verified(store, runs).await?;
         if runs.is_empty() {
             continue;
         }
@@ -166,17 +168,13 @@ async fn merge(
 }
 
 /// Those of the runs whose copies have the right bytes.
-async fn verified(
-    store: &Arc<LocalStore>,
-    view: &dyn MetaView,
-    runs: &[DuplicateRun],
-) -> Result<Vec<DuplicateRun>, GcError> {
+async fn verified(store: &Arc<LocalStore>, runs: &[DuplicateRun]) -> Result<Vec<DuplicateRun>, GcError> {
     let mut good = Vec::with_capacity(runs.len());
     let mut last: Option<(XorbHash, Arc<XorbRow>)> = None;
     for run in runs {
         let row = match &last {
             Some((to, row)) if *to == run.to => Arc::clone(row),
-            _ => match view.xorb(&run.to).await? {
+            _ => match store.meta.xorb(&run.to).await? {
                 Some(row) => Arc::clone(&last.insert((run.to, Arc::new(row))).1),
                 None => continue,
             },

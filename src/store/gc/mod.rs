@@ -260,10 +260,9 @@ pub async fn expire_uploads(
     before: Timestamp,
     dry_run: bool,
 ) -> Result<u64, MetaError> {
-    let view = meta.view().await?;
     let (mut expired, mut last) = (0, None);
     loop {
-        let page = view.uploads(last.as_ref(), PAGE).await?;
+        let page = meta.view().await?.uploads(last.as_ref(), PAGE).await?;
         for (bucket, upload) in page.iter().filter(|(_, upload)| upload.created_at < before) {
             if !dry_run {
                 match meta.abort_upload(*bucket, &upload.key, &upload.id).await {
