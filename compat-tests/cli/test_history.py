@@ -149,3 +149,27 @@ def test_settings_want_something_to_set(ours, bucket, work):
     assert off == f"{place}\n"
     err = ours.text("buckets", "settings", place, "--versioning", "maybe", cwd=work, rc=2)[1]
     assert "on, off" in err, err
+
+
+def test_names_count_where_versions_are_listed_and_dots_are_none(ours, versioned, work):
+    (work / "f").write_bytes(b"1")
+    for name in ("dir-x", "dir/f"):
+        ours.text("buckets", "cp", "f", f"hf://buckets/{versioned}/{name}", cwd=work)
+    # `dir-x` comes before `dir/f`, and took the one place that there is.
+    assert [version["path"] for version in history(ours, work, f"{versioned}/dir", "--limit", "1")] == ["dir/f"]
+    # `..` led to the bucket itself, whose removal was then asked for.
+    for dots in (".", ".."):
+        for command in (["rm", f"{versioned}/{dots}", "--version", "null", "--yes"], ["versions", f"{versioned}/{dots}"]):
+            err = ours.text("buckets", *command, cwd=work, rc=1)[1]
+            assert err == f"Error: '{dots}' cannot be asked for: it is no file's name\n", command
+    assert len(history(ours, work, versioned)) == 2
+
+
+def test_content_that_came_back_costs_nothing_and_is_nobodys_own(ours, versioned, work):
+    place = f"{versioned}/f"
+    for seed in (1, 2, 1):
+        (work / "f").write_bytes(noise(100_000, seed))
+        ours.text("buckets", "cp", "f", f"hf://buckets/{place}", cwd=work)
+    again, between, first = history(ours, work, place)
+    assert (again["added_bytes"], again["own_bytes"], first["own_bytes"]) == (0, 0, 0)
+    assert between["own_bytes"] == between["added_bytes"] > 100_000 and first["added_bytes"] > 100_000

@@ -85,6 +85,15 @@ pub struct Restored {
     pub is_new: bool,
 }
 
+/// A path as one segment of an address. `.` and `..` would lead to another one: with `..`, the removal of a version would be
+/// that of its bucket.
+fn segment(path: &str) -> Result<String, HubError> {
+    match path {
+        "." | ".." => Err(HubError::BadName(format!("'{path}' cannot be asked for: it is no file's name"))),
+        path => Ok(quote(path)),
+    }
+}
+
 impl HubClient {
     /// All versions of files whose path begins with `prefix`, or the first `limit` of them.
     pub async fn versions(
@@ -109,14 +118,14 @@ impl HubClient {
 
     /// The versions of a file, and what each takes. [`HubError::NoSuchEntry`] if there is none.
     pub async fn history(&self, id: &BucketId, path: &str) -> Result<History, HubError> {
-        let url = self.bucket_url(id, &format!("/versions/{}", quote(path)))?;
+        let url = self.bucket_url(id, &format!("/versions/{}", segment(path)?))?;
         let answer = self.call(Repeat::Safe, Method::GET, url, |request| request).await?;
         read("history", &answer)
     }
 
     /// Removes a version for good.
     pub async fn delete_version(&self, id: &BucketId, path: &str, version: &str) -> Result<(), HubError> {
-        let mut url = self.bucket_url(id, &format!("/versions/{}", quote(path)))?;
+        let mut url = self.bucket_url(id, &format!("/versions/{}", segment(path)?))?;
         url.query_pairs_mut().append_pair("versionId", version);
         self.call(Repeat::Unsafe, Method::DELETE, url, |request| request).await.map(drop)
     }
@@ -150,5 +159,20 @@ impl HubClient {
             Some(versioning) if versioning == wanted => Ok(()),
             _ => Err(HubError::Refused { status: 501, message: "it keeps no versions".to_owned() }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `buckets rm ns/name/.. --version ID` asked for the removal of the bucket.
+    #[test]
+    fn a_path_stays_one_segment_of_its_address() {
+        for path in [".", ".."] {
+            assert!(matches!(segment(path), Err(HubError::BadName(_))), "{path}");
+        }
+        assert_eq!(segment("a/..").unwrap(), "a%2F..");
+        assert_eq!(segment("..a").unwrap(), "..a");
     }
 }

@@ -4,15 +4,15 @@
 //! between two of their ends, the same versions share the same chunks. So the work grows with the terms of the versions, not
 //! with their bytes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 
 use super::NativeBuckets;
 use crate::bucket::error::{bucket_error, engine_error, meta_failed};
 use crate::bucket::limits::{HISTORY_TERMS_MAX, HISTORY_VERSIONS_MAX};
 use crate::bucket::{
-    BucketError, BucketId, ObjectHistory, ObjectKey, PastVersion, Version, VersionCost, VersionEntry,
-    VersionQuery,
+    BucketError, BucketId, FileHash, ObjectHistory, ObjectKey, PastVersion, Version, VersionCost,
+    VersionEntry, VersionQuery,
 };
 use crate::cas::XorbReader as _;
 use crate::store::file_terms::FileTerms;
@@ -59,8 +59,16 @@ impl NativeBuckets {
             Version::Marker(_) => None,
         });
         let hashes: Vec<_> = objects.collect();
-        let files = self.meta.files_terms(&hashes, HISTORY_TERMS_MAX).await.map_err(meta_failed)?;
-        let count = files.len();
+        let mut seen = HashSet::new();
+        let distinct: Vec<_> = hashes.iter().copied().filter(|file| seen.insert(*file)).collect();
+        // Taken like that of other work: the terms of a history take memory.
+        let _turn = self.engine.turns().work.take().await;
+        let read = self.meta.files_terms(&distinct, HISTORY_TERMS_MAX).await.map_err(meta_failed)?;
+        let files: HashMap<_, _> = distinct.into_iter().zip(fitting(read, HISTORY_TERMS_MAX)).collect();
+        let count = hashes.iter().take_while(|file| files.contains_key(file)).count();
+        let holders = holders(&hashes[..count]);
+        let of_file = |(file, terms): (_, Option<FileTerms>)| Some((holders.get(&file)?.oldest, terms?));
+        let files: Vec<_> = files.into_iter().filter_map(of_file).collect();
         let work = tokio::task::spawn_blocking(move || stretches(&files));
         let shared = work.await.map_err(|panic| BucketError::Storage(panic.into()))?;
         let mut costs = vec![VersionCost::default(); count];
@@ -69,12 +77,41 @@ impl NativeBuckets {
             for Stretch { chunks, oldest, is_alone } in stretches {
                 let records = table.record_range(chunks).unwrap_or_default();
                 let bytes = u64::from(records.end - records.start);
+                let is_own =
+                    is_alone && holders.get(&hashes[oldest]).is_some_and(|holders| holders.count == 1);
                 costs[oldest].added += bytes;
-                costs[oldest].own += if is_alone { bytes } else { 0 };
+                costs[oldest].own += if is_own { bytes } else { 0 };
             }
         }
         Ok(costs)
     }
+}
+
+/// The versions that have a file as their content, by their places in a history, the newest first.
+#[derive(Debug, PartialEq, Eq)]
+struct Holders {
+    oldest: usize,
+    count: usize,
+}
+
+/// Which versions have each of these files: one that came back has that of an older one.
+fn holders(files: &[FileHash]) -> HashMap<FileHash, Holders> {
+    let mut found = HashMap::<_, Holders>::new();
+    for (version, file) in files.iter().enumerate() {
+        let holders = found.entry(*file).or_insert(Holders { oldest: version, count: 0 });
+        (holders.oldest, holders.count) = (version, holders.count + 1);
+    }
+    found
+}
+
+/// The first of these, as many as have no more than `terms_max` terms together. A single file may have far more.
+fn fitting(files: Vec<Option<FileTerms>>, terms_max: usize) -> Vec<Option<FileTerms>> {
+    let mut left = Some(terms_max);
+    let fits = |file: &Option<FileTerms>| {
+        left = left.and_then(|left| left.checked_sub(file.as_ref().map_or(0, FileTerms::len)));
+        left.is_some()
+    };
+    files.into_iter().take_while(fits).collect()
 }
 
 /// Neighbouring chunks of a xorb that are in the same versions.
@@ -83,16 +120,16 @@ struct Stretch {
     chunks: Range<u32>,
     /// The oldest of the versions.
     oldest: usize,
-    /// Whether it is the only one.
+    /// Whether only versions of its content have them.
     is_alone: bool,
 }
 
-/// All chunks that these files hold, the newest file first, each chunk once.
-fn stretches(files: &[Option<FileTerms>]) -> Vec<(XorbHash, Vec<Stretch>)> {
+/// All chunks that these files hold, each chunk once; with each file, the oldest version that has it.
+fn stretches(files: &[(usize, FileTerms)]) -> Vec<(XorbHash, Vec<Stretch>)> {
     let mut edges: HashMap<XorbHash, Vec<(u32, usize, bool)>> = HashMap::new();
-    for (version, terms) in files.iter().enumerate() {
-        for term in terms.iter().flat_map(FileTerms::iter).filter(|term| term.start < term.end) {
-            let run = [(term.start, version, true), (term.end, version, false)];
+    for (version, terms) in files {
+        for term in terms.iter().filter(|term| term.start < term.end) {
+            let run = [(term.start, *version, true), (term.end, *version, false)];
             edges.entry(term.xorb).or_default().extend(run);
         }
     }
@@ -127,6 +164,31 @@ fn stretches_of(mut edges: Vec<(u32, usize, bool)>) -> Vec<Stretch> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::file::{FileRecord, Term};
+
+    fn file(name: u8) -> FileHash {
+        FileHash::from_bytes([name; 32])
+    }
+
+    fn terms(count: usize) -> Option<FileTerms> {
+        let term = Term { xorb: XorbHash::from_bytes([1; 32]), start: 0, end: 1, raw_bytes: 1 };
+        Some(FileRecord { hash: file(0), size: count as u64, terms: vec![term; count] }.into())
+    }
+
+    #[test]
+    fn a_content_that_came_back_is_the_oldest_version_s_and_not_its_own() {
+        let found = holders(&[file(1), file(2), file(1)]);
+        assert_eq!(found[&file(1)], Holders { oldest: 2, count: 2 });
+        assert_eq!(found[&file(2)], Holders { oldest: 1, count: 1 });
+    }
+
+    #[test]
+    fn a_file_of_very_many_terms_and_those_after_it_are_not_looked_at() {
+        let count = |files, terms_max| fitting(files, terms_max).len();
+        assert_eq!(count(vec![terms(2), None, terms(3)], 5), 3);
+        assert_eq!(count(vec![terms(2), terms(4), terms(1)], 5), 1);
+        assert_eq!(count(vec![terms(6)], 5), 0);
+    }
 
     fn of(edges: &[(usize, Range<u32>)]) -> Vec<(Range<u32>, usize, bool)> {
         let edges =

@@ -112,11 +112,13 @@ impl VersionsArgs {
         if let Some(history) = self.history(session, &place).await? {
             return self.show(session, &place, history);
         }
-        let found = session.connection.hub.versions(&place.bucket, &place.path, self.limit).await;
-        let mut found = found.map_err(|error| refused(session, &place.bucket, "such version", error))?;
         // Servers take a prefix literally; here it is names that count.
-        let below = format!("{}/", place.path.trim_end_matches('/'));
-        found.retain(|version| place.path.is_empty() || version.path.starts_with(&below));
+        let below = match place.path.trim_end_matches('/') {
+            "" => String::new(),
+            folder => format!("{folder}/"),
+        };
+        let found = session.connection.hub.versions(&place.bucket, &below, self.limit).await;
+        let found = found.map_err(|error| refused(session, &place.bucket, "such version", error))?;
         let rows: Vec<_> = found.iter().map(|version| self.row(session.terminal.mode(), version)).collect();
         session.terminal.whole_table(&LIST, &rows)
     }
