@@ -75,7 +75,9 @@ impl NativeBuckets {
         for (xorb, stretches) in shared {
             let table = self.chunks.table(&xorb).await.map_err(|error| engine_error(error.into()))?;
             for Stretch { chunks, oldest, is_alone } in stretches {
-                let records = table.record_range(chunks).unwrap_or_default();
+                let lacking =
+                    || BucketError::Corrupt(format!("xorb {xorb} lacks chunks that a version names"));
+                let records = table.record_range(chunks).ok_or_else(lacking)?;
                 let bytes = u64::from(records.end - records.start);
                 let is_own =
                     is_alone && holders.get(&hashes[oldest]).is_some_and(|holders| holders.count == 1);
@@ -170,9 +172,9 @@ mod tests {
         FileHash::from_bytes([name; 32])
     }
 
-    fn terms(count: usize) -> Option<FileTerms> {
+    fn terms(count: usize) -> FileTerms {
         let term = Term { xorb: XorbHash::from_bytes([1; 32]), start: 0, end: 1, raw_bytes: 1 };
-        Some(FileRecord { hash: file(0), size: count as u64, terms: vec![term; count] }.into())
+        FileRecord { hash: file(0), size: count as u64, terms: vec![term; count] }.into()
     }
 
     #[test]
@@ -185,9 +187,9 @@ mod tests {
     #[test]
     fn a_file_of_very_many_terms_and_those_after_it_are_not_looked_at() {
         let count = |files, terms_max| fitting(files, terms_max).len();
-        assert_eq!(count(vec![terms(2), None, terms(3)], 5), 3);
-        assert_eq!(count(vec![terms(2), terms(4), terms(1)], 5), 1);
-        assert_eq!(count(vec![terms(6)], 5), 0);
+        assert_eq!(count(vec![Some(terms(2)), None, Some(terms(3))], 5), 3);
+        assert_eq!(count(vec![Some(terms(2)), Some(terms(4)), Some(terms(1))], 5), 1);
+        assert_eq!(count(vec![Some(terms(6))], 5), 0);
     }
 
     fn of(edges: &[(usize, Range<u32>)]) -> Vec<(Range<u32>, usize, bool)> {

@@ -54,6 +54,7 @@ pub(super) struct Settings {
     #[serde(deserialize_with = "visibility")]
     visibility: Option<Visibility>,
     /// Our own; the Hub keeps no versions.
+    #[serde(deserialize_with = "versioning")]
     versioning: Option<KeepsVersions>,
 }
 
@@ -102,6 +103,12 @@ fn agreed(private: Option<bool>, visibility: Option<Visibility>) -> HubResult<Op
 fn private<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
     let read = bool::deserialize(deserializer);
     read.map(Some).map_err(|error| D::Error::custom(format!("private must be true or false: {error}")))
+}
+
+fn versioning<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<KeepsVersions>, D::Error> {
+    let read = KeepsVersions::deserialize(deserializer);
+    let named = |error| D::Error::custom(format!("versioning must be \"enabled\" or \"suspended\": {error}"));
+    read.map(Some).map_err(named)
 }
 
 fn visibility<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Visibility>, D::Error> {

@@ -222,7 +222,9 @@ async fn versioning_is_a_setting() {
     assert_eq!(house.get(ADA, "/api/buckets/ada/b").await.json()["versioning"], "enabled");
     let both = set(r#"{"versioning":"suspended","private":false}"#).await.json();
     assert_eq!((&both["versioning"], &both["private"]), (&"suspended".into(), &false.into()));
-    for bad in [r#"{"versioning":"off"}"#, r#"{"versioning":true}"#, "{}"] {
+    for bad in
+        [r#"{"versioning":"off"}"#, r#"{"versioning":true}"#, r#"{"versioning":null,"private":true}"#, "{}"]
+    {
         assert_eq!(set(bad).await.status, 400, "{bad}");
     }
 }
