@@ -19,13 +19,14 @@ from support.server import REGION, Credentials
 CALL_SECS_MAX = 100
 
 
-def boto3_client(endpoint: str, who: Credentials):
+def boto3_client(endpoint: str, who: Credentials, **more):
     return boto3.client(
         "s3",
         endpoint_url=endpoint,
         region_name=REGION,
         aws_access_key_id=who.access_key,
         aws_secret_access_key=who.secret_key,
+        **more,
     )
 
 

@@ -21,6 +21,6 @@ pub const BATCH_CHANGES_MAX: usize = 1000;
 /// Most versions of an object that its history shows: as many as a page of a listing.
 pub const HISTORY_VERSIONS_MAX: usize = 1000;
 
-/// Most terms of versions that one history looks at: some 12 MiB. 1,000 versions of a file of 1 GiB of which each changed in
-/// 50 places have no more than half of it.
+/// Most terms of versions that one history looks at: some 12 MiB. A version has one and two for each place that was ever changed;
+/// older versions than fit have no cost.
 pub const HISTORY_TERMS_MAX: usize = 1 << 18;
