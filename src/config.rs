@@ -23,6 +23,7 @@ mod environment;
 mod error;
 mod hub_environment;
 mod hub_mode;
+mod packs;
 mod show;
 mod upkeep;
 mod watch;
@@ -32,6 +33,7 @@ pub use aliases::Aliases;
 pub use error::ConfigError;
 pub use hub_environment::{HubEnvironment, NO_IMPLICIT_TOKEN_VAR, clean_token};
 pub use hub_mode::{CacheConfig, HubGiven, HubModeConfig, hub_given};
+pub use packs::{OptionValue, PacksConfig};
 pub use show::{Shown, show};
 pub use upkeep::{GcConfig, LifecycleConfig, ScrubConfig, UploadsConfig};
 pub use watch::{AuditConfig, BackupConfig, LimitsConfig, MetricsConfig, TlsConfig, TracesConfig};
@@ -54,6 +56,8 @@ pub struct Config {
     pub hub_mode: HubModeConfig,
     /// The cache of chunks that came from far away.
     pub cache: CacheConfig,
+    /// Packs in an object store.
+    pub packs: PacksConfig,
     /// What holds for every listener.
     pub server: ServerConfig,
     /// TLS.
@@ -224,7 +228,10 @@ pub struct LogConfig {
 impl Default for LogConfig {
     fn default() -> Self {
         // s3s logs what it was sent, signatures included.
-        Self { format: LogFormat::Text, filter: "info,fjall=warn,lsm_tree=warn,s3s=off".to_owned() }
+        Self {
+            format: LogFormat::Text,
+            filter: "info,fjall=warn,lsm_tree=warn,object_store=warn,s3s=off".to_owned(),
+        }
     }
 }
 
@@ -237,6 +244,7 @@ impl Default for Config {
             hub: HubConfig::default(),
             hub_mode: HubModeConfig::default(),
             cache: CacheConfig::default(),
+            packs: PacksConfig::default(),
             server: ServerConfig::default(),
             tls: TlsConfig::default(),
             uploads: UploadsConfig::default(),
@@ -321,7 +329,8 @@ fn is_domain(text: &str) -> bool {
 
 /// Whether a key's value must not be shown.
 fn is_secret(key: &str) -> bool {
-    key.ends_with("secret_access_key") || key.ends_with("token")
+    // Most options of an object store are harmless, but each kind has its own names for those that are not.
+    key.ends_with("secret_access_key") || key.ends_with("token") || key.starts_with("packs.options.")
 }
 
 /// What a variable says, or the file that the variable of this name and `_FILE` names; white space around what a file

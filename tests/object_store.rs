@@ -15,6 +15,7 @@ use object_store::path::Path;
 use object_store::signer::Signer as _;
 use object_store::{Attribute, Attributes, ObjectStore as _, PutOptions, TagSet, integration};
 use reqwest::Method;
+use xetgate::store::pack::object::Connector;
 
 use support::Gateway;
 
@@ -59,6 +60,7 @@ impl Bucket {
 
     fn builder(&self) -> AmazonS3Builder {
         AmazonS3Builder::new()
+            .with_http_connector(Connector)
             .with_endpoint(format!("http://{}", self.gateway.address))
             .with_allow_http(true)
             .with_bucket_name("integration")

@@ -8,7 +8,7 @@ use super::{
 use crate::cas::CasError;
 use crate::cas::remote::RemoteError;
 use crate::engine::EngineError;
-use crate::store::disk::is_full;
+use crate::store::disk::{is_busy, is_full};
 use crate::store::meta::MetaError;
 
 /// An error of a [`BucketApi`](super::BucketApi) call.
@@ -228,6 +228,9 @@ pub(super) fn engine_error(error: EngineError) -> BucketError {
         EngineError::Cas(CasError::Remote(error)) => error.into(),
         EngineError::Cas(CasError::Io { doing, error }) if is_full(&error) => {
             BucketError::StorageFull(CasError::Io { doing, error }.into())
+        }
+        EngineError::Cas(CasError::Io { doing, error }) if is_busy(&error) => {
+            BucketError::Busy(CasError::Io { doing, error }.into())
         }
         error @ EngineError::Cas(CasError::Io { .. }) => BucketError::Unavailable(error.into()),
         error => BucketError::Storage(error.into()),

@@ -1,6 +1,7 @@
 //! Chunks in the packs of this machine.
 //!
-//! A read that fails because its pack was rewritten meanwhile is made again where the xorb lies now.
+//! A read that fails because its pack was rewritten meanwhile is made again where the xorb lies now. Where packs are objects
+//! of an object store, chunks that were read are kept in a cache on the disk.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,12 +11,14 @@ use bytes::Bytes;
 use tracing::debug;
 
 use super::announced::Announced;
+use super::cache::{CachedChunk, ChunkCache};
 use super::shared::Workshop;
 use super::writer::LocalXorbWriter;
 use super::{CasError, ChunkRef, ChunkSink, FoundChunk, Ticket, XorbReader, XorbWriter, decode_chunk};
 use crate::store::hold::Hold;
 use crate::store::local::LocalStore;
 use crate::store::located::LocatedXorb;
+use crate::store::pack::PackMedium;
 use crate::store::pack::group::GroupWriter;
 use crate::store::rows::{StoredXorb, XorbRow};
 use crate::xet::hash::{ChunkHash, XorbHash};
@@ -32,22 +35,31 @@ const READ_NOW_BYTES_MAX: usize = 128 << 10;
 /// then, and so is the memory that the last one was sent from.
 const STEP_BYTES: u32 = 128 << 10;
 
+/// The same for packs that are objects, where each read is a request.
+const OBJECT_STEP_BYTES: u32 = 8 << 20;
+
 /// Chunks in packs, found by the index, located by the metadata.
 pub struct LocalChunks {
     pub(super) store: Arc<LocalStore>,
     pub(super) workshop: Arc<Workshop>,
+    cache: Option<Arc<ChunkCache>>,
 }
 
 impl LocalChunks {
-    /// The chunks of a store.
-    pub fn new(store: Arc<LocalStore>) -> std::io::Result<Self> {
+    /// The chunks of a store; what is read is kept in the cache, if there is one.
+    pub fn new(store: Arc<LocalStore>, cache: Option<Arc<ChunkCache>>) -> std::io::Result<Self> {
         let workshop = Workshop {
             packs: Arc::clone(&store.packs),
-            group: GroupWriter::start(Arc::clone(&store.packs))?,
+            group: GroupWriter::start(&store.packs)?,
             announced: Announced::default(),
             metrics: Arc::clone(&store.metrics),
         };
-        Ok(Self { store, workshop: Arc::new(workshop) })
+        Ok(Self { store, workshop: Arc::new(workshop), cache })
+    }
+
+    /// The cache of what was read, if there is one.
+    pub fn cache(&self) -> Option<&Arc<ChunkCache>> {
+        self.cache.as_ref()
     }
 
     /// Lets later uploads find the chunks of xorbs that a transaction has taken; to be called before what held them until
@@ -85,6 +97,39 @@ impl LocalChunks {
             Ok(vec![records.clone()])
         });
         Ok(records.await?.pop().unwrap_or_default())
+    }
+
+    async fn read_chunks(&self, xorb: &XorbHash, chunks: Range<u32>) -> Result<Vec<Bytes>, CasError> {
+        let decode: DecodeRun = |run, records| decode_run(&run.at.table, records, run.chunks.clone());
+        self.read_run(xorb, chunks, STEP_BYTES, decode).await
+    }
+
+    /// Reads what the cache has of the beginning from there, and the rest from the packs, which is then in the cache.
+    async fn read_through(
+        &self,
+        cache: &Arc<ChunkCache>,
+        xorb: &XorbHash,
+        chunks: Range<u32>,
+    ) -> Result<Vec<Bytes>, CasError> {
+        let table = Arc::clone(&self.row(xorb).await?.table);
+        let (mut read, mut next) = (Vec::with_capacity(chunks.len()), chunks.start);
+        while next < chunks.end
+            && let Some(cached) = cache.get(*xorb, next..chunks.end).await
+            && (next..).zip(&cached).all(|(index, chunk)| table.hash(index) == Some(chunk.hash))
+        {
+            next += cached.len() as u32;
+            read.extend(cached.into_iter().map(|chunk| chunk.bytes));
+        }
+        if next < chunks.end {
+            let rest = self.read_chunks(xorb, next..chunks.end).await?;
+            let kept = (next..).zip(&rest).map_while(|(index, bytes)| {
+                let record_end = table.record_range(index..index + 1)?.end;
+                Some(CachedChunk { hash: table.hash(index)?, bytes: bytes.clone(), record_end })
+            });
+            cache.put(*xorb, next, kept.collect()).await;
+            read.extend(rest);
+        }
+        Ok(read)
     }
 
     /// Reads a run of records, in steps of some bytes, and does something with them, which checks them, wherever the xorb
@@ -131,6 +176,10 @@ impl LocalChunks {
             return run.decode(&bytes, decode);
         }
         let packs = Arc::clone(&self.store.packs);
+        let step_bytes = match packs.medium() {
+            PackMedium::File => step_bytes,
+            PackMedium::Object => step_bytes.max(OBJECT_STEP_BYTES),
+        };
         let work = move || {
             if len > step_bytes as usize {
                 packs.read_soon(pack, offset, len);
@@ -254,8 +303,10 @@ impl XorbReader for LocalChunks {
     }
 
     async fn read(&self, xorb: &XorbHash, chunks: Range<u32>) -> Result<Vec<Bytes>, CasError> {
-        let decode: DecodeRun = |run, records| decode_run(&run.at.table, records, run.chunks.clone());
-        self.read_run(xorb, chunks, STEP_BYTES, decode).await
+        match &self.cache {
+            Some(cache) => self.read_through(cache, xorb, chunks).await,
+            None => self.read_chunks(xorb, chunks).await,
+        }
     }
 }
 

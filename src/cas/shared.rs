@@ -7,7 +7,7 @@
 //! An upload that needs the hash of a xorb that is still open, because it refers to a chunk in it and is at its end,
 //! ends that xorb itself, makes it durable itself, and commits its row itself ([`SharedXorbs::secure`]). So it waits
 //! for nobody's client, and what it refers to stays even if the upload that wrote it fails. The other upload goes on in
-//! a new xorb after it.
+//! a new xorb after it; where a pack is an object, in a new pack too, for this one is finished by that.
 //!
 //! | xorb is | its bytes are | dropped with all who refer to it |
 //! |---|---|---|
@@ -30,7 +30,7 @@ use super::{CasError, NewChunk, PendingRef, Sharing};
 use crate::store::metrics::StoreMetrics;
 use crate::store::pack::group::{GroupWriter, Placing, SMALL_FRAME_BYTES_MAX};
 use crate::store::pack::log::{PackHold, PackLease, PackLog};
-use crate::store::pack::{PackId, frame};
+use crate::store::pack::{PackId, PackMedium, frame};
 use crate::store::rows::{StoredXorb, XorbRow};
 use crate::xet::compression::Compressor;
 use crate::xet::hash::XorbHash;
@@ -241,7 +241,8 @@ impl SharedXorbs {
     /// Syncs the pack of an ended xorb. Blocks.
     fn sync(&self, xorb: u32) -> Result<StoredXorb, CasError> {
         let mut state = self.lock();
-        let secured = state.secure(xorb as usize);
+        let secured = state.secure(xorb as usize, &self.workshop.group);
+        self.written.store(state.position(), Ordering::Release);
         secured.map_err(|error| self.failed(&mut state, error))?;
         match state.ended.get(xorb as usize) {
             Some(EndedXorb { hash, table, at: EndedAt::Pack { frame_start, is_synced: true } }) => {
@@ -364,12 +365,20 @@ impl State {
         Ok(())
     }
 
-    /// Makes an ended xorb durable that is in a leased pack.
-    fn secure(&mut self, xorb: usize) -> io::Result<()> {
-        let (Some(lease), Some(ended)) = (&mut self.lease, self.ended.get(xorb)) else {
+    /// Makes an ended xorb durable that is in a leased pack. A xorb that was begun in the same pack is ended too, if the
+    /// pack is an object: it takes nothing more afterwards.
+    fn secure(&mut self, xorb: usize, group: &GroupWriter) -> io::Result<()> {
+        let (Some(lease), Some(ended)) = (&self.lease, self.ended.get(xorb)) else {
             return Ok(());
         };
         let EndedAt::Pack { frame_start: (wanted, _), .. } = ended.at else {
+            return Ok(());
+        };
+        let begun = self.open.as_ref().and_then(|open| open.frame_start);
+        if lease.medium() == PackMedium::Object && begun.is_some_and(|(pack, _)| pack == wanted) {
+            self.end_xorb(group)?;
+        }
+        let Some(lease) = &mut self.lease else {
             return Ok(());
         };
         lease.secure(wanted)?;

@@ -91,6 +91,10 @@ impl XorbWriter for LocalXorbWriter {
         chunk: &NewChunk<'_>,
         sharing: Sharing,
     ) -> Result<Option<PendingRef>, CasError> {
+        // Here and not where it is appended: nobody is kept waiting by a lock meanwhile.
+        if let Some(room) = self.workshop.packs.room() {
+            room.await;
+        }
         loop {
             let (xorbs, appended) = self.append_somewhere(chunk, sharing)?;
             match appended {

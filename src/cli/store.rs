@@ -92,7 +92,8 @@ pub(super) fn run(args: &StoreArgs, vars: &[(String, String)]) -> Result<(), Sto
     let folder = DataFolder::take(&config, vars)?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(StoreError::Runtime)?;
-    let store = Arc::new(LocalStore::open(folder.path(), &Ambient::system())?);
+    let packs = config.packs.address(vars);
+    let store = Arc::new(LocalStore::open(folder.path(), packs.as_ref(), &Ambient::system())?);
     runtime.block_on(work(args, &folder, store, &config))
 }
 

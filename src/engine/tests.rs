@@ -77,7 +77,7 @@ impl Bench {
         let index = Arc::new(MemoryIndex::default());
         let store =
             LocalStore::assemble(Arc::clone(&meta) as _, Arc::new(packs.clone()), index, 1 << 30).unwrap();
-        let inner = Arc::new(LocalChunks::new(Arc::new(store)).unwrap());
+        let inner = Arc::new(LocalChunks::new(Arc::new(store), None).unwrap());
         let cas = Arc::new(Counting { inner, chunks_read: AtomicUsize::new(0) });
         let engine = Engine::new(Arc::clone(&cas));
         let id = BucketId { namespace: Namespace::new("ada").unwrap(), name: BucketName::new("b").unwrap() };

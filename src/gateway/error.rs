@@ -12,6 +12,7 @@ use crate::cas::http::HttpError;
 use crate::config::ConfigError;
 use crate::serve::http::listener::ListenError;
 use crate::serve::http::tls::TlsError;
+use crate::store::local::OpenError;
 use crate::store::meta::MetaError;
 
 /// Why a gateway cannot start.
@@ -35,6 +36,14 @@ pub enum GatewayError {
         option: &'static str,
     },
     /// The store cannot be opened.
+    #[error("cannot open the store in {path}: {error}")]
+    Open {
+        /// The data folder.
+        path: PathBuf,
+        /// Why.
+        error: OpenError,
+    },
+    /// The store cannot be worked with.
     #[error("cannot open the store in {path}: {}", chain(.error))]
     Store {
         /// The data folder.
@@ -42,6 +51,9 @@ pub enum GatewayError {
         /// Why.
         error: BucketError,
     },
+    /// The cache of chunks from an object store cannot be opened.
+    #[error("cannot open the cache: {0}")]
+    Cache(#[source] io::Error),
     /// The audit log or the traces cannot be opened.
     #[error(transparent)]
     Observability(#[from] ObservabilityError),

@@ -45,6 +45,11 @@ pub fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
+/// Whether an error says that an object store cannot be used now: it does not answer, or asks to be asked later.
+pub fn is_busy(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::ResourceBusy
+}
+
 /// Whether an error says that too many files are open: nothing about the file that was to be opened.
 pub fn is_out_of_files(error: &io::Error) -> bool {
     use rustix::io::Errno;

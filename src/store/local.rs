@@ -1,6 +1,7 @@
 //! [`LocalStore`]: the parts of a store on one machine, and who relies on what in it.
 
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use super::located::XorbRows;
 use super::meta::{EmbeddedMeta, MetaError, MetaStore};
 use super::metrics::StoreMetrics;
 use super::pack::log::{PACK_BYTES_MAX, PackLog};
+use super::pack::object::{self, ObjectAddress, ObjectPacks, ObjectPacksError, Owner};
 use super::pack::{LocalPacks, MemoryPacks, PackStore};
 use super::pins::Pins;
 use super::readers::Readers;
@@ -27,6 +29,15 @@ pub enum OpenError {
     /// The chunk index.
     #[error("opening the chunk index: {0}")]
     Index(#[from] IndexError),
+    /// The packs in an object store.
+    #[error(transparent)]
+    ObjectPacks(#[from] ObjectPacksError),
+    /// The packs are not where they are looked for.
+    #[error("the packs of this data folder are in {url}, not in files: set `packs.url`")]
+    Elsewhere {
+        /// Where they are.
+        url: String,
+    },
     /// The packs were filled under other metadata. To go on would delete them.
     #[error(
         "the packs in {0} belong to other metadata: meta.redb was lost or replaced; put the right one beside them"
@@ -55,17 +66,31 @@ pub struct LocalStore {
 }
 
 impl LocalStore {
-    /// Opens the store in `folder`, or makes it: `meta.redb`, `packs/` and `index/`. What was being written when the
-    /// last process ended is cut off. Blocks.
-    pub fn open(folder: &Path, ambient: &Ambient) -> Result<Self, OpenError> {
+    /// Opens the store in `folder`, or makes it: `meta.redb`, `packs/` and `index/`. The packs are in an object store if
+    /// `packs` names one. What was being written when the last process ended is cut off. Blocks.
+    pub fn open(folder: &Path, packs: Option<&ObjectAddress>, ambient: &Ambient) -> Result<Self, OpenError> {
+        // Before anything is made.
+        let place = packs.map(ObjectAddress::connect).transpose()?;
         let meta = EmbeddedMeta::open(&folder.join("meta.redb"))?;
-        let packs = LocalPacks::open(&folder.join("packs"))?;
         let id = meta.store_id(u64::from_le_bytes(ambient.random()));
-        check_store_id(&folder.join("packs"), futures::executor::block_on(id)?)?;
+        let store_id = futures::executor::block_on(id)?;
+        let pack_folder = folder.join("packs");
+        let packs: Arc<dyn PackStore> = if let Some(place) = place {
+            make_folder(&pack_folder)?;
+            let has_packs = !futures::executor::block_on(meta.packs())?.is_empty();
+            Arc::new(ObjectPacks::open(place, &pack_folder, Owner { store_id, has_packs }, ambient)?)
+        } else {
+            let packs = LocalPacks::open(&pack_folder)?;
+            if let Some(url) = object::elsewhere(&pack_folder)? {
+                return Err(OpenError::Elsewhere { url });
+            }
+            check_store_id(&pack_folder, store_id)?;
+            Arc::new(packs)
+        };
         let index = FjallIndex::open_or_put_aside(&folder.join("index"))?;
         // The names of what was made survive a power cut from here on.
         File::open(folder)?.sync_all()?;
-        Self::assemble(Arc::new(meta), Arc::new(packs), Arc::new(index), PACK_BYTES_MAX)
+        Self::assemble(Arc::new(meta), packs, Arc::new(index), PACK_BYTES_MAX)
     }
 
     /// A store that ends with the process, for tests.
@@ -98,6 +123,11 @@ impl LocalStore {
     }
 }
 
+/// Makes a folder for its owner only, if it is not there.
+fn make_folder(path: &Path) -> std::io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
 /// Checks that packs and metadata belong together, or marks new packs. Packs that metadata does not know are deleted
 /// at start, so the wrong metadata would delete them all.
 fn check_store_id(packs: &Path, id: u64) -> Result<(), OpenError> {
@@ -118,7 +148,7 @@ mod tests {
     #[test]
     fn packs_are_not_opened_under_other_metadata() {
         let folder = tempfile::tempdir().unwrap();
-        let open = || LocalStore::open(folder.path(), &Ambient::system());
+        let open = || LocalStore::open(folder.path(), None, &Ambient::system());
         drop(open().unwrap());
         let pack = folder.path().join("packs/0000000000000007.pack");
         fs::write(&pack, b"chunks").unwrap();
@@ -132,7 +162,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let index = folder.path().join("index");
         fs::write(&index, b"not a folder").unwrap();
-        LocalStore::open(folder.path(), &Ambient::system()).unwrap();
+        LocalStore::open(folder.path(), None, &Ambient::system()).unwrap();
         assert!(index.is_dir() && folder.path().join("index.broken").exists());
     }
 }

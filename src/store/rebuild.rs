@@ -70,7 +70,7 @@ pub async fn rebuild_index(
     let _alone = store.upkeep.lock().await;
     store.index.clear()?;
     let mut report = RebuildReport::default();
-    for (id, len) in store.packs.list()? {
+    for (id, len) in store.packs.listed().await? {
         throttle.spend(len).await?;
         report.packs += 1;
         let (packs, meta, index) =

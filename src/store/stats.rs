@@ -139,7 +139,7 @@ pub async fn stats(store: &LocalStore) -> Result<Stats, StatsError> {
             break;
         }
     }
-    let packs = store.packs.list()?;
+    let packs = store.packs.listed().await?;
     stats.packs = packs.len() as u64;
     stats.pack_bytes = packs.iter().map(|(_, len)| len).sum();
     stats.dead_bytes = stats.pack_bytes.saturating_sub(stats.stored_bytes + stats.idle_bytes);

@@ -4,7 +4,6 @@
 //! then let one metadata transaction make it visible.
 
 use std::ops::Range;
-use std::path::Path;
 use std::sync::Arc;
 
 use super::error::{meta_failed, object_error};
@@ -12,6 +11,7 @@ use super::{
     BucketError, BucketId, ByteRange, Object, ObjectLock, ObjectRef, Version, VersionRef, Versioning,
 };
 use crate::cas::LocalChunks;
+use crate::cas::cache::ChunkCache;
 use crate::engine::{Engine, StoredFile};
 use crate::model::bucket::Bucket;
 use crate::model::clock::{Ambient, Timestamp};
@@ -51,11 +51,6 @@ fn storage(error: impl Into<super::BoxError>) -> BucketError {
 }
 
 impl NativeBuckets {
-    /// Opens the store in `folder`, or makes it; see [`LocalStore::open`]. Blocks.
-    pub fn open(folder: &Path, ambient: Ambient) -> Result<Self, BucketError> {
-        Self::new(Arc::new(LocalStore::open(folder, &ambient).map_err(storage)?), ambient)
-    }
-
     /// A store that ends with the process, for tests.
     pub fn in_memory(ambient: Ambient) -> Result<Self, BucketError> {
         Self::new(Arc::new(LocalStore::in_memory().map_err(storage)?), ambient)
@@ -63,9 +58,23 @@ impl NativeBuckets {
 
     /// The buckets of an opened store.
     pub fn new(store: Arc<LocalStore>, ambient: Ambient) -> Result<Self, BucketError> {
-        let chunks = Arc::new(LocalChunks::new(Arc::clone(&store)).map_err(storage)?);
+        Self::with_cache(store, None, ambient)
+    }
+
+    /// The buckets of an opened store whose packs are far away; chunks that were read are kept in the cache.
+    pub fn with_cache(
+        store: Arc<LocalStore>,
+        cache: Option<Arc<ChunkCache>>,
+        ambient: Ambient,
+    ) -> Result<Self, BucketError> {
+        let chunks = Arc::new(LocalChunks::new(Arc::clone(&store), cache).map_err(storage)?);
         let engine = Engine::new(Arc::clone(&chunks));
         Ok(Self { meta: Arc::clone(&store.meta), store, chunks, engine, ambient })
+    }
+
+    /// The cache of chunks, if there is one.
+    pub fn cache(&self) -> Option<&Arc<ChunkCache>> {
+        self.chunks.cache()
     }
 
     /// The store that these buckets lie in, for its upkeep.

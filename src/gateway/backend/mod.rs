@@ -14,7 +14,7 @@ use crate::auth::root::RootGiven;
 use crate::auth::{Accounts, Directory};
 use crate::bucket::hub::HubClient;
 use crate::bucket::{BucketApi, NativeXet};
-use crate::config::{self, Config, HubGiven, Mode};
+use crate::config::{self, Config, ConfigError, HubGiven, Mode};
 use crate::model::clock::Ambient;
 use crate::serve::admin::Backups;
 use crate::serve::http::metrics::Metrics;
@@ -81,6 +81,11 @@ impl Selected {
     pub(super) fn of(resources: &Resources<'_>) -> Result<Self, GatewayError> {
         Ok(match resources.config.mode {
             Mode::Standalone => Self::Standalone,
+            Mode::Hub if resources.config.packs.url.is_some() => {
+                let (key, reason) =
+                    ("packs.url", "is of standalone mode: in hub mode, the Hub has the chunks");
+                return Err(ConfigError::Wrong { key, reason }.into());
+            }
             Mode::Hub => {
                 let given = config::hub_given(resources.vars);
                 Self::Hub { client: hub::client(resources, &given)?, given }

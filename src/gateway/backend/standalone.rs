@@ -1,4 +1,4 @@
-//! Standalone mode: metadata in `redb` and chunks in pack files, both in the data folder.
+//! Standalone mode: metadata in `redb` in the data folder, and chunks in pack files beside it or in an object store.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,12 +8,14 @@ use crate::auth::cas_token::CasSigner;
 use crate::auth::seal::MasterKey;
 use crate::auth::{Accounts, Directory};
 use crate::bucket::{BucketError, NativeBuckets};
+use crate::cas::cache::ChunkCache;
 use crate::config::{self, Config};
 use crate::gateway::background::Background;
 use crate::gateway::data_folder::BESIDE_STORE;
 use crate::gateway::error::GatewayError;
 use crate::serve::admin::Backups;
 use crate::serve::http::metrics::Metrics;
+use crate::store::local::LocalStore;
 use crate::store::upkeep;
 
 /// Opens the store in the data folder, and starts collecting garbage and scrubbing. Blocks.
@@ -29,19 +31,27 @@ pub(super) fn open(
         Some(text) => MasterKey::of_text(&text)?,
         None => MasterKey::load_or_create(folder.path(), ambient)?,
     };
-    let buckets = {
+    let store = {
         // The store may start tasks.
         let _inside = runtime.enter();
-        NativeBuckets::open(folder.path(), (*ambient).clone())
-            .map_err(|error| GatewayError::Store { path: folder.path().to_owned(), error })?
+        let packs = config.packs.address(vars);
+        LocalStore::open(folder.path(), packs.as_ref(), ambient)
+            .map_err(|error| GatewayError::Open { path: folder.path().to_owned(), error })?
     };
-    let store = Arc::clone(buckets.store());
+    let store = Arc::new(store);
+    let failed = |error| GatewayError::Store { path: folder.path().to_owned(), error };
+    let cache = match config.cache.max_bytes {
+        max if max > 0 && config.packs.url.is_some() => {
+            let cache = ChunkCache::open(&resources.path("cache"), max, Arc::clone(&ambient.clock));
+            Some(Arc::new(cache.map_err(GatewayError::Cache)?))
+        }
+        _ => None,
+    };
+    let buckets = NativeBuckets::with_cache(Arc::clone(&store), cache, (*ambient).clone());
+    let buckets = buckets.map_err(failed)?;
     let meta = Arc::clone(&store.meta);
     let day_set = runtime.block_on(meta.set_lifecycle_day(config.lifecycle.day()));
-    day_set.map_err(|error| GatewayError::Store {
-        path: folder.path().to_owned(),
-        error: BucketError::Storage(error.into()),
-    })?;
+    day_set.map_err(|error| failed(BucketError::Storage(error.into())))?;
     let accounts = Accounts::open(meta, directory, master_key, (*ambient).clone());
     let accounts = runtime.block_on(accounts)?;
     let (options, clock) = (config.upkeep(&resources.path("scrub-cursor")), Arc::clone(&ambient.clock));
@@ -65,7 +75,7 @@ impl Backend {
         backups: Option<Backups>,
     ) -> Self {
         let store = Arc::clone(buckets.store());
-        let metrics = Arc::new(Metrics::of_store(Arc::clone(&store)));
+        let metrics = Arc::new(Metrics::of_store(Arc::clone(&store), buckets.cache().cloned()));
         let directory = Arc::clone(accounts.directory());
         let xet = buckets.xet(config.cas_grace());
         let native = Some(Native { store, xet, accounts, signer, backups });

@@ -69,7 +69,9 @@ fn status(error: &XetError) -> StatusCode {
         | XetError::TooFragmented { .. }
         | XetError::Body(_) => StatusCode::BAD_REQUEST,
         XetError::Bucket(BucketError::StorageFull(_)) => StatusCode::INSUFFICIENT_STORAGE,
-        XetError::Bucket(BucketError::Unavailable(_)) => StatusCode::SERVICE_UNAVAILABLE,
+        XetError::Bucket(BucketError::Unavailable(_) | BucketError::Busy(_)) => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         XetError::Bucket(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

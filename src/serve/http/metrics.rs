@@ -71,22 +71,22 @@ pub struct Metrics {
 
 impl Default for Metrics {
     fn default() -> Self {
-        Self::with(None)
+        Self::with([])
     }
 }
 
 impl Metrics {
-    /// The metrics of a gateway and its store.
-    pub fn of_store(store: Arc<LocalStore>) -> Self {
-        Self::with(Some(Box::new(StoreCollector(store))))
+    /// The metrics of a gateway and its store, and of the cache before that if it has one.
+    pub fn of_store(store: Arc<LocalStore>, cache: Option<Arc<ChunkCache>>) -> Self {
+        Self::with([Some(Box::new(StoreCollector(store)) as Box<dyn Collector>), cache.map(of_cache)])
     }
 
     /// The metrics of a gateway in front of a Hub, and of its cache if it has one.
     pub fn of_cache(cache: Option<Arc<ChunkCache>>) -> Self {
-        Self::with(cache.map(|cache| Box::new(CacheCollector(cache)) as Box<dyn Collector>))
+        Self::with([cache.map(of_cache)])
     }
 
-    fn with(beside: Option<Box<dyn Collector>>) -> Self {
+    fn with(beside: impl IntoIterator<Item = Option<Box<dyn Collector>>>) -> Self {
         let mut registry = Registry::with_prefix("xetgate");
         let mut metrics = Self {
             registry: Registry::default(),
@@ -118,8 +118,8 @@ impl Metrics {
         let build = Family::<[(&str, &str); 1], Gauge>::default();
         build.get_or_create(&[("version", env!("CARGO_PKG_VERSION"))]).set(1);
         registry.register("build", "Which build this is", build);
-        if let Some(beside) = beside {
-            registry.register_collector(beside);
+        for collector in beside.into_iter().flatten() {
+            registry.register_collector(collector);
         }
         metrics.registry = registry;
         metrics
@@ -265,6 +265,10 @@ impl Collector for StoreCollector {
     }
 }
 
+fn of_cache(cache: Arc<ChunkCache>) -> Box<dyn Collector> {
+    Box::new(CacheCollector(cache))
+}
+
 /// Reads a cache's own counters.
 struct CacheCollector(Arc<ChunkCache>);
 
@@ -279,7 +283,11 @@ impl Collector for CacheCollector {
         let mut show = Shown(&mut encoder);
         let CacheMetrics { hits, misses, hit_bytes } = &self.0.metrics;
         show.count("chunk_cache_hits", "Runs of chunks that were in the cache", hits.get())?;
-        show.count("chunk_cache_misses", "Runs of chunks that the Hub was asked for", misses.get())?;
+        show.count(
+            "chunk_cache_misses",
+            "Runs of chunks that the Hub or the object store was asked for",
+            misses.get(),
+        )?;
         show.count("chunk_cache_hit_bytes", "Bytes of chunks from the cache", hit_bytes.get())?;
         show.gauge("chunk_cache_bytes", "Bytes of the cache", self.0.bytes())
     }
@@ -345,7 +353,7 @@ mod tests {
         store.metrics.lifecycle.objects.add(3);
         store.metrics.lifecycle.due.set(2);
         store.packs.metrics.sync_micros.add(1000);
-        let metrics = Metrics::of_store(store);
+        let metrics = Metrics::of_store(store, None);
         metrics.request_begins("s3");
         metrics.request_begins("s3");
         let ended = Ended {

@@ -133,7 +133,7 @@ impl From<BucketError> for HubError {
                 tracing::error!(%error, "the disk is full");
                 Self::new(StatusCode::INSUFFICIENT_STORAGE, None, "There is no space left to store anything")
             }
-            BucketError::Unavailable(_) => {
+            BucketError::Unavailable(_) | BucketError::Busy(_) => {
                 tracing::error!(%error, "storage cannot be used");
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, None, "The storage cannot be used right now")
             }
@@ -161,7 +161,7 @@ impl IntoResponse for HubError {
         if let Ok(message) = HeaderValue::from_str(&message) {
             headers.insert(ERROR_MESSAGE, message);
         }
-        if self.status == StatusCode::TOO_MANY_REQUESTS {
+        if matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
             headers.insert(axum::http::header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         if let Some(size) = self.size {

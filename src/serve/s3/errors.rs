@@ -7,8 +7,8 @@
 
 use std::borrow::Cow;
 
-use axum::http::header::{ALLOW, CONTENT_RANGE, LAST_MODIFIED};
-use axum::http::{HeaderName, HeaderValue, StatusCode, Uri};
+use axum::http::header::{ALLOW, CONTENT_RANGE, LAST_MODIFIED, RETRY_AFTER};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use http_body_util::LengthLimitError;
 use s3s::{S3Error, S3ErrorCode, s3_error};
 
@@ -23,9 +23,11 @@ use super::versions::{DELETE_MARKER, VERSION_ID};
 /// Source: S3 API reference, "Error responses".
 pub(super) const SLOW_DOWN: &str = "Please reduce your request rate.";
 
-/// The caller has too many requests running, or sends them too often.
+/// The caller has too many requests running, or sends them too often; or the store behind the buckets says so of us.
 pub(super) fn slow_down(_: Busy) -> S3Error {
-    S3Error::with_message(S3ErrorCode::SlowDown, SLOW_DOWN)
+    let mut error = S3Error::with_message(S3ErrorCode::SlowDown, SLOW_DOWN);
+    error.set_headers(HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static("1"))]));
+    error
 }
 
 /// An error whose code s3s does not know.
@@ -214,7 +216,7 @@ impl From<BucketError> for S3Error {
             }
             BucketError::InvalidKey { rule, .. } => invalid_argument(rule),
             BucketError::Refused(what) => invalid_request(what),
-            BucketError::Busy(_) => s3_error!(SlowDown, "Please reduce your request rate."),
+            BucketError::Busy(_) => caused_by(slow_down(Busy), error),
             BucketError::Corrupt(_) | BucketError::Storage(_) => internal(error),
             of_the_body => from_body(of_the_body),
         }
@@ -270,6 +272,8 @@ pub(super) fn log(error: &S3Error, request_id: &str, uri: &Uri) {
     let (path, source) = (uri.path(), std::error::Error::source(cause).map(ToString::to_string));
     if *error.code() == S3ErrorCode::AccessDenied {
         tracing::info!(request_id, path, error = %cause, "the Hub that has the buckets denies access");
+    } else if *error.code() == S3ErrorCode::SlowDown {
+        tracing::warn!(request_id, path, error = %cause, source, "a client is told to come again later");
     } else {
         tracing::error!(request_id, path, error = %cause, source, "request failed");
     }
@@ -390,6 +394,12 @@ mod tests {
             assert_eq!(mapped.code().as_str(), code);
             assert_eq!(mapped.status_code().map(|s| s.as_u16()), Some(status), "{code}");
         }
+    }
+
+    #[test]
+    fn a_busy_store_tells_when_to_come_again() {
+        let error = S3Error::from(BucketError::Busy("later".into()));
+        assert_eq!(error.headers().unwrap()[RETRY_AFTER], "1");
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub(super) async fn check(
     report: &mut CheckReport,
 ) -> Result<(), CheckError> {
     let mut sums = sum_rows(&**view).await?;
-    let lengths: HashMap<_, _> = store.packs.list()?.into_iter().collect();
+    let lengths: HashMap<_, _> = store.packs.listed().await?.into_iter().collect();
     for row in view.packs().await? {
         let sum = sums.remove(&row.id).unwrap_or_default();
         let mut wrong = |what| report.find(Finding::BadPack { pack: row.id.to_string(), what });

@@ -1,17 +1,25 @@
 //! What gc decides, from numbers alone.
 
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 
 use crate::store::meta::PackRow;
-use crate::store::pack::PackId;
+use crate::store::pack::{PackId, PackMedium};
 use crate::xet::xorb::ChunkTable;
+
+/// Objects smaller than this are merged.
+const SMALL_OBJECT_BYTES: u64 = 16 << 20;
+
+/// So many small objects of about one size are merged at once. Sizes are told apart by powers of this number, so the
+/// result belongs to the next size at least, and a byte is copied once for each of the six sizes at most.
+const MERGED_TOGETHER: usize = 16;
 
 /// What is to be done with a pack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PackPlan {
     /// Nothing in it is live.
     Delete { id: PackId, len: u64 },
-    /// Enough of it is dead: its live frames are worth copying.
+    /// Enough of it is dead, or it is one of many small objects: its live frames are worth copying.
     Rewrite { id: PackId, len: u64, live: u64 },
 }
 
@@ -83,17 +91,40 @@ impl Thrift {
     }
 }
 
-/// Which packs to delete and to rewrite.
-pub(super) fn plan_packs(lengths: &[(PackId, u64)], rows: &[PackRow], thrift: Thrift) -> Vec<PackPlan> {
-    let live_of = |id: PackId| rows.iter().find(|row| row.id == id).map_or(0, |row| row.live_bytes);
-    let parts = lengths.iter().map(|(id, len)| Part { name: *id, whole: *len, live: live_of(*id) });
+/// Which packs to delete and to rewrite. `lengths` has none that may be another process's.
+pub(super) fn plan_packs(
+    lengths: &[(PackId, u64)],
+    rows: &[PackRow],
+    thrift: Thrift,
+    medium: PackMedium,
+) -> Vec<PackPlan> {
+    let live: HashMap<_, _> = rows.iter().map(|row| (row.id, row.live_bytes)).collect();
+    let live_of = |id: &PackId| live.get(id).copied().unwrap_or(0);
+    let parts = lengths.iter().map(|(id, len)| Part { name: *id, whole: *len, live: live_of(id) });
     let (dead, alive): (Vec<_>, Vec<_>) = parts.partition(|part| part.live == 0);
+    let small = match medium {
+        PackMedium::File => Vec::new(),
+        PackMedium::Object => small_objects(&alive),
+    };
+    let mut rewritten = thrift.packs(alive);
+    let chosen: HashSet<_> = rewritten.iter().map(|part| part.name).collect();
+    rewritten.extend(small.into_iter().filter(|part| !chosen.contains(&part.name)));
     let mut plan: Vec<_> =
         dead.into_iter().map(|part| PackPlan::Delete { id: part.name, len: part.whole }).collect();
-    let rewritten = thrift.packs(alive).into_iter();
+    let rewritten = rewritten.into_iter();
     plan.extend(rewritten.map(|part| PackPlan::Rewrite { id: part.name, len: part.whole, live: part.live }));
     plan.sort_unstable_by_key(|plan| plan.id());
     plan
+}
+
+/// The small objects of which there are many: each costs a request to read, to list and to delete.
+fn small_objects(packs: &[Part<PackId>]) -> Vec<Part<PackId>> {
+    let mut sizes: BTreeMap<u32, Vec<_>> = BTreeMap::new();
+    for part in packs.iter().filter(|part| part.whole < SMALL_OBJECT_BYTES) {
+        let size = part.whole.max(1).ilog(MERGED_TOGETHER as u64);
+        sizes.entry(size).or_default().push(part.clone());
+    }
+    sizes.into_values().filter(|packs| packs.len() >= MERGED_TOGETHER).flatten().collect()
 }
 
 /// Chunk ranges of one xorb that do not touch each other, in order.
@@ -137,9 +168,28 @@ mod tests {
     fn packs_are_deleted_when_dead_and_rewritten_when_a_quarter_is() {
         let row = |id, live_bytes| PackRow { id: PackId(id), committed_end: 100, live_bytes };
         let lengths = [1, 2, 3, 4].map(|id| (PackId(id), 100));
-        let plan = plan_packs(&lengths, &[row(1, 76), row(2, 75), row(3, 0)], Thrift::Usual);
+        let plan =
+            plan_packs(&lengths, &[row(1, 76), row(2, 75), row(3, 0)], Thrift::Usual, PackMedium::File);
         let (delete, rewrite) = (|id| PackPlan::Delete { id: PackId(id), len: 100 }, PackId(2));
         assert_eq!(plan, [PackPlan::Rewrite { id: rewrite, len: 100, live: 75 }, delete(3), delete(4)]);
+    }
+
+    #[test]
+    fn small_objects_are_merged_when_there_are_many_of_one_size() {
+        let full = |ids: Range<u64>, len: u64| {
+            let packs = ids.map(PackId);
+            let packs = packs.map(|id| ((id, len), PackRow { id, committed_end: len, live_bytes: len }));
+            packs.unzip::<_, _, Vec<_>, Vec<_>>()
+        };
+        let plan = |groups: &[(Range<u64>, u64)], medium| {
+            let groups = groups.iter().map(|(ids, len)| full(ids.clone(), *len));
+            let (lengths, rows): (Vec<_>, Vec<_>) = groups.unzip();
+            let plan = plan_packs(&lengths.concat(), &rows.concat(), Thrift::Usual, medium);
+            plan.into_iter().map(|plan| plan.id().0).collect::<Vec<_>>()
+        };
+        let groups = [(0..15, 5_000), (100..116, 200_000), (200..216, 3_000_000), (300..400, 64 << 20)];
+        assert_eq!(plan(&groups, PackMedium::Object), (100..116).chain(200..216).collect::<Vec<_>>());
+        assert_eq!(plan(&groups, PackMedium::File), [0; 0], "files are appended to");
     }
 
     #[test]

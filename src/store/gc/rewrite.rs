@@ -1,6 +1,13 @@
-//! Deleting packs in which nothing lives, and copying the live frames out of packs that are mostly dead.
+//! Deleting packs in which nothing lives, and copying the live frames out of packs that are mostly dead, or that are
+//! many small objects.
+//!
+//! What is copied under one sync becomes one object. So frames of several objects are gathered before they are copied; of
+//! files each is emptied and deleted by itself, which needs the least free space.
+//!
+//! A pack without a row is garbage only if no other process can be writing it: with packs in an object store, those of
+//! this process. All others are left to the store, which deletes what is old enough.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
@@ -10,10 +17,10 @@ use super::plan::{PackPlan, plan_packs};
 use super::{GcError, GcOptions, GcReport, PAGE, io};
 use crate::store::local::LocalStore;
 use crate::store::meta::{FramePlace, MetaError, XorbMove};
-use crate::store::pack::PackId;
 use crate::store::pack::frame::HEAD;
 use crate::store::pack::log::{PackHold, PackLog};
 use crate::store::pack::verify::frame_damages;
+use crate::store::pack::{PackId, PackMedium};
 use crate::store::rows::StoredXorb;
 use crate::store::throttle::Throttle;
 
@@ -32,32 +39,47 @@ pub(super) async fn run(
     throttle: &Throttle,
     report: &mut GcReport,
 ) -> Result<(), GcError> {
-    let packs = Arc::clone(&store.packs);
-    let lengths = spawn_blocking(move || packs.list()).await?.map_err(io("listing packs"))?;
+    // Before the rows, so that none is missed that was committed in between.
+    let mut lengths = store.packs.listed().await.map_err(io("listing packs"))?;
     let mut rows = store.meta.packs().await?;
     for row in &mut rows {
         row.live_bytes -= dying.0.get(&row.id).copied().unwrap_or(0).min(row.live_bytes);
     }
-    let plans = plan_packs(&lengths, &rows, options.thrift);
+    let known: HashSet<_> = rows.iter().map(|row| row.id).collect();
+    let is_unknown = |id: &PackId| !known.contains(id) && !store.packs.is_own(*id);
+    let unknown: Vec<_> = lengths.iter().map(|(id, _)| *id).filter(is_unknown).collect();
+    lengths.retain(|(id, _)| !is_unknown(id));
+    let plans = plan_packs(&lengths, &rows, options.thrift, store.packs.medium());
     if options.dry_run {
         for plan in plans {
             count(report, plan);
         }
         return Ok(());
     }
+    if !unknown.is_empty() {
+        let packs = Arc::clone(&store.packs);
+        spawn_blocking(move || packs.discard(&unknown)).await?.map_err(io("deleting packs without rows"))?;
+    }
     // All first, so that no frame is copied into a pack that is rewritten next.
     let (free, held): (Vec<_>, Vec<_>) = plans.into_iter().partition(|plan| store.packs.retire(plan.id()));
     report.packs_left += held.len() as u64;
+    let mut emptying = Emptying::default();
     for plan in free {
         throttle.spend(0).await?;
-        if let PackPlan::Rewrite { id, .. } = plan {
-            empty(store, id, throttle, report).await?;
+        match plan {
+            PackPlan::Delete { .. } => delete(store, plan, report).await?,
+            PackPlan::Rewrite { .. } => emptying.add(store, plan, throttle, report).await?,
         }
-        if store.meta.forget_pack(plan.id()).await? {
-            let (packs, id) = (Arc::clone(&store.packs), plan.id());
-            spawn_blocking(move || packs.delete(id)).await?.map_err(io("deleting a pack"))?;
-            count(report, plan);
-        }
+    }
+    emptying.finish(store, throttle, report).await
+}
+
+/// Deletes a pack, unless rows name it (again).
+async fn delete(store: &LocalStore, plan: PackPlan, report: &mut GcReport) -> Result<(), GcError> {
+    if store.meta.forget_pack(plan.id()).await? {
+        let (packs, id) = (Arc::clone(&store.packs), plan.id());
+        spawn_blocking(move || packs.delete(id)).await?.map_err(io("deleting a pack"))?;
+        count(report, plan);
     }
     Ok(())
 }
@@ -74,26 +96,72 @@ fn count(report: &mut GcReport, plan: PackPlan) {
     }
 }
 
-/// Copies all whole frames of a retired pack that have rows.
-async fn empty(
-    store: &Arc<LocalStore>,
-    id: PackId,
-    throttle: &Throttle,
-    report: &mut GcReport,
-) -> Result<(), GcError> {
-    let mut last = None;
-    loop {
-        let mut live = store.meta.xorbs_in(id, last, PAGE).await?;
-        let Some(behind) = live.last() else {
-            return Ok(());
-        };
-        last = Some(behind.row.offset);
-        while !live.is_empty() {
-            let batch = take_batch(&mut live);
-            let bytes = batch.iter().map(|xorb| xorb.row.frame_bytes()).sum();
-            throttle.spend(bytes).await?;
-            copy(store, batch, report).await?;
+/// Retired packs whose live frames are being copied.
+#[derive(Default)]
+struct Emptying {
+    /// Frames to be copied next, and their bytes.
+    frames: Vec<StoredXorb>,
+    bytes: u64,
+    /// Packs of which all frames were copied, or are in `frames`.
+    packs: Vec<PackPlan>,
+}
+
+impl Emptying {
+    /// Copies all whole frames of a pack that have rows, the last of them perhaps later, with those of the next.
+    async fn add(
+        &mut self,
+        store: &Arc<LocalStore>,
+        plan: PackPlan,
+        throttle: &Throttle,
+        report: &mut GcReport,
+    ) -> Result<(), GcError> {
+        let mut last = None;
+        loop {
+            let live = store.meta.xorbs_in(plan.id(), last, PAGE).await?;
+            let Some(behind) = live.last() else {
+                break;
+            };
+            last = Some(behind.row.offset);
+            self.bytes += live.iter().map(|xorb| xorb.row.frame_bytes()).sum::<u64>();
+            self.frames.extend(live);
+            while self.bytes > BATCH_BYTES {
+                self.copy_batch(store, throttle, report).await?;
+            }
         }
+        self.packs.push(plan);
+        if store.packs.medium() == PackMedium::File {
+            self.finish(store, throttle, report).await?;
+        }
+        Ok(())
+    }
+
+    /// Copies what is left, and deletes the packs.
+    async fn finish(
+        &mut self,
+        store: &Arc<LocalStore>,
+        throttle: &Throttle,
+        report: &mut GcReport,
+    ) -> Result<(), GcError> {
+        while !self.frames.is_empty() {
+            self.copy_batch(store, throttle, report).await?;
+        }
+        for plan in std::mem::take(&mut self.packs) {
+            delete(store, plan, report).await?;
+        }
+        Ok(())
+    }
+
+    async fn copy_batch(
+        &mut self,
+        store: &Arc<LocalStore>,
+        throttle: &Throttle,
+        report: &mut GcReport,
+    ) -> Result<(), GcError> {
+        let batch = take_batch(&mut self.frames);
+        let bytes = batch.iter().map(|xorb| xorb.row.frame_bytes()).sum();
+        self.bytes -= bytes;
+        throttle.spend(bytes).await?;
+        copy(store, batch, report).await
     }
 }
 

@@ -1,23 +1,33 @@
 //! Group commit: small frames of many writers share one append and one sync.
 //!
-//! Frames that come while a group is being synced wait and form the next group; a lone frame never waits for
-//! company.
+//! Frames that come while a group is being synced wait and form the next group. On files a lone frame never waits for
+//! company; an object costs a request however few frames are in it, so the first frame waits a moment for others, and
+//! several groups are on their way at once.
 
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::PackId;
 use super::log::{PackHold, PackLease, PackLog};
+use super::{PackId, PackMedium};
 
 /// Frames up to this size are worth gathering: beyond it, writing costs more than syncing.
 pub const SMALL_FRAME_BYTES_MAX: usize = 1 << 20;
 
 /// Most frames in one group, which bounds its memory to 64 MiB.
 const GROUP_MAX: usize = 64;
+
+/// Groups on their way to an object store at once. Each is a request that takes tens of milliseconds; with more, groups
+/// and therefore objects become smaller.
+const OBJECT_WRITERS: usize = 4;
+
+/// How long a frame waits for others to share its object: little beside the request, and much beside the time between two
+/// uploads of a busy gateway.
+const OBJECT_WAIT: Duration = Duration::from_millis(5);
 
 /// Where a frame lies, and what keeps it there until it has a row.
 #[derive(Clone)]
@@ -50,7 +60,7 @@ impl Future for Placing {
     }
 }
 
-/// Appends small frames for everyone; its thread ends when it is dropped.
+/// Appends small frames for everyone; its threads end when it is dropped.
 ///
 /// The queue has no bound of its own: anyone who waits holds its frame anyhow, and how many may wait is bounded by the
 /// engine's turns.
@@ -59,11 +69,19 @@ pub struct GroupWriter {
 }
 
 impl GroupWriter {
-    /// Starts the thread.
-    pub fn start(log: Arc<PackLog>) -> io::Result<Self> {
+    /// Starts the threads.
+    pub fn start(log: &Arc<PackLog>) -> io::Result<Self> {
         let (jobs, queue) = mpsc::channel();
-        let thread = std::thread::Builder::new().name("pack-writer".to_owned());
-        thread.spawn(move || append_in_groups(&log, &queue))?;
+        let (writers, wait) = match log.medium() {
+            PackMedium::File => (1, Duration::ZERO),
+            PackMedium::Object => (OBJECT_WRITERS, OBJECT_WAIT),
+        };
+        let queue = Arc::new(Mutex::new(queue));
+        for _ in 0..writers {
+            let (log, queue) = (Arc::clone(log), Arc::clone(&queue));
+            let thread = std::thread::Builder::new().name("pack-writer".to_owned());
+            thread.spawn(move || append_in_groups(&log, &queue, wait))?;
+        }
         Ok(Self { jobs })
     }
 
@@ -79,9 +97,25 @@ fn gone() -> io::Error {
     io::Error::other("the pack writer has stopped")
 }
 
-fn append_in_groups(log: &Arc<PackLog>, queue: &mpsc::Receiver<Job>) {
-    while let Ok(first) = queue.recv() {
-        let group: Vec<Job> = std::iter::once(first).chain(queue.try_iter().take(GROUP_MAX - 1)).collect();
+/// The next group: the first frame that comes, and those that have come or come within `wait` of it. `None` at the end.
+fn next_group(queue: &Mutex<mpsc::Receiver<Job>>, wait: Duration) -> Option<Vec<Job>> {
+    // Held while it waits: the other writers would only wait for the same frame.
+    let queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut group = vec![queue.recv().ok()?];
+    group.extend(queue.try_iter().take(GROUP_MAX - 1));
+    if !wait.is_zero() {
+        let until = Instant::now() + wait;
+        while group.len() < GROUP_MAX
+            && let Ok(job) = queue.recv_timeout(until.saturating_duration_since(Instant::now()))
+        {
+            group.push(job);
+        }
+    }
+    Some(group)
+}
+
+fn append_in_groups(log: &Arc<PackLog>, queue: &Mutex<mpsc::Receiver<Job>>, wait: Duration) {
+    while let Some(group) = next_group(queue, wait) {
         let (frames, answers): (Vec<_>, Vec<_>) =
             group.into_iter().map(|job| (job.frame, job.answer)).unzip();
         log.metrics.group.add(frames.len() as u64);
@@ -125,7 +159,7 @@ mod tests {
     fn frames_of_many_writers_lie_whole_in_few_packs() {
         let packs = MemoryPacks::default();
         let log = Arc::new(PackLog::open(Arc::new(packs.clone()), &[], 1 << 20).unwrap());
-        let writer = GroupWriter::start(Arc::clone(&log)).unwrap();
+        let writer = GroupWriter::start(&log).unwrap();
         std::thread::scope(|scope| {
             for thread in 0..16_u8 {
                 let (writer, log) = (&writer, &log);

@@ -2,17 +2,18 @@
 //!
 //! A writer leases a pack for itself, so its frames lie together and giving up is a truncation. Finished packs go
 //! back to a pool of open ones; a pack that has reached its full size (usually [`PACK_BYTES_MAX`]) is never appended
-//! to again, nor is one that gc has retired.
+//! to again, nor is one that gc has retired, nor one that is an object: its first sync finishes it, and the lease moves on
+//! to a new one.
 //!
 //! | pack is | held | in the pool | gc may retire it |
 //! |---|---|---|---|
 //! | leased | yes | no | no |
 //! | open, with frames that have no rows yet | yes | yes | no |
 //! | open | no | yes | yes: it leaves the pool |
-//! | full, failed or retired | no, or by frames without rows | no | once it is not held |
+//! | full, finished, failed or retired | no, or by frames without rows | no | once it is not held |
 //!
 //! Invariants: bytes after a pack's last committed frame belong to a running lease or to nobody, and are cut off at
-//! the next start. A pack whose sync or truncation failed is never leased again. A pack that is neither held nor in
+//! the next start (of a file: an object holds what one lease has written, and is there whole or not at all). A pack whose sync or truncation failed is never leased again. A pack that is neither held nor in
 //! the pool never gets another frame or row.
 
 use std::collections::HashMap;
@@ -22,9 +23,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use tracing::{error, warn};
 
-use super::{PackId, PackStore, PackWriter};
+use super::{PackId, PackMedium, PackStore, PackWriter};
 use crate::store::metrics::PackMetrics;
 use crate::store::rows::PackRow;
 
@@ -55,28 +57,29 @@ impl PackLog {
     /// Opens the packs, of which those in `committed` hold committed frames: cuts off what was never committed. A pack is full at
     /// `pack_bytes_max`.
     pub fn open(store: Arc<dyn PackStore>, committed: &[PackRow], pack_bytes_max: u64) -> io::Result<Self> {
-        let mut pool = Vec::new();
+        let is_file = store.medium() == PackMedium::File;
+        let (mut pool, mut unknown) = (Vec::new(), Vec::new());
         let mut last_id = committed.iter().map(|row| row.id.0).max().unwrap_or(0);
-        let there = store.list()?;
-        for PackRow { id, live_bytes, .. } in committed {
-            if there.iter().all(|(found, _)| found != id) {
-                error!(pack = %id, live_bytes, "a pack is gone: `xetgate store scrub` names the objects that it takes along");
-            }
-        }
-        for (id, len) in there {
+        let mut rows: HashMap<_, _> = committed.iter().map(|row| (row.id, row)).collect();
+        for (id, len) in store.list()? {
             last_id = last_id.max(id.0);
-            match committed.iter().find(|row| row.id == id) {
-                None => store.delete(id)?,
+            match rows.remove(&id) {
+                None => unknown.push(id),
                 Some(row) if len < row.committed_end => {
                     error!(pack = %id, len, expected = row.committed_end, "pack is shorter than its committed frames");
                 }
-                Some(row) if row.committed_end < pack_bytes_max => {
+                Some(row) if is_file && row.committed_end < pack_bytes_max => {
                     pool.push(store.reopen(id, row.committed_end)?);
                 }
-                Some(row) if len > row.committed_end => drop(store.reopen(id, row.committed_end)?),
+                Some(row) if is_file && len > row.committed_end => drop(store.reopen(id, row.committed_end)?),
                 Some(_) => {}
             }
         }
+        for PackRow { id, live_bytes, .. } in rows.into_values() {
+            error!(pack = %id, live_bytes, "a pack is gone: `xetgate store scrub` names the objects that it takes along");
+        }
+        store.discard(&unknown)?;
+        let last_id = store.last_id().map_or(last_id, |id| id.0);
         let state = Mutex::new(State { pool, held: HashMap::new() });
         let (next_id, metrics) = (AtomicU64::new(last_id + 1), PackMetrics::default());
         Ok(Self { store, state, next_id, pack_bytes_max, metrics })
@@ -89,12 +92,29 @@ impl PackLog {
     /// Begins a lease; a pack is taken when the first byte comes.
     pub fn lease(self: &Arc<Self>) -> PackLease {
         let hold = PackHold { log: Arc::clone(self), packs: Vec::new() };
-        PackLease { log: Arc::clone(self), writer: None, start: 0, filled: Vec::new(), hold }
+        let (filled, finishing) = (Vec::new(), Vec::new());
+        PackLease { log: Arc::clone(self), writer: None, start: 0, filled, finishing, hold }
+    }
+
+    /// What the packs are.
+    pub fn medium(&self) -> PackMedium {
+        self.store.medium()
+    }
+
+    /// Waits until there is room for more bytes that are on their way; `None` if there is.
+    pub fn room(&self) -> Option<BoxFuture<'static, ()>> {
+        self.store.room()
     }
 
     /// All packs with their lengths, by id.
     pub fn list(&self) -> io::Result<Vec<(PackId, u64)>> {
         self.store.list()
+    }
+
+    /// Like [`PackLog::list`], where nothing may block.
+    pub async fn listed(self: &Arc<Self>) -> io::Result<Vec<(PackId, u64)>> {
+        let packs = Arc::clone(self);
+        tokio::task::spawn_blocking(move || packs.list()).await.map_err(io::Error::other)?
     }
 
     /// Sees to it that a pack never gets another frame; answers whether that is so. It is not while someone holds it.
@@ -114,6 +134,16 @@ impl PackLog {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             deleted => deleted,
         }
+    }
+
+    /// Whether a pack without a row can only have been left by this process, so that gc may delete it.
+    pub fn is_own(&self, id: PackId) -> bool {
+        self.store.is_own(id)
+    }
+
+    /// Deletes packs without rows that others may have left, if they are old enough.
+    pub fn discard(&self, unknown: &[PackId]) -> io::Result<()> {
+        self.store.discard(unknown)
     }
 
     /// Reads exactly `len` committed bytes.
@@ -161,7 +191,7 @@ impl PackLog {
     }
 
     fn give_back(&self, writer: Box<dyn PackWriter>) {
-        if writer.len() < self.pack_bytes_max {
+        if writer.len() < self.pack_bytes_max && !writer.is_finished() {
             self.lock().pool.push(writer);
         }
     }
@@ -195,6 +225,8 @@ pub struct PackLease {
     start: u64,
     /// Packs that this lease has filled and synced, with where it began in each.
     filled: Vec<(PackId, u64)>,
+    /// Packs that this lease has filled and that are on their way.
+    finishing: Vec<Box<dyn PackWriter>>,
     /// Every pack it has written to.
     hold: PackHold,
 }
@@ -205,8 +237,11 @@ impl PackLease {
         let pack_bytes_max = self.log.pack_bytes_max;
         if let Some(mut full) = self.writer.take_if(|writer| writer.len() >= pack_bytes_max) {
             // Only once it is synced: a pack that failed to is neither cut nor used again.
-            full.sync()?;
-            self.filled.push((full.id(), self.start));
+            if full.finish()? {
+                self.filled.push((full.id(), self.start));
+            } else {
+                self.finishing.push(full);
+            }
         }
         let writer = match &mut self.writer {
             Some(writer) => writer,
@@ -219,6 +254,11 @@ impl PackLease {
         Ok((writer.id(), writer.len()))
     }
 
+    /// What its packs are.
+    pub fn medium(&self) -> PackMedium {
+        self.log.medium()
+    }
+
     /// Appends to the pack that [`PackLease::position`] named.
     pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         match &mut self.writer {
@@ -227,14 +267,17 @@ impl PackLease {
         }
     }
 
-    /// Syncs what was appended so far to one of its packs: that stays even if the lease is dropped.
+    /// Syncs what was appended so far to one of its packs: that stays even if the lease is dropped. No frame may be half
+    /// written to a pack that is an object: it takes nothing more.
     pub fn secure(&mut self, pack: PackId) -> io::Result<()> {
         if self.writer.as_ref().is_none_or(|writer| writer.id() != pack) {
-            // It was synced when it was full.
+            // It was synced when it was full, or is on its way since.
             self.filled.retain(|(filled, _)| *filled != pack);
-            return Ok(());
+            let waiting = self.finishing.iter().position(|writer| writer.id() == pack);
+            return waiting.map_or(Ok(()), |at| self.finishing.swap_remove(at).sync());
         }
         self.sync()?;
+        self.writer.take_if(|writer| writer.is_finished());
         self.start = self.writer.as_ref().map_or(0, |writer| writer.len());
         Ok(())
     }
@@ -257,6 +300,10 @@ impl PackLease {
     /// it has rows.
     pub fn commit(mut self) -> io::Result<PackHold> {
         self.sync()?;
+        for writer in &mut self.finishing {
+            writer.sync()?;
+        }
+        self.finishing.clear();
         self.filled.clear();
         if let Some(writer) = self.writer.take() {
             self.log.give_back(writer);
@@ -271,6 +318,8 @@ impl PackLease {
             let cut = writer.truncate(self.start);
             self.given_up(cut.map(|()| Some(writer)));
         }
+        // What of them arrives all the same has no row, and is gc's.
+        self.finishing.clear();
         for (id, start) in std::mem::take(&mut self.filled) {
             let store = &self.log.store;
             self.given_up(if start == 0 {

@@ -8,9 +8,9 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::PackId;
 use super::frame::{HEAD, TRAILER_MAGIC, decode_trailer, trailer_bytes};
 use super::log::PackLog;
+use super::{PackId, PackMedium};
 use crate::store::rows::FramePlace;
 use crate::xet::hash::XorbHash;
 use crate::xet::limits::{XORB_CHUNKS_MAX, XORB_RECORD_HEADER_BYTES};
@@ -18,6 +18,9 @@ use crate::xet::xorb::{ChunkTable, RecordHeader};
 
 /// Bytes read at a time; most of a frame is payload, but reading on is cheaper than seeking.
 const WINDOW_BYTES: u64 = 1 << 20;
+
+/// The same for objects, where a request costs as much as some megabytes.
+const OBJECT_WINDOW_BYTES: u64 = 8 << 20;
 
 /// What the walk meets.
 #[derive(Debug, PartialEq, Eq)]
@@ -43,12 +46,17 @@ pub struct PackScan<'p> {
     at: u64,
     window_start: u64,
     window: Bytes,
+    window_bytes: u64,
 }
 
 impl<'p> PackScan<'p> {
     /// Walks the first `len` bytes of a pack.
     pub fn new(packs: &'p PackLog, id: PackId, len: u64) -> Self {
-        Self { packs, id, len, at: 0, window_start: 0, window: Bytes::new() }
+        let window_bytes = match packs.medium() {
+            PackMedium::File => WINDOW_BYTES,
+            PackMedium::Object => OBJECT_WINDOW_BYTES,
+        };
+        Self { packs, id, len, at: 0, window_start: 0, window: Bytes::new(), window_bytes }
     }
 
     /// The next frame or gap; `None` at the end.
@@ -73,7 +81,7 @@ impl<'p> PackScan<'p> {
         }
         let window_end = self.window_start + self.window.len() as u64;
         if at < self.window_start || end > window_end {
-            let read = WINDOW_BYTES.max(len as u64).min(self.len - at);
+            let read = self.window_bytes.max(len as u64).min(self.len - at);
             self.window = self.packs.read(self.id, at, read as usize)?;
             self.window_start = at;
         }
@@ -119,7 +127,7 @@ impl<'p> PackScan<'p> {
     /// Where the next head begins, from `at` on; the pack's end if there is none.
     fn next_head(&mut self, mut at: u64) -> io::Result<u64> {
         while at + HEAD.len() as u64 <= self.len {
-            let len = WINDOW_BYTES.min(self.len - at) as usize;
+            let len = self.window_bytes.min(self.len - at) as usize;
             let Some(bytes) = self.peek(at, len)? else {
                 break;
             };

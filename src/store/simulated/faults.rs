@@ -8,7 +8,7 @@ use redb::{DatabaseError, StorageBackend};
 use rustix::io::Errno;
 
 use crate::store::meta::Place;
-use crate::store::pack::{PackId, PackStore, PackWriter};
+use crate::store::pack::{PackId, PackMedium, PackStore, PackWriter};
 
 /// Something that can fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,6 +102,14 @@ impl FailingPacks {
 }
 
 impl PackStore for FailingPacks {
+    fn medium(&self) -> PackMedium {
+        self.inner.medium()
+    }
+
+    fn last_id(&self) -> Option<PackId> {
+        self.inner.last_id()
+    }
+
     fn create(&self, id: PackId) -> io::Result<Box<dyn PackWriter>> {
         self.faults.check(Operation::Create)?;
         Ok(self.writer(self.inner.create(id)?))
@@ -124,6 +132,15 @@ impl PackStore for FailingPacks {
     fn delete(&self, id: PackId) -> io::Result<()> {
         self.faults.check(Operation::Delete)?;
         self.inner.delete(id)
+    }
+
+    fn discard(&self, unknown: &[PackId]) -> io::Result<()> {
+        self.faults.check(Operation::Delete)?;
+        self.inner.discard(unknown)
+    }
+
+    fn is_own(&self, id: PackId) -> bool {
+        self.inner.is_own(id)
     }
 }
 
@@ -153,6 +170,15 @@ impl PackWriter for FailingWriter {
     fn sync(&mut self) -> io::Result<()> {
         self.faults.check(Operation::Sync)?;
         self.inner.sync()
+    }
+
+    fn is_finished(&self) -> bool {
+        self.inner.is_finished()
+    }
+
+    fn finish(&mut self) -> io::Result<bool> {
+        self.faults.check(Operation::Sync)?;
+        self.inner.finish()
     }
 
     fn truncate(&mut self, len: u64) -> io::Result<()> {

@@ -105,7 +105,7 @@ async fn a_store_of_the_previous_release_is_upgraded_and_nothing_is_found_wrong(
     let folder = tempfile::tempdir().unwrap();
     copy_folder(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stores/format-5")), folder.path());
     let open = || {
-        let store = LocalStore::open(folder.path(), &Ambient::system()).unwrap();
+        let store = LocalStore::open(folder.path(), None, &Ambient::system()).unwrap();
         NativeBuckets::new(Arc::new(store), Ambient::system()).unwrap()
     };
     let buckets = open();

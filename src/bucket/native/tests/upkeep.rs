@@ -292,7 +292,8 @@ async fn upkeep_collects_in_the_background_until_told_to_stop() {
 #[tokio::test]
 async fn a_folder_gets_its_space_back() {
     let folder = tempfile::tempdir().unwrap();
-    let buckets = NativeBuckets::open(folder.path(), Ambient::system()).unwrap();
+    let store = LocalStore::open(folder.path(), None, &Ambient::system()).unwrap();
+    let buckets = NativeBuckets::new(Arc::new(store), Ambient::system()).unwrap();
     buckets.create_bucket(&bucket_id(), Visibility::Private).await.unwrap();
     for number in 0..10 {
         put(&buckets, &number.to_string(), &noise(number, 300_000)).await;
