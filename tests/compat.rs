@@ -8,47 +8,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::fs;
-use std::path::{Path, PathBuf};
+mod support;
+
+use std::path::Path;
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
-const INSTALL_HINT: &str =
-    "the compatibility tests need Python 3 with venv: apt-get install python3 python3-venv";
+use support::venv::python;
 
 /// pytest's exit code when it found no test. Source: pytest documentation, "Exit codes".
 const NO_TESTS: i32 = 5;
-
-/// Runs a command whose output is for whoever watches; panics with `hint` if it fails.
-fn run(command: &mut Command, hint: &str) {
-    let status = command.status().unwrap_or_else(|error| panic!("{command:?}: {error}\n{hint}"));
-    assert!(status.success(), "{command:?}: {status}\n{hint}");
-}
-
-/// A virtual environment with the packages pinned in a file: made now, or the one made before.
-fn python(root: &Path, requirements: &str) -> PathBuf {
-    let requirements = root.join(requirements);
-    let pinned =
-        fs::read(&requirements).unwrap_or_else(|error| panic!("{}: {error}", requirements.display()));
-    let key = &blake3::hash(&pinned).to_hex()[..16];
-    let venv = root.join("target/compat-venv").join(key);
-    let python = venv.join("bin/python");
-    let finished = venv.join("finished");
-    if finished.exists() {
-        return python;
-    }
-    // A virtual environment cannot be moved into place when it is whole, so a mark in it says that it is.
-    if venv.exists() {
-        fs::remove_dir_all(&venv).unwrap();
-    }
-    run(Command::new("python3").args(["-m", "venv"]).arg(&venv), INSTALL_HINT);
-    // Most modules of these packages are never imported: Python compiles the few that are.
-    let pip =
-        ["-m", "pip", "install", "--disable-pip-version-check", "--quiet", "--no-compile", "--requirement"];
-    run(Command::new(&python).args(pip).arg(&requirements), "pip could not install the pinned packages");
-    fs::write(finished, "").unwrap();
-    python
-}
 
 /// One run at a time: they make the environment, and measure what the server does with its time.
 static TURN: Mutex<()> = Mutex::new(());
@@ -83,4 +52,10 @@ fn published_clients_work_against_the_binary() {
 fn published_clients_work_against_a_gateway_in_front_of_a_hub() {
     let what = ["compat-tests/test_clients.py", "compat-tests/clients/test_features.py", "compat-tests/s3"];
     pytest(&what, &[("XETGATE_MODE", "hub")]);
+}
+
+#[test]
+fn published_clients_work_with_packs_in_an_object_store() {
+    let what = ["compat-tests/s3", "compat-tests/test_durability.py"];
+    pytest(&what, &[("XETGATE_PACKS", "rclone")]);
 }

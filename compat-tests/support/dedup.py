@@ -90,7 +90,8 @@ def received(running: server.Server) -> int:
 def store(data_dir: pathlib.Path, command: str) -> dict:
     """What a command of `store` says about the folder of a server that is stopped."""
     line = [str(server.binary()), "store", "--json", "--data-dir", str(data_dir), command]
-    done = subprocess.run(line, capture_output=True, text=True, env=server.environment())
+    env = server.environment() | server.packs_of(data_dir)
+    done = subprocess.run(line, capture_output=True, text=True, env=env)
     assert done.returncode == 0, done
     return json.loads(done.stdout)
 

@@ -4,6 +4,7 @@ Only the documented interface is used: the command line, the environment, the po
 """
 
 import dataclasses
+import hashlib
 import os
 import pathlib
 import signal
@@ -64,6 +65,15 @@ def environment() -> dict[str, str]:
     }
 
 
+def packs_of(data_dir: pathlib.Path) -> dict[str, str]:
+    """With XETGATE_PACKS=rclone, each data folder has its packs under a prefix of its own in an object store."""
+    if os.environ.get("XETGATE_PACKS") != "rclone":
+        return {}
+    from support import packs
+
+    return packs.at(packs.shared(), hashlib.sha256(str(data_dir).encode()).hexdigest()[:16])
+
+
 def command(port: int, data_dir: pathlib.Path, *more: str, hub_port: int | None = None) -> list[str]:
     """The command line of a server; `more` goes at its end."""
     hub = f"127.0.0.1:{hub_port or free_port()}"
@@ -106,7 +116,7 @@ class Server:
 
     def _environment(self) -> dict[str, str]:
         if self.hub is None:
-            return environment()
+            return environment() | packs_of(self.data_dir)
         return environment() | {"HF_ENDPOINT": self.hub.hub_endpoint, "HF_TOKEN": ROOT_TOKEN}
 
     @property
