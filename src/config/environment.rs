@@ -48,10 +48,15 @@ impl Provider for &Environment {
     fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
         let mut all = Dict::new();
         for variable in &self.0 {
-            // Lists, tables, numbers and `true` are read as TOML writes them; what is left is text.
-            let value: Value = match variable.value.parse() {
-                Ok(value) => value,
-                Err(never) => match never {},
+            // Lists, tables, numbers and `true` are read as TOML writes them; what is left is text. Options of an object
+            // store are all text, and some are secrets that may look like a number.
+            let value: Value = if variable.key.starts_with("packs.options.") {
+                variable.value.clone().into()
+            } else {
+                match variable.value.parse() {
+                    Ok(value) => value,
+                    Err(never) => match never {},
+                }
             };
             lay(&mut all, &variable.key, value);
         }

@@ -16,7 +16,7 @@ pub struct PacksConfig {
     pub options: BTreeMap<String, OptionValue>,
 }
 
-/// What an option is set to: text, or what TOML and the environment write as text.
+/// What an option is set to: text, or what TOML writes without quotes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum OptionValue {
@@ -52,11 +52,11 @@ mod tests {
         let path = folder.path().join("x.toml");
         let text = "[packs]\nurl = \"s3://b/p\"\n[packs.options]\nskip_signature = true\nregion = \"eu-1\"\n";
         std::fs::write(&path, text).unwrap();
-        let vars = [("XETGATE__PACKS__OPTIONS__TIMEOUT", "30"), ("AWS_ACCESS_KEY_ID", "AK")];
+        let vars = [("XETGATE__PACKS__OPTIONS__SECRET_ACCESS_KEY", "0012"), ("AWS_ACCESS_KEY_ID", "AK")];
         let vars = vars.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let address = Config::load(Some(&path), &vars).unwrap().packs.address(&vars).unwrap();
         let options: Vec<_> = address.options.iter().map(|(key, value)| (&**key, &**value)).collect();
-        assert_eq!(options, [("region", "eu-1"), ("skip_signature", "true"), ("timeout", "30")]);
+        assert_eq!(options, [("region", "eu-1"), ("secret_access_key", "0012"), ("skip_signature", "true")]);
         assert_eq!((address.url.as_str(), address.environment.len()), ("s3://b/p", 2));
         assert_eq!(Config::default().packs.address(&vars), None);
     }
