@@ -1,6 +1,7 @@
 """Multipart uploads: parts, their sizes, order and repetition, copies of ranges, listings, and what ends an upload."""
 
 import hashlib
+import random
 
 import pytest
 
@@ -246,3 +247,16 @@ def test_a_copied_range_is_whole_and_within_its_source(s3, bucket, begin):
     for beyond in ("bytes=0-21", "bytes=0-5", "bytes=5-6"):
         assert refusal(s3.upload_part_copy, **part, CopySourceRange=beyond)[1] == "InvalidRange", beyond
     s3.upload_part_copy(**part, CopySourceRange="bytes=0-4")
+
+
+def test_parts_whose_chunks_meet_late_those_of_the_object_are_joined(s3, begin, bucket):
+    """In bytes that are nearly all alike, chunks are as long as they may be, and those of a part meet those of the object late:
+    completing reads parts again, further than the beginning that is kept of them."""
+    chance = random.Random(59)
+    body = bytearray(7 * 3_200_000)
+    for start in range(0, len(body), 3_200_000):
+        for _ in range(1000):
+            body[start + chance.randrange(3_200_000)] = chance.randrange(256)
+    upload = begin()
+    s3.complete_multipart_upload(**upload, **store(s3, upload, cut(bytes(body), 5 * MIB)))
+    assert s3.get_object(Bucket=bucket, Key=upload["Key"])["Body"].read() == bytes(body)

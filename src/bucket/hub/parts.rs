@@ -196,7 +196,7 @@ impl JoinedChunks {
         let proof = part.proof();
         let file = NewRemoteFile { record: &part.record, proof: &proof, xorbs: &part.xorbs };
         self.remote.register(&file).await?;
-        let pieces = self.remote.open_file(part.record.hash, part.record.size, range);
+        let pieces = self.remote.open_registered(part.record.hash, part.record.size, range);
         let pieces: Vec<Bytes> = pieces.try_collect().await?;
         Ok(pieces.concat().into())
     }

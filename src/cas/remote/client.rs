@@ -221,22 +221,28 @@ impl CasClient {
         &self,
         file: &FileHash,
         range: std::ops::Range<u64>,
+        reach: Reach,
     ) -> Result<Layout, RemoteError> {
-        match self.layout_once(file, range.clone()).await {
+        match self.layout_once(file, range.clone(), reach).await {
             Err(RemoteError::Missing(_)) => {
-                self.forget_access(Reach::Read).await?;
-                self.layout_once(file, range).await
+                self.forget_access(reach).await?;
+                self.layout_once(file, range, reach).await
             }
             done => done,
         }
     }
 
-    async fn layout_once(&self, file: &FileHash, range: std::ops::Range<u64>) -> Result<Layout, RemoteError> {
+    async fn layout_once(
+        &self,
+        file: &FileHash,
+        range: std::ops::Range<u64>,
+        reach: Reach,
+    ) -> Result<Layout, RemoteError> {
         let header = format!("bytes={}-{}", range.start, range.end.saturating_sub(1));
         let ask = |request: RequestBuilder| request.header("range", header.clone());
         if !self.lacks_layouts_v2.load(Ordering::Relaxed) {
             let path = format!("/v2/reconstructions/{file}");
-            let answer = self.call(Reach::Read, LAYOUT_BYTES_MAX, Method::GET, &path, ask).await?;
+            let answer = self.call(reach, LAYOUT_BYTES_MAX, Method::GET, &path, ask).await?;
             match answer.status {
                 StatusCode::NOT_FOUND | StatusCode::NOT_IMPLEMENTED => {}
                 status if status.is_success() => return layout::read_v2(&answer.body),
@@ -244,7 +250,7 @@ impl CasClient {
             }
         }
         let path = format!("/v1/reconstructions/{file}");
-        let answer = self.call(Reach::Read, LAYOUT_BYTES_MAX, Method::GET, &path, ask).await?;
+        let answer = self.call(reach, LAYOUT_BYTES_MAX, Method::GET, &path, ask).await?;
         if !answer.status.is_success() {
             return Err(refusal(&answer, &path));
         }

@@ -78,7 +78,7 @@ impl RemoteShared {
 pub struct RemoteChunks(Arc<Remote>);
 
 /// A range of a file.
-type FileRange = (FileHash, Range<u64>);
+type FileRange = (FileHash, Range<u64>, Reach);
 
 /// What readers and writers share.
 pub(super) struct Remote {
@@ -157,7 +157,13 @@ impl RemoteChunks {
 
     /// The bytes of a range of a file, in order.
     pub fn open_file(&self, file: FileHash, size: u64, range: Range<u64>) -> ChunkStream {
-        read::open(&self.0, file, size, range)
+        read::open(&self.0, (file, size, Reach::Read), range)
+    }
+
+    /// The same of a file that this client has registered and no object names yet: a CAS may give those only to whoever may
+    /// write.
+    pub fn open_registered(&self, file: FileHash, size: u64, range: Range<u64>) -> ChunkStream {
+        read::open(&self.0, (file, size, Reach::Write), range)
     }
 }
 
@@ -227,8 +233,7 @@ impl Remote {
     }
 
     /// How a range of a file is put together.
-    async fn layout(&self, file: FileHash, range: Range<u64>) -> Result<Arc<Layout>, RemoteError> {
-        let key = (file, range);
+    async fn layout(&self, key: FileRange) -> Result<Arc<Layout>, RemoteError> {
         let kept = self.layouts.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
         match kept {
             Some(layout) => Ok(layout),
@@ -238,7 +243,7 @@ impl Remote {
 
     /// The same, with URLs that were signed just now.
     async fn fresh_layout(&self, key: FileRange) -> Result<Arc<Layout>, RemoteError> {
-        let layout = Arc::new(self.client.layout(&key.0, key.1.clone()).await?);
+        let layout = Arc::new(self.client.layout(&key.0, key.1.clone(), key.2).await?);
         if layout.terms.len() <= LAYOUT_TERMS_KEPT_MAX {
             self.layouts.lock().unwrap_or_else(PoisonError::into_inner).put(key, Arc::clone(&layout));
         }

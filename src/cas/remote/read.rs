@@ -17,7 +17,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::layout::{Fetch, Layout, LayoutTerm};
-use super::{Remote, RemoteError};
+use super::{FileRange, Reach, Remote, RemoteError};
 use crate::cas::cache::CachedChunk;
 use crate::cas::http::OpenAnswer;
 use crate::cas::{CasError, ChunkStream, decode_chunk};
@@ -60,13 +60,17 @@ struct Chunk {
 type ChunkResult = Result<Chunk, RemoteError>;
 
 /// The bytes of a range of a file, in order. The work ends when the stream is dropped.
-pub(super) fn open(remote: &Arc<Remote>, file: FileHash, size: u64, range: Range<u64>) -> ChunkStream {
+pub(super) fn open(
+    remote: &Arc<Remote>,
+    (file, size, reach): (FileHash, u64, Reach),
+    range: Range<u64>,
+) -> ChunkStream {
     let range = range.start.min(size)..range.end.min(size);
     if range.is_empty() {
         return Box::pin(stream::empty());
     }
     let (out, pieces) = mpsc::channel(PIECES_AHEAD);
-    let reader = Reader { remote: Arc::clone(remote), file, is_whole: range == (0..size), range };
+    let reader = Reader { remote: Arc::clone(remote), file, reach, is_whole: range == (0..size), range };
     let work = AbortOnDropHandle::new(tokio::spawn(Tenant::current().scope(async move {
         if let Err(error) = reader.run(&out).await {
             // Nobody has to be listening any more.
@@ -81,6 +85,7 @@ pub(super) fn open(remote: &Arc<Remote>, file: FileHash, size: u64, range: Range
 struct Reader {
     remote: Arc<Remote>,
     file: FileHash,
+    reach: Reach,
     is_whole: bool,
     range: Range<u64>,
 }
@@ -88,7 +93,7 @@ struct Reader {
 /// A part of a file with its layout, which is renewed when its URLs have run out.
 struct Segment {
     remote: Arc<Remote>,
-    key: (FileHash, Range<u64>),
+    key: FileRange,
     layout: Mutex<Arc<Layout>>,
     /// Turns to write into the cache.
     caching: Arc<Semaphore>,
@@ -104,14 +109,14 @@ impl Reader {
         let mut at = self.range.start;
         while at < self.range.end {
             let end = self.range.end.min(at + SEGMENT_BYTES);
-            let layout = self.remote.layout(self.file, at..end).await?;
+            let layout = self.remote.layout((self.file, at..end, self.reach)).await?;
             if self.is_whole {
                 xorbs.extend(layout.fetches.iter().map(|fetch| fetch.xorb));
             }
             let (mut skip, mut left) = (layout.skip, end - at);
             let segment = Segment {
                 remote: Arc::clone(&self.remote),
-                key: (self.file, at..end),
+                key: (self.file, at..end, self.reach),
                 layout: Mutex::new(Arc::clone(&layout)),
                 caching: Arc::clone(&caching),
             };
