@@ -233,7 +233,9 @@ pub async fn check(store: &Arc<LocalStore>, throttle: &Throttle) -> Result<Check
         throttle.spend(0).await?;
         files::check_uses(&*view, turn, &mut report).await?;
     }
-    folders::check(&*view, counts.folders, &mut report).await?;
+    if let Some(rows) = counts.folders {
+        folders::check(&*view, rows, &mut report).await?;
+    }
     holdings::check(&*view, counts.bucket_files, &mut report).await?;
     versions::check(&*view, &mut report).await?;
     lifecycle::check(&*view, throttle, &mut report).await?;

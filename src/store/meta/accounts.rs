@@ -1,10 +1,12 @@
 //! [`AccountStore`]: accounts and credentials, beside the buckets they own.
 
 use async_trait::async_trait;
-use redb::{ReadableTable, StorageError};
+use redb::StorageError;
 
+use super::MetaError;
+use super::kv::ReadableTable;
+use super::table_meta::{TableEngine, TableMeta};
 use super::tables::{self, Failure, Tables, decode, encode};
-use super::{EmbeddedMeta, MetaError};
 use crate::model::accounts::{Account, SealedCredential};
 use crate::model::names::Namespace;
 
@@ -51,9 +53,9 @@ impl Tables<'_> {
 
     /// Refuses while buckets or credentials are of this name.
     fn must_own_nothing(&self, name: &Namespace) -> Result<(), Failure> {
-        let bucket = self.buckets.range((name.as_str(), "")..)?.next().transpose()?;
+        let bucket = self.buckets.first_in((name.as_str(), "")..)?;
         let mut in_use = bucket.is_some_and(|(id, _)| id.value().0 == name.as_str());
-        for entry in self.credentials.iter()? {
+        for entry in self.credentials.all()? {
             in_use |= decode::<SealedCredential>(entry?.1.value())?.account == *name;
         }
         if in_use { Err(MetaError::AccountInUse.into()) } else { Ok(()) }
@@ -73,7 +75,7 @@ impl Tables<'_> {
         }
         self.must_own_nothing(name)?;
         self.accounts.remove(name.as_str())?;
-        let all = self.accounts.iter()?.map(|entry| decode(entry?.1.value()));
+        let all = self.accounts.all()?.map(|entry| decode(entry?.1.value()));
         let all = all.collect::<Result<Vec<Account>, StorageError>>()?;
         for mut organisation in all.into_iter().filter(|account| account.members.contains(name)) {
             organisation.members.retain(|member| member != name);
@@ -89,60 +91,65 @@ impl Tables<'_> {
 }
 
 #[async_trait]
-impl AccountStore for EmbeddedMeta {
+impl<E: TableEngine> AccountStore for TableMeta<E> {
     async fn accounts(&self) -> Result<(Vec<Account>, Vec<SealedCredential>), MetaError> {
-        self.read(|snapshot| {
-            let accounts = snapshot.open_table(tables::ACCOUNTS)?;
-            let accounts =
-                accounts.iter()?.map(|entry| decode(entry?.1.value())).collect::<Result<_, _>>()?;
-            let credentials = snapshot.open_table(tables::CREDENTIALS)?;
-            let credentials = credentials.iter()?.map(|entry| decode(entry?.1.value()));
-            Ok((accounts, credentials.collect::<Result<_, _>>()?))
-        })
+        self.engine
+            .read(|snapshot| {
+                let accounts = snapshot.open_table(tables::ACCOUNTS)?;
+                let accounts =
+                    accounts.all()?.map(|entry| decode(entry?.1.value())).collect::<Result<_, _>>()?;
+                let credentials = snapshot.open_table(tables::CREDENTIALS)?;
+                let credentials = credentials.all()?.map(|entry| decode(entry?.1.value()));
+                Ok((accounts, credentials.collect::<Result<_, _>>()?))
+            })
+            .await
     }
 
     async fn create_account(&self, account: Account) -> Result<(), MetaError> {
-        self.write(move |tables| tables.create_account(&account)).await
+        self.engine.write(move |tables| tables.create_account(&account)).await
     }
 
     async fn change_account(&self, account: Account) -> Result<(), MetaError> {
-        self.write(move |tables| {
-            if !tables.has_account(&account.name)? {
-                return Err(MetaError::NoSuchAccount.into());
-            }
-            tables.put_account(&account)
-        })
-        .await
+        self.engine
+            .write(move |tables| {
+                if !tables.has_account(&account.name)? {
+                    return Err(MetaError::NoSuchAccount.into());
+                }
+                tables.put_account(&account)
+            })
+            .await
     }
 
     async fn remove_account(&self, name: &Namespace) -> Result<(), MetaError> {
         let name = name.clone();
-        self.write(move |tables| tables.remove_account(&name)).await
+        self.engine.write(move |tables| tables.remove_account(&name)).await
     }
 
     async fn create_credential(&self, credential: SealedCredential) -> Result<(), MetaError> {
-        self.write(move |tables| {
-            if tables.has_credential(&credential.access_key_id)? {
-                return Err(MetaError::NameTaken.into());
-            }
-            tables.put_credential(&credential)
-        })
-        .await
+        self.engine
+            .write(move |tables| {
+                if tables.has_credential(&credential.access_key_id)? {
+                    return Err(MetaError::NameTaken.into());
+                }
+                tables.put_credential(&credential)
+            })
+            .await
     }
 
     async fn change_credential(&self, credential: SealedCredential) -> Result<bool, MetaError> {
-        self.write(move |tables| {
-            let known = tables.has_credential(&credential.access_key_id)?;
-            if known {
-                tables.put_credential(&credential)?;
-            }
-            Ok(known)
-        })
-        .await
+        self.engine
+            .write(move |tables| {
+                let known = tables.has_credential(&credential.access_key_id)?;
+                if known {
+                    tables.put_credential(&credential)?;
+                }
+                Ok(known)
+            })
+            .await
     }
 
     async fn remove_credential(&self, access_key_id: &str) -> Result<bool, MetaError> {
         let id = access_key_id.to_owned();
-        self.write(move |tables| Ok(tables.credentials.remove(id.as_str())?.is_some())).await
+        self.engine.write(move |tables| Ok(tables.credentials.take(id.as_str())?.is_some())).await
     }
 }

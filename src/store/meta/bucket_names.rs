@@ -8,8 +8,9 @@
 //! name that was given before there was this table is as old as its bucket; one that differs from the table was given by
 //! an older build at a time that nobody knows, and is the youngest.
 
-use redb::{ReadTransaction, ReadableTable, StorageError, TableDefinition};
+use redb::StorageError;
 
+use super::kv::{ReadTransaction, ReadableTable, TableDefinition};
 use super::tables::{self, Failure, Tables, decode};
 use crate::model::bucket::{Bucket, BucketUid};
 use crate::model::names::BucketName;
@@ -34,7 +35,7 @@ impl Tables<'_> {
     /// Makes the table say what the buckets' rows say. To be called when a store is opened.
     pub(super) fn complete_bucket_names(&mut self) -> Result<(), Failure> {
         let mut wrong = Vec::new();
-        for entry in self.buckets.iter()? {
+        for entry in self.buckets.all()? {
             let bucket: Bucket = decode(entry?.1.value())?;
             let known = self.bucket_names.get(bucket.uid.0)?;
             let known = known.map(|row| {
@@ -72,8 +73,8 @@ pub(super) fn named(snapshot: &ReadTransaction, name: &BucketName) -> Result<Vec
     let names = snapshot.open_table(BUCKET_NAMES)?;
     let mut found = Vec::new();
     let mut behind = String::new();
-    while let Some(entry) = table.range((behind.as_str(), PAST_NAMES)..)?.next() {
-        let namespace = entry?.0.value().0.to_owned();
+    while let Some((id, _)) = table.first_in((behind.as_str(), PAST_NAMES)..)? {
+        let namespace = id.value().0.to_owned();
         if let Some(row) = table.get((namespace.as_str(), name.as_str()))? {
             let bucket: Bucket = decode(row.value())?;
             let number = names.get(bucket.uid.0)?.map_or(bucket.uid.0, |row| row.value().2);
@@ -135,7 +136,7 @@ mod tests {
 
         let old = rows(&path).await;
         let change = old.begin_write().unwrap();
-        change.delete_table(BUCKET_NAMES).unwrap();
+        change.delete_table(BUCKET_NAMES.redb()).unwrap();
         change.commit().unwrap();
         drop(old);
         let store = EmbeddedMeta::open(&path).unwrap();
@@ -147,7 +148,7 @@ mod tests {
         let old = rows(&path).await;
         let change = old.begin_write().unwrap();
         {
-            let mut buckets = change.open_table(tables::BUCKETS).unwrap();
+            let mut buckets = change.open_table(tables::BUCKETS.redb()).unwrap();
             for (from, to) in [("x", "z"), ("y", "x")] {
                 let row = buckets.remove(("bob", from)).unwrap().unwrap().value().to_vec();
                 let bucket: Bucket = decode(&row).unwrap();

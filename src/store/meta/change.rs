@@ -69,15 +69,15 @@ impl Amendment {
         !matches!(self, Self::Tags(_))
     }
 
-    pub(super) fn apply(self, object: &mut Object) -> Result<(), MetaError> {
+    pub(super) fn apply(&self, object: &mut Object) -> Result<(), MetaError> {
         match self {
-            Self::Tags(tags) => object.attributes.tags = tags,
-            Self::LegalHold(is_on) => object.lock.legal_hold = is_on,
+            Self::Tags(tags) => object.attributes.tags = tags.clone(),
+            Self::LegalHold(is_on) => object.lock.legal_hold = *is_on,
             Self::Retention { retention, now, bypasses_governance } => {
-                if object.lock.forbids_retention(retention, now, bypasses_governance) {
+                if object.lock.forbids_retention(*retention, *now, *bypasses_governance) {
                     return Err(MetaError::Locked);
                 }
-                object.lock.retention = retention;
+                object.lock.retention = *retention;
             }
         }
         Ok(())

@@ -31,19 +31,19 @@ mod xorbs;
 type Store = Arc<dyn MetaStore>;
 
 /// Runs the whole suite; `open` gives an empty store.
-pub async fn all(open: impl Fn() -> Store) {
-    buckets_are_created_once_and_listed_by_name(open()).await;
-    a_bucket_with_objects_stays_unless_contents_go_too(open()).await;
-    objects_are_put_replaced_and_deleted(open()).await;
-    conditions_are_judged_on_the_present_object(open()).await;
-    one_of_many_creators_wins(open()).await;
-    a_file_lives_as_long_as_something_uses_it(open()).await;
-    a_file_must_come_along_or_be_there(open()).await;
-    listings_roll_up_and_page(open()).await;
-    listings_by_folder_show_what_is_there(open()).await;
-    parts_are_replaced_listed_and_forgotten(open()).await;
-    completing_relies_on_the_parts_that_were_read(open()).await;
-    packs_remember_their_committed_end(open()).await;
+pub async fn all(open: impl AsyncFn() -> Store) {
+    buckets_are_created_once_and_listed_by_name(open().await).await;
+    a_bucket_with_objects_stays_unless_contents_go_too(open().await).await;
+    objects_are_put_replaced_and_deleted(open().await).await;
+    conditions_are_judged_on_the_present_object(open().await).await;
+    one_of_many_creators_wins(open().await).await;
+    a_file_lives_as_long_as_something_uses_it(open().await).await;
+    a_file_must_come_along_or_be_there(open().await).await;
+    listings_roll_up_and_page(open().await).await;
+    listings_by_folder_show_what_is_there(open().await).await;
+    parts_are_replaced_listed_and_forgotten(open().await).await;
+    completing_relies_on_the_parts_that_were_read(open().await).await;
+    packs_remember_their_committed_end(open().await).await;
     buckets::all(&open).await;
     holdings::all(&open).await;
     tree::all(&open).await;
@@ -62,12 +62,12 @@ fn key(key: &str) -> ObjectKey {
     ObjectKey::new(key).unwrap()
 }
 
-async fn bucket(store: &Store) -> Bucket {
+pub(super) async fn bucket(store: &Store) -> Bucket {
     store.create_bucket(&id("bucket"), Visibility::Private, Timestamp(1)).await.unwrap()
 }
 
 /// A file of one chunk with this content, in a xorb of its own.
-fn file(content: &str) -> NewFile {
+pub(super) fn file(content: &str) -> NewFile {
     let mut table = ChunkTable::default();
     let chunk = ChunkHash::of(content.as_bytes());
     let bytes = content.len() as u32;
@@ -81,7 +81,7 @@ fn file(content: &str) -> NewFile {
     NewFile { record, xorbs: vec![StoredXorb { hash: xorb, row }] }
 }
 
-fn object(file: &NewFile) -> Object {
+pub(super) fn object(file: &NewFile) -> Object {
     Object {
         file: file.record.hash,
         size: file.record.size,
@@ -96,16 +96,21 @@ fn object(file: &NewFile) -> Object {
     }
 }
 
-fn put(content: &str) -> ObjectChange {
+pub(super) fn put(content: &str) -> ObjectChange {
     let file = file(content);
     ObjectChange::Put(Box::new(object(&file)), Some(Box::new(file)))
 }
 
-fn deletion() -> ObjectChange {
+pub(super) fn deletion() -> ObjectChange {
     ObjectChange::Delete(Deletion::of_current(Timestamp(9), [9; 8]))
 }
 
-async fn change(store: &Store, bucket: &Bucket, name: &str, change: ObjectChange) -> Result<(), MetaError> {
+pub(super) async fn change(
+    store: &Store,
+    bucket: &Bucket,
+    name: &str,
+    change: ObjectChange,
+) -> Result<(), MetaError> {
     store.change(bucket.uid, &key(name), &WriteCondition::default(), change).await.map(drop)
 }
 
@@ -256,9 +261,9 @@ async fn listings_by_folder_show_what_is_there(store: Store) {
         }
     }
     let view = store.view().await.unwrap();
-    assert!(view.counts().await.unwrap().folders > 10);
+    assert!(view.counts().await.unwrap().folders.is_none_or(|folders| folders > 10));
     store.delete_bucket(&bucket.id, true, Timestamp(0)).await.unwrap();
-    assert_eq!(store.view().await.unwrap().counts().await.unwrap().folders, 0);
+    assert_eq!(store.view().await.unwrap().counts().await.unwrap().folders.unwrap_or(0), 0);
 }
 
 async fn listings_roll_up_and_page(store: Store) {
@@ -383,16 +388,16 @@ async fn packs_remember_their_committed_end(store: Store) {
 
 #[tokio::test]
 async fn the_embedded_store_conforms_in_memory() {
-    all(|| Arc::new(EmbeddedMeta::in_memory().unwrap())).await;
+    all(async || Arc::new(EmbeddedMeta::in_memory().unwrap()) as Store).await;
 }
 
 #[tokio::test]
 async fn the_embedded_store_conforms_in_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let count = std::cell::Cell::new(0);
-    all(|| {
+    all(async || {
         count.set(count.get() + 1);
-        Arc::new(EmbeddedMeta::open(&folder.path().join(count.get().to_string())).unwrap())
+        Arc::new(EmbeddedMeta::open(&folder.path().join(count.get().to_string())).unwrap()) as Store
     })
     .await;
 }

@@ -12,10 +12,11 @@
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
-use redb::{Database, DatabaseError, ReadTransaction, ReadableDatabase, StorageBackend, WriteTransaction};
+use redb::{Database, DatabaseError, ReadableDatabase, StorageBackend, WriteTransaction};
 use tracing::{info, warn};
 
 use super::MetaError;
+use super::kv::ReadTransaction;
 use super::place::Place;
 use super::read_snapshot::{ReadSnapshot, Shared};
 use super::steady::{SteadyBackend, Writes};
@@ -49,7 +50,7 @@ fn is_final(error: &MetaError) -> bool {
 }
 
 /// Which opening of the database something belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Generation(u64);
 
 struct State {
@@ -85,7 +86,8 @@ impl Engine {
     pub(super) fn begin_read(&self) -> Result<(Generation, ReadTransaction), MetaError> {
         let state = self.state();
         let database = state.database.as_ref().map_err(Clone::clone)?;
-        database.begin_read().map_err(engine).map(|snapshot| (state.generation, snapshot))
+        let snapshot = database.begin_read().map_err(engine)?;
+        Ok((state.generation, ReadTransaction::Redb(snapshot)))
     }
 
     /// The snapshot that readers of single rows share.

@@ -11,10 +11,11 @@
 
 use std::ops::Range;
 
-use redb::{ReadableTable, StorageError};
+use redb::StorageError;
 
 use super::MetaError;
 use super::engine::engine;
+use super::kv::ReadableTable;
 use super::rows::{self, FileRow};
 use super::tables::{Row, Tables};
 use crate::model::file::{FileRecord, Term};
@@ -142,7 +143,7 @@ impl Tables<'_> {
 
     /// Removes a record.
     pub(super) fn take_file(&mut self, hash: &FileHash) -> Result<Option<FileRecord>, StorageError> {
-        let row = match self.files.remove(hash.as_bytes())? {
+        let row = match self.files.take(hash.as_bytes())? {
             Some(row) => decode_row(row.value())?,
             None => return Ok(None),
         };
@@ -152,7 +153,7 @@ impl Tables<'_> {
         };
         let record = whole(*hash, row, &self.file_terms)?;
         if let Some(number) = number {
-            self.file_terms.retain_in((number, 0)..=(number, u32::MAX), |_, _| false)?;
+            self.file_terms.remove_in((number, 0)..=(number, u32::MAX))?;
         }
         Ok(Some(record))
     }
@@ -180,8 +181,9 @@ impl Tables<'_> {
 mod tests {
     use std::collections::HashMap;
 
-    use redb::{Database, ReadableDatabase as _, ReadableTableMetadata as _, backends::InMemoryBackend};
+    use redb::{Database, ReadableDatabase as _, backends::InMemoryBackend};
 
+    use super::super::kv::ReadTransaction;
     use super::super::tables::{COUNTERS, FILE_TERMS, FILES};
     use super::*;
     use crate::xet::hash::XorbHash;
@@ -198,7 +200,7 @@ mod tests {
 
     fn in_tables(database: &Database, work: impl FnOnce(&mut Tables<'_>)) {
         let transaction = database.begin_write().unwrap();
-        work(&mut Tables::open(&transaction).unwrap());
+        work(&mut Tables::open(&(&transaction).into()).unwrap());
         transaction.commit().unwrap();
     }
 
@@ -227,7 +229,7 @@ mod tests {
     fn a_range_of_a_long_record_reads_the_runs_that_hold_it() {
         let (database, record) = (database(), record(7, 5 * RUN_TERMS));
         in_tables(&database, |tables| tables.put_file(&record).unwrap());
-        let snapshot = database.begin_read().unwrap();
+        let snapshot = ReadTransaction::Redb(database.begin_read().unwrap());
         let (files, runs) = (snapshot.open_table(FILES).unwrap(), snapshot.open_table(FILE_TERMS).unwrap());
         let (row, shared) = (files.get(record.hash.as_bytes()).unwrap().unwrap(), TermRuns::default());
         let read = |range: Range<u64>| {
@@ -270,7 +272,7 @@ mod tests {
             assert_eq!(tables.file(&long.hash).unwrap(), Some(long.clone()));
             assert_eq!(tables.file(&short.hash).unwrap(), Some(short.clone()));
         });
-        let snapshot = database.begin_read().unwrap();
+        let snapshot = ReadTransaction::Redb(database.begin_read().unwrap());
         assert!(snapshot.open_table(COUNTERS).unwrap().get("long_record").unwrap().is_some());
     }
 }

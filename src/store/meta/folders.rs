@@ -3,12 +3,14 @@
 //! An object's folder is its key up to its last `/`, which is part of it; without one it is the root, the empty text.
 //! Invariant: each folder of up to [`DEPTH_MAX`] steps that holds an object, directly or further down, has a row, and no
 //! other has; the row says how many lie directly in it. Deeper ones have none, for a key may hold a thousand: they are
-//! listed by seeking.
+//! listed by seeking. A remote database has no such rows: all nodes would change the same, and it seeks by itself
+//! ([`Walk`](super::kv::Walk)).
 
 use std::ops::Bound;
 
-use redb::{ReadableTable, StorageError, TableDefinition};
+use redb::StorageError;
 
+use super::kv::{ReadTable, ReadableTable as _, TableDefinition};
 use super::listing::successor;
 use super::tables::Tables;
 use crate::model::bucket::BucketUid;
@@ -48,6 +50,9 @@ fn above(folder: &str) -> &str {
 impl Tables<'_> {
     /// A key has an object that had none.
     pub(super) fn enter_folder(&mut self, bucket: BucketUid, key: &ObjectKey) -> Result<(), StorageError> {
+        if self.folders.is_remote() {
+            return Ok(());
+        }
         let (mut depth, mut folder, direct) = folder_of(key.as_str());
         let mut more = u64::from(direct);
         loop {
@@ -65,6 +70,9 @@ impl Tables<'_> {
 
     /// A key has no object any more; to be called when its row is gone.
     pub(super) fn leave_folder(&mut self, bucket: BucketUid, key: &ObjectKey) -> Result<(), StorageError> {
+        if self.folders.is_remote() {
+            return Ok(());
+        }
         let (mut depth, mut folder, direct) = folder_of(key.as_str());
         let mut fewer = u64::from(direct);
         loop {
@@ -89,32 +97,29 @@ impl Tables<'_> {
         let end = if end.is_empty() { vec![0xFF] } else { end };
         if depth < DEPTH_MAX {
             let inside = (bucket.0, depth + 1, folder.as_bytes())..(bucket.0, depth + 1, end.as_slice());
-            return Ok(self.folders.range::<(u64, u16, &[u8])>(inside)?.next().is_some());
+            return Ok(self.folders.first_in::<(u64, u16, &[u8])>(inside)?.is_some());
         }
         let inside = (bucket.0, folder.as_bytes())..(bucket.0, end.as_slice());
-        Ok(self.objects.range::<(u64, &[u8])>(inside)?.next().is_some())
+        Ok(self.objects.first_in::<(u64, &[u8])>(inside)?.is_some())
     }
 
     /// A bucket is gone, with all that was in it.
     pub(super) fn delete_folders(&mut self, bucket: u64) -> Result<(), StorageError> {
         let all = (bucket, 0, [].as_slice())..(bucket + 1, 0, [].as_slice());
-        for entry in self.folders.extract_from_if::<(u64, u16, &[u8]), _>(all, |_, _| true)? {
-            entry?;
-        }
-        Ok(())
+        self.folders.remove_in::<(u64, u16, &[u8])>(all)
     }
 }
 
 /// A page of a listing, if all of it are folders; `None` if that cannot be told from the rows of folders.
 pub(super) fn page(
-    folders: &impl ReadableTable<FolderName, u64>,
+    folders: &ReadTable<FolderName, u64>,
     bucket: BucketUid,
     query: &ListQuery,
 ) -> Result<Option<ListPage>, StorageError> {
     let prefix = query.prefix.as_str();
     let base = prefix.rfind('/').map_or("", |last| &prefix[..=last]);
     let depth = depth_of(base);
-    if query.delimiter.as_deref() != Some("/") || depth >= DEPTH_MAX {
+    if folders.is_remote() || query.delimiter.as_deref() != Some("/") || depth >= DEPTH_MAX {
         return Ok(None);
     }
     match folders.get((bucket.0, depth, base.as_bytes()))?.map(|objects| objects.value()) {

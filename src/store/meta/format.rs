@@ -3,10 +3,11 @@
 //! Every change of what is stored, a new version of a [row](super::rows) included, is a new format: a build that does not
 //! know it refuses the store when it is opened. What an older format takes to become this one is in [`super::upgrade`].
 
-use redb::{TableDefinition, TableError};
+use redb::TableError;
 
 use super::MetaError;
 use super::engine::{Engine, engine};
+use super::kv::TableDefinition;
 use super::tables::{COUNTERS, Failure, Tables};
 
 /// The format that this build writes.
@@ -54,12 +55,12 @@ fn refusal(found: u64, build: Option<&str>) -> String {
 /// Makes what is missing in a store of this format, and notes who has opened it.
 pub(super) fn prepare(database: &Engine) -> Result<(), MetaError> {
     let transaction = database.begin_write()?;
-    let completed = Tables::open(&transaction).map_err(engine)?.complete_bucket_names();
+    let completed = Tables::open(&(&transaction).into()).map_err(engine)?.complete_bucket_names();
     completed.map_err(|failure| match failure {
         Failure::Refused(refusal) => refusal,
         Failure::Engine(error) => engine(error),
     })?;
-    transaction.open_table(COUNTERS).map_err(engine)?.insert("format", FORMAT).map_err(engine)?;
-    transaction.open_table(BUILDS).map_err(engine)?.insert(LAST, BUILD).map_err(engine)?;
+    transaction.open_table(COUNTERS.redb()).map_err(engine)?.insert("format", FORMAT).map_err(engine)?;
+    transaction.open_table(BUILDS.redb()).map_err(engine)?.insert(LAST, BUILD).map_err(engine)?;
     transaction.commit().map_err(engine)
 }

@@ -2,11 +2,12 @@
 //! objects name. The latter answer "does this bucket have that content?", which decides who may reach a file by its
 //! hash alone.
 
-use redb::{ReadTransaction, ReadableTable, StorageError};
+use redb::StorageError;
 
 use super::MetaError;
 use super::bucket_names::COUNTER;
 use super::files::decode_file_size;
+use super::kv::{ReadTransaction, ReadableTable};
 use super::registry::PROVED;
 use super::tables::{self, Failure, Tables, decode, encode};
 use crate::model::bucket::{Bucket, BucketStats, BucketUid, Visibility};
@@ -16,8 +17,7 @@ use crate::xet::hash::FileHash;
 
 /// A bucket's counts.
 pub(super) fn stats(snapshot: &ReadTransaction, bucket: BucketUid) -> Result<BucketStats, redb::Error> {
-    let row = snapshot.open_table(tables::BUCKET_STATS)?.get(bucket.0)?;
-    let (bytes, objects) = row.map_or((0, 0), |row| row.value());
+    let (bytes, objects) = snapshot.open_table(tables::BUCKET_STATS)?.total(bucket.0)?;
     Ok(BucketStats { bytes, objects })
 }
 
@@ -58,12 +58,8 @@ impl Tables<'_> {
         gone: Option<&Object>,
         come: Option<&Object>,
     ) -> Result<(), StorageError> {
-        let (bytes, objects) = self.bucket_stats.get(bucket.0)?.map_or((0, 0), |row| row.value());
-        let size = |object: Option<&Object>| object.map_or(0, |object| object.size);
-        let bytes = (bytes + size(come)).saturating_sub(size(gone));
-        let objects = (objects + u64::from(come.is_some())).saturating_sub(gone.is_some().into());
-        self.bucket_stats.insert(bucket.0, (bytes, objects))?;
-        Ok(())
+        let numbers = |object: Option<&Object>| object.map_or((0, 0), |object| (object.size, 1));
+        self.bucket_stats.add(bucket.0, numbers(come), numbers(gone))
     }
 
     /// One more version in the bucket, current or not, has this file.
@@ -79,20 +75,19 @@ impl Tables<'_> {
         let name = (bucket.0, *file.as_bytes());
         let uses = self.bucket_files.get(name)?.map_or(0, |uses| uses.value());
         match uses {
-            0 | 1 => drop(self.bucket_files.remove(name)?),
-            _ => drop(self.bucket_files.insert(name, uses - 1)?),
+            0 | 1 => self.bucket_files.remove(name),
+            _ => self.bucket_files.insert(name, uses - 1),
         }
-        Ok(())
     }
 
     /// Forgets what a bucket that goes held.
     pub(super) fn forget_holdings(&mut self, bucket: BucketUid) -> Result<(), StorageError> {
-        self.bucket_stats.remove(bucket.0)?;
-        self.bucket_files.retain_in((bucket.0, [0; 32])..=(bucket.0, [0xFF; 32]), |_, _| false)
+        self.bucket_stats.forget(bucket.0)?;
+        self.bucket_files.remove_in((bucket.0, [0; 32])..=(bucket.0, [0xFF; 32]))
     }
 
     fn take_bucket(&mut self, id: &BucketId) -> Result<Bucket, Failure> {
-        match self.buckets.remove((id.namespace.as_str(), id.name.as_str()))? {
+        match self.buckets.take((id.namespace.as_str(), id.name.as_str()))? {
             Some(row) => Ok(decode(row.value())?),
             None => Err(MetaError::NoSuchBucket.into()),
         }

@@ -2,8 +2,9 @@
 
 use std::ops::Bound;
 
-use redb::{ReadableTable, StorageError};
+use redb::StorageError;
 
+use super::kv::{OrderedKey as _, ReadTable, ReadableTable, Walk};
 use super::tables::decode_object;
 use crate::model::bucket::BucketUid;
 use crate::model::listing::{After, ListPage, ListQuery};
@@ -36,6 +37,32 @@ pub(super) fn common_prefix<'k>(key: &'k str, prefix: &str, delimiter: Option<&s
     key.get(..prefix.len() + found + delimiter.len())
 }
 
+/// Whether the rows of a page are at hand; if not, they are noted as missed, so that they are fetched at once.
+pub(super) fn is_at_hand(
+    objects: &ReadTable<(u64, &'static [u8]), &'static [u8]>,
+    bucket: BucketUid,
+    query: &ListQuery,
+) -> bool {
+    let Some(delimiter) = query.delimiter.as_deref().filter(|delimiter| !delimiter.is_empty()) else {
+        return true;
+    };
+    let name = |key: &[u8]| <(u64, &[u8])>::to_ordered(&(bucket.0, key));
+    objects.has_walked(|| Walk {
+        from: match first_bound(query) {
+            Bound::Included(key) => name(&key),
+            Bound::Excluded(key) => [name(&key), vec![0]].concat(),
+            Bound::Unbounded => name(&[]),
+        },
+        end: match successor(&query.prefix) {
+            end if end.is_empty() => <(u64, &[u8])>::to_ordered(&(bucket.0 + 1, &[])),
+            end => name(&end),
+        },
+        prefix: name(query.prefix.as_bytes()).len(),
+        delimiter: delimiter.as_bytes().to_vec(),
+        rows: query.limit + 1,
+    })
+}
+
 /// One page of a bucket's objects.
 pub(super) fn page(
     objects: &impl ReadableTable<(u64, &'static [u8]), &'static [u8]>,
@@ -53,7 +80,8 @@ pub(super) fn page(
             Bound::Unbounded => Bound::Unbounded,
         };
         let end = Bound::Excluded((bucket.0 + 1, [].as_slice()));
-        for entry in objects.range::<(u64, &[u8])>((start, end))? {
+        let left = query.limit + 1 - page.objects.len() - page.common_prefixes.len();
+        for entry in objects.range::<(u64, &[u8])>((start, end))?.expecting(left) {
             let (name, row) = entry?;
             let key = std::str::from_utf8(name.value().1).map_err(corrupt)?.to_owned();
             if !key.starts_with(&query.prefix) {

@@ -4,9 +4,10 @@
 //! a new version is retained by its bucket's default is reckoned from the highest time that was seen when versions were
 //! locked, so that a clock that jumps back does not make it shorter.
 
-use redb::{ReadableTable as _, StorageError};
+use redb::StorageError;
 
 use super::MetaError;
+use super::kv::ReadableTable as _;
 use super::tables::{Failure, Tables, decode, decode_object};
 use crate::model::bucket::BucketUid;
 use crate::model::clock::Timestamp;

@@ -9,11 +9,10 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use redb::{ReadOnlyTable, ReadTransaction};
-
 use super::bucket_names::{self, BUCKET_NAMES};
 use super::engine::{Generation, engine};
 use super::files::{decode_file, terms_within};
+use super::kv::{ReadTable, ReadTransaction};
 use super::lifecycle::{self, LIFECYCLES};
 use super::tables::{self, Row, decode, decode_whole_object};
 use super::version_listing::VersionTables;
@@ -35,15 +34,15 @@ const BUCKETS_FOUND_MAX: usize = 1024;
 pub(super) struct ReadSnapshot {
     /// Of which opening of the database.
     pub(super) generation: Generation,
-    buckets: ReadOnlyTable<(&'static str, &'static str), Row>,
-    bucket_names: ReadOnlyTable<u64, (&'static str, &'static str, u64)>,
-    objects: ReadOnlyTable<(u64, &'static [u8]), Row>,
-    files: ReadOnlyTable<[u8; 32], Row>,
-    file_terms: ReadOnlyTable<RunName, Row>,
-    xorbs: ReadOnlyTable<[u8; 32], Row>,
+    buckets: ReadTable<(&'static str, &'static str), Row>,
+    bucket_names: ReadTable<u64, (&'static str, &'static str, u64)>,
+    objects: ReadTable<(u64, &'static [u8]), Row>,
+    files: ReadTable<[u8; 32], Row>,
+    file_terms: ReadTable<RunName, Row>,
+    xorbs: ReadTable<[u8; 32], Row>,
     versions: VersionTables,
-    lifecycles: ReadOnlyTable<u64, (u64, Row)>,
-    counters: ReadOnlyTable<&'static str, u64>,
+    lifecycles: ReadTable<u64, (u64, Row)>,
+    counters: ReadTable<&'static str, u64>,
     /// Buckets found already: every request asks for one, and they are few.
     found: RwLock<HashMap<BucketId, Bucket>>,
 }

@@ -14,12 +14,14 @@
 //! have proved that they hold it: a deleted file stays registered for weeks, and is not to be had by its hash meanwhile.
 
 use async_trait::async_trait;
-use redb::{ReadTransaction, ReadableTable, StorageError, TableDefinition};
+use redb::StorageError;
 
 use super::files::decode_file;
+use super::kv::{ReadTable, ReadableTable, TableDefinition};
+use super::table_meta::{TableEngine, TableMeta};
 use super::tables::{self, Failure, Tables, xorbs_of};
 use super::xorbs::file_of_all;
-use super::{EmbeddedMeta, MetaError, MetaStore as _, NewFile, Wanted, holdings};
+use super::{MetaError, MetaStore as _, NewFile, Wanted, holdings};
 use crate::model::bucket::BucketUid;
 use crate::model::clock::Timestamp;
 use crate::model::file::{FileRecord, Term};
@@ -106,7 +108,7 @@ pub trait MetaRegistry: Send + Sync + 'static {
 }
 
 #[async_trait]
-impl MetaRegistry for EmbeddedMeta {
+impl<E: TableEngine> MetaRegistry for TableMeta<E> {
     async fn terms_in(
         &self,
         bucket: BucketUid,
@@ -115,7 +117,7 @@ impl MetaRegistry for EmbeddedMeta {
         wanted: Wanted<'_>,
     ) -> Result<Option<FileTerms>, MetaError> {
         // A record that is gone by the second snapshot is answered as one that was not within reach.
-        if !self.read(|snapshot| holdings::holds(snapshot, bucket, file, proved_by))? {
+        if !self.engine.read(|snapshot| holdings::holds(snapshot, bucket, file, proved_by)).await? {
             return Ok(None);
         }
         self.file_terms(file, wanted).await
@@ -129,27 +131,31 @@ impl MetaRegistry for EmbeddedMeta {
         keep_until: Timestamp,
     ) -> Result<usize, MetaError> {
         let proved_by = proved_by.to_owned();
-        self.write(move |tables| tables.register_files(bucket, &proved_by, files, keep_until)).await
+        let files: Vec<NewFile> =
+            files.into_iter().map(|record| NewFile { record, xorbs: Vec::new() }).collect();
+        self.engine.write(move |tables| tables.register_files(bucket, &proved_by, &files, keep_until)).await
     }
 
     async fn register_apart(&self, file: NewFile, keep_until: Timestamp) -> Result<(), MetaError> {
-        self.write(move |tables| tables.register_apart(&file, keep_until)).await
+        self.engine.write(move |tables| tables.register_apart(&file, keep_until)).await
     }
 
     async fn keep_apart(&self, xorb: XorbHash) -> Result<Option<FileHash>, MetaError> {
-        self.write(move |tables| tables.keep_apart(&xorb)).await
+        self.engine.write(move |tables| tables.keep_apart(&xorb)).await
     }
 
     async fn xorb_apart(&self, xorb: &XorbHash) -> Result<Option<FileRecord>, MetaError> {
         let file = file_of_all(xorb);
-        self.read(|snapshot| {
-            if snapshot.open_table(tables::REGISTERED)?.get((NO_BUCKET, *file.as_bytes()))?.is_none() {
-                return Ok(None);
-            }
-            let row = snapshot.open_table(tables::FILES)?.get(file.as_bytes())?;
-            let runs = snapshot.open_table(tables::FILE_TERMS)?;
-            Ok(row.map(|row| decode_file(file, row.value(), &runs)).transpose()?)
-        })
+        self.engine
+            .read(|snapshot| {
+                if snapshot.open_table(tables::REGISTERED)?.get((NO_BUCKET, *file.as_bytes()))?.is_none() {
+                    return Ok(None);
+                }
+                let row = snapshot.open_table(tables::FILES)?.get(file.as_bytes())?;
+                let runs = snapshot.open_table(tables::FILE_TERMS)?;
+                Ok(row.map(|row| decode_file(file, row.value(), &runs)).transpose()?)
+            })
+            .await
     }
 
     async fn due_registrations(
@@ -158,11 +164,14 @@ impl MetaRegistry for EmbeddedMeta {
         after: Option<RegistrationName>,
         limit: usize,
     ) -> Result<Vec<RegistrationName>, MetaError> {
-        self.read(|snapshot| {
-            let due = registrations(snapshot, after)?;
-            let due = due.filter(|entry| entry.as_ref().map_or(true, |(_, until)| *until <= now));
-            due.take(limit).map(|entry| Ok(entry?.0)).collect()
-        })
+        self.engine
+            .read(|snapshot| {
+                let table = snapshot.open_table(tables::REGISTERED)?;
+                let due = registrations(&table, after)?;
+                let due = due.filter(|entry| entry.as_ref().map_or(true, |(_, until)| *until <= now));
+                due.take(limit).map(|entry| Ok(entry?.0)).collect()
+            })
+            .await
     }
 
     async fn forget_registrations(
@@ -170,7 +179,7 @@ impl MetaRegistry for EmbeddedMeta {
         due: Vec<RegistrationName>,
         now: Timestamp,
     ) -> Result<usize, MetaError> {
-        self.write(move |tables| tables.forget_registrations(&due, now)).await
+        self.engine.write(move |tables| tables.forget_registrations(&due, now)).await
     }
 
     async fn keep_xorbs(
@@ -178,38 +187,41 @@ impl MetaRegistry for EmbeddedMeta {
         xorbs: Vec<XorbHash>,
         keep_until: Timestamp,
     ) -> Result<Vec<XorbHash>, MetaError> {
-        self.write(move |tables| Ok(tables.keep_xorbs(xorbs, keep_until)?)).await
+        self.engine.write(move |tables| Ok(tables.keep_xorbs(xorbs.iter().copied(), keep_until)?)).await
     }
 
     async fn kept_until(&self, xorb: &XorbHash) -> Result<Timestamp, MetaError> {
-        self.read(|snapshot| {
-            let until = snapshot.open_table(tables::KEPT)?.get(xorb.as_bytes())?;
-            Ok(Timestamp(until.map_or(0, |until| until.value())))
-        })
+        self.engine
+            .read(|snapshot| {
+                let until = snapshot.open_table(tables::KEPT)?.get(xorb.as_bytes())?;
+                Ok(Timestamp(until.map_or(0, |until| until.value())))
+            })
+            .await
     }
 
     async fn home_of(&self, xorb: &XorbHash) -> Result<Option<FileHash>, MetaError> {
-        self.read(|snapshot| {
-            let home = snapshot.open_table(tables::XORB_HOMES)?.get(xorb.as_bytes())?;
-            if let Some(home) = home {
-                return Ok(Some(FileHash::from_bytes(home.value())));
-            }
-            let file = file_of_all(xorb);
-            let is_there = snapshot.open_table(tables::FILES)?.get(file.as_bytes())?.is_some();
-            Ok(is_there.then_some(file))
-        })
+        self.engine
+            .read(|snapshot| {
+                let home = snapshot.open_table(tables::XORB_HOMES)?.get(xorb.as_bytes())?;
+                if let Some(home) = home {
+                    return Ok(Some(FileHash::from_bytes(home.value())));
+                }
+                let file = file_of_all(xorb);
+                let is_there = snapshot.open_table(tables::FILES)?.get(file.as_bytes())?.is_some();
+                Ok(is_there.then_some(file))
+            })
+            .await
     }
 }
 
 /// All registrations after `after`, with their times.
 pub(super) fn registrations(
-    snapshot: &ReadTransaction,
+    table: &ReadTable<(u64, [u8; 32]), u64>,
     after: Option<RegistrationName>,
-) -> Result<impl Iterator<Item = Result<(RegistrationName, Timestamp), redb::Error>> + use<>, redb::Error> {
+) -> Result<impl Iterator<Item = Result<(RegistrationName, Timestamp), redb::Error>>, redb::Error> {
     use std::ops::Bound;
     let start =
         after.map_or(Bound::Unbounded, |(bucket, file)| Bound::Excluded((bucket.0, *file.as_bytes())));
-    let table = snapshot.open_table(tables::REGISTERED)?;
     let rows = table.range::<(u64, [u8; 32])>((start, Bound::Unbounded))?;
     Ok(rows.map(|entry| {
         let (name, until) = entry?;
@@ -223,17 +235,15 @@ impl Tables<'_> {
         &mut self,
         bucket: BucketUid,
         proved_by: &str,
-        files: Vec<FileRecord>,
+        files: &[NewFile],
         keep_until: Timestamp,
     ) -> Result<usize, Failure> {
         self.must_have_bucket(bucket)?;
-        let files: Vec<NewFile> =
-            files.into_iter().map(|record| NewFile { record, xorbs: Vec::new() }).collect();
-        for file in &files {
+        for file in files {
             self.must_have_file(&file.record.hash, Some(file))?;
         }
         let mut fresh = 0;
-        for file in &files {
+        for file in files {
             let name = (bucket.0, *file.record.hash.as_bytes());
             let known = self.registered.get(name)?.map(|until| until.value());
             self.registered.insert(name, known.unwrap_or(0).max(keep_until.0))?;
@@ -285,7 +295,7 @@ impl Tables<'_> {
             if self.registered.get(name)?.is_some_and(|until| until.value() <= now.0) {
                 self.registered.remove(name)?;
                 let proofs = (name.0, name.1, "")..=(name.0, name.1, PAST_KEYS);
-                self.proved.retain_in(proofs, |_, ()| false)?;
+                self.proved.remove_in(proofs)?;
                 self.release_file(file)?;
                 forgotten += 1;
             }

@@ -1,8 +1,9 @@
 //! The rows of buckets' settings in the embedded engine.
 
-use redb::{ReadTransaction, ReadableTable, StorageError};
+use redb::StorageError;
 
 use super::MetaError;
+use super::kv::{ReadTransaction, ReadableTable};
 use super::rows::Stored;
 use super::tables::{self, Failure, Tables, decode, encode};
 use crate::model::bucket::{Bucket, BucketUid, Visibility};
@@ -55,8 +56,8 @@ impl Tables<'_> {
     }
 
     /// Creates a bucket whose versions can be locked, and which keeps them.
-    pub(super) fn create_locked_bucket(&mut self, bucket: Bucket) -> Result<Bucket, Failure> {
-        let bucket = self.create_bucket(Bucket { versioning: Versioning::Enabled, ..bucket })?;
+    pub(super) fn create_locked_bucket(&mut self, bucket: &Bucket) -> Result<Bucket, Failure> {
+        let bucket = self.create_bucket(&Bucket { versioning: Versioning::Enabled, ..bucket.clone() })?;
         self.set_versioning(bucket.uid, Versioning::Enabled)?;
         self.set(bucket.uid, OBJECT_LOCK, Some(&BucketLock::default()))?;
         Ok(bucket)
@@ -74,14 +75,13 @@ impl Tables<'_> {
         value: Option<&T>,
     ) -> Result<(), StorageError> {
         match value {
-            Some(value) => drop(self.bucket_settings.insert((bucket.0, name), encode(value)?.as_slice())?),
-            None => drop(self.bucket_settings.remove((bucket.0, name))?),
+            Some(value) => self.bucket_settings.insert((bucket.0, name), encode(value)?.as_slice()),
+            None => self.bucket_settings.remove((bucket.0, name)),
         }
-        Ok(())
     }
 
     pub(super) fn delete_settings_of(&mut self, bucket: u64) -> Result<(), StorageError> {
-        self.bucket_settings.retain_in((bucket, "")..(bucket + 1, ""), |_, _| false)
+        self.bucket_settings.remove_in((bucket, "")..(bucket + 1, ""))
     }
 }
 

@@ -1,18 +1,20 @@
-//! [`MetaView`] of the embedded engine: a redb read transaction.
+//! [`MetaView`] over sorted tables of one moment.
 
 use std::ops::Bound;
 
 use async_trait::async_trait;
-use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata, StorageError};
+use redb::StorageError;
 
 use super::engine::engine;
 use super::files::decode_file;
 use super::folders::FOLDERS;
+use super::kv::{ReadTable, ReadTransaction, ReadableTable};
+use super::table_meta::Reads;
 use super::tables::{self, HashHead, decode, decode_object};
 use super::versions::{self, NULL_VERSIONS, VERSIONS};
 use super::view::{Counts, MetaView, VersionPlace, XorbEntry};
 use super::xorbs::{at_place, behind, decode_xorb};
-use super::{DueCheck, DuePlace, MetaError, PackRow, RegistrationName, holdings, lifecycle, registry};
+use super::{DueCheck, DuePlace, MetaError, PackRow, RegistrationName, holdings, lifecycle, registry, xorbs};
 use crate::model::bucket::{Bucket, BucketStats, BucketUid, VersionStats};
 use crate::model::clock::Timestamp;
 use crate::model::file::FileRecord;
@@ -23,8 +25,8 @@ use crate::model::version::Stamp;
 use crate::store::rows::{PackId, XorbRow};
 use crate::xet::hash::{FileHash, XorbHash};
 
-/// Rows of one moment. While it lives, the database cannot use the pages again that are freed meanwhile.
-pub(super) struct Snapshot(ReadTransaction);
+/// Rows of one moment. While it lives, the embedded database cannot use the pages again that are freed meanwhile.
+pub(super) struct Snapshot<R>(R);
 
 fn corrupt(error: impl std::fmt::Display) -> redb::Error {
     StorageError::Corrupted(error.to_string()).into()
@@ -34,22 +36,38 @@ fn object_key(bytes: &[u8]) -> Result<ObjectKey, redb::Error> {
     ObjectKey::new(std::str::from_utf8(bytes).map_err(corrupt)?).map_err(corrupt)
 }
 
-impl Snapshot {
-    pub(super) fn of(transaction: ReadTransaction) -> Self {
-        Self(transaction)
+impl<R: Reads> Snapshot<R> {
+    /// What is read by one of these.
+    pub(super) fn of(reads: R) -> Self {
+        Self(reads)
     }
 
-    fn read<T>(&self, read: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error>) -> Result<T, MetaError> {
+    async fn read<T: Send>(
+        &self,
+        read: impl Fn(&ReadTransaction) -> Result<T, redb::Error> + Send + Sync,
+    ) -> Result<T, MetaError> {
+        self.0.read(read).await
+    }
+}
+
+/// A transaction of the embedded engine.
+pub(super) struct EmbeddedReads(pub(super) ReadTransaction);
+
+impl Reads for EmbeddedReads {
+    async fn read<T: Send>(
+        &self,
+        read: impl Fn(&ReadTransaction) -> Result<T, redb::Error> + Send + Sync,
+    ) -> Result<T, MetaError> {
         read(&self.0).map_err(engine)
     }
 }
 
 /// What is known of xorbs beside their rows.
 struct XorbEntries {
-    uses: ReadOnlyTable<[u8; 32], u64>,
-    idle: ReadOnlyTable<[u8; 32], u64>,
-    kept: ReadOnlyTable<[u8; 32], u64>,
-    in_packs: ReadOnlyTable<(u64, u64), HashHead>,
+    uses: ReadTable<[u8; 32], u64>,
+    idle: ReadTable<[u8; 32], u64>,
+    kept: ReadTable<[u8; 32], u64>,
+    in_packs: ReadTable<(u64, u64), HashHead>,
 }
 
 impl XorbEntries {
@@ -75,25 +93,29 @@ impl XorbEntries {
 }
 
 #[async_trait]
-impl MetaView for Snapshot {
+impl<R: Reads + 'static> MetaView for Snapshot<R> {
     async fn counts(&self) -> Result<Counts, MetaError> {
         self.read(|snapshot| {
+            let folders = snapshot.open_table(FOLDERS)?;
+            let folders = if folders.is_remote() { None } else { Some(folders.len()?) };
             Ok(Counts {
                 objects: snapshot.open_table(tables::OBJECTS)?.len()?,
                 uploads: snapshot.open_table(tables::UPLOADS)?.len()?,
                 files: snapshot.open_table(tables::FILES)?.len()?,
                 xorbs: snapshot.open_table(tables::XORBS)?.len()?,
-                folders: snapshot.open_table(FOLDERS)?.len()?,
+                folders,
                 bucket_files: snapshot.open_table(tables::BUCKET_FILES)?.len()?,
             })
         })
+        .await
     }
 
     async fn buckets(&self) -> Result<Vec<Bucket>, MetaError> {
         self.read(|snapshot| {
             let table = snapshot.open_table(tables::BUCKETS)?;
-            table.iter()?.map(|entry| Ok(decode(entry?.1.value())?)).collect()
+            table.all()?.map(|entry| Ok(decode(entry?.1.value())?)).collect()
         })
+        .await
     }
 
     async fn objects(
@@ -114,6 +136,7 @@ impl MetaView for Snapshot {
             })
             .collect()
         })
+        .await
     }
 
     async fn object(&self, bucket: BucketUid, key: &ObjectKey) -> Result<Option<Object>, MetaError> {
@@ -121,6 +144,7 @@ impl MetaView for Snapshot {
             let row = snapshot.open_table(tables::OBJECTS)?.get((bucket.0, key.as_str().as_bytes()))?;
             Ok(row.map(|row| decode_object(row.value())).transpose()?)
         })
+        .await
     }
 
     async fn versions(
@@ -141,6 +165,7 @@ impl MetaView for Snapshot {
             })
             .collect()
         })
+        .await
     }
 
     async fn null_version(&self, bucket: BucketUid, key: &ObjectKey) -> Result<Option<Stamp>, MetaError> {
@@ -148,10 +173,11 @@ impl MetaView for Snapshot {
             let row = snapshot.open_table(NULL_VERSIONS)?.get((bucket.0, key.as_str().as_bytes()))?;
             Ok(row.map(|stamp| Stamp(stamp.value())))
         })
+        .await
     }
 
     async fn version_stats(&self, bucket: BucketUid) -> Result<VersionStats, MetaError> {
-        self.read(|snapshot| versions::stats(snapshot, bucket))
+        self.read(|snapshot| versions::stats(snapshot, bucket)).await
     }
 
     async fn folder(&self, bucket: BucketUid, depth: u16, folder: &str) -> Result<Option<u64>, MetaError> {
@@ -159,6 +185,7 @@ impl MetaView for Snapshot {
             let row = snapshot.open_table(FOLDERS)?.get((bucket.0, depth, folder.as_bytes()))?;
             Ok(row.map(|objects| objects.value()))
         })
+        .await
     }
 
     async fn check_due(
@@ -167,11 +194,11 @@ impl MetaView for Snapshot {
         place: &DuePlace,
         limit: usize,
     ) -> Result<Option<DueCheck>, MetaError> {
-        self.read(|snapshot| lifecycle::missing_rows(snapshot, bucket, place, limit))
+        self.read(|snapshot| lifecycle::missing_rows(snapshot, bucket, place, limit)).await
     }
 
     async fn due_rows(&self, bucket: Option<BucketUid>) -> Result<u64, MetaError> {
-        self.read(|snapshot| lifecycle::row_count(snapshot, bucket))
+        self.read(|snapshot| lifecycle::row_count(snapshot, bucket)).await
     }
 
     async fn uploads(
@@ -191,6 +218,7 @@ impl MetaView for Snapshot {
             })
             .collect()
         })
+        .await
     }
 
     async fn parts(
@@ -211,6 +239,7 @@ impl MetaView for Snapshot {
             })
             .collect()
         })
+        .await
     }
 
     async fn registrations(
@@ -219,13 +248,15 @@ impl MetaView for Snapshot {
         limit: usize,
     ) -> Result<Vec<RegistrationName>, MetaError> {
         self.read(|snapshot| {
-            let page = registry::registrations(snapshot, after)?.take(limit);
+            let table = snapshot.open_table(tables::REGISTERED)?;
+            let page = registry::registrations(&table, after)?.take(limit);
             page.map(|entry| Ok(entry?.0)).collect()
         })
+        .await
     }
 
     async fn bucket_stats(&self, bucket: BucketUid) -> Result<BucketStats, MetaError> {
-        self.read(|snapshot| holdings::stats(snapshot, bucket))
+        self.read(|snapshot| holdings::stats(snapshot, bucket)).await
     }
 
     async fn objects_of_file(&self, bucket: BucketUid, file: &FileHash) -> Result<u64, MetaError> {
@@ -233,6 +264,7 @@ impl MetaView for Snapshot {
             let table = snapshot.open_table(tables::BUCKET_FILES)?;
             Ok(table.get((bucket.0, *file.as_bytes()))?.map_or(0, |objects| objects.value()))
         })
+        .await
     }
 
     async fn files(&self, after: Option<&FileHash>, limit: usize) -> Result<Vec<FileRecord>, MetaError> {
@@ -246,10 +278,11 @@ impl MetaView for Snapshot {
             })
             .collect()
         })
+        .await
     }
 
     async fn has_file(&self, file: &FileHash) -> Result<bool, MetaError> {
-        self.read(|snapshot| Ok(snapshot.open_table(tables::FILES)?.get(file.as_bytes())?.is_some()))
+        self.read(|snapshot| Ok(snapshot.open_table(tables::FILES)?.get(file.as_bytes())?.is_some())).await
     }
 
     async fn file_uses(
@@ -268,6 +301,7 @@ impl MetaView for Snapshot {
             })
             .collect()
         })
+        .await
     }
 
     async fn xorbs(&self, after: Option<&XorbHash>, limit: usize) -> Result<Vec<XorbEntry>, MetaError> {
@@ -281,6 +315,7 @@ impl MetaView for Snapshot {
             })
             .collect()
         })
+        .await
     }
 
     async fn xorb_entry(&self, hash: &XorbHash) -> Result<Option<XorbEntry>, MetaError> {
@@ -289,6 +324,7 @@ impl MetaView for Snapshot {
             let entries = XorbEntries::open(snapshot)?;
             row.map(|row| entries.entry(*hash, row.value())).transpose()
         })
+        .await
     }
 
     async fn xorb(&self, hash: &XorbHash) -> Result<Option<XorbRow>, MetaError> {
@@ -296,6 +332,7 @@ impl MetaView for Snapshot {
             let row = snapshot.open_table(tables::XORBS)?.get(hash.as_bytes())?;
             Ok(row.map(|row| decode_xorb(hash, row.value())).transpose()?)
         })
+        .await
     }
 
     async fn stray_xorbs(&self, limit: usize) -> Result<Vec<XorbHash>, MetaError> {
@@ -303,7 +340,7 @@ impl MetaView for Snapshot {
             let xorbs = snapshot.open_table(tables::XORBS)?;
             let mut strays = Vec::new();
             for counts in [tables::XORB_USES, tables::IDLE, tables::KEPT] {
-                for entry in snapshot.open_table(counts)?.iter()? {
+                for entry in snapshot.open_table(counts)?.all()? {
                     let hash = entry?.0.value();
                     if strays.len() < limit && xorbs.get(hash)?.is_none() {
                         strays.push(XorbHash::from_bytes(hash));
@@ -312,13 +349,14 @@ impl MetaView for Snapshot {
             }
             Ok(strays)
         })
+        .await
     }
 
     async fn stray_places(&self, limit: usize) -> Result<Vec<(PackId, u64)>, MetaError> {
         self.read(|snapshot| {
             let xorbs = snapshot.open_table(tables::XORBS)?;
             let mut strays = Vec::new();
-            for entry in snapshot.open_table(tables::PACK_XORBS)?.iter()? {
+            for entry in snapshot.open_table(tables::PACK_XORBS)?.all()? {
                 let (place, head) = entry?;
                 if strays.len() < limit && at_place(&xorbs, place.value(), head.value())?.is_none() {
                     strays.push((PackId(place.value().0), place.value().1));
@@ -326,13 +364,14 @@ impl MetaView for Snapshot {
             }
             Ok(strays)
         })
+        .await
     }
 
     async fn stray_files(&self, limit: usize) -> Result<Vec<FileHash>, MetaError> {
         self.read(|snapshot| {
             let files = snapshot.open_table(tables::FILES)?;
             let mut strays = Vec::new();
-            for entry in snapshot.open_table(tables::FILE_USES)?.iter()? {
+            for entry in snapshot.open_table(tables::FILE_USES)?.all()? {
                 let hash = entry?.0.value();
                 if strays.len() < limit && files.get(hash)?.is_none() {
                     strays.push(FileHash::from_bytes(hash));
@@ -340,18 +379,10 @@ impl MetaView for Snapshot {
             }
             Ok(strays)
         })
+        .await
     }
 
     async fn packs(&self) -> Result<Vec<PackRow>, MetaError> {
-        self.read(|snapshot| {
-            let table = snapshot.open_table(tables::PACKS)?;
-            let rows = table.iter()?;
-            rows.map(|entry| {
-                let (id, row) = entry?;
-                let (committed_end, live_bytes) = row.value();
-                Ok(PackRow { id: PackId(id.value()), committed_end, live_bytes })
-            })
-            .collect()
-        })
+        self.read(xorbs::packs).await
     }
 }

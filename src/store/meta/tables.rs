@@ -7,24 +7,23 @@ use std::collections::BTreeSet;
 
 use super::bucket_names::{self, BUCKET_NAMES};
 use super::folders::{FOLDERS, FolderName};
+use super::kv::{ReadableTable, SharedRows, Table, TableDefinition, WriteTransaction};
 use super::lifecycle::{DUE, DueName, INDEXING, LIFECYCLES, RulesCache};
 use super::registry::PROVED;
 use super::rows::{self, Stored};
 use super::versions::{NULL_VERSIONS, VERSION_STATS, VERSIONING, VERSIONS, VersionName};
-use super::{Changed, Completion, KeyChange, MetaError, NewFile, ObjectChange};
+use super::{Changed, KeyChange, MetaError, NewFile, ObjectChange};
 use crate::model::bucket::{Bucket, BucketUid};
 use crate::model::clock::Timestamp;
 use crate::model::conditions::WriteCondition;
 use crate::model::file::FileRecord;
 use crate::model::lock::ObjectLock;
-use crate::model::names::{BucketId, ObjectKey, UploadId};
+use crate::model::names::{BucketId, ObjectKey};
 use crate::model::object::Object;
-use crate::model::upload::{Part, Upload};
-use crate::model::version::VersionRef;
 use crate::store::file_terms::RunName;
 use crate::store::versioned::StoredError;
 use crate::xet::hash::{FileHash, XorbHash};
-use redb::{ReadableTable, StorageError, Table, TableDefinition, TableError, WriteTransaction};
+use redb::{StorageError, TableError};
 
 /// A row in its serialised form.
 pub(super) type Row = &'static [u8];
@@ -40,9 +39,9 @@ pub(super) const BUCKET_UIDS: TableDefinition<u64, ()> = TableDefinition::new("b
 pub(super) const BUCKET_SETTINGS: TableDefinition<(u64, &str), Row> = TableDefinition::new("bucket_settings");
 /// (bucket, key) -> [`Object`], as [`super::rows`] writes it; bytes, so that bounds between keys need not be UTF-8.
 pub(super) const OBJECTS: TableDefinition<(u64, &[u8]), Row> = TableDefinition::new("objects");
-/// (bucket, key, upload id) -> [`Upload`]
+/// (bucket, key, upload id) -> [`Upload`](crate::model::upload::Upload)
 pub(super) const UPLOADS: TableDefinition<(u64, &[u8], &str), Row> = TableDefinition::new("uploads");
-/// (upload id, part number) -> [`Part`]
+/// (upload id, part number) -> [`Part`](crate::model::upload::Part)
 pub(super) const PARTS: TableDefinition<(&str, u16), Row> = TableDefinition::new("parts");
 /// file hash -> [`FileRecord`](crate::model::file::FileRecord), as [`super::files`] writes it
 pub(super) const FILES: TableDefinition<[u8; 32], Row> = TableDefinition::new("files");
@@ -77,6 +76,42 @@ pub(super) const ACCOUNTS: TableDefinition<&str, Row> = TableDefinition::new("ac
 pub(super) const CREDENTIALS: TableDefinition<&str, Row> = TableDefinition::new("credentials");
 /// name -> number
 pub(super) const COUNTERS: TableDefinition<&str, u64> = TableDefinition::new("counters");
+
+/// The names of all tables.
+pub(super) const NAMES: [&str; 32] = [
+    BUCKETS.name(),
+    BUCKET_UIDS.name(),
+    BUCKET_NAMES.name(),
+    BUCKET_SETTINGS.name(),
+    OBJECTS.name(),
+    VERSIONS.name(),
+    NULL_VERSIONS.name(),
+    VERSIONING.name(),
+    VERSION_STATS.name(),
+    FOLDERS.name(),
+    UPLOADS.name(),
+    PARTS.name(),
+    FILES.name(),
+    FILE_TERMS.name(),
+    FILE_USES.name(),
+    REGISTERED.name(),
+    PROVED.name(),
+    XORBS.name(),
+    XORB_USES.name(),
+    XORB_HOMES.name(),
+    IDLE.name(),
+    KEPT.name(),
+    PACKS.name(),
+    PACK_XORBS.name(),
+    BUCKET_STATS.name(),
+    BUCKET_FILES.name(),
+    ACCOUNTS.name(),
+    CREDENTIALS.name(),
+    LIFECYCLES.name(),
+    DUE.name(),
+    INDEXING.name(),
+    COUNTERS.name(),
+];
 
 /// Why a logical transaction did not happen.
 pub(super) enum Failure {
@@ -164,10 +199,12 @@ pub(super) struct Tables<'t> {
     pub(super) indexing: Table<'t, u64, Row>,
     pub(super) counters: Table<'t, &'static str, u64>,
     pub(super) rules: RulesCache,
+    /// The rows of a remote database, if they are in one.
+    remote: Option<SharedRows>,
 }
 
 impl<'t> Tables<'t> {
-    pub(super) fn open(transaction: &'t WriteTransaction) -> Result<Self, TableError> {
+    pub(super) fn open(transaction: &WriteTransaction<'t>) -> Result<Self, TableError> {
         Ok(Self {
             buckets: transaction.open_table(BUCKETS)?,
             bucket_uids: transaction.open_table(BUCKET_UIDS)?,
@@ -202,16 +239,17 @@ impl<'t> Tables<'t> {
             indexing: transaction.open_table(INDEXING)?,
             counters: transaction.open_table(COUNTERS)?,
             rules: RulesCache::default(),
+            remote: transaction.rows().cloned(),
         })
     }
 
-    pub(super) fn create_bucket(&mut self, mut bucket: Bucket) -> Result<Bucket, Failure> {
+    pub(super) fn create_bucket(&mut self, bucket: &Bucket) -> Result<Bucket, Failure> {
         let name = (bucket.id.namespace.as_str(), bucket.id.name.as_str());
         if self.buckets.get(name)?.is_some() {
             return Err(MetaError::BucketExists.into());
         }
         let uid = self.count_up(bucket_names::COUNTER)?;
-        bucket.uid = BucketUid(uid);
+        let bucket = Bucket { uid: BucketUid(uid), ..bucket.clone() };
         self.bucket_uids.insert(uid, ())?;
         self.name_bucket(&bucket, uid)?;
         self.buckets.insert(name, encode(&bucket)?.as_slice())?;
@@ -231,15 +269,16 @@ impl<'t> Tables<'t> {
         };
         let uid = bucket.uid.0;
         let all = (uid, [].as_slice())..(uid + 1, [].as_slice());
-        let is_empty = self.objects.range(all.clone())?.next().is_none() && !self.has_versions(uid)?;
+        let is_empty = self.objects.first_in(all.clone())?.is_none() && !self.has_versions(uid)?;
         if !with_contents && !is_empty {
             return Err(MetaError::BucketNotEmpty.into());
         }
         self.must_hold_nothing_locked(bucket.uid, now)?;
         let mut dead = Vec::new();
-        for entry in self.objects.extract_from_if(all, |_, _| true)? {
+        for entry in self.objects.range(all.clone())? {
             dead.push(decode_object(entry?.1.value())?.file);
         }
+        self.objects.remove_in(all)?;
         for file in dead {
             self.release_file(&file)?;
         }
@@ -255,15 +294,6 @@ impl<'t> Tables<'t> {
         Ok(())
     }
 
-    fn delete_uploads_of(&mut self, uid: u64) -> Result<(), StorageError> {
-        let all = (uid, [].as_slice(), "")..(uid + 1, [].as_slice(), "");
-        let mut dead = Vec::new();
-        for entry in self.uploads.extract_from_if(all, |_, _| true)? {
-            dead.push(decode::<Upload>(entry?.1.value())?.id);
-        }
-        dead.iter().try_for_each(|id| self.delete_parts(id))
-    }
-
     pub(super) fn must_have_bucket(&self, bucket: BucketUid) -> Result<(), Failure> {
         match self.bucket_uids.get(bucket.0)? {
             Some(_) => Ok(()),
@@ -276,7 +306,7 @@ impl<'t> Tables<'t> {
         bucket: BucketUid,
         key: &ObjectKey,
         condition: &WriteCondition,
-        change: ObjectChange,
+        change: &ObjectChange,
     ) -> Result<Changed, Failure> {
         self.must_have_bucket(bucket)?;
         let watched = self.watch_key(bucket, key, change.going())?;
@@ -290,134 +320,56 @@ impl<'t> Tables<'t> {
         bucket: BucketUid,
         key: &ObjectKey,
         condition: &WriteCondition,
-        change: ObjectChange,
+        change: &ObjectChange,
     ) -> Result<Changed, Failure> {
-        let (mut object, file) = match change {
-            ObjectChange::Put(object, file) => (object, file),
-            ObjectChange::Delete(deletion) => return self.delete_object(bucket, key, condition, &deletion),
+        let (object, file) = match change {
+            ObjectChange::Put(object, file) => (object, file.as_deref()),
+            ObjectChange::Delete(deletion) => return self.delete_object(bucket, key, condition, deletion),
             ObjectChange::Amend(version, amendment) => {
                 if amendment.is_of_lock() {
                     self.must_have_lock(bucket)?;
                 }
-                return self.amend(bucket, key, version, |object| amendment.apply(object));
+                return self.amend(bucket, key, *version, |object| amendment.apply(object));
             }
         };
         let present = self.present_object(bucket, key)?;
         condition.check(present.as_ref().map(|object| &object.etag)).map_err(MetaError::from)?;
-        self.must_have_file(&object.file, file.as_deref())?;
-        object.lock = self.lock_of_new(bucket, &object)?;
-        Ok(self.put_object(bucket, key, present, &object, file.as_deref())?)
+        self.must_have_file(&object.file, file)?;
+        let lock = self.lock_of_new(bucket, object)?;
+        Ok(self.put_locked(bucket, key, present, object, lock, file)?)
+    }
+
+    /// Writes an object with this lock.
+    pub(super) fn put_locked(
+        &mut self,
+        bucket: BucketUid,
+        key: &ObjectKey,
+        present: Option<Object>,
+        object: &Object,
+        lock: ObjectLock,
+        file: Option<&NewFile>,
+    ) -> Result<Changed, StorageError> {
+        if lock == object.lock {
+            return self.put_object(bucket, key, present, object, file);
+        }
+        let object = Object { lock, ..object.clone() };
+        self.put_object(bucket, key, present, &object, file)
     }
 
     pub(super) fn change_many(
         &mut self,
         bucket: BucketUid,
-        changes: Vec<KeyChange>,
+        changes: &[KeyChange],
     ) -> Result<Vec<Result<Changed, MetaError>>, Failure> {
         self.must_have_bucket(bucket)?;
-        let change =
-            |KeyChange { key, condition, change }| match self.change(bucket, &key, &condition, change) {
-                Ok(made) => Ok(Ok(made)),
-                Err(Failure::Refused(refusal)) => Ok(Err(refusal)),
-                Err(failure) => Err(failure),
-            };
-        changes.into_iter().map(change).collect()
-    }
-
-    pub(super) fn create_upload(&mut self, bucket: BucketUid, upload: &Upload) -> Result<(), Failure> {
-        self.must_have_bucket(bucket)?;
-        if upload.lock != ObjectLock::default() {
-            self.must_have_lock(bucket)?;
-        }
-        let name = (bucket.0, upload.key.as_str().as_bytes(), upload.id.as_str());
-        self.uploads.insert(name, encode(upload)?.as_slice())?;
-        Ok(self.index_upload(bucket, upload)?)
-    }
-
-    fn must_have_upload(&self, bucket: BucketUid, key: &ObjectKey, id: &UploadId) -> Result<(), Failure> {
-        match self.uploads.get((bucket.0, key.as_str().as_bytes(), id.as_str()))? {
-            Some(_) => Ok(()),
-            None => Err(MetaError::NoSuchUpload.into()),
-        }
-    }
-
-    pub(super) fn put_part(
-        &mut self,
-        bucket: BucketUid,
-        key: &ObjectKey,
-        id: &UploadId,
-        part: &Part,
-        file: Option<&NewFile>,
-    ) -> Result<(), Failure> {
-        self.must_have_upload(bucket, key, id)?;
-        self.must_have_file(&part.file, file)?;
-        self.use_file(&part.file, file)?;
-        let replaced = self.parts.insert((id.as_str(), part.number), encode(part)?.as_slice())?;
-        let replaced = replaced.map(|row| decode::<Part>(row.value())).transpose()?;
-        if let Some(replaced) = replaced {
-            self.release_file(&replaced.file)?;
-        }
-        Ok(())
-    }
-
-    pub(super) fn complete_upload(
-        &mut self,
-        bucket: BucketUid,
-        key: &ObjectKey,
-        id: &UploadId,
-        completion: &Completion,
-    ) -> Result<Changed, Failure> {
-        self.must_have_bucket(bucket)?;
-        self.must_have_upload(bucket, key, id)?;
-        let Completion { condition, parts, object, file } = completion;
-        for part in parts {
-            let present = self.parts.get((id.as_str(), part.number))?;
-            let present = present.map(|row| decode::<Part>(row.value())).transpose()?;
-            if present.is_none_or(|present| present.file != part.file) {
-                return Err(MetaError::PartChanged(part.number).into());
-            }
-        }
-        let present = self.present_object(bucket, key)?;
-        condition.check(present.as_ref().map(|object| &object.etag)).map_err(MetaError::from)?;
-        self.must_have_file(&object.file, file.as_ref())?;
-        let lock = self.lock_of_new(bucket, object)?;
-        let watched = self.watch_key(bucket, key, VersionRef::Null)?;
-        let changed = if lock == object.lock {
-            self.put_object(bucket, key, present, object, file.as_ref())?
-        } else {
-            let object = Object { lock, ..object.clone() };
-            self.put_object(bucket, key, present, &object, file.as_ref())?
+        let change = |KeyChange { key, condition, change }: &KeyChange| match self
+            .change(bucket, key, condition, change)
+        {
+            Ok(made) => Ok(Ok(made)),
+            Err(Failure::Refused(refusal)) => Ok(Err(refusal)),
+            Err(failure) => Err(failure),
         };
-        self.index_key(bucket, key, watched)?;
-        self.end_upload(bucket, key, id)?;
-        Ok(changed)
-    }
-
-    pub(super) fn abort_upload(
-        &mut self,
-        bucket: BucketUid,
-        key: &ObjectKey,
-        id: &UploadId,
-    ) -> Result<(), Failure> {
-        self.must_have_upload(bucket, key, id)?;
-        Ok(self.end_upload(bucket, key, id)?)
-    }
-
-    fn end_upload(&mut self, bucket: BucketUid, key: &ObjectKey, id: &UploadId) -> Result<(), StorageError> {
-        let gone = self.uploads.remove((bucket.0, key.as_str().as_bytes(), id.as_str()))?;
-        if let Some(upload) = gone.map(|row| decode::<Upload>(row.value())).transpose()? {
-            self.leave_upload(bucket, &upload)?;
-        }
-        self.delete_parts(id)
-    }
-
-    fn delete_parts(&mut self, id: &UploadId) -> Result<(), StorageError> {
-        let all = (id.as_str(), 0)..=(id.as_str(), u16::MAX);
-        let mut dead = Vec::new();
-        for entry in self.parts.extract_from_if(all, |_, _| true)? {
-            dead.push(decode::<Part>(entry?.1.value())?.file);
-        }
-        dead.iter().try_for_each(|file| self.release_file(file))
+        changes.iter().map(change).collect()
     }
 
     /// Whether a file can be referred to: it is there, or comes along and all its xorbs are there or come along.
@@ -459,7 +411,7 @@ impl<'t> Tables<'t> {
             self.file_uses.insert(hash.as_bytes(), uses - 1)?;
             return Ok(());
         }
-        if self.file_uses.remove(hash.as_bytes())?.is_some() {
+        if self.file_uses.take(hash.as_bytes())?.is_some() {
             return Ok(());
         }
         self.take_file(hash)?.iter().flat_map(xorbs_of).try_for_each(|xorb| self.release_xorb(&xorb))
@@ -472,6 +424,14 @@ impl<'t> Tables<'t> {
             self.counters.insert("store_id", fresh)?;
         }
         Ok(known.unwrap_or(fresh))
+    }
+
+    /// A number that was never answered for this counter. Nodes do not wait for each other for one.
+    pub(super) fn unique(&mut self, counter: &'static str) -> Result<u64, StorageError> {
+        match &self.remote {
+            Some(rows) => Ok(rows.unique()),
+            None => self.count_up(counter),
+        }
     }
 
     /// The next value of a counter; the first is 1.

@@ -6,8 +6,9 @@
 
 use std::ops::Bound;
 
-use redb::{ReadableTable, StorageError};
+use redb::StorageError;
 
+use super::kv::ReadableTable;
 use super::listing::successor;
 use super::rows::decode_modified_at;
 use super::tables::decode_object;

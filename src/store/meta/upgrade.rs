@@ -13,12 +13,13 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Instant;
 
-use redb::{StorageError, Table, WriteTransaction};
+use redb::StorageError;
 use tracing::info;
 
 use super::MetaError;
 use super::engine::{engine, open_database};
 use super::format::FORMAT;
+use super::kv::{OrderedKey, ReadableTable as _, Table};
 use super::place::Place;
 use super::tables::{COUNTERS, Row, Tables};
 
@@ -74,13 +75,13 @@ fn on_copy(place: &dyn Place, from: u64) -> Result<(), MetaError> {
     place.adopt_copy().map_err(|error| engine(redb::Error::Io(error)))
 }
 
-fn take_steps(transaction: &WriteTransaction, from: u64) -> Result<(), MetaError> {
-    let mut tables = Tables::open(transaction).map_err(engine)?;
+fn take_steps(transaction: &redb::WriteTransaction, from: u64) -> Result<(), MetaError> {
+    let mut tables = Tables::open(&transaction.into()).map_err(engine)?;
     for (_, step) in STEPS.iter().filter(|(last, _)| from <= *last) {
         step(&mut tables).map_err(engine)?;
     }
     drop(tables);
-    transaction.open_table(COUNTERS).map_err(engine)?.insert("format", FORMAT).map_err(engine)?;
+    transaction.open_table(COUNTERS.redb()).map_err(engine)?.insert("format", FORMAT).map_err(engine)?;
     Ok(())
 }
 
@@ -108,11 +109,10 @@ fn account_of_format_5(row: &[u8]) -> Result<Vec<u8>, StorageError> {
 }
 
 /// Rewrites every row of a table.
-fn rewrite<K: redb::Key + 'static>(
+fn rewrite<K: OrderedKey + 'static>(
     table: &mut Table<'_, K, Row>,
     change: impl Fn(&[u8]) -> Result<Vec<u8>, StorageError>,
 ) -> Result<(), StorageError> {
-    use redb::ReadableTable as _;
     let mut last: Option<Vec<u8>> = None;
     loop {
         let (mut page, mut bytes) = (Vec::new(), 0);

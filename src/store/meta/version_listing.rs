@@ -2,8 +2,9 @@
 
 use std::ops::Bound;
 
-use redb::{ReadOnlyTable, ReadTransaction, StorageError};
+use redb::StorageError;
 
+use super::kv::{ReadTable, ReadTransaction, ReadableTable as _};
 use super::listing::{common_prefix, successor};
 use super::tables::{self, Row, decode, decode_object};
 use super::versions::{self, NULL_VERSIONS, VERSIONS, VersionName};
@@ -15,9 +16,9 @@ use crate::model::version::{Stamp, VersionRef};
 
 /// The tables that versions are read from.
 pub(super) struct VersionTables {
-    objects: ReadOnlyTable<(u64, &'static [u8]), Row>,
-    versions: ReadOnlyTable<VersionName, Row>,
-    nulls: ReadOnlyTable<(u64, &'static [u8]), u64>,
+    objects: ReadTable<(u64, &'static [u8]), Row>,
+    versions: ReadTable<VersionName, Row>,
+    nulls: ReadTable<(u64, &'static [u8]), u64>,
 }
 
 /// A page that is being filled.
@@ -176,7 +177,7 @@ impl VersionTables {
     fn next_key(&self, bucket: BucketUid, from: &Bound<Vec<u8>>) -> Result<Option<ObjectKey>, StorageError> {
         let end = Bound::Excluded((bucket.0 + 1, [].as_slice()));
         let start = from.as_ref().map(|key| (bucket.0, key.as_slice()));
-        let object = self.objects.range::<(u64, &[u8])>((start, end))?.next().transpose()?;
+        let object = self.objects.first_in::<(u64, &[u8])>((start, end))?;
         let object = object.map(|(name, _)| name.value().1.to_vec());
         let start = match from {
             Bound::Included(key) => Bound::Included((bucket.0, key.as_slice(), 0)),
@@ -184,7 +185,7 @@ impl VersionTables {
             Bound::Unbounded => Bound::Unbounded,
         };
         let end = Bound::Excluded((bucket.0 + 1, [].as_slice(), 0));
-        let version = self.versions.range::<(u64, &[u8], u64)>((start, end))?.next().transpose()?;
+        let version = self.versions.first_in::<(u64, &[u8], u64)>((start, end))?;
         let version = version.map(|(name, _)| name.value().1.to_vec());
         let Some(key) = object.into_iter().chain(version).min() else { return Ok(None) };
         let key = std::str::from_utf8(&key).map_err(corrupt)?;

@@ -9,8 +9,9 @@
 
 use std::ops::RangeInclusive;
 
-use redb::{ReadTransaction, ReadableTable, StorageError, TableDefinition};
+use redb::StorageError;
 
+use super::kv::{ReadTransaction, ReadableTable, TableDefinition};
 use super::tables::{
     Failure, Row, Tables, decode, decode_object, decode_whole_object, encode, encode_object,
 };
@@ -60,9 +61,8 @@ pub(super) fn newest(
     bucket: BucketUid,
     key: &ObjectKey,
 ) -> Result<Option<(Stamp, Version)>, StorageError> {
-    let mut all = versions.range::<(u64, &[u8], u64)>(versions_of(bucket.0, key.as_str().as_bytes()))?;
-    let Some(entry) = all.next() else { return Ok(None) };
-    let (name, row) = entry?;
+    let all = versions_of(bucket.0, key.as_str().as_bytes());
+    let Some((name, row)) = versions.first_in::<(u64, &[u8], u64)>(all)? else { return Ok(None) };
     Ok(Some((Stamp(!name.value().2), decode(row.value())?)))
 }
 
@@ -87,9 +87,16 @@ pub(super) fn find(
 
 /// How much the versions of a bucket are that are not current.
 pub(super) fn stats(snapshot: &ReadTransaction, bucket: BucketUid) -> Result<VersionStats, redb::Error> {
-    let row = snapshot.open_table(VERSION_STATS)?.get(bucket.0)?;
-    let (bytes, objects, delete_markers) = row.map_or((0, 0, 0), |row| row.value());
+    let (bytes, objects, delete_markers) = snapshot.open_table(VERSION_STATS)?.total(bucket.0)?;
     Ok(VersionStats { bytes, objects, delete_markers })
+}
+
+/// What a version adds to the numbers of its bucket: bytes, objects, delete markers.
+fn numbers_of(version: &Version) -> (u64, u64, u64) {
+    match version {
+        Version::Object(object) => (object.size, 1, 0),
+        Version::Marker(_) => (0, 0, 1),
+    }
 }
 
 /// A key in a transaction that changes it.
@@ -268,7 +275,7 @@ impl Tables<'_> {
         if present.is_none() {
             return Ok(newest);
         }
-        let row = self.objects.remove(at.object_name())?;
+        let row = self.objects.take(at.object_name())?;
         let Some(object) = row.map(|row| decode_whole_object(row.value())).transpose()? else {
             return Ok(newest);
         };
@@ -330,13 +337,7 @@ impl Tables<'_> {
 
     fn put_version(&mut self, at: Key<'_>, stamp: Stamp, version: &Version) -> Result<(), StorageError> {
         self.versions.insert(at.version_name(stamp), encode(version)?.as_slice())?;
-        let (bytes, objects, markers) = self.version_stats_of(at.bucket)?;
-        let now = match version {
-            Version::Object(object) => (bytes + object.size, objects + 1, markers),
-            Version::Marker(_) => (bytes, objects, markers + 1),
-        };
-        self.version_stats.insert(at.bucket.0, now)?;
-        Ok(())
+        self.version_stats.add(at.bucket.0, numbers_of(version), (0, 0, 0))
     }
 
     /// Removes a row of a version; what becomes of its file is for the caller.
@@ -345,22 +346,7 @@ impl Tables<'_> {
         if version.name() == VersionRef::Null {
             self.null_versions.remove(at.object_name())?;
         }
-        let (bytes, objects, markers) = self.version_stats_of(at.bucket)?;
-        let now = match version {
-            Version::Object(object) => {
-                (bytes.saturating_sub(object.size), objects.saturating_sub(1), markers)
-            }
-            Version::Marker(_) => (bytes, objects, markers.saturating_sub(1)),
-        };
-        match now {
-            (0, 0, 0) => drop(self.version_stats.remove(at.bucket.0)?),
-            now => drop(self.version_stats.insert(at.bucket.0, now)?),
-        }
-        Ok(())
-    }
-
-    fn version_stats_of(&self, bucket: BucketUid) -> Result<(u64, u64, u64), StorageError> {
-        Ok(self.version_stats.get(bucket.0)?.map_or((0, 0, 0), |row| row.value()))
+        self.version_stats.add(at.bucket.0, (0, 0, 0), numbers_of(version))
     }
 
     /// Lets go of a version's file.
@@ -420,31 +406,31 @@ impl Tables<'_> {
         versioning: Versioning,
     ) -> Result<(), StorageError> {
         match versioning {
-            Versioning::Off => {}
-            Versioning::Enabled => drop(self.versioning.insert(bucket.0, 1)?),
-            Versioning::Suspended => drop(self.versioning.insert(bucket.0, 2)?),
+            Versioning::Off => Ok(()),
+            Versioning::Enabled => self.versioning.insert(bucket.0, 1),
+            Versioning::Suspended => self.versioning.insert(bucket.0, 2),
         }
-        Ok(())
     }
 
     /// Whether a bucket has versions or delete markers that are not current objects.
     pub(super) fn has_versions(&self, bucket: u64) -> Result<bool, StorageError> {
-        Ok(self.version_stats.get(bucket)?.is_some())
+        Ok(self.version_stats.total(bucket)? != (0, 0, 0))
     }
 
     /// Removes all versions of a bucket that goes.
     pub(super) fn delete_versions_of(&mut self, bucket: u64) -> Result<(), StorageError> {
         let all = (bucket, [].as_slice(), 0)..(bucket + 1, [].as_slice(), 0);
         let mut dead = Vec::new();
-        for entry in self.versions.extract_from_if(all, |_, _| true)? {
+        for entry in self.versions.range(all.clone())? {
             let version: Version = decode(entry?.1.value())?;
             dead.extend(version.into_object().map(|object| object.file));
         }
+        self.versions.remove_in(all)?;
         for file in dead {
             self.release_file(&file)?;
         }
-        self.null_versions.retain_in((bucket, [].as_slice())..(bucket + 1, [].as_slice()), |_, _| false)?;
-        self.version_stats.remove(bucket)?;
+        self.null_versions.remove_in((bucket, [].as_slice())..(bucket + 1, [].as_slice()))?;
+        self.version_stats.forget(bucket)?;
         self.versioning.remove(bucket)?;
         Ok(())
     }

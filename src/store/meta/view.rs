@@ -24,8 +24,8 @@ pub struct Counts {
     pub files: u64,
     /// Xorbs.
     pub xorbs: u64,
-    /// Folders.
-    pub folders: u64,
+    /// Folders, if they have rows.
+    pub folders: Option<u64>,
     /// Pairs of a bucket and a file that it has objects of.
     pub bucket_files: u64,
 }

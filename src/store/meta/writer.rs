@@ -7,22 +7,16 @@ use tracing::warn;
 
 use super::MetaError;
 use super::engine::{Engine, Retry, engine};
+use super::job::Job;
 use super::tables::Tables;
 
 /// Most requests in one transaction: it keeps the memory of a transaction bounded.
 const GROUP_MAX: usize = 512;
 
-/// A request's last step: learns how the shared transaction ended.
-pub(super) type Finish = Box<dyn FnOnce(Result<(), &MetaError>) + Send>;
-
-/// A request: does its work in the shared transaction, or learns that there is none; says whether the engine held.
-pub(super) type Job =
-    Box<dyn FnOnce(Result<&mut Tables<'_>, &MetaError>) -> (Result<(), MetaError>, Finish) + Send>;
-
 /// What the writer thread is told.
 pub(super) enum Request {
     /// To do some work.
-    Write(Job),
+    Write(Box<dyn Job>),
     /// That a reader has closed the database.
     Reopen,
 }
@@ -40,7 +34,7 @@ pub(super) fn write_in_groups(database: &Engine, queue: &mpsc::Receiver<Request>
             return;
         }
         let requests = first.into_iter().chain(queue.try_iter().take(GROUP_MAX - 1));
-        let group: Vec<Job> = requests.filter_map(Request::job).collect();
+        let group: Vec<Box<dyn Job>> = requests.filter_map(Request::job).collect();
         if !database.is_open() && retry.wait().is_zero() {
             match database.reopen() {
                 Ok(()) => retry = Retry::now(),
@@ -56,12 +50,11 @@ pub(super) fn write_in_groups(database: &Engine, queue: &mpsc::Receiver<Request>
     }
 }
 
-fn answer_group(database: &Engine, group: Vec<Job>) {
+fn answer_group(database: &Engine, mut group: Vec<Box<dyn Job>>) {
     let generation = database.generation();
-    let mut finishes = Vec::with_capacity(group.len());
     database.metrics.group.add(group.len() as u64);
     let begun = Instant::now();
-    let committed = write_group(database, group, &mut finishes);
+    let committed = write_group(database, &mut group);
     database.metrics.commit_micros.add_time(begun.elapsed());
     if let Err(error) = &committed {
         // Before anybody is answered: nobody is to see what may yet turn out not to be so.
@@ -69,40 +62,25 @@ fn answer_group(database: &Engine, group: Vec<Job>) {
     }
     // Likewise: anyone who is answered sees what was committed.
     database.forget_recent();
-    for finish in finishes {
-        finish(committed.as_ref().copied());
+    for job in group {
+        job.finish(committed.as_ref().copied());
     }
 }
 
 /// One transaction for a group. After the first engine error nothing more is tried and nothing is kept.
-fn write_group(database: &Engine, group: Vec<Job>, finishes: &mut Vec<Finish>) -> Result<(), MetaError> {
-    let mut jobs = group.into_iter();
-    let written = write_jobs(database, &mut jobs, finishes);
-    if let Err(error) = &written {
-        finishes.extend(jobs.map(|job| job(Err(error)).1));
-    }
-    written
-}
-
-fn write_jobs(
-    database: &Engine,
-    jobs: &mut dyn Iterator<Item = Job>,
-    finishes: &mut Vec<Finish>,
-) -> Result<(), MetaError> {
+fn write_group(database: &Engine, group: &mut [Box<dyn Job>]) -> Result<(), MetaError> {
     let transaction = database.begin_write()?;
     {
-        let mut tables = Tables::open(&transaction).map_err(engine)?;
-        for job in jobs {
-            let (held, finish) = job(Ok(&mut tables));
-            finishes.push(finish);
-            held?;
+        let mut tables = Tables::open(&(&transaction).into()).map_err(engine)?;
+        for job in group {
+            job.run(&mut tables)?;
         }
     }
     transaction.commit().map_err(engine)
 }
 
 impl Request {
-    fn job(self) -> Option<Job> {
+    fn job(self) -> Option<Box<dyn Job>> {
         match self {
             Self::Write(job) => Some(job),
             Self::Reopen => None,

@@ -3,14 +3,15 @@
 use std::collections::BTreeSet;
 use std::ops::Bound;
 
-use redb::{ReadTransaction, ReadableTable, StorageError};
+use redb::StorageError;
 
+use super::kv::{ReadTransaction, ReadableTable};
 use super::rows;
 use super::tables::{self, Failure, HashHead, Tables, xorbs_of};
 use super::{IdleXorb, NewFile, TermChange, XorbMove};
 use crate::model::clock::Timestamp;
 use crate::model::file::FileRecord;
-use crate::store::rows::{PackId, StoredXorb, XorbRow};
+use crate::store::rows::{PackId, PackRow, StoredXorb, XorbRow};
 use crate::xet::hash::{FileHash, NodeHash, XorbHash};
 
 /// Reads where a xorb lies.
@@ -67,6 +68,21 @@ pub(super) fn of_pack(
     Ok(page)
 }
 
+/// Every pack, from the rows of all who have written to it.
+pub(super) fn packs(snapshot: &ReadTransaction) -> Result<Vec<PackRow>, redb::Error> {
+    let mut packs = Vec::<PackRow>::new();
+    for (pack, (end, live)) in snapshot.open_table(tables::PACKS)?.all_shards()? {
+        match packs.last_mut().filter(|last| last.id.0 == pack) {
+            Some(last) => {
+                last.committed_end = last.committed_end.max(end);
+                last.live_bytes = last.live_bytes.wrapping_add(live);
+            }
+            None => packs.push(PackRow { id: PackId(pack), committed_end: end, live_bytes: live }),
+        }
+    }
+    Ok(packs)
+}
+
 /// The xorb that lies at a place; `None` if no row says so.
 pub(super) fn at_place(
     xorbs: &impl ReadableTable<[u8; 32], &'static [u8]>,
@@ -121,15 +137,18 @@ impl Tables<'_> {
     }
 
     fn enter_pack(&mut self, xorb: &XorbHash, row: &XorbRow) -> Result<(), StorageError> {
-        let (end, live) = self.packs.get(row.pack.0)?.map_or((0, 0), |pack| pack.value());
-        self.packs.insert(row.pack.0, (end.max(row.frame_end), live + row.frame_bytes()))?;
+        let (frame_end, bytes) = (row.frame_end, row.frame_bytes());
+        self.packs.change_shard(row.pack.0, |(end, live)| (end.max(frame_end), live.wrapping_add(bytes)))?;
         self.pack_xorbs.insert((row.pack.0, row.offset), head_of(xorb))?;
         Ok(())
     }
 
     fn leave_pack(&mut self, row: &XorbRow) -> Result<(), StorageError> {
-        let (end, live) = self.packs.get(row.pack.0)?.map_or((0, 0), |pack| pack.value());
-        self.packs.insert(row.pack.0, (end, live.saturating_sub(row.frame_bytes())))?;
+        let bytes = row.frame_bytes();
+        // Another node may have added what this one takes away: the sum is what counts.
+        let is_remote = self.packs.is_remote();
+        let less = |live: u64| if is_remote { live.wrapping_sub(bytes) } else { live.saturating_sub(bytes) };
+        self.packs.change_shard(row.pack.0, |(end, live)| (end, less(live)))?;
         self.pack_xorbs.remove((row.pack.0, row.offset))?;
         Ok(())
     }
@@ -141,7 +160,7 @@ impl Tables<'_> {
         file: &FileHash,
         fresh: &mut BTreeSet<XorbHash>,
     ) -> Result<(), StorageError> {
-        if fresh.remove(xorb) || self.idle.remove(xorb.as_bytes())?.is_some() {
+        if fresh.remove(xorb) || self.idle.take(xorb.as_bytes())?.is_some() {
             return self.set_home(xorb, file);
         }
         let uses = self.xorb_uses.get(xorb.as_bytes())?.map_or(1, |uses| uses.value());
@@ -155,7 +174,7 @@ impl Tables<'_> {
             self.xorb_uses.insert(xorb.as_bytes(), uses - 1)?;
             return Ok(());
         }
-        if self.xorb_uses.remove(xorb.as_bytes())?.is_some() {
+        if self.xorb_uses.take(xorb.as_bytes())?.is_some() {
             return Ok(());
         }
         self.xorb_homes.remove(xorb.as_bytes())?;
@@ -171,7 +190,7 @@ impl Tables<'_> {
     }
 
     fn make_idle(&mut self, xorb: &XorbHash) -> Result<(), StorageError> {
-        let generation = self.count_up("generation")?;
+        let generation = self.unique("generation")?;
         self.idle.insert(xorb.as_bytes(), generation)?;
         Ok(())
     }
@@ -296,10 +315,10 @@ impl Tables<'_> {
 
     pub(super) fn forget_pack(&mut self, pack: PackId) -> Result<bool, Failure> {
         let all = (pack.0, 0)..=(pack.0, u64::MAX);
-        if self.pack_xorbs.range(all)?.next().is_some() {
+        if self.pack_xorbs.first_in(all)?.is_some() {
             return Ok(false);
         }
-        self.packs.remove(pack.0)?;
+        self.packs.forget(pack.0)?;
         Ok(true)
     }
 }

@@ -211,5 +211,8 @@ fn simulated_packs_conform() {
 #[tokio::test]
 async fn simulated_metadata_conforms() {
     let open = || crate::store::meta::EmbeddedMeta::open_at(simulated_place(&Arc::default()));
-    crate::store::meta::conformance::all(|| Arc::new(open().unwrap())).await;
+    crate::store::meta::conformance::all(async || {
+        Arc::new(open().unwrap()) as Arc<dyn crate::store::meta::MetaStore>
+    })
+    .await;
 }

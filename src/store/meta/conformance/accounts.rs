@@ -8,10 +8,10 @@ use crate::model::names::Namespace;
 use crate::store::meta::MetaError;
 
 /// The suite's share.
-pub(super) async fn all(open: &impl Fn() -> Store) {
-    accounts_and_credentials_are_made_once_changed_and_removed(open()).await;
-    an_account_in_use_stays(open()).await;
-    nothing_passes_to_the_next_account_of_a_name(open()).await;
+pub(super) async fn all(open: &impl AsyncFn() -> Store) {
+    accounts_and_credentials_are_made_once_changed_and_removed(open().await).await;
+    an_account_in_use_stays(open().await).await;
+    nothing_passes_to_the_next_account_of_a_name(open().await).await;
 }
 
 fn account(name: &str) -> Account {

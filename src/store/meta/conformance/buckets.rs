@@ -9,11 +9,11 @@ use crate::model::names::{BucketId, BucketName, Namespace};
 use crate::model::settings::{BucketChange, BucketSettings, CorsRule, PublicAccessBlock, Tags};
 use crate::store::meta::{Amendment, MetaError, ObjectChange};
 
-pub(super) async fn all(open: &impl Fn() -> Store) {
-    settings_are_set_alone_and_go_with_the_bucket(open()).await;
-    tags_change_and_all_else_stays(open()).await;
-    buckets_of_one_name_are_found_in_all_namespaces(open()).await;
-    a_bucket_is_found_by_its_uid_whatever_it_is_called(open()).await;
+pub(super) async fn all(open: &impl AsyncFn() -> Store) {
+    settings_are_set_alone_and_go_with_the_bucket(open().await).await;
+    tags_change_and_all_else_stays(open().await).await;
+    buckets_of_one_name_are_found_in_all_namespaces(open().await).await;
+    a_bucket_is_found_by_its_uid_whatever_it_is_called(open().await).await;
 }
 
 fn tags(pairs: &[(&str, &str)]) -> Tags {

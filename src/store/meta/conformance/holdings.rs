@@ -8,13 +8,13 @@ use crate::model::names::{BucketId, Namespace};
 use crate::store::meta::{KeyChange, MetaError, ObjectChange};
 
 /// The suite's share.
-pub(super) async fn all(open: &impl Fn() -> Store) {
-    figures_follow_every_change(open()).await;
-    a_bucket_knows_the_files_of_its_own_objects_only(open()).await;
-    a_bucket_moves_with_all_that_is_in_it(open()).await;
-    many_changes_are_made_in_order_and_refused_one_by_one(open()).await;
-    objects_are_looked_up_together(open()).await;
-    files_are_read_together_up_to_a_limit(open()).await;
+pub(super) async fn all(open: &impl AsyncFn() -> Store) {
+    figures_follow_every_change(open().await).await;
+    a_bucket_knows_the_files_of_its_own_objects_only(open().await).await;
+    a_bucket_moves_with_all_that_is_in_it(open().await).await;
+    many_changes_are_made_in_order_and_refused_one_by_one(open().await).await;
+    objects_are_looked_up_together(open().await).await;
+    files_are_read_together_up_to_a_limit(open().await).await;
 }
 
 async fn figures_follow_every_change(store: Store) {

@@ -13,15 +13,15 @@ use crate::model::settings::{BucketChange, Tags};
 use crate::model::version::{Stamp, VersionId, VersionRef, Versioning};
 use crate::store::meta::{Amendment, DueEntry, DuePlace, DueWhat, Expiry};
 
-pub(super) async fn all(open: impl Fn() -> Store) {
-    what_is_due_is_found_by_time_and_ended(open()).await;
-    a_bucket_without_rules_has_no_row(open()).await;
-    other_rules_are_another_index(open()).await;
-    only_versions_beyond_those_kept_are_due(open()).await;
-    a_marker_that_is_left_alone_is_due(open()).await;
-    what_is_no_longer_due_stays(open()).await;
-    a_filling_is_gone_on_with_anywhere(open()).await;
-    random_changes_keep_the_index(open()).await;
+pub(super) async fn all(open: &impl AsyncFn() -> Store) {
+    what_is_due_is_found_by_time_and_ended(open().await).await;
+    a_bucket_without_rules_has_no_row(open().await).await;
+    other_rules_are_another_index(open().await).await;
+    only_versions_beyond_those_kept_are_due(open().await).await;
+    a_marker_that_is_left_alone_is_due(open().await).await;
+    what_is_no_longer_due_stays(open().await).await;
+    a_filling_is_gone_on_with_anywhere(open().await).await;
+    random_changes_keep_the_index(open().await).await;
 }
 
 /// A day, in milliseconds.

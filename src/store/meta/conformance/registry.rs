@@ -3,14 +3,14 @@
 use super::*;
 use crate::xet::hash::XorbHash;
 
-pub(super) async fn all(open: &impl Fn() -> Store) {
-    a_registered_file_stays_until_its_time(open()).await;
-    a_file_is_registered_only_if_its_xorbs_are_there(open()).await;
-    a_bucket_holds_what_it_has_objects_and_registrations_of(open()).await;
-    a_registration_outlives_its_objects_and_its_bucket(open()).await;
-    a_registration_serves_those_who_have_proved_it(open()).await;
-    only_xorbs_that_are_there_are_kept(open()).await;
-    a_xorb_remembers_a_file_that_names_it(open()).await;
+pub(super) async fn all(open: &impl AsyncFn() -> Store) {
+    a_registered_file_stays_until_its_time(open().await).await;
+    a_file_is_registered_only_if_its_xorbs_are_there(open().await).await;
+    a_bucket_holds_what_it_has_objects_and_registrations_of(open().await).await;
+    a_registration_outlives_its_objects_and_its_bucket(open().await).await;
+    a_registration_serves_those_who_have_proved_it(open().await).await;
+    only_xorbs_that_are_there_are_kept(open().await).await;
+    a_xorb_remembers_a_file_that_names_it(open().await).await;
 }
 
 /// The access key that registers.

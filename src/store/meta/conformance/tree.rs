@@ -8,10 +8,10 @@ use crate::model::object::Object;
 use crate::store::meta::ObjectChange;
 
 /// The suite's share.
-pub(super) async fn all(open: &impl Fn() -> Store) {
-    folders_are_shown_with_the_newest_below_them(open()).await;
-    a_prefix_is_entered_and_its_siblings_are_shown(open()).await;
-    keys_that_fit_badly_are_shown_where_they_can_be_reached(open()).await;
+pub(super) async fn all(open: &impl AsyncFn() -> Store) {
+    folders_are_shown_with_the_newest_below_them(open().await).await;
+    a_prefix_is_entered_and_its_siblings_are_shown(open().await).await;
+    keys_that_fit_badly_are_shown_where_they_can_be_reached(open().await).await;
 }
 
 async fn fill(store: &Store, keys: &[&str]) -> Bucket {

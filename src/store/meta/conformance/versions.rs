@@ -12,20 +12,20 @@ use crate::model::upload::Upload;
 use crate::model::version::{VersionId, VersionRef, Versioning};
 use crate::store::meta::{Amendment, Changed};
 
-pub(super) async fn all(open: impl Fn() -> Store) {
-    a_bucket_without_versions_makes_none(open()).await;
-    writes_keep_what_they_replace(open()).await;
-    a_delete_hides_and_a_delete_of_a_version_removes(open()).await;
-    a_suspended_bucket_has_one_version_without_an_id(open()).await;
-    later_versions_are_newer_whatever_the_clock_says(open()).await;
-    listings_show_every_version_once(open()).await;
-    listings_go_on_after_what_was_deleted(open()).await;
-    locked_versions_stay(open()).await;
-    a_bucket_with_versions_is_not_empty(open()).await;
-    locks_are_of_buckets_with_an_object_lock(open()).await;
-    a_default_retention_is_not_shortened_by_a_clock_that_jumps_back(open()).await;
-    a_bucket_goes_once_nothing_in_it_is_locked(open()).await;
-    random_changes_are_as_in_a_model(open()).await;
+pub(super) async fn all(open: &impl AsyncFn() -> Store) {
+    a_bucket_without_versions_makes_none(open().await).await;
+    writes_keep_what_they_replace(open().await).await;
+    a_delete_hides_and_a_delete_of_a_version_removes(open().await).await;
+    a_suspended_bucket_has_one_version_without_an_id(open().await).await;
+    later_versions_are_newer_whatever_the_clock_says(open().await).await;
+    listings_show_every_version_once(open().await).await;
+    listings_go_on_after_what_was_deleted(open().await).await;
+    locked_versions_stay(open().await).await;
+    a_bucket_with_versions_is_not_empty(open().await).await;
+    locks_are_of_buckets_with_an_object_lock(open().await).await;
+    a_default_retention_is_not_shortened_by_a_clock_that_jumps_back(open().await).await;
+    a_bucket_goes_once_nothing_in_it_is_locked(open().await).await;
+    random_changes_are_as_in_a_model(open().await).await;
 }
 
 async fn set(store: &Store, versioning: Versioning) {

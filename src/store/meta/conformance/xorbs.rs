@@ -6,15 +6,15 @@ use super::super::{FramePlace, IdleXorb, MovedRun, TermChange, XorbMove};
 use super::*;
 use crate::xet::hash::XorbHash;
 
-pub(super) async fn all(open: &impl Fn() -> Store) {
-    a_xorb_is_idle_while_nothing_uses_it(open()).await;
-    only_what_stayed_idle_is_removed(open()).await;
-    a_registered_xorb_is_kept_until_its_time(open()).await;
-    what_a_known_file_brings_is_idle_at_once(open()).await;
-    a_xorb_stored_again_lies_where_it_was_stored_last(open()).await;
-    xorbs_move_between_packs(open()).await;
-    files_keep_their_hashes_when_their_terms_change(open()).await;
-    a_view_shows_everything_of_its_moment(open()).await;
+pub(super) async fn all(open: &impl AsyncFn() -> Store) {
+    a_xorb_is_idle_while_nothing_uses_it(open().await).await;
+    only_what_stayed_idle_is_removed(open().await).await;
+    a_registered_xorb_is_kept_until_its_time(open().await).await;
+    what_a_known_file_brings_is_idle_at_once(open().await).await;
+    a_xorb_stored_again_lies_where_it_was_stored_last(open().await).await;
+    xorbs_move_between_packs(open().await).await;
+    files_keep_their_hashes_when_their_terms_change(open().await).await;
+    a_view_shows_everything_of_its_moment(open().await).await;
 }
 
 async fn idle(store: &Store) -> Vec<IdleXorb> {
@@ -194,6 +194,8 @@ async fn a_view_shows_everything_of_its_moment(store: Store) {
     assert_eq!(view.stray_xorbs(5).await.unwrap(), []);
     assert_eq!(view.stray_places(5).await.unwrap(), []);
     assert_eq!(view.stray_files(5).await.unwrap(), []);
-    assert_eq!((counts.folders, view.folder(bucket.uid, 0, "").await.unwrap()), (1, Some(2)));
+    if let Some(folders) = counts.folders {
+        assert_eq!((folders, view.folder(bucket.uid, 0, "").await.unwrap()), (1, Some(2)));
+    }
     assert_eq!(view.packs().await.unwrap(), store.packs().await.unwrap());
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Bound;
 
-use redb::{ReadableTable, StorageError};
+use redb::StorageError;
 
 use super::{DueEntry, DueWhat};
 use crate::model::clock::Timestamp;
@@ -10,6 +10,7 @@ use crate::model::lifecycle::{Due, RulesInForce};
 use crate::model::names::ObjectKey;
 use crate::model::object::Version;
 use crate::model::version::Stamp;
+use crate::store::meta::kv::ReadableTable;
 use crate::store::meta::rows::decode_version;
 use crate::store::meta::tables::{Row, decode_object};
 use crate::store::meta::versions::VersionName;
@@ -95,8 +96,7 @@ where
             None => stretch.entries.extend(current),
             Some(stamp) => {
                 let newer = (name.0, name.1, 0)..=(name.0, name.1, !stamp.0);
-                let mut before = self.versions.range::<(u64, &[u8], u64)>(newer.clone())?;
-                let before = before.next_back().transpose()?;
+                let before = self.versions.last_in::<(u64, &[u8], u64)>(newer.clone())?;
                 let before = before.map(|(_, row)| decode_version(row.value())).transpose()?;
                 let before = before.map(|version| Entry { stamp: None, version });
                 stretch.newer = self.versions.range::<(u64, &[u8], u64)>(newer)?.take(newer_max).count()
@@ -123,7 +123,7 @@ where
         stamp: Stamp,
     ) -> Result<Option<Stamp>, StorageError> {
         let newer = (bucket, key, 0)..(bucket, key, !stamp.0);
-        let next = self.versions.range::<(u64, &[u8], u64)>(newer)?.next_back().transpose()?;
+        let next = self.versions.last_in::<(u64, &[u8], u64)>(newer)?;
         Ok(next.map(|(name, _)| Stamp(!name.value().2)))
     }
 }

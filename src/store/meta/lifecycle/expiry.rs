@@ -3,7 +3,7 @@
 use std::ops::Bound;
 
 use async_trait::async_trait;
-use redb::{ReadTransaction, ReadableTable, StorageError};
+use redb::StorageError;
 
 use super::entries::{KeyTables, RuledBucket};
 use super::filling::has_work;
@@ -15,9 +15,11 @@ use crate::model::conditions::WriteCondition;
 use crate::model::lifecycle::Day;
 use crate::model::upload::Upload;
 use crate::model::version::Stamp;
+use crate::store::meta::kv::{ReadTransaction, ReadableTable};
+use crate::store::meta::table_meta::{TableEngine, TableMeta};
 use crate::store::meta::tables::{self, Failure, Row, Tables, decode};
 use crate::store::meta::versions::{VERSIONS, VersionName};
-use crate::store::meta::{Deletion, EmbeddedMeta, MetaError, ObjectChange};
+use crate::store::meta::{Deletion, MetaError, ObjectChange};
 
 impl<O, V, U> RuledBucket<'_, O, V, U>
 where
@@ -70,10 +72,10 @@ impl Tables<'_> {
     fn expire(
         &mut self,
         bucket: BucketUid,
-        due: Vec<(DueEntry, [u8; 8])>,
+        due: &[(DueEntry, [u8; 8])],
         now: Timestamp,
     ) -> Result<Vec<Expiry>, Failure> {
-        due.into_iter().map(|(entry, random)| self.expire_one(bucket, &entry, random, now)).collect()
+        due.iter().map(|(entry, random)| self.expire_one(bucket, entry, *random, now)).collect()
     }
 
     fn expire_one(
@@ -98,7 +100,7 @@ impl Tables<'_> {
         let of_current = Deletion::of_current(now, random);
         let version = item.version.filter(|_| entry.what != DueWhat::Current);
         let deletion = ObjectChange::Delete(Deletion { version, ..of_current });
-        match self.change(bucket, &entry.key, &WriteCondition::default(), deletion) {
+        match self.change(bucket, &entry.key, &WriteCondition::default(), &deletion) {
             Ok(changed) => {
                 let marker = changed.version.filter(|_| version.is_none());
                 Ok(Expiry::Done(item, marker))
@@ -147,37 +149,42 @@ fn page(
 }
 
 #[async_trait]
-impl LifecycleStore for EmbeddedMeta {
+impl<E: TableEngine> LifecycleStore for TableMeta<E> {
     async fn set_lifecycle_day(&self, day: Day) -> Result<(), MetaError> {
-        let present = self.read(|snapshot| Ok(self::day(&snapshot.open_table(tables::COUNTERS)?)?))?;
+        let present =
+            self.engine.read(|snapshot| Ok(self::day(&snapshot.open_table(tables::COUNTERS)?)?)).await?;
         if present == day {
             return Ok(());
         }
-        self.write(move |tables| Ok(tables.set_lifecycle_day(day)?)).await
+        self.engine.write(move |tables| Ok(tables.set_lifecycle_day(day)?)).await
     }
 
     async fn buckets_with_rules(&self) -> Result<Vec<BucketUid>, MetaError> {
-        self.read(|snapshot| {
-            let rows = snapshot.open_table(LIFECYCLES)?;
-            rows.iter()?.map(|entry| Ok(BucketUid(entry?.0.value()))).collect()
-        })
+        self.engine
+            .read(|snapshot| {
+                let rows = snapshot.open_table(LIFECYCLES)?;
+                rows.all()?.map(|entry| Ok(BucketUid(entry?.0.value()))).collect()
+            })
+            .await
     }
 
     async fn index_step(&self, limit: usize) -> Result<bool, MetaError> {
         // No transaction for nothing.
-        if !self.read(has_work)? {
+        if !self.engine.read(has_work).await? {
             return Ok(false);
         }
-        self.write(move |tables| Ok(tables.index_step(limit)?)).await
+        self.engine.write(move |tables| Ok(tables.index_step(limit)?)).await
     }
 
     async fn count_due(&self, bucket: BucketUid, now: Timestamp) -> Result<u64, MetaError> {
-        self.read(|snapshot| {
-            let Some(row) = snapshot.open_table(LIFECYCLES)?.get(bucket.0)? else { return Ok(0) };
-            let (index, empty) = (row.value().0, [].as_slice());
-            let due = (index, 0, empty, empty)..(index, now.0.saturating_add(1), empty, empty);
-            Ok(snapshot.open_table(DUE)?.range(due)?.count() as u64)
-        })
+        self.engine
+            .read(|snapshot| {
+                let Some(row) = snapshot.open_table(LIFECYCLES)?.get(bucket.0)? else { return Ok(0) };
+                let (index, empty) = (row.value().0, [].as_slice());
+                let due = (index, 0, empty, empty)..(index, now.0.saturating_add(1), empty, empty);
+                Ok(snapshot.open_table(DUE)?.range(due)?.count() as u64)
+            })
+            .await
     }
 
     async fn due(
@@ -187,7 +194,7 @@ impl LifecycleStore for EmbeddedMeta {
         after: Option<&DueEntry>,
         limit: usize,
     ) -> Result<(Vec<DueItem>, Option<DueEntry>), MetaError> {
-        self.read(|snapshot| page(snapshot, bucket, now, after, limit))
+        self.engine.read(|snapshot| page(snapshot, bucket, now, after, limit)).await
     }
 
     async fn expire(
@@ -196,6 +203,6 @@ impl LifecycleStore for EmbeddedMeta {
         due: Vec<(DueEntry, [u8; 8])>,
         now: Timestamp,
     ) -> Result<Vec<Expiry>, MetaError> {
-        self.write(move |tables| tables.expire(bucket, due, now)).await
+        self.engine.write(move |tables| tables.expire(bucket, &due, now)).await
     }
 }

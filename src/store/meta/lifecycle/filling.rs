@@ -3,7 +3,7 @@
 
 use std::ops::Bound;
 
-use redb::{ReadTransaction, ReadableTable, StorageError};
+use redb::StorageError;
 
 use super::entries::{KeyTables, RuledBucket};
 use super::keeping::{in_force, upload_due, window};
@@ -13,6 +13,7 @@ use crate::model::lifecycle::RulesInForce;
 use crate::model::names::ObjectKey;
 use crate::model::upload::Upload;
 use crate::model::version::Stamp;
+use crate::store::meta::kv::{ReadTransaction, ReadableTable};
 use crate::store::meta::tables::{self, Row, Tables, decode, encode};
 use crate::store::meta::versions::{VERSIONS, VersionName};
 
@@ -71,13 +72,13 @@ where
     fn next_key(&self, after: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
         let range =
             (Bound::Excluded((self.bucket, after)), Bound::Excluded((self.bucket + 1, [].as_slice())));
-        let object = self.keys.objects.range::<(u64, &[u8])>(range)?.next().transpose()?;
+        let object = self.keys.objects.first_in::<(u64, &[u8])>(range)?;
         let object = object.map(|(name, _)| name.value().1.to_vec());
         let range = (
             Bound::Excluded((self.bucket, after, u64::MAX)),
             Bound::Excluded((self.bucket + 1, [].as_slice(), 0)),
         );
-        let version = self.keys.versions.range::<(u64, &[u8], u64)>(range)?.next().transpose()?;
+        let version = self.keys.versions.first_in::<(u64, &[u8], u64)>(range)?;
         let version = version.map(|(name, _)| name.value().1.to_vec());
         Ok(object.into_iter().chain(version).min())
     }
@@ -109,7 +110,7 @@ where
 /// What is to be done next: indexes are filled before others are emptied.
 fn next_work(indexing: &impl ReadableTable<u64, Row>) -> Result<Option<(u64, IndexWork)>, StorageError> {
     let mut first = None;
-    for entry in indexing.iter()? {
+    for entry in indexing.all()? {
         let (index, work) = entry?;
         let (index, work) = (index.value(), decode(work.value())?);
         if matches!(work, IndexWork::Fill(..)) {
@@ -122,7 +123,6 @@ fn next_work(indexing: &impl ReadableTable<u64, Row>) -> Result<Option<(u64, Ind
 
 /// Whether there is work on any index.
 pub(super) fn has_work(snapshot: &ReadTransaction) -> Result<bool, redb::Error> {
-    use redb::ReadableTableMetadata as _;
     Ok(!snapshot.open_table(INDEXING)?.is_empty()?)
 }
 
@@ -135,8 +135,8 @@ impl Tables<'_> {
             IndexWork::Empty => self.empty(index, limit)?.then_some(IndexWork::Empty),
         };
         match next {
-            Some(work) => drop(self.indexing.insert(index, encode(&work)?.as_slice())?),
-            None => drop(self.indexing.remove(index)?),
+            Some(work) => self.indexing.insert(index, encode(&work)?.as_slice())?,
+            None => self.indexing.remove(index)?,
         }
         Ok(true)
     }
@@ -221,18 +221,18 @@ pub(in crate::store::meta) fn row_count(
         return Ok(due.range(all_of(index))?.count() as u64);
     }
     let mut owned = std::collections::BTreeSet::new();
-    for entry in snapshot.open_table(LIFECYCLES)?.iter()? {
+    for entry in snapshot.open_table(LIFECYCLES)?.all()? {
         owned.insert(entry?.1.value().0);
     }
-    for entry in snapshot.open_table(INDEXING)?.iter()? {
+    for entry in snapshot.open_table(INDEXING)?.all()? {
         owned.insert(entry?.0.value());
     }
     let (mut rows, mut next) = (0, 0);
     // From index to index, so that the rows of those that somebody has are not read.
-    while let Some(entry) =
-        due.range::<(u64, u64, &[u8], &[u8])>((next, 0, [].as_slice(), [].as_slice())..)?.next()
+    while let Some((row, _)) =
+        due.first_in::<(u64, u64, &[u8], &[u8])>((next, 0, [].as_slice(), [].as_slice())..)?
     {
-        let index = entry?.0.value().0;
+        let index = row.value().0;
         if !owned.contains(&index) {
             rows += due.range(all_of(index))?.count() as u64;
         }

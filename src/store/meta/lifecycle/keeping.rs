@@ -6,7 +6,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use redb::{ReadableTable, StorageError};
+use redb::StorageError;
 
 use super::entries::{Entry, KeyTables, RuledBucket, Stretch};
 use super::{DueEntry, DueWhat, IndexWork, IndexedRules, Place};
@@ -15,6 +15,7 @@ use crate::model::lifecycle::{Day, Lifecycle, RulesInForce};
 use crate::model::names::ObjectKey;
 use crate::model::upload::Upload;
 use crate::model::version::{Stamp, VersionRef};
+use crate::store::meta::kv::{ReadableTable, Table};
 use crate::store::meta::tables::{Row, Tables, decode, encode};
 use crate::store::meta::versions::VersionName;
 
@@ -25,9 +26,9 @@ const INDEXES: &str = "lifecycle_indexes";
 const DAY_MS: &str = "lifecycle_day_ms";
 
 /// The tables of a key, in a transaction that writes.
-type Objects<'t> = redb::Table<'t, (u64, &'static [u8]), Row>;
-type Versions<'t> = redb::Table<'t, VersionName, Row>;
-type Uploads<'t> = redb::Table<'t, (u64, &'static [u8], &'static str), Row>;
+type Objects<'t> = Table<'t, (u64, &'static [u8]), Row>;
+type Versions<'t> = Table<'t, VersionName, Row>;
+type Uploads<'t> = Table<'t, (u64, &'static [u8], &'static str), Row>;
 
 /// The rules that were looked up in this physical transaction, by bucket.
 pub(in crate::store::meta) type RulesCache = HashMap<u64, Option<Arc<IndexedRules>>>;
@@ -198,11 +199,11 @@ impl Tables<'_> {
     /// Says how long a day is; if that is new, every index is made again.
     pub(super) fn set_lifecycle_day(&mut self, day: Day) -> Result<(), StorageError> {
         match day {
-            Day::Utc => drop(self.counters.remove(DAY_MS)?),
-            Day::Debug(ms) => drop(self.counters.insert(DAY_MS, ms)?),
+            Day::Utc => self.counters.remove(DAY_MS)?,
+            Day::Debug(ms) => self.counters.insert(DAY_MS, ms)?,
         }
         let mut all = Vec::new();
-        for entry in self.lifecycles.iter()? {
+        for entry in self.lifecycles.all()? {
             let (bucket, row) = entry?;
             all.push((BucketUid(bucket.value()), decode::<Lifecycle>(row.value().1)?));
         }

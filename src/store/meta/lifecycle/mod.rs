@@ -10,8 +10,8 @@
 //! Nothing is deleted because it has a row in an index: the transaction that deletes works out again whether it is due
 //! ([`expiry`]).
 
+use super::kv::TableDefinition;
 use async_trait::async_trait;
-use redb::TableDefinition;
 
 use super::MetaError;
 use super::tables::Row;

@@ -26,7 +26,7 @@ fn on_disk(format: u64) -> Arc<Disk> {
 /// The format that the file has, as a build of any format sees it.
 fn format_of(disk: &Arc<Disk>) -> u64 {
     let database = open_database(simulated_place(disk).open(), &Arc::default()).unwrap();
-    let counters = database.begin_read().unwrap().open_table(COUNTERS).unwrap();
+    let counters = database.begin_read().unwrap().open_table(COUNTERS.redb()).unwrap();
     counters.get("format").unwrap().unwrap().value()
 }
 
@@ -184,7 +184,7 @@ fn refusal(change: impl FnOnce(&redb::WriteTransaction)) -> String {
 }
 
 fn set_format(transaction: &redb::WriteTransaction, format: u64) {
-    transaction.open_table(COUNTERS).unwrap().insert("format", format).unwrap();
+    transaction.open_table(COUNTERS.redb()).unwrap().insert("format", format).unwrap();
 }
 
 #[test]
@@ -211,7 +211,11 @@ fn a_store_of_an_unknown_format_is_refused_with_the_build_to_use() {
 #[test]
 fn an_upgrade_that_cannot_read_a_row_is_refused_and_leaves_the_old_store() {
     let error = refusal(|transaction| {
-        transaction.open_table(super::super::tables::ACCOUNTS).unwrap().insert("x", [9].as_slice()).unwrap();
+        transaction
+            .open_table(super::super::tables::ACCOUNTS.redb())
+            .unwrap()
+            .insert("x", [9].as_slice())
+            .unwrap();
     });
     assert!(error.contains("an account cannot be read") && error.contains("as they were"), "{error}");
 }
