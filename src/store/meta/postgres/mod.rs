@@ -64,6 +64,13 @@ impl Postgres {
     }
 }
 
+/// Lets others use a connection; after an error it ends, for nobody knows what it is still doing.
+fn give_back(client: Object, is_well: bool) {
+    if !is_well {
+        drop(Object::take(client));
+    }
+}
+
 /// A connection in a transaction that sees one moment.
 pub(super) struct PostgresMoment(Option<Arc<Object>>);
 
@@ -71,7 +78,10 @@ impl Remote for Postgres {
     type Moment = PostgresMoment;
 
     async fn fetch(&self, needs: &Needs) -> Result<Answers, MetaError> {
-        fetch::fetch(&self.client().await?, needs).await
+        let client = self.client().await?;
+        let fetched = fetch::fetch(&client, needs).await;
+        give_back(client, fetched.is_ok());
+        fetched
     }
 
     async fn moment(&self) -> Result<PostgresMoment, MetaError> {
@@ -83,10 +93,7 @@ impl Remote for Postgres {
     async fn commit(&self, changes: &Changes, revision: u64) -> Result<Committed, MetaError> {
         let client = self.client().await?;
         let committed = commit::commit(&client, changes, revision).await;
-        if committed.is_err() {
-            // Nobody knows what state it is in.
-            drop(Object::take(client));
-        }
+        give_back(client, committed.is_ok());
         committed
     }
 
@@ -114,9 +121,8 @@ impl Drop for PostgresMoment {
         let Some(client) = self.0.take().and_then(Arc::into_inner) else { return };
         match tokio::runtime::Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn(async move {
-                if error::in_time(client.batch_execute("COMMIT")).await.is_err() {
-                    drop(Object::take(client));
-                }
+                let ended = error::in_time(client.batch_execute("COMMIT")).await;
+                give_back(client, ended.is_ok());
             })),
             Err(_) => drop(Object::take(client)),
         }
