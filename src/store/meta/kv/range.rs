@@ -24,6 +24,12 @@ pub(in crate::store::meta) struct RowRange<'a> {
     rows: usize,
 }
 
+pub(super) fn of_redb<'a, K: OrderedKey, V: redb::Value>(
+    (key, value): (redb::AccessGuard<'a, K>, redb::AccessGuard<'a, V>),
+) -> Entry<'a, K, V> {
+    (AccessGuard::Redb(key), AccessGuard::Redb(value))
+}
+
 fn entry<K: OrderedKey, V: redb::Value>(
     (key, value): (Vec<u8>, bytes::Bytes),
 ) -> Result<Entry<'static, K, V>, StorageError> {
@@ -65,10 +71,7 @@ impl<'a, K: OrderedKey + 'static, V: redb::Value + 'static> Iterator for Range<'
 
     fn next(&mut self) -> Option<Self::Item> {
         match self {
-            Self::Redb(range) => {
-                let entry = range.next()?;
-                Some(entry.map(|(key, value)| (AccessGuard::Redb(key), AccessGuard::Redb(value))))
-            }
+            Self::Redb(range) => Some(range.next()?.map(of_redb)),
             Self::Rows(range) => {
                 let found = range.table.next(&range.from, &range.end, range.rows)?;
                 range.from.clone_from(&found.0);

@@ -6,6 +6,7 @@ use std::ops::{Bound, RangeBounds};
 use bytes::Bytes;
 use redb::{ReadableTable as _, ReadableTableMetadata as _, StorageError};
 
+use super::range::of_redb;
 use super::rows::RowTable;
 use super::{AccessGuard, Entry, OrderedKey, Range, Walk};
 
@@ -116,10 +117,7 @@ macro_rules! readable {
                 R: Borrow<K::SelfType<'k>> + 'k,
             {
                 match self {
-                    Self::Redb(table) => {
-                        let first = table.range(range)?.next().transpose()?;
-                        Ok(first.map(|(key, value)| (AccessGuard::Redb(key), AccessGuard::Redb(value))))
-                    }
+                    Self::Redb(table) => Ok(table.range(range)?.next().transpose()?.map(of_redb)),
                     Self::Rows(table) => Range::first(table, span::<K, R>(&range)),
                 }
             }
@@ -132,10 +130,7 @@ macro_rules! readable {
                 R: Borrow<K::SelfType<'k>> + 'k,
             {
                 match self {
-                    Self::Redb(table) => {
-                        let last = table.range(range)?.next_back().transpose()?;
-                        Ok(last.map(|(key, value)| (AccessGuard::Redb(key), AccessGuard::Redb(value))))
-                    }
+                    Self::Redb(table) => Ok(table.range(range)?.next_back().transpose()?.map(of_redb)),
                     Self::Rows(table) => Range::last(table, span::<K, R>(&range)),
                 }
             }

@@ -18,6 +18,8 @@ mod measure;
 mod races;
 #[path = "../../../../tests/support/postgres.rs"]
 pub(crate) mod server;
+#[path = "../../../../tests/support/venv.rs"]
+mod venv;
 
 /// A schema of its own, in the database that the tests of this process share.
 pub(crate) fn address() -> PostgresAddress {

@@ -2,9 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::super::kv::{Changes, Found};
 use super::{Answer, Answers, Needs};
-use crate::store::meta::kv::Need;
+use crate::store::meta::kv::{Changes, Found, Need};
 
 /// Rows remembered, at most; then all are forgotten, for the next are others anyway.
 const ROWS_MAX: usize = 32_768;
