@@ -293,6 +293,8 @@ async fn listings_roll_up_and_page(store: Store) {
     assert_eq!(list("", Some("/"), rolled("e/"), 1).await, is("", "z/", None));
     assert_eq!(list("", Some("/"), key("d/1"), 1).await, is("", "d/", rolled("d/")));
     assert_eq!(list("d", None, key("zz"), 5).await, is("", "", None));
+    assert_eq!(list("d", Some("/"), rolled("z/"), 5).await, is("", "", None));
+    assert_eq!(list("d", Some("/"), key("e"), 5).await, is("", "", None));
     assert_eq!(list("", None, None, 0).await, is("", "", None));
     assert_eq!(list("nothing", Some("/"), None, 5).await, is("", "", None));
 }

@@ -20,6 +20,27 @@ pub(super) fn successor(prefix: &str) -> Vec<u8> {
     bytes
 }
 
+/// A range of names of objects.
+type NameRange<'k> = (Bound<(u64, &'k [u8])>, Bound<(u64, &'k [u8])>);
+
+/// The names of a bucket's objects from there on that are before `behind`, or all if that is empty; `None` if there can be
+/// none. A page looks no further than its prefix: of a remote table, what follows it would be fetched to see that it does not
+/// count.
+pub(super) fn range_to<'k>(
+    bucket: BucketUid,
+    from: &'k Bound<Vec<u8>>,
+    behind: &'k [u8],
+) -> Option<NameRange<'k>> {
+    let end = if behind.is_empty() { (bucket.0 + 1, behind) } else { (bucket.0, behind) };
+    let start = match from {
+        Bound::Included(key) => Bound::Included((bucket.0, key.as_slice())),
+        Bound::Excluded(key) => Bound::Excluded((bucket.0, key.as_slice())),
+        Bound::Unbounded => Bound::Included((bucket.0, [].as_slice())),
+    };
+    let is_before_end = matches!(&start, Bound::Included(name) | Bound::Excluded(name) if *name < end);
+    is_before_end.then_some((start, Bound::Excluded(end)))
+}
+
 /// Where the first key of a page may lie.
 fn first_bound(query: &ListQuery) -> Bound<Vec<u8>> {
     let prefix = query.prefix.as_bytes();
@@ -72,16 +93,14 @@ pub(super) fn page(
     let mut page = ListPage::default();
     let mut last = None;
     let mut from = first_bound(query);
+    let behind = successor(&query.prefix);
     let corrupt = |_| StorageError::Corrupted("an object key is not UTF-8".to_owned());
     'seek: loop {
-        let start = match &from {
-            Bound::Included(key) => Bound::Included((bucket.0, key.as_slice())),
-            Bound::Excluded(key) => Bound::Excluded((bucket.0, key.as_slice())),
-            Bound::Unbounded => Bound::Unbounded,
+        let Some(range) = range_to(bucket, &from, &behind) else {
+            return Ok(page);
         };
-        let end = Bound::Excluded((bucket.0 + 1, [].as_slice()));
         let left = query.limit.saturating_add(1) - page.objects.len() - page.common_prefixes.len();
-        for entry in objects.range::<(u64, &[u8])>((start, end))?.expecting(left) {
+        for entry in objects.range::<(u64, &[u8])>(range)?.expecting(left) {
             let (name, row) = entry?;
             let key = std::str::from_utf8(name.value().1).map_err(corrupt)?.to_owned();
             if !key.starts_with(&query.prefix) {

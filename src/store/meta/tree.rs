@@ -9,7 +9,7 @@ use std::ops::Bound;
 use redb::StorageError;
 
 use super::kv::ReadableTable;
-use super::listing::successor;
+use super::listing::{range_to, successor};
 use super::rows::decode_modified_at;
 use super::tables::decode_object;
 use crate::model::bucket::BucketUid;
@@ -43,18 +43,16 @@ pub(super) fn page(
     query: &TreeQuery,
 ) -> Result<TreePage, StorageError> {
     let corrupt = |_| StorageError::Corrupted("an object key is not UTF-8".to_owned());
-    let end = (bucket.0 + 1, [].as_slice());
+    let end = successor(&query.prefix);
     let mut page = TreePage::default();
     let mut last = None;
     let mut seen = 0;
     let mut from = first_bound(query);
     'seek: loop {
-        let start = match &from {
-            Bound::Included(key) => Bound::Included((bucket.0, key.as_slice())),
-            Bound::Excluded(key) => Bound::Excluded((bucket.0, key.as_slice())),
-            Bound::Unbounded => Bound::Unbounded,
+        let Some(range) = range_to(bucket, &from, &end) else {
+            return Ok(page);
         };
-        for entry in objects.range::<(u64, &[u8])>((start, Bound::Excluded(end)))? {
+        for entry in objects.range::<(u64, &[u8])>(range)? {
             let (name, row) = entry?;
             let key = std::str::from_utf8(name.value().1).map_err(corrupt)?;
             if !key.starts_with(&query.prefix) {

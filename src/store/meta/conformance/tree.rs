@@ -3,7 +3,7 @@
 use super::{Store, bucket, change, file, key, object};
 use crate::model::bucket::Bucket;
 use crate::model::clock::Timestamp;
-use crate::model::listing::{TreeEntry, TreeQuery};
+use crate::model::listing::{After, TreeEntry, TreePage, TreeQuery};
 use crate::model::object::Object;
 use crate::store::meta::ObjectChange;
 
@@ -63,6 +63,9 @@ async fn folders_are_shown_with_the_newest_below_them(store: Store) {
     let query = TreeQuery { prefix: "file".to_owned(), recursive: true, after: None, limit: 10 };
     let page = store.tree(bucket.uid, &query).await.unwrap();
     assert_eq!(page.entries, [TreeEntry::File(key("file.txt"), Box::new(put))]);
+    let after = Some(After::Key("sub/nested.txt".to_owned()));
+    let page = store.tree(bucket.uid, &TreeQuery { after, ..query }).await.unwrap();
+    assert_eq!(page, TreePage::default(), "nothing with the prefix is behind that");
 }
 
 async fn a_prefix_is_entered_and_its_siblings_are_shown(store: Store) {

@@ -114,6 +114,15 @@ async fn a_request_takes_few_round_trips() {
     let query = ListQuery { limit: 10, ..ListQuery::default() };
     assert_eq!(node.trips(node.store.list(bucket.uid, &query)).await, (1, 0), "a page");
 
+    for name in ["below/a/1", "below/a/2", "below/b", "beyond"] {
+        put(name, name).await;
+    }
+    let (prefix, delimiter) = ("below/".to_owned(), Some("/".to_owned()));
+    let query = ListQuery { prefix: prefix.clone(), delimiter, limit: 10, ..ListQuery::default() };
+    assert_eq!(node.trips(node.store.list(bucket.uid, &query)).await, (1, 0), "all that is below a folder");
+    let query = ListQuery { prefix, limit: 10, ..ListQuery::default() };
+    assert_eq!(node.trips(node.store.list(bucket.uid, &query)).await, (1, 0), "the same, without folders");
+
     let other = Counting::open(&address).await;
     other.store.bucket(&bucket.id).await.unwrap();
     let content = || other.store.content(&bucket.id, ObjectRef { key: &name, version: None }, &whole);
