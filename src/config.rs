@@ -19,6 +19,7 @@ use crate::telemetry::LogFormat;
 
 mod accounts;
 mod aliases;
+mod cluster;
 mod environment;
 mod error;
 mod hub_environment;
@@ -30,6 +31,7 @@ mod watch;
 
 pub use accounts::{AccountConfig, CredentialConfig};
 pub use aliases::Aliases;
+pub use cluster::{ClusterConfig, ClusterGiven, MetadataConfig};
 pub use error::ConfigError;
 pub use hub_environment::{HubEnvironment, NO_IMPLICIT_TOKEN_VAR, clean_token};
 pub use hub_mode::{CacheConfig, HubGiven, HubModeConfig, hub_given};
@@ -58,6 +60,10 @@ pub struct Config {
     pub cache: CacheConfig,
     /// Packs in an object store.
     pub packs: PacksConfig,
+    /// The metadata of a cluster.
+    pub metadata: MetadataConfig,
+    /// The nodes of a cluster.
+    pub cluster: ClusterConfig,
     /// What holds for every listener.
     pub server: ServerConfig,
     /// TLS.
@@ -93,6 +99,8 @@ pub enum Mode {
     /// In the data folder.
     #[default]
     Standalone,
+    /// In a database and an object store, which other nodes share.
+    Cluster,
     /// On a Hub.
     Hub,
 }
@@ -103,8 +111,11 @@ impl TryFrom<String> for Mode {
     fn try_from(text: String) -> Result<Self, String> {
         match text.as_str() {
             "standalone" => Ok(Self::Standalone),
+            "cluster" => Ok(Self::Cluster),
             "hub" => Ok(Self::Hub),
-            other => Err(format!("mode {other:?} does not exist, only \"standalone\" and \"hub\" do")),
+            other => {
+                Err(format!("mode {other:?} does not exist, only \"standalone\", \"cluster\" and \"hub\" do"))
+            }
         }
     }
 }
@@ -113,6 +124,7 @@ impl From<Mode> for &'static str {
     fn from(mode: Mode) -> Self {
         match mode {
             Mode::Standalone => "standalone",
+            Mode::Cluster => "cluster",
             Mode::Hub => "hub",
         }
     }
@@ -245,6 +257,8 @@ impl Default for Config {
             hub_mode: HubModeConfig::default(),
             cache: CacheConfig::default(),
             packs: PacksConfig::default(),
+            metadata: MetadataConfig::default(),
+            cluster: ClusterConfig::default(),
             server: ServerConfig::default(),
             tls: TlsConfig::default(),
             uploads: UploadsConfig::default(),
@@ -286,6 +300,7 @@ impl Config {
             ("server.header_timeout_secs", self.server.header_timeout_secs == 0),
             ("server.stall_timeout_secs", self.server.stall_timeout_secs == 0),
             ("uploads.expire_days", self.uploads.expire_days == 0),
+            ("cluster.silence_secs", self.cluster.silence_secs == 0),
         ];
         if let Some((key, _)) = zero.iter().find(|(_, is_zero)| *is_zero) {
             return Err(ConfigError::Zero { key });
@@ -307,7 +322,7 @@ impl Config {
     fn same_address(&self) -> Option<(&'static str, &'static str)> {
         let all = [
             ("s3.listen", Some(self.s3.listen)),
-            ("hub.listen", Some(self.hub.listen).filter(|_| self.mode == Mode::Standalone)),
+            ("hub.listen", Some(self.hub.listen).filter(|_| self.mode != Mode::Hub)),
             ("metrics.listen", self.metrics.listen),
         ];
         let fixed = all.iter().filter_map(|(key, listen)| Some((*key, listen.filter(|at| at.port() != 0)?)));
@@ -330,7 +345,10 @@ fn is_domain(text: &str) -> bool {
 /// Whether a key's value must not be shown.
 fn is_secret(key: &str) -> bool {
     // Most options of an object store are harmless, but each kind has its own names for those that are not.
-    key.ends_with("secret_access_key") || key.ends_with("token") || key.starts_with("packs.options.")
+    key.ends_with("secret_access_key")
+        || key.ends_with("token")
+        || key.starts_with("packs.options.")
+        || key == "metadata.url"
 }
 
 /// What a variable says, or the file that the variable of this name and `_FILE` names; white space around what a file

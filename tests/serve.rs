@@ -121,7 +121,7 @@ fn a_build_says_what_it_is() {
     let said = Command::new(env!("CARGO_BIN_EXE_xetgate")).arg("version").output().unwrap().stdout;
     let said = String::from_utf8(said).unwrap();
     assert!(said.starts_with(&format!("xetgate {}\ncommit ", env!("CARGO_PKG_VERSION"))), "{said}");
-    assert!(said.contains("\nmodes    standalone, hub\n"), "{said}");
+    assert!(said.contains("\nmodes    standalone, cluster, hub\n"), "{said}");
 }
 
 #[test]
@@ -178,8 +178,9 @@ fn a_bad_configuration_is_one_line_that_names_the_place() {
             .starts_with(&format!("unknown key `s3.listen_at` in {path} (known here: "))
     );
     assert!(
-        with("mode = \"cluster\"").starts_with(&format!("`mode` in {path}: mode \"cluster\" does not exist"))
+        with("mode = \"cluter\"").starts_with(&format!("`mode` in {path}: mode \"cluter\" does not exist"))
     );
+    assert!(with("mode = \"cluster\"").starts_with("`metadata.url` must name the PostgreSQL database"));
     assert!(with("a = = 1").starts_with(&format!("{path} is not valid TOML: TOML parse error at line 1, ")));
     assert!(with("[log]\nfilter = \"a=b=c\"").starts_with("log filter \"a=b=c\" is not valid: "));
     let twice = "[[accounts]]\nname = \"a\"\n[[accounts.credentials]]\npermission = \"read\"\n\

@@ -34,7 +34,7 @@ fn walks() -> Vec<(String, Vec<Step>)> {
 #[test]
 fn the_functions_that_walks_name_exist() {
     let walks = walks();
-    assert_eq!(walks.len(), 5);
+    assert_eq!(walks.len(), 6);
     for (title, steps) in walks {
         assert!(steps.len() >= 8, "{title}");
         for (file, function) in steps {

@@ -70,6 +70,12 @@ impl Accounts {
         &self.directory
     }
 
+    /// Takes over what others have changed.
+    pub async fn follow(&self) -> Result<(), AuthError> {
+        let _changing = self.changing.lock().await;
+        self.reload().await
+    }
+
     async fn reload(&self) -> Result<(), AuthError> {
         let (accounts, sealed) = self.store.accounts().await.map_err(AuthError::Store)?;
         let credentials = sealed.into_iter().map(|sealed| Ok(self.key.unseal(sealed)?.0));

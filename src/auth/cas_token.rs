@@ -41,6 +41,8 @@ pub const URL_LIFETIME: Duration = Duration::from_hours(1);
 const TOKEN_CONTEXT: &str = "xetgate 2026 cas door: tokens";
 const URL_CONTEXT: &str = "xetgate 2026 cas door: addresses of xorb ranges of a bucket";
 
+const MASTER_CONTEXT: &str = "xetgate 2026 cas door: secret of a cluster";
+
 /// The first byte of a token.
 const TOKEN_VERSION: u8 = 2;
 
@@ -134,6 +136,11 @@ impl CasSigner {
             directory,
             clock,
         }
+    }
+
+    /// A signer whose secret follows from the master key, as on all nodes with the same.
+    pub fn of_master_key(master_key: &str, directory: Arc<Directory>, clock: Arc<dyn Clock>) -> Self {
+        Self::new(&blake3::derive_key(MASTER_CONTEXT, master_key.trim().as_bytes()), directory, clock)
     }
 
     /// A signer with the secret kept in `data_dir`, which is made if there is none. Blocks on files.

@@ -23,6 +23,9 @@ pub const FILE_NAME: &str = "master-key";
 /// Bytes of a nonce; long enough to be drawn at random for ever.
 const NONCE_BYTES: usize = 24;
 
+/// What the mark of a key is derived for.
+const MARK_CONTEXT: &str = "xetgate 2026 master key: mark";
+
 /// The key that all secrets are sealed with.
 pub struct MasterKey(XChaCha20Poly1305);
 
@@ -44,6 +47,12 @@ impl MasterKey {
         let mut bytes = [0; 32];
         hex::decode_to_slice(text.trim(), &mut bytes).map_err(|_| AuthError::GivenMasterKey)?;
         Ok(Self::new(&bytes))
+    }
+
+    /// Something that two keys have in common only if they are the same.
+    pub fn mark(text: &str) -> [u8; 8] {
+        let derived = blake3::derive_key(MARK_CONTEXT, text.trim().as_bytes());
+        std::array::from_fn(|at| derived[at])
     }
 
     /// The key kept in `data_dir`, made if there is none. Blocks on files.

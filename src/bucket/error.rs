@@ -211,7 +211,11 @@ impl From<RemoteError> for BucketError {
 pub(super) fn meta_failed(error: MetaError) -> BucketError {
     match error {
         MetaError::Full(_) => BucketError::StorageFull(error.into()),
-        MetaError::Unavailable(_) | MetaError::Busy(_) => BucketError::Unavailable(error.into()),
+        MetaError::Away(_) | MetaError::Busy(_) => BucketError::Busy(error.into()),
+        // What was written relied on something that another node has removed meanwhile: written again, it is not.
+        MetaError::Unavailable(_) | MetaError::NodeEnded | MetaError::MissingXorb(_) => {
+            BucketError::Unavailable(error.into())
+        }
         error => BucketError::Storage(error.into()),
     }
 }

@@ -53,6 +53,9 @@ pub trait Buckets: Send + Sync + 'static {
     /// How much the versions of a bucket are that are not its current objects; costs nothing either.
     async fn version_stats(&self, id: &BucketId) -> Result<VersionStats, BucketError>;
 
+    /// Whether all that the buckets rest on can be reached.
+    async fn reach(&self) -> Result<(), BucketError>;
+
     /// Deletes a bucket and its running uploads. One that has versions or delete markers is not empty.
     async fn delete_bucket(&self, id: &BucketId, mode: DeleteBucket) -> Result<(), BucketError>;
 }

@@ -20,6 +20,7 @@ use reqwest::{Method, Request, RequestBuilder, Response, StatusCode};
 use tokio::time::Instant;
 
 use super::destinations::{Destinations, is_this_machine};
+use crate::model::causes::with_causes;
 use crate::model::clock::Entropy;
 use crate::model::turns::{Turn, Turns};
 
@@ -111,9 +112,7 @@ impl HttpError {
             return Self::Elsewhere { host: host.clone() };
         }
         // A signed URL is a secret: it is not repeated.
-        let error = error.without_url();
-        let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
-        Self::Transport(causes.map(ToString::to_string).collect::<Vec<_>>().join(": "))
+        Self::Transport(with_causes(&error.without_url()))
     }
 }
 

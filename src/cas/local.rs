@@ -65,6 +65,9 @@ impl LocalChunks {
     /// Lets later uploads find the chunks of xorbs that a transaction has taken; to be called before what held them until
     /// then is dropped.
     pub fn remember(&self, xorbs: &[StoredXorb]) {
+        if let Some(learning) = &self.store.learning {
+            learning.wrote(xorbs);
+        }
         for xorb in xorbs {
             if let Err(error) = self.store.index.add(&xorb.hash, &xorb.row.table) {
                 debug!(%error, xorb = %xorb.hash, "its chunks will not be found by later uploads");
@@ -256,16 +259,23 @@ impl Run {
     }
 }
 
-#[async_trait]
-impl ChunkSink for LocalChunks {
-    type Row = XorbRow;
-
-    async fn find(&self, chunk: &ChunkHash, hold: &mut Hold) -> Result<Option<FoundChunk>, CasError> {
+impl LocalChunks {
+    /// Finds a chunk by the index, or, if others may have it, by asking for it.
+    async fn find_and_ask(
+        &self,
+        chunk: &ChunkHash,
+        hold: &mut Hold,
+        asks: bool,
+    ) -> Result<Option<FoundChunk>, CasError> {
         // The index itself has said aloud that it is damaged: it would be said of every chunk here.
-        let hint = self.store.index.find(chunk).unwrap_or_else(|error| {
+        let known = self.store.index.find(chunk).unwrap_or_else(|error| {
             debug!(%error, "going on without deduplication");
             None
         });
+        let hint = match (known, &self.store.learning) {
+            (None, Some(learning)) if asks => learning.ask(chunk).await?,
+            (known, _) => known,
+        };
         // Pinned first: what is seen to be there afterwards stays there.
         let Some(hint) = hint.filter(|hint| hold.pin(&self.store.pins, hint.xorb)) else {
             self.store.metrics.chunks_missed.add(1);
@@ -285,6 +295,22 @@ impl ChunkSink for LocalChunks {
                 Ok(None)
             }
         }
+    }
+}
+
+#[async_trait]
+impl ChunkSink for LocalChunks {
+    type Row = XorbRow;
+
+    async fn find(&self, chunk: &ChunkHash, hold: &mut Hold) -> Result<Option<FoundChunk>, CasError> {
+        self.find_and_ask(chunk, hold, chunk.is_dedup_eligible()).await
+    }
+
+    async fn find_first(&self, chunk: &ChunkHash, hold: &mut Hold) -> Result<Option<FoundChunk>, CasError> {
+        if let Some(learning) = &self.store.learning {
+            learning.catch_up().await;
+        }
+        self.find_and_ask(chunk, hold, true).await
     }
 
     fn ticket(&self, chunk: &ChunkHash) -> Ticket {

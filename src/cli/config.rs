@@ -6,8 +6,9 @@ use std::io::{self, Write as _};
 use clap::{Args, Subcommand};
 
 use super::place::PlaceArgs;
+use crate::auth::seal::MasterKey;
 use crate::auth::{AuthError, Directory};
-use crate::config::{self, ConfigError};
+use crate::config::{self, ConfigError, Mode};
 use crate::model::clock::Ambient;
 use crate::serve::http::tls::{Tls, TlsError};
 use crate::telemetry::{self, TelemetryError};
@@ -55,6 +56,9 @@ pub(super) fn run(args: &ConfigArgs, vars: &[(String, String)]) -> Result<(), Ch
             Directory::declared(config.declared_accounts()?, credentials, config.token_use(), clock)?;
             telemetry::check_filter(&config.log.filter)?;
             config::root_given(vars)?;
+            if config.mode == Mode::Cluster {
+                MasterKey::of_text(&config.cluster_given(vars)?.master_key)?;
+            }
             if let (Some(cert), Some(key)) = (&config.tls.cert_file, &config.tls.key_file) {
                 Tls::load(cert.clone(), key.clone())?;
             }

@@ -42,7 +42,7 @@ pub(super) fn run(args: &HealthArgs, vars: &[(String, String)]) -> Result<(), He
     let runtime = runtime.map_err(HealthError::Runtime)?;
     // In hub mode there is only the S3 listener, and any answer of it shows that it lives.
     let (listen, path) = match config.mode {
-        Mode::Standalone => (config.hub.listen, "/health/ready"),
+        Mode::Standalone | Mode::Cluster => (config.hub.listen, "/health/ready"),
         Mode::Hub => (config.s3.listen, "/"),
     };
     let url = format!("{}{path}", endpoint(args.address.unwrap_or(listen), config.tls.cert_file.is_some()));
@@ -70,7 +70,7 @@ pub(super) fn version() -> String {
     // Set by builds for release (scripts/release, docker/Dockerfile).
     let commit = option_env!("XETGATE_COMMIT").filter(|commit| !commit.is_empty()).unwrap_or("unknown");
     format!(
-        "xetgate {}\ncommit   {commit}\ntarget   {}-{}\nmodes    standalone, hub\n",
+        "xetgate {}\ncommit   {commit}\ntarget   {}-{}\nmodes    standalone, cluster, hub\n",
         env!("CARGO_PKG_VERSION"),
         std::env::consts::ARCH,
         std::env::consts::OS,

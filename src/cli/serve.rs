@@ -20,7 +20,7 @@ pub(super) struct ServeArgs {
     /// Address and port of the Hub's API [default: 127.0.0.1:9001].
     #[arg(long, value_name = "ADDR")]
     hub_listen: Option<SocketAddr>,
-    /// Where metadata and chunks live: standalone or hub [default: standalone].
+    /// Where metadata and chunks live: standalone, cluster or hub [default: standalone].
     #[arg(long, value_name = "MODE", value_parser = |text: &str| Mode::try_from(text.to_owned()))]
     mode: Option<Mode>,
     /// Form of the log lines on standard error [default: text].

@@ -60,7 +60,7 @@ impl Config {
     pub fn token_use(&self) -> TokenUse {
         match self.mode {
             Mode::Hub => TokenUse::Passed,
-            Mode::Standalone => TokenUse::Shown,
+            Mode::Standalone | Mode::Cluster => TokenUse::Shown,
         }
     }
 

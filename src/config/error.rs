@@ -7,6 +7,7 @@ use figment::error::Kind;
 
 use super::environment::Environment;
 use crate::auth::AuthError;
+use crate::store::meta::PostgresAddressError;
 
 /// An error of the configuration.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +71,24 @@ pub enum ConfigError {
         path: PathBuf,
         /// Why.
         error: io::Error,
+    },
+    /// A file that a key names cannot be read.
+    #[error("cannot read {path}, which `{key}` names: {error}")]
+    ReadNamed {
+        /// The key.
+        key: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The address of the database.
+    #[error("`{key}`: it {error}")]
+    Database {
+        /// The key.
+        key: &'static str,
+        /// What is wrong with it.
+        error: PostgresAddressError,
     },
     /// A secret in place and in a file.
     #[error("give either {name} or {name}_FILE")]

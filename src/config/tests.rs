@@ -132,7 +132,7 @@ fn every_refusal_is_one_line_that_names_key_and_place() {
             &[("XETGATE__SERVER__SHUTDOWN_GRACE_SECS", "x")],
             "`server.shutdown_grace_secs` in environment variable",
         ),
-        ("mode = \"cluster\"", &[], "`mode` in DIR/x.toml: mode \"cluster\" does not exist, only"),
+        ("mode = \"clustre\"", &[], "`mode` in DIR/x.toml: mode \"clustre\" does not exist, only"),
         ("[s3]\nlisten = \"here\"", &[], "`s3.listen` in DIR/x.toml: invalid socket address"),
         ("[tls]\ncert_file = \"x\"", &[], "`tls.cert_file` and `tls.key_file` must be given together"),
         ("[hub]\nlisten = \"127.0.0.1:9000\"", &[], "`s3.listen` and `hub.listen` must not be one address"),

@@ -87,9 +87,11 @@ impl<C: ChunkSink> Engine<C> {
         asked: &[ChecksumAlgorithm],
     ) -> Result<Ingested<C::Row>, EngineError> {
         let sink = FileSink::new(Arc::clone(&self.cas) as _, Hold::default());
-        let taking = Taking { cutting: Cutting::begin(sink, layout), digester: Digester::new(asked) };
+        let mut taking = Taking { cutting: Cutting::begin(sink, layout), digester: Digester::new(asked) };
         let first = next_pieces(&mut body).await?;
         if first.ended && first.bytes() <= SMALL_RAW_BYTES_MAX {
+            // To ask others whether they have it would cost more than to store it.
+            taking.cutting.sink.asks_for_first = false;
             let (sink, digests) = taking.take_all(&first.pieces).await?;
             return Ok(Ingested { sink, digests, turn: Turn::default() });
         }

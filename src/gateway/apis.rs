@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::backend::{Backend, Native};
+use super::backend::{Backend, Native, instance};
 use crate::config::{AddressingStyle, Config};
 use crate::serve::admin::{self, AdminApi};
 use crate::serve::cas::{self, CasApi};
@@ -40,7 +40,7 @@ impl Apis {
         let s3 = s3::router(s3.with_buckets_of(buckets_of_keys));
         let health = |directory| {
             let (buckets, metrics) = (Arc::clone(&buckets), Arc::clone(&observability.metrics));
-            health::router(HealthApi { buckets, metrics, directory })
+            health::router(HealthApi::new(instance(config), buckets, metrics, directory))
         };
         let metrics = health(None);
         let hub = native.map(|native| {
@@ -66,7 +66,7 @@ fn hub_listener(
     config: &Config,
     hub: Routed,
     health: Routed,
-    Native { store: _, xet, accounts, signer, backups }: Native,
+    Native { store: _, leases: _, xet, accounts, signer, backups }: Native,
     observability: &Observability,
 ) -> Routed {
     let directory = Arc::clone(accounts.directory());

@@ -10,8 +10,10 @@ use crate::bucket::BucketError;
 use crate::bucket::hub::HubError;
 use crate::cas::http::HttpError;
 use crate::config::ConfigError;
+use crate::model::causes::with_causes;
 use crate::serve::http::listener::ListenError;
 use crate::serve::http::tls::TlsError;
+use crate::store::joining::JoinError;
 use crate::store::local::OpenError;
 use crate::store::meta::MetaError;
 
@@ -43,8 +45,19 @@ pub enum GatewayError {
         /// Why.
         error: OpenError,
     },
+    /// The cluster cannot be joined.
+    #[error("cannot join the cluster: {error}")]
+    Join {
+        /// Why.
+        error: JoinError,
+    },
+    /// The other nodes have gone on without this one.
+    #[error(
+        "this node was taken for dead: for `cluster.silence_secs` it did not tell the database that it lives; start it again"
+    )]
+    NodeEnded,
     /// The store cannot be worked with.
-    #[error("cannot open the store in {path}: {}", chain(.error))]
+    #[error("cannot open the store in {path}: {}", with_causes(.error))]
     Store {
         /// The data folder.
         path: PathBuf,
@@ -105,10 +118,4 @@ pub enum HubModeError {
 /// What to do about a listener that cannot be opened, if that is known.
 fn advice(error: &ListenError, option: &str) -> String {
     if error.is_address_in_use() { format!(": choose another address with {option}") } else { String::new() }
-}
-
-/// An error and its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(|error| error.to_string().replace('\n', " ")).collect::<Vec<_>>().join(": ")
 }

@@ -4,8 +4,8 @@
 //! everything in reverse.
 //!
 //! * A mode is a file in [`backend`], with its arms in `backend::Selected`: it opens the storage and hands over a
-//!   [`Backend`]. `standalone` keeps everything in the data folder, `hub` on a remote Hub. Cluster mode is to be a third, which
-//!   calls [`Backend::native`] as `standalone` does, on other metadata and packs.
+//!   [`Backend`]. `standalone` keeps everything in the data folder, `cluster` in a database and an object store, `hub` on a remote
+//!   Hub.
 //! * An API is mounted in [`apis`], on one of the listeners. A console is to be one more, on the Hub listener.
 //! * What runs beside requests is started through [`background`].
 
@@ -14,6 +14,7 @@ pub mod backend;
 mod background;
 pub mod data_folder;
 mod error;
+pub mod lease_holder;
 mod lifecycle;
 mod listeners;
 mod observability;

@@ -73,7 +73,7 @@ pub fn run(settings: Settings<'_>, announce: impl FnOnce(&Started<'_>)) -> Resul
     let observability = observability::open(config, &runtime, &ambient, Arc::clone(&backend.metrics))?;
     if let Some(native) = &backend.native {
         let (store, audit) = (Arc::clone(&native.store), observability.audit.clone());
-        lifecycle::start(config, store, &ambient, audit, &mut background);
+        lifecycle::start(config, (store, native.leases.clone()), &ambient, audit, &mut background);
     }
     let apis = Apis::compose(config, backend, &observability);
 
@@ -86,13 +86,14 @@ pub fn run(settings: Settings<'_>, announce: impl FnOnce(&Started<'_>)) -> Resul
     log_start(config, &started, mode.remote_hub());
     announce(&started);
     let served = listeners.with_apis(apis, tls.as_ref());
-    runtime.block_on(serve(served, signals, || reload(&observability, tls.as_deref())));
+    let failed = background.failed().clone();
+    runtime.block_on(serve(served, signals, || reload(&observability, tls.as_deref()), &failed));
     background.stop();
     if let Some(traces) = &observability.traces {
         traces.end();
     }
     runtime.shutdown_timeout(BLOCKING_GRACE);
-    Ok(())
+    if failed.is_cancelled() { Err(GatewayError::NodeEnded) } else { Ok(()) }
 }
 
 /// The root credential, if there is to be one, and all accounts and credentials that do not come from the store.
@@ -167,8 +168,13 @@ fn raise_open_files_limit() {
     }
 }
 
-/// Serves until a signal, and then until running requests are done, or the grace time is over, or a second signal comes.
-async fn serve(listeners: Vec<(Listener, Router)>, mut signals: Signals, reload: impl Fn()) {
+/// Serves until a signal, or until something has failed without which it must not go on, and then until running requests are done, or the grace time is over, or a second signal comes.
+async fn serve(
+    listeners: Vec<(Listener, Router)>,
+    mut signals: Signals,
+    reload: impl Fn(),
+    failed: &CancellationToken,
+) {
     let stop = CancellationToken::new();
     let running = listeners.into_iter().map(|(listener, router)| {
         let stopped = stop.clone();
@@ -177,7 +183,10 @@ async fn serve(listeners: Vec<(Listener, Router)>, mut signals: Signals, reload:
     let running: Vec<_> = running.collect();
     let running = async { futures::future::join_all(running).await.into_iter().sum::<usize>() };
     let ending = async {
-        signals.stop(&reload).await;
+        tokio::select! {
+            () = signals.stop(&reload) => {}
+            () = failed.cancelled() => {}
+        }
         tracing::info!("stopping: running requests may finish");
         stop.cancel();
         signals.stop(&reload).await;

@@ -10,6 +10,7 @@
 
 pub mod accounts;
 pub mod bucket;
+pub mod causes;
 pub mod checksums;
 pub mod clock;
 pub mod conditions;

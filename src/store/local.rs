@@ -5,13 +5,15 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::cluster::Learning;
 use super::index::{ChunkIndex, FjallIndex, IndexError, MemoryIndex};
 use super::located::XorbRows;
-use super::meta::{EmbeddedMeta, MetaError, MetaStore};
+use super::meta::{EmbeddedMeta, Lease, MetaError, MetaStore};
 use super::metrics::StoreMetrics;
 use super::pack::log::{PACK_BYTES_MAX, PackLog};
 use super::pack::object::{self, ObjectAddress, ObjectPacks, ObjectPacksError, Owner};
 use super::pack::{LocalPacks, MemoryPacks, PackStore};
+use super::peers::{Alone, Peers};
 use super::pins::Pins;
 use super::readers::Readers;
 use crate::model::clock::Ambient;
@@ -45,7 +47,7 @@ pub enum OpenError {
     OtherStore(PathBuf),
 }
 
-/// A store on this machine.
+/// A store on this machine, or this node's view of a shared one.
 pub struct LocalStore {
     /// The truth.
     pub meta: Arc<dyn MetaStore>,
@@ -54,15 +56,19 @@ pub struct LocalStore {
     /// Where chunks are.
     pub index: Arc<dyn ChunkIndex>,
     /// Where xorbs lie, cached.
-    pub rows: XorbRows,
+    pub rows: Arc<XorbRows>,
     /// What running uploads were promised.
     pub pins: Arc<Pins>,
     /// Who may still hold a file record.
     pub readers: Arc<Readers>,
+    /// Everybody who may rely on xorbs and packs.
+    pub peers: Arc<dyn Peers>,
+    /// What is learned of chunks that other nodes have written, where there are others.
+    pub learning: Option<Arc<Learning>>,
     /// What was counted of the work of all of them.
     pub metrics: Arc<StoreMetrics>,
     /// Anyone who moves or removes xorbs and packs, or compares all of them, does so alone.
-    pub(super) upkeep: tokio::sync::Mutex<()>,
+    pub(super) upkeep: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl LocalStore {
@@ -109,17 +115,49 @@ impl LocalStore {
         // No runtime is needed: the embedded store answers at once.
         let committed = futures::executor::block_on(meta.packs())?;
         let packs = Arc::new(PackLog::open(packs, &committed, pack_bytes_max)?);
+        Ok(Self::of(meta, packs, index))
+    }
+
+    /// The same store, as one sees it who holds this lease: what he writes is refused once he has lost it.
+    #[must_use]
+    pub fn under(&self, lease: &Lease) -> Self {
+        Self {
+            meta: self.meta.under(lease),
+            packs: Arc::clone(&self.packs),
+            index: Arc::clone(&self.index),
+            rows: Arc::clone(&self.rows),
+            pins: Arc::clone(&self.pins),
+            readers: Arc::clone(&self.readers),
+            peers: Arc::clone(&self.peers),
+            learning: self.learning.clone(),
+            metrics: Arc::clone(&self.metrics),
+            upkeep: Arc::clone(&self.upkeep),
+        }
+    }
+
+    /// A store of which nobody else relies on anything.
+    pub(super) fn of(meta: Arc<dyn MetaStore>, packs: Arc<PackLog>, index: Arc<dyn ChunkIndex>) -> Self {
         let metrics = Arc::<StoreMetrics>::default();
-        Ok(Self {
-            rows: XorbRows::new(Arc::clone(&meta), Arc::clone(&metrics)),
+        let rows = Arc::new(XorbRows::new(Arc::clone(&meta), Arc::clone(&metrics)));
+        let (pins, readers) = (Arc::<Pins>::default(), Arc::<Readers>::default());
+        let alone = Alone {
+            pins: Arc::clone(&pins),
+            readers: Arc::clone(&readers),
+            packs: Arc::clone(&packs),
+            rows: Arc::clone(&rows),
+        };
+        Self {
+            peers: Arc::new(alone),
+            learning: None,
+            rows,
             metrics,
             meta,
             packs,
             index,
-            pins: Arc::default(),
-            readers: Arc::default(),
-            upkeep: tokio::sync::Mutex::default(),
-        })
+            pins,
+            readers,
+            upkeep: Arc::default(),
+        }
     }
 }
 
@@ -130,7 +168,7 @@ fn make_folder(path: &Path) -> std::io::Result<()> {
 
 /// Checks that packs and metadata belong together, or marks new packs. Packs that metadata does not know are deleted
 /// at start, so the wrong metadata would delete them all.
-fn check_store_id(packs: &Path, id: u64) -> Result<(), OpenError> {
+pub(super) fn check_store_id(packs: &Path, id: u64) -> Result<(), OpenError> {
     let (path, mark) = (packs.join("STORE"), format!("{id:016x}\n"));
     match fs::read_to_string(&path) {
         Ok(found) if found == mark => return Ok(()),

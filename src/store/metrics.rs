@@ -108,6 +108,12 @@ pub struct StoreMetrics {
     pub chunks_found: Count,
     /// Chunks that uploads looked for and did not find.
     pub chunks_missed: Count,
+    /// Chunks that the database was asked for, in a cluster.
+    pub chunks_asked: Count,
+    /// Chunks that it knew another node to have.
+    pub chunks_shared: Count,
+    /// Xorbs that other nodes have told of.
+    pub xorbs_heard: Count,
     /// Bytes of records of distinct chunks in xorbs in use, when gc last went over all of them.
     pub distinct_bytes: Count,
     /// Bytes of further copies of them, that gc left.

@@ -10,6 +10,8 @@
 
 pub mod backup;
 pub mod check;
+pub mod cluster;
+pub mod company;
 mod damage;
 pub mod disk;
 pub mod duplicates;
@@ -17,12 +19,15 @@ pub mod file_terms;
 pub mod gc;
 pub mod hold;
 pub mod index;
+pub mod joining;
 pub mod lifecycle;
 pub mod local;
 pub mod located;
 pub mod meta;
 pub mod metrics;
+pub mod migrate;
 pub mod pack;
+pub mod peers;
 pub mod pins;
 pub mod readers;
 pub mod rebuild;

@@ -119,6 +119,17 @@ impl Buckets for HubBuckets {
         Ok(VersionStats::default())
     }
 
+    /// Asks for something that need not be there.
+    async fn reach(&self) -> Result<(), BucketError> {
+        let (Ok(namespace), Ok(name)) = (Namespace::new("root"), BucketName::new("health")) else {
+            return Ok(());
+        };
+        match self.bucket(&BucketId { namespace, name }).await {
+            Ok(_) | Err(BucketError::NoSuchBucket(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn delete_bucket(&self, id: &BucketId, mode: DeleteBucket) -> Result<(), BucketError> {
         if mode == DeleteBucket::IfEmpty {
             let first = self.client.tree(id, &client::TreeQuery { prefix: None, recursive: false }).await;

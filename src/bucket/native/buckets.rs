@@ -1,5 +1,7 @@
 //! Buckets on this machine.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
 use super::NativeBuckets;
@@ -8,6 +10,7 @@ use crate::bucket::{
     Bucket, BucketChange, BucketError, BucketId, BucketName, BucketSettings, BucketStats, Buckets,
     DeleteBucket, Namespace, VersionStats, Visibility,
 };
+use crate::model::bucket::BucketUid;
 use crate::store::meta::MetaError;
 
 #[async_trait]
@@ -76,6 +79,14 @@ impl Buckets for NativeBuckets {
     async fn version_stats(&self, id: &BucketId) -> Result<VersionStats, BucketError> {
         let bucket = self.must_bucket(id).await?;
         self.meta.version_stats(bucket.uid).await.map_err(meta_failed)
+    }
+
+    async fn reach(&self) -> Result<(), BucketError> {
+        let packs = Arc::clone(&self.store.packs);
+        let reached = tokio::task::spawn_blocking(move || packs.reach());
+        self.meta.bucket_of(BucketUid(0)).await.map_err(meta_failed)?;
+        let reached = reached.await.map_err(|error| BucketError::Storage(error.into()))?;
+        reached.map_err(|error| BucketError::Unavailable(error.into()))
     }
 
     async fn delete_bucket(&self, id: &BucketId, mode: DeleteBucket) -> Result<(), BucketError> {

@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::error::{meta_failed, object_error};
 use super::{
@@ -180,16 +181,32 @@ impl NativeBuckets {
         file: TakenFile,
         transaction: impl Future<Output = Result<T, MetaError>> + Send + 'static,
     ) -> Result<T, MetaError> {
-        let chunks = Arc::clone(&self.chunks);
+        let (chunks, rows) = (Arc::clone(&self.chunks), Arc::clone(&self.store.rows));
         let committing = tokio::spawn(async move {
-            let answer = transaction.await?;
-            chunks.remember(&file.xorbs);
-            drop(file.hold);
-            Ok(answer)
+            let TakenFile { xorbs, hold } = file;
+            let answer = transaction.await;
+            match &answer {
+                Ok(_) => chunks.remember(&xorbs),
+                // Another node has removed it. It is not relied on again.
+                Err(MetaError::MissingXorb(xorb)) => rows.forget([xorb]),
+                // It may still be made.
+                Err(MetaError::Away(_)) => {
+                    drop(tokio::spawn(async move {
+                        tokio::time::sleep(HELD_AFTER).await;
+                        drop(hold);
+                    }));
+                }
+                Err(_) => {}
+            }
+            answer
         });
         committing.await.unwrap_or_else(|error| Err(MetaError::Engine(error.to_string())))
     }
 }
+
+/// How long what a file relies on is held when it is not known whether its transaction was made: longer than a database goes on
+/// with a statement.
+const HELD_AFTER: Duration = Duration::from_mins(2);
 
 /// What of a file outlives the transaction that takes it.
 struct TakenFile {

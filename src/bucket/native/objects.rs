@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures::{TryStreamExt as _, stream};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::{NativeBuckets, TakenFile, wanted as wanted_range};
 use crate::bucket::error::{bucket_error, change_error, engine_error, meta_failed, read_error};
@@ -18,6 +18,7 @@ use crate::bucket::{
 use crate::engine::Layout;
 use crate::store::file_terms::FileTerms;
 use crate::store::meta::{Amendment, Content, KeyChange, MetaError, ObjectChange, Wanted};
+use crate::store::pack::PackMedium;
 
 #[async_trait]
 impl Objects for NativeBuckets {
@@ -114,7 +115,14 @@ impl Objects for NativeBuckets {
             let _ = &reading;
             read_error(error.into(), &name)
         });
-        Ok(ObjectRead { object, range, body: Box::pin(body) })
+        let mut body = Box::pin(body.peekable());
+        // An object store that is away is known of before the answer begins.
+        if self.store.packs.medium() == PackMedium::Object
+            && let Some(Err(error)) = body.as_mut().next_if(Result::is_err).await
+        {
+            return Err(error);
+        }
+        Ok(ObjectRead { object, range, body })
     }
 
     async fn write(&self, id: &BucketId, write: ObjectWrite) -> Result<Object, BucketError> {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use tokio::runtime::Runtime;
 
-use super::{Backend, Resources};
+use super::{Backend, Resources, instance};
 use crate::auth::root::RootGiven;
 use crate::auth::{Credential, Directory, Secret};
 use crate::bucket::hub::{DEFAULT_ENDPOINT, HubBuckets, HubClient, HubShared, upkeep};
@@ -104,7 +104,7 @@ pub(super) fn open(
         buckets_of_keys: own,
         directory: Arc::new(directory),
         native: None,
-        metrics: Arc::new(Metrics::of_cache(cache)),
+        metrics: Arc::new(Metrics::of_cache(&instance(resources.config), cache)),
     })
 }
 

@@ -9,19 +9,28 @@ use tokio::runtime::Runtime;
 use super::background::Background;
 use super::data_folder::DataFolder;
 use super::error::GatewayError;
+use super::lease_holder::LeaseHolder;
 use crate::auth::cas_token::CasSigner;
 use crate::auth::root::RootGiven;
 use crate::auth::{Accounts, Directory};
 use crate::bucket::hub::HubClient;
 use crate::bucket::{BucketApi, NativeXet};
-use crate::config::{self, Config, ConfigError, HubGiven, Mode};
+use crate::config::{self, ClusterGiven, Config, ConfigError, HubGiven, Mode};
 use crate::model::clock::Ambient;
 use crate::serve::admin::Backups;
+use crate::serve::http::instance::Instance;
 use crate::serve::http::metrics::Metrics;
 use crate::store::local::LocalStore;
 
+mod cluster;
 mod hub;
 mod standalone;
+
+/// Which gateway it is that this configures.
+pub fn instance(config: &Config) -> Instance {
+    let (version, mode) = (env!("CARGO_PKG_VERSION"), config.mode.into());
+    Instance { version, mode, node: config.cluster.node_name() }
+}
 
 /// What the APIs work on.
 pub struct Backend {
@@ -50,6 +59,8 @@ pub struct Native {
     pub signer: CasSigner,
     /// Where backups go; none are made without.
     pub backups: Option<Backups>,
+    /// By what one node does for all others; `None` where there are none.
+    pub leases: Option<LeaseHolder>,
 }
 
 /// What every backend is opened with.
@@ -68,19 +79,21 @@ impl Resources<'_> {
 }
 
 /// A mode, before its storage is opened.
-#[expect(clippy::large_enum_variant, reason = "there is one value, at the start")]
 pub(super) enum Selected {
     /// Metadata in `redb`, chunks in pack files, both in the data folder.
     Standalone,
+    /// Metadata in PostgreSQL, chunks in an object store, both shared with other nodes.
+    Cluster(ClusterGiven),
     /// Buckets and chunks on a remote Hub.
     Hub { client: HubClient, given: HubGiven },
 }
 
 impl Selected {
-    /// The mode that the configuration names. Cluster mode, over PostgreSQL and an object store, is to be a third arm.
+    /// The mode that the configuration names.
     pub(super) fn of(resources: &Resources<'_>) -> Result<Self, GatewayError> {
         Ok(match resources.config.mode {
             Mode::Standalone => Self::Standalone,
+            Mode::Cluster => Self::Cluster(resources.config.cluster_given(resources.vars)?),
             Mode::Hub if resources.config.packs.url.is_some() => {
                 let (key, reason) =
                     ("packs.url", "is of standalone mode: in hub mode, the Hub has the chunks");
@@ -100,20 +113,27 @@ impl Selected {
         given: RootGiven,
     ) -> Result<RootGiven, GatewayError> {
         match self {
-            Self::Standalone => Ok(given),
+            Self::Cluster(_) if given.access_key_id.is_none() => {
+                let (key, reason) = (
+                    "XETGATE_ROOT_ACCESS_KEY_ID",
+                    "must be set in cluster mode, the same on all nodes, or accounts be declared",
+                );
+                Err(ConfigError::Wrong { key, reason }.into())
+            }
+            Self::Standalone | Self::Cluster(_) => Ok(given),
             Self::Hub { client, given: hub } => Ok(hub::complete_root(runtime, client, hub, given)?),
         }
     }
 
     /// Whether there is a Hub listener.
     pub(super) fn serves_hub(&self) -> bool {
-        matches!(self, Self::Standalone)
+        !matches!(self, Self::Hub { .. })
     }
 
     /// The address of the Hub that buckets are on; `None` if they are on our own storage.
     pub(super) fn remote_hub(&self) -> Option<&str> {
         match self {
-            Self::Standalone => None,
+            Self::Standalone | Self::Cluster(_) => None,
             Self::Hub { client, .. } => Some(client.endpoint()),
         }
     }
@@ -127,6 +147,7 @@ impl Selected {
     ) -> Result<Backend, GatewayError> {
         match self {
             Self::Standalone => standalone::open(resources, directory, background),
+            Self::Cluster(given) => cluster::open(resources, given, directory, background),
             Self::Hub { client, .. } => Ok(hub::open(resources, client, directory, background)?),
         }
     }

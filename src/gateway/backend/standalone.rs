@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Backend, Native, Resources};
+use super::{Backend, Native, Resources, instance};
 use crate::auth::cas_token::CasSigner;
 use crate::auth::seal::MasterKey;
 use crate::auth::{Accounts, Directory};
@@ -75,10 +75,11 @@ impl Backend {
         backups: Option<Backups>,
     ) -> Self {
         let store = Arc::clone(buckets.store());
-        let metrics = Arc::new(Metrics::of_store(Arc::clone(&store), buckets.cache().cloned()));
+        let metrics =
+            Arc::new(Metrics::of_store(&instance(config), Arc::clone(&store), buckets.cache().cloned()));
         let directory = Arc::clone(accounts.directory());
         let xet = buckets.xet(config.cas_grace());
-        let native = Some(Native { store, xet, accounts, signer, backups });
+        let native = Some(Native { store, xet, accounts, signer, backups, leases: None });
         Self { buckets, buckets_of_keys: HashMap::new(), directory, native, metrics }
     }
 }

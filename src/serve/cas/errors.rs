@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::bucket::{BucketError, XetError};
+use crate::model::causes::with_causes;
 
 /// Why a request is not answered as asked.
 #[derive(Debug)]
@@ -79,9 +80,7 @@ fn status(error: &XetError) -> StatusCode {
 /// Logs an error that is our own fault, once.
 pub(super) fn log(error: &XetError) {
     if status(error).is_server_error() {
-        let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
-        let text = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
-        tracing::error!(error = text, "a request to the CAS API failed");
+        tracing::error!(error = with_causes(error), "a request to the CAS API failed");
     }
 }
 

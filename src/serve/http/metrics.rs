@@ -13,6 +13,7 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::instance::Instance;
 use crate::cas::cache::{CacheMetrics, ChunkCache};
 use crate::store::local::LocalStore;
 use crate::store::metrics::{LifecycleMetrics, MetaMetrics, PackMetrics, Spread, StoreMetrics};
@@ -69,24 +70,21 @@ pub struct Metrics {
     slowed: Family<OfApi, Counter>,
 }
 
-impl Default for Metrics {
-    fn default() -> Self {
-        Self::with([])
-    }
-}
-
 impl Metrics {
     /// The metrics of a gateway and its store, and of the cache before that if it has one.
-    pub fn of_store(store: Arc<LocalStore>, cache: Option<Arc<ChunkCache>>) -> Self {
-        Self::with([Some(Box::new(StoreCollector(store)) as Box<dyn Collector>), cache.map(of_cache)])
+    pub fn of_store(instance: &Instance, store: Arc<LocalStore>, cache: Option<Arc<ChunkCache>>) -> Self {
+        Self::with(
+            instance,
+            [Some(Box::new(StoreCollector(store)) as Box<dyn Collector>), cache.map(of_cache)],
+        )
     }
 
     /// The metrics of a gateway in front of a Hub, and of its cache if it has one.
-    pub fn of_cache(cache: Option<Arc<ChunkCache>>) -> Self {
-        Self::with([cache.map(of_cache)])
+    pub fn of_cache(instance: &Instance, cache: Option<Arc<ChunkCache>>) -> Self {
+        Self::with(instance, [cache.map(of_cache)])
     }
 
-    fn with(beside: impl IntoIterator<Item = Option<Box<dyn Collector>>>) -> Self {
+    fn with(instance: &Instance, beside: impl IntoIterator<Item = Option<Box<dyn Collector>>>) -> Self {
         let mut registry = Registry::with_prefix("xetgate");
         let mut metrics = Self {
             registry: Registry::default(),
@@ -115,8 +113,8 @@ impl Metrics {
         registry.register("requests_in_flight", "Requests under way", metrics.running.clone());
         registry.register("errors", "Answers that are errors, by their code", metrics.errors.clone());
         registry.register("slowed_down", "Requests refused over a limit", metrics.slowed.clone());
-        let build = Family::<[(&str, &str); 1], Gauge>::default();
-        build.get_or_create(&[("version", env!("CARGO_PKG_VERSION"))]).set(1);
+        let build = Family::<Instance, Gauge>::default();
+        build.get_or_create(instance).set(1);
         registry.register("build", "Which build this is", build);
         for collector in beside.into_iter().flatten() {
             registry.register_collector(collector);
@@ -299,6 +297,9 @@ fn counts(metrics: &StoreMetrics, show: &mut Shown<'_, '_>) -> std::fmt::Result 
         ("new_stored_bytes", "What new chunks were compressed to", &metrics.new_stored_bytes),
         ("chunks_found", "Chunks that uploads looked for and found", &metrics.chunks_found),
         ("chunks_missed", "Chunks that uploads looked for and did not find", &metrics.chunks_missed),
+        ("chunks_asked", "Chunks that the database of the cluster was asked for", &metrics.chunks_asked),
+        ("chunks_shared", "Chunks that it knew another node to have", &metrics.chunks_shared),
+        ("xorbs_heard", "Xorbs that other nodes have told of", &metrics.xorbs_heard),
         ("row_cache_hits", "Rows of xorbs found in memory", &metrics.rows_hit),
         ("row_cache_misses", "Rows of xorbs read from the metadata", &metrics.rows_missed),
         ("gc_passes", "Passes of garbage collection", &metrics.gc_passes),
@@ -346,6 +347,10 @@ fn of_lifecycle(metrics: &LifecycleMetrics, show: &mut Shown<'_, '_>) -> std::fm
 mod tests {
     use super::*;
 
+    fn instance() -> Instance {
+        Instance { version: "1", mode: "cluster", node: "a".to_owned() }
+    }
+
     #[test]
     fn requests_and_the_store_are_counted_as_prometheus_reads_it() {
         let store = Arc::new(LocalStore::in_memory().unwrap());
@@ -353,7 +358,7 @@ mod tests {
         store.metrics.lifecycle.objects.add(3);
         store.metrics.lifecycle.due.set(2);
         store.packs.metrics.sync_micros.add(1000);
-        let metrics = Metrics::of_store(store, None);
+        let metrics = Metrics::of_store(&instance(), store, None);
         metrics.request_begins("s3");
         metrics.request_begins("s3");
         let ended = Ended {
@@ -375,6 +380,7 @@ mod tests {
             r#"xetgate_request_duration_seconds_bucket{le="0.0025",door="s3",operation="GetObject"} 0"#,
             r#"xetgate_request_duration_seconds_bucket{le="0.005",door="s3",operation="GetObject"} 1"#,
             "xetgate_new_raw_bytes_total 7",
+            r#"xetgate_build{version="1",mode="cluster",node="a"} 1"#,
             "xetgate_lifecycle_objects_total 3",
             "xetgate_lifecycle_due 2",
             "xetgate_objects 0",
@@ -394,7 +400,7 @@ mod tests {
         cache.metrics.hits.add(3);
         cache.metrics.misses.add(2);
         cache.metrics.hit_bytes.add(7);
-        let text = Metrics::of_cache(Some(cache)).text();
+        let text = Metrics::of_cache(&instance(), Some(cache)).text();
         for line in [
             "xetgate_chunk_cache_hits_total 3",
             "xetgate_chunk_cache_misses_total 2",
@@ -403,6 +409,6 @@ mod tests {
         ] {
             assert!(text.lines().any(|shown| shown == line), "{line} is not in\n{text}");
         }
-        assert!(!Metrics::of_cache(None).text().contains("chunk_cache"));
+        assert!(!Metrics::of_cache(&instance(), None).text().contains("chunk_cache"));
     }
 }

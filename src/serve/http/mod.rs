@@ -17,6 +17,7 @@ mod closing;
 pub(in crate::serve) mod compression;
 pub(in crate::serve) mod context;
 mod counted_body;
+pub mod instance;
 pub mod listener;
 pub mod metrics;
 pub mod observe;

@@ -19,6 +19,7 @@ use super::access_log::Record;
 use super::audit::AuditLog;
 use super::context::RequestContext;
 use super::counted_body::{ExpectedBytes, ReceivedBody, SentBody};
+use super::instance::Instance;
 use super::metrics::Metrics;
 use super::rate_limit::{RateLimiter, RateLimits};
 use super::request_id::{RequestId, RequestIds};
@@ -71,7 +72,8 @@ impl Observability {
     /// Without limits, audit log and traces; for tests.
     pub fn plain(ambient: Ambient) -> Self {
         let rate_limiter = Arc::new(RateLimiter::new(RateLimits::default()));
-        let (metrics, trusted_proxies) = (Arc::default(), Arc::default());
+        let instance = Instance { version: "", mode: "standalone", node: String::new() };
+        let (metrics, trusted_proxies) = (Arc::new(Metrics::of_cache(&instance, None)), Arc::default());
         Self { ambient, metrics, rate_limiter, audit: None, traces: None, trusted_proxies }
     }
 }

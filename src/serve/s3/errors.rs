@@ -25,7 +25,11 @@ pub(super) const SLOW_DOWN: &str = "Please reduce your request rate.";
 
 /// The caller has too many requests running, or sends them too often; or the store behind the buckets says so of us.
 pub(super) fn slow_down(_: Busy) -> S3Error {
-    let mut error = S3Error::with_message(S3ErrorCode::SlowDown, SLOW_DOWN);
+    later(S3Error::with_message(S3ErrorCode::SlowDown, SLOW_DOWN))
+}
+
+/// Says that a client does well to wait a second before it asks again.
+fn later(mut error: S3Error) -> S3Error {
     error.set_headers(HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static("1"))]));
     error
 }
@@ -209,7 +213,7 @@ impl From<BucketError> for S3Error {
             }
             BucketError::Unavailable(_) => {
                 let message = "The storage cannot be used right now. Please try again.";
-                caused_by(s3_error!(ServiceUnavailable, "{message}"), error)
+                caused_by(later(s3_error!(ServiceUnavailable, "{message}")), error)
             }
             BucketError::PublicAccessBlocked(_) | BucketError::AccessDenied(_) => {
                 caused_by(access_denied(), error)

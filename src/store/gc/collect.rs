@@ -11,7 +11,7 @@ use super::rewrite::Dying;
 use super::{GcError, GcReport, PAGE};
 use crate::model::clock::Timestamp;
 use crate::store::local::LocalStore;
-use crate::store::meta::{IdleXorb, MetaError};
+use crate::store::meta::{Doom, IdleXorb, MetaError};
 use crate::store::rows::StoredXorb;
 use crate::store::throttle::Throttle;
 use crate::xet::hash::XorbHash;
@@ -44,17 +44,20 @@ pub(super) async fn run(
             listed
         } else {
             let listed = list(store, now, last).await?;
-            last = listed.xorbs.last().map(|idle| idle.hash);
-            if last.is_none() {
+            let Some(listed) = listed else {
                 return Ok(None);
-            }
+            };
+            last = listed.xorbs.last().map(|idle| idle.hash);
             listed
         };
-        if tokio::time::timeout(patience, store.readers.wait(listed.epoch)).await.is_err() {
+        let patience = patience.max(store.peers.patience());
+        let left = tokio::time::timeout(patience, store.peers.wait(&*store.meta, listed.epoch)).await;
+        let Ok(left) = left else {
             report.xorbs_left += listed.xorbs.len() as u64;
             return Ok(Some(listed));
-        }
-        for batch in listed.xorbs.chunks(REMOVED_TOGETHER) {
+        };
+        left?;
+        for batch in listed.xorbs.chunks(store.peers.doomed_together()) {
             throttle.spend(0).await?;
             remove(store, batch.to_vec(), now, report).await?;
         }
@@ -62,7 +65,11 @@ pub(super) async fn run(
 }
 
 /// Lists idle xorbs, and only then begins a new epoch: anyone who enters later cannot read of them.
-async fn list(store: &LocalStore, now: Timestamp, mut last: Option<XorbHash>) -> Result<Listed, MetaError> {
+async fn list(
+    store: &LocalStore,
+    now: Timestamp,
+    mut last: Option<XorbHash>,
+) -> Result<Option<Listed>, MetaError> {
     let mut xorbs = Vec::new();
     while xorbs.len() < LISTED_MAX {
         let page = store.meta.idle_xorbs(now, last, PAGE).await?;
@@ -72,7 +79,10 @@ async fn list(store: &LocalStore, now: Timestamp, mut last: Option<XorbHash>) ->
         last = Some(behind.hash);
         xorbs.extend(page);
     }
-    Ok(Listed { xorbs, epoch: store.readers.advance() })
+    if xorbs.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Listed { xorbs, epoch: store.peers.advance(&*store.meta).await? }))
 }
 
 /// Removes those of a batch that nobody has been promised.
@@ -86,14 +96,23 @@ async fn remove(
     let store = Arc::clone(store);
     // To its end, even if the pass is dropped: they must stay doomed until the transaction has been answered.
     let removing = tokio::spawn(async move {
-        let doomed = store.pins.doom(batch.iter().map(|idle| idle.hash));
-        let names: HashSet<_> = doomed.xorbs().iter().collect();
-        let batch = batch.into_iter().filter(|idle| names.contains(&idle.hash)).collect();
-        let removed = store.meta.remove_xorbs(batch, now).await;
+        let asked = Doom { xorbs: batch.iter().map(|idle| idle.hash).collect(), packs: Vec::new() };
+        let doomed = store.peers.doom(&store.meta, asked).await?;
+        let names: HashSet<_> = doomed.xorbs().iter().copied().collect();
+        let batch: Vec<_> = batch.into_iter().filter(|idle| names.contains(&idle.hash)).collect();
+        let mut removed = Ok(Vec::new());
+        for batch in batch.chunks(REMOVED_TOGETHER) {
+            match (store.meta.remove_xorbs(batch.to_vec(), now).await, &mut removed) {
+                (Ok(gone), Ok(removed)) => removed.extend(gone),
+                (gone, removed) => {
+                    *removed = gone;
+                    break;
+                }
+            }
+        }
         // Also after an error, for they may be gone all the same.
-        store.rows.forget(doomed.xorbs());
+        doomed.end().await?;
         let removed = removed?;
-        drop(doomed);
         let forgetting = spawn_blocking(move || {
             forget_chunks(&store, &removed);
             removed

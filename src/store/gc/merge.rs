@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::compact::files_of;
 use super::{GcError, GcOptions, GcReport, PAGE, io};
@@ -23,7 +23,7 @@ use crate::store::pack::log::PackLog;
 use crate::store::pack::verify::check_record;
 use crate::store::rows::XorbRow;
 use crate::store::throttle::Throttle;
-use crate::xet::hash::{FileHash, XorbHash};
+use crate::xet::hash::{ChunkHash, FileHash, XorbHash};
 use crate::xet::xorb::ChunkTable;
 
 /// Xorb rows looked at together.
@@ -116,6 +116,9 @@ async fn look(
             if xorb.uses == 0 && xorb.kept_until <= now {
                 continue;
             }
+            if store.learning.is_some() {
+                know(store, &xorb);
+            }
             let runs = duplicates.of(&xorb).await?;
             let XorbEntry { hash, row, .. } = xorb;
             let all = record_bytes(&row.table, &runs);
@@ -128,6 +131,18 @@ async fn look(
         }
     }
     Ok(Stretch { candidates, is_last: false })
+}
+
+/// Lets the index know a xorb that another node has written and this one has not heard of: of what it does not know, no
+/// copies are found.
+fn know(store: &LocalStore, XorbEntry { hash, row, .. }: &XorbEntry) {
+    let ends = [row.table.entries().first(), row.table.entries().last()];
+    let is_known = |chunk: &ChunkHash| matches!(store.index.find(chunk), Ok(Some(_)));
+    if !ends.into_iter().flatten().all(|entry| is_known(&entry.hash))
+        && let Err(error) = store.index.add(hash, &row.table)
+    {
+        debug!(%error, xorb = %hash, "copies of its chunks are not found");
+    }
 }
 
 /// The runs that are merged: the longest, as many as leave the xorb's terms in pieces that are long enough.

@@ -16,7 +16,7 @@ use tracing::warn;
 use super::plan::{PackPlan, plan_packs};
 use super::{GcError, GcOptions, GcReport, PAGE, io};
 use crate::store::local::LocalStore;
-use crate::store::meta::{FramePlace, MetaError, XorbMove};
+use crate::store::meta::{Doom, FramePlace, MetaError, XorbMove};
 use crate::store::pack::frame::HEAD;
 use crate::store::pack::log::{PackHold, PackLog};
 use crate::store::pack::verify::frame_damages;
@@ -41,12 +41,16 @@ pub(super) async fn run(
 ) -> Result<(), GcError> {
     // Before the rows, so that none is missed that was committed in between.
     let mut lengths = store.packs.listed().await.map_err(io("listing packs"))?;
+    let living: HashSet<_> = store.meta.nodes().await?.into_iter().map(|node| node.epoch).collect();
     let mut rows = store.meta.packs().await?;
     for row in &mut rows {
         row.live_bytes -= dying.0.get(&row.id).copied().unwrap_or(0).min(row.live_bytes);
     }
     let known: HashSet<_> = rows.iter().map(|row| row.id).collect();
-    let is_unknown = |id: &PackId| !known.contains(id) && !store.packs.is_own(*id);
+    // A node that lives may just be writing to a pack without rows, however long that takes. Who had written one was asked for
+    // after the packs were listed and before the rows: either it lived then, or all that it has said is in them.
+    let is_unknown =
+        |id: &PackId| !known.contains(id) && !store.packs.is_own(*id) && !living.contains(&id.epoch());
     let unknown: Vec<_> = lengths.iter().map(|(id, _)| *id).filter(is_unknown).collect();
     lengths.retain(|(id, _)| !is_unknown(id));
     let plans = plan_packs(&lengths, &rows, options.thrift, store.packs.medium());
@@ -61,7 +65,15 @@ pub(super) async fn run(
         spawn_blocking(move || packs.discard(&unknown)).await?.map_err(io("deleting packs without rows"))?;
     }
     // All first, so that no frame is copied into a pack that is rewritten next.
-    let (free, held): (Vec<_>, Vec<_>) = plans.into_iter().partition(|plan| store.packs.retire(plan.id()));
+    let asked = Doom { xorbs: Vec::new(), packs: plans.iter().map(|plan| plan.id()).collect() };
+    let doomed = match asked.packs.as_slice() {
+        [] => return Ok(()),
+        _ => store.peers.doom(&store.meta, asked).await?,
+    };
+    let retired: HashSet<_> = doomed.packs().iter().copied().collect();
+    // A pack that was retired stays so.
+    doomed.end().await?;
+    let (free, held): (Vec<_>, Vec<_>) = plans.into_iter().partition(|plan| retired.contains(&plan.id()));
     report.packs_left += held.len() as u64;
     let mut emptying = Emptying::default();
     for plan in free {

@@ -106,7 +106,7 @@ impl<E: TableEngine> AccountStore for TableMeta<E> {
     }
 
     async fn create_account(&self, account: Account) -> Result<(), MetaError> {
-        self.engine.write(move |tables| tables.create_account(&account)).await
+        self.write(move |tables| tables.create_account(&account)).await
     }
 
     async fn change_account(&self, account: Account) -> Result<(), MetaError> {
@@ -122,7 +122,7 @@ impl<E: TableEngine> AccountStore for TableMeta<E> {
 
     async fn remove_account(&self, name: &Namespace) -> Result<(), MetaError> {
         let name = name.clone();
-        self.engine.write(move |tables| tables.remove_account(&name)).await
+        self.write(move |tables| tables.remove_account(&name)).await
     }
 
     async fn create_credential(&self, credential: SealedCredential) -> Result<(), MetaError> {
@@ -150,6 +150,6 @@ impl<E: TableEngine> AccountStore for TableMeta<E> {
 
     async fn remove_credential(&self, access_key_id: &str) -> Result<bool, MetaError> {
         let id = access_key_id.to_owned();
-        self.engine.write(move |tables| Ok(tables.credentials.take(id.as_str())?.is_some())).await
+        self.write(move |tables| Ok(tables.credentials.take(id.as_str())?.is_some())).await
     }
 }

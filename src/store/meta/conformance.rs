@@ -22,8 +22,11 @@ use crate::xet::xorb::ChunkTable;
 mod accounts;
 mod buckets;
 mod holdings;
+mod leases;
 mod lifecycle;
+mod nodes;
 mod registry;
+mod sharing;
 mod tree;
 mod versions;
 mod xorbs;
@@ -51,7 +54,10 @@ pub async fn all(open: impl AsyncFn() -> Store) {
     lifecycle::all(&open).await;
     accounts::all(&open).await;
     xorbs::all(&open).await;
+    leases::all(&open).await;
+    nodes::all(&open).await;
     registry::all(&open).await;
+    sharing::all(&open).await;
 }
 
 fn id(name: &str) -> BucketId {

@@ -44,11 +44,6 @@ impl EmbeddedMeta {
         Ok(Self::of(Embedded { file: Some(path.to_owned()), ..opened }))
     }
 
-    /// The store's identity; `fresh` becomes it if it has none yet.
-    pub async fn store_id(&self, fresh: u64) -> Result<u64, MetaError> {
-        self.engine.write(move |tables| tables.store_id(fresh)).await
-    }
-
     /// A store that ends with the process.
     pub fn in_memory() -> Result<Self, MetaError> {
         Self::open_at(Arc::new(MemoryPlace::new()))

@@ -103,9 +103,6 @@ pub(super) fn page(
         for entry in objects.range::<(u64, &[u8])>(range)?.expecting(left) {
             let (name, row) = entry?;
             let key = std::str::from_utf8(name.value().1).map_err(corrupt)?.to_owned();
-            if !key.starts_with(&query.prefix) {
-                return Ok(page);
-            }
             if page.objects.len() + page.common_prefixes.len() >= query.limit {
                 page.next = last;
                 return Ok(page);

@@ -46,9 +46,12 @@ mod format;
 mod holdings;
 mod job;
 mod kv;
+mod leases;
 mod lifecycle;
 mod listing;
 mod locks;
+mod moving;
+mod nodes;
 mod place;
 mod postgres;
 mod read_snapshot;
@@ -56,6 +59,7 @@ mod registry;
 mod remote;
 mod rows;
 mod settings;
+mod sharing;
 mod snapshot;
 mod steady;
 mod table_meta;
@@ -75,11 +79,18 @@ pub use accounts::AccountStore;
 pub use change::{Amendment, Completion, Deletion, KeyChange, NewFile, ObjectChange, RelyOnPart};
 pub use embedded::EmbeddedMeta;
 pub use folders::DEPTH_MAX as FOLDER_DEPTH_MAX;
+pub use kv::RawRow;
+pub use leases::{HeldBy, Lease, LeaseStore};
 pub use lifecycle::{DueCheck, DueEntry, DueItem, DueWhat, Expiry, LifecycleStore, Place as DuePlace};
+pub use moving::{MovingStore, TABLES as MOVED_TABLES, Totals};
+pub use nodes::{Beat, Doom, Epochs, Node, NodeState, NodeStore, Questions};
 #[cfg(test)]
 pub(crate) use place::Place;
+#[cfg(test)]
+pub(crate) use postgres::tests::address as address_for_tests;
 pub use postgres::{PostgresAddress, PostgresAddressError, PostgresMeta};
 pub use registry::{MetaRegistry, RegistrationName};
+pub use sharing::{News, NewsRead, SharingStore};
 pub use terms::{MovedRun, TermChange};
 pub use view::{AnyObject, AnyObjects, Counts, MetaView, VersionPlace, XorbEntry};
 
@@ -143,9 +154,21 @@ pub enum MetaError {
     /// The disk has failed; it may work again later. Whether a write was made is not known: it is whole or not there.
     #[error("the metadata store cannot be used now: {0}")]
     Unavailable(String),
+    /// The database cannot be reached, or does not answer. Of a write it is not known whether it was made.
+    #[error("the database cannot be reached: {0}")]
+    Away(String),
+    /// It cannot be opened as it is configured; the text says what to do.
+    #[error("{0}")]
+    Setup(String),
     /// Too much of this is being done at the moment.
     #[error("{0}")]
     Busy(&'static str),
+    /// What was to be done is now another node's to do.
+    #[error("another node has taken over")]
+    LeaseLost,
+    /// The node was taken for dead: what it had written without rows gets none any more.
+    #[error("this node was taken for dead")]
+    NodeEnded,
     /// The engine failed; nothing of the transaction is visible.
     #[error("the metadata store failed: {0}")]
     Engine(String),
@@ -194,7 +217,12 @@ pub struct XorbMove {
 
 /// The store of truth. Every write is one transaction: durable when answered, invisible when refused.
 #[async_trait]
-pub trait MetaStore: AccountStore + LifecycleStore + MetaRegistry {
+pub trait MetaStore:
+    AccountStore + LeaseStore + LifecycleStore + MetaRegistry + MovingStore + NodeStore + SharingStore
+{
+    /// The store's identity; `fresh` becomes it if it has none yet.
+    async fn store_id(&self, fresh: u64) -> Result<u64, MetaError>;
+
     /// Creates a bucket.
     async fn create_bucket(
         &self,

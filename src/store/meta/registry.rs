@@ -133,15 +133,15 @@ impl<E: TableEngine> MetaRegistry for TableMeta<E> {
         let proved_by = proved_by.to_owned();
         let files: Vec<NewFile> =
             files.into_iter().map(|record| NewFile { record, xorbs: Vec::new() }).collect();
-        self.engine.write(move |tables| tables.register_files(bucket, &proved_by, &files, keep_until)).await
+        self.write(move |tables| tables.register_files(bucket, &proved_by, &files, keep_until)).await
     }
 
     async fn register_apart(&self, file: NewFile, keep_until: Timestamp) -> Result<(), MetaError> {
-        self.engine.write(move |tables| tables.register_apart(&file, keep_until)).await
+        self.write(move |tables| tables.register_apart(&file, keep_until)).await
     }
 
     async fn keep_apart(&self, xorb: XorbHash) -> Result<Option<FileHash>, MetaError> {
-        self.engine.write(move |tables| tables.keep_apart(&xorb)).await
+        self.write(move |tables| tables.keep_apart(&xorb)).await
     }
 
     async fn xorb_apart(&self, xorb: &XorbHash) -> Result<Option<FileRecord>, MetaError> {
@@ -179,7 +179,7 @@ impl<E: TableEngine> MetaRegistry for TableMeta<E> {
         due: Vec<RegistrationName>,
         now: Timestamp,
     ) -> Result<usize, MetaError> {
-        self.engine.write(move |tables| tables.forget_registrations(&due, now)).await
+        self.write(move |tables| tables.forget_registrations(&due, now)).await
     }
 
     async fn keep_xorbs(
@@ -187,7 +187,7 @@ impl<E: TableEngine> MetaRegistry for TableMeta<E> {
         xorbs: Vec<XorbHash>,
         keep_until: Timestamp,
     ) -> Result<Vec<XorbHash>, MetaError> {
-        self.engine.write(move |tables| Ok(tables.keep_xorbs(xorbs.iter().copied(), keep_until)?)).await
+        self.write(move |tables| Ok(tables.keep_xorbs(xorbs.iter().copied(), keep_until)?)).await
     }
 
     async fn kept_until(&self, xorb: &XorbHash) -> Result<Timestamp, MetaError> {

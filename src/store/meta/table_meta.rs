@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::ops::Bound;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
@@ -11,9 +12,9 @@ use super::kv::{ReadTransaction, ReadableTable};
 use super::read_snapshot::ReadSnapshot;
 use super::tables::{self, Failure, Tables, decode};
 use super::{
-    Changed, Completion, Content, IdleXorb, KeyChange, MetaError, MetaStore, MetaView, NewFile, ObjectChange,
-    PackRow, TermChange, Wanted, XorbMove, bucket_names, folders, holdings, listing, settings, tree,
-    versions, xorbs,
+    Changed, Completion, Content, IdleXorb, KeyChange, Lease, MetaError, MetaStore, MetaView, NewFile,
+    ObjectChange, PackRow, TermChange, Wanted, XorbMove, bucket_names, folders, holdings, listing, settings,
+    tree, versions, xorbs,
 };
 use crate::model::bucket::{Bucket, BucketStats, BucketUid, VersionStats, Visibility};
 use crate::model::clock::Timestamp;
@@ -73,20 +74,49 @@ pub(super) trait TableEngine: Reads + 'static {
 
 /// The metadata in sorted tables.
 pub struct TableMeta<E> {
-    pub(super) engine: E,
+    pub(super) engine: Arc<E>,
     /// The runs of long records that are being read.
-    runs: TermRuns,
+    runs: Arc<TermRuns>,
+    /// The lease that is needed to write, if one is.
+    lease: Option<Lease>,
 }
 
 impl<E> TableMeta<E> {
     /// The tables of an engine.
     pub(super) fn of(engine: E) -> Self {
-        Self { engine, runs: TermRuns::default() }
+        Self { engine: Arc::new(engine), runs: Arc::default(), lease: None }
+    }
+
+    /// The same tables, written only while a lease is held.
+    pub(super) fn leased(&self, lease: Lease) -> Self {
+        let (engine, runs) = (Arc::clone(&self.engine), Arc::clone(&self.runs));
+        Self { engine, runs, lease: Some(lease) }
+    }
+
+    /// Runs `work` in a transaction, if the lease is held that it needs.
+    pub(super) async fn write<T: Send + 'static>(
+        &self,
+        work: impl Fn(&mut Tables<'_>) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, MetaError>
+    where
+        E: TableEngine,
+    {
+        let lease = self.lease.clone();
+        self.engine
+            .write(move |tables| {
+                lease.as_ref().map_or(Ok(()), |lease| tables.must_hold(lease))?;
+                work(tables)
+            })
+            .await
     }
 }
 
 #[async_trait]
 impl<E: TableEngine> MetaStore for TableMeta<E> {
+    async fn store_id(&self, fresh: u64) -> Result<u64, MetaError> {
+        self.write(move |tables| tables.store_id(fresh)).await
+    }
+
     async fn copy_to(&self, to: PathBuf) -> Result<(), MetaError> {
         self.engine.copy_to(to).await
     }
@@ -102,7 +132,7 @@ impl<E: TableEngine> MetaStore for TableMeta<E> {
         created_at: Timestamp,
     ) -> Result<Bucket, MetaError> {
         let bucket = settings::new_bucket(id, visibility, created_at);
-        self.engine.write(move |tables| tables.create_bucket(&bucket)).await
+        self.write(move |tables| tables.create_bucket(&bucket)).await
     }
 
     async fn create_locked_bucket(
@@ -112,7 +142,7 @@ impl<E: TableEngine> MetaStore for TableMeta<E> {
         created_at: Timestamp,
     ) -> Result<Bucket, MetaError> {
         let bucket = settings::new_bucket(id, visibility, created_at);
-        self.engine.write(move |tables| tables.create_locked_bucket(&bucket)).await
+        self.write(move |tables| tables.create_locked_bucket(&bucket)).await
     }
 
     async fn bucket(&self, id: &BucketId) -> Result<Option<Bucket>, MetaError> {
@@ -150,7 +180,7 @@ impl<E: TableEngine> MetaStore for TableMeta<E> {
 
     async fn change_bucket(&self, id: &BucketId, change: BucketChange) -> Result<(), MetaError> {
         let id = id.clone();
-        self.engine.write(move |tables| tables.change_bucket(&id, &change)).await
+        self.write(move |tables| tables.change_bucket(&id, &change)).await
     }
 
     async fn delete_bucket(
@@ -160,17 +190,17 @@ impl<E: TableEngine> MetaStore for TableMeta<E> {
         now: Timestamp,
     ) -> Result<(), MetaError> {
         let id = id.clone();
-        self.engine.write(move |tables| tables.delete_bucket(&id, with_contents, now)).await
+        self.write(move |tables| tables.delete_bucket(&id, with_contents, now)).await
     }
 
     async fn move_bucket(&self, from: &BucketId, to: &BucketId) -> Result<(), MetaError> {
         let (from, to) = (from.clone(), to.clone());
-        self.engine.write(move |tables| tables.move_bucket(&from, &to)).await
+        self.write(move |tables| tables.move_bucket(&from, &to)).await
     }
 
     async fn set_visibility(&self, id: &BucketId, visibility: Visibility) -> Result<(), MetaError> {
         let id = id.clone();
-        self.engine.write(move |tables| tables.set_visibility(&id, visibility)).await
+        self.write(move |tables| tables.set_visibility(&id, visibility)).await
     }
 
     async fn bucket_stats(&self, bucket: BucketUid) -> Result<BucketStats, MetaError> {
@@ -259,7 +289,7 @@ impl<E: TableEngine> MetaStore for TableMeta<E> {
                 .write_new(move |tables| tables.change(bucket, &key, &condition, &change))
                 .await;
         }
-        self.engine.write(move |tables| tables.change(bucket, &key, &condition, &change)).await
+        self.write(move |tables| tables.change(bucket, &key, &condition, &change)).await
     }
 
     async fn change_many(
@@ -267,12 +297,12 @@ impl<E: TableEngine> MetaStore for TableMeta<E> {
         bucket: BucketUid,
         changes: Vec<KeyChange>,
     ) -> Result<Vec<Result<Changed, MetaError>>, MetaError> {
-        self.engine.write(move |tables| tables.change_many(bucket, &changes)).await
+        self.write(move |tables| tables.change_many(bucket, &changes)).await
     }
 
     async fn create_upload(&self, bucket: BucketUid, upload: &Upload) -> Result<(), MetaError> {
         let upload = upload.clone();
-        self.engine.write(move |tables| tables.create_upload(bucket, &upload)).await
+        self.write(move |tables| tables.create_upload(bucket, &upload)).await
     }
 
     async fn upload(
@@ -316,7 +346,7 @@ impl<E: TableEngine> MetaStore for TableMeta<E> {
         file: Option<NewFile>,
     ) -> Result<(), MetaError> {
         let (key, id) = (key.clone(), id.clone());
-        self.engine.write(move |tables| tables.put_part(bucket, &key, &id, &part, file.as_ref())).await
+        self.write(move |tables| tables.put_part(bucket, &key, &id, &part, file.as_ref())).await
     }
 
     async fn parts(&self, id: &UploadId, after: u16, limit: usize) -> Result<Vec<Part>, MetaError> {
@@ -338,12 +368,12 @@ impl<E: TableEngine> MetaStore for TableMeta<E> {
         completion: Completion,
     ) -> Result<Changed, MetaError> {
         let (key, id) = (key.clone(), id.clone());
-        self.engine.write(move |tables| tables.complete_upload(bucket, &key, &id, &completion)).await
+        self.write(move |tables| tables.complete_upload(bucket, &key, &id, &completion)).await
     }
 
     async fn abort_upload(&self, bucket: BucketUid, key: &ObjectKey, id: &UploadId) -> Result<(), MetaError> {
         let (key, id) = (key.clone(), id.clone());
-        self.engine.write(move |tables| tables.abort_upload(bucket, &key, &id)).await
+        self.write(move |tables| tables.abort_upload(bucket, &key, &id)).await
     }
 
     async fn file(&self, hash: &FileHash) -> Result<Option<FileRecord>, MetaError> {
@@ -384,7 +414,7 @@ impl<E: TableEngine> MetaStore for TableMeta<E> {
     }
 
     async fn register_xorbs(&self, xorbs: Vec<StoredXorb>, keep_until: Timestamp) -> Result<(), MetaError> {
-        self.engine.write(move |tables| tables.register_xorbs(&xorbs, keep_until)).await
+        self.write(move |tables| tables.register_xorbs(&xorbs, keep_until)).await
     }
 
     async fn idle_xorbs(
@@ -397,7 +427,7 @@ impl<E: TableEngine> MetaStore for TableMeta<E> {
     }
 
     async fn remove_xorbs(&self, idle: Vec<IdleXorb>, now: Timestamp) -> Result<Vec<StoredXorb>, MetaError> {
-        self.engine.write(move |tables| tables.remove_xorbs(&idle, now)).await
+        self.write(move |tables| tables.remove_xorbs(&idle, now)).await
     }
 
     async fn xorbs_in(
@@ -410,15 +440,15 @@ impl<E: TableEngine> MetaStore for TableMeta<E> {
     }
 
     async fn move_xorbs(&self, moves: Vec<XorbMove>) -> Result<usize, MetaError> {
-        self.engine.write(move |tables| tables.move_xorbs(&moves)).await
+        self.write(move |tables| tables.move_xorbs(&moves)).await
     }
 
     async fn replace_terms(&self, change: TermChange) -> Result<usize, MetaError> {
-        self.engine.write(move |tables| tables.replace_terms(&change)).await
+        self.write(move |tables| tables.replace_terms(&change)).await
     }
 
     async fn forget_pack(&self, pack: PackId) -> Result<bool, MetaError> {
-        self.engine.write(move |tables| tables.forget_pack(pack)).await
+        self.write(move |tables| tables.forget_pack(pack)).await
     }
 
     async fn view(&self) -> Result<Box<dyn MetaView>, MetaError> {

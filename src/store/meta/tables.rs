@@ -8,9 +8,12 @@ use std::collections::BTreeSet;
 use super::bucket_names::{self, BUCKET_NAMES};
 use super::folders::{FOLDERS, FolderName};
 use super::kv::{ReadableTable, SharedRows, Table, TableDefinition, WriteTransaction};
+use super::leases::LEASES;
 use super::lifecycle::{DUE, DueName, INDEXING, LIFECYCLES, RulesCache};
+use super::nodes::{BEATS, EPOCH_TOKENS, NODES, QUESTIONS};
 use super::registry::PROVED;
 use super::rows::{self, Stored};
+use super::sharing::{NEWS, SHARED_CHUNKS};
 use super::versions::{NULL_VERSIONS, VERSION_STATS, VERSIONING, VERSIONS, VersionName};
 use super::{Changed, KeyChange, MetaError, NewFile, ObjectChange};
 use crate::model::bucket::{Bucket, BucketUid};
@@ -78,7 +81,7 @@ pub(super) const CREDENTIALS: TableDefinition<&str, Row> = TableDefinition::new(
 pub(super) const COUNTERS: TableDefinition<&str, u64> = TableDefinition::new("counters");
 
 /// The names of all tables.
-pub(super) const NAMES: [&str; 32] = [
+pub(super) const NAMES: [&str; 39] = [
     BUCKETS.name(),
     BUCKET_UIDS.name(),
     BUCKET_NAMES.name(),
@@ -110,6 +113,13 @@ pub(super) const NAMES: [&str; 32] = [
     LIFECYCLES.name(),
     DUE.name(),
     INDEXING.name(),
+    LEASES.name(),
+    EPOCH_TOKENS.name(),
+    NODES.name(),
+    BEATS.name(),
+    QUESTIONS.name(),
+    SHARED_CHUNKS.name(),
+    NEWS.name(),
     COUNTERS.name(),
 ];
 
@@ -167,7 +177,7 @@ pub(super) fn encode_object(object: &Object) -> Result<Vec<u8>, StorageError> {
 /// All tables, opened in one physical transaction.
 pub(super) struct Tables<'t> {
     pub(super) buckets: Table<'t, (&'static str, &'static str), Row>,
-    bucket_uids: Table<'t, u64, ()>,
+    pub(super) bucket_uids: Table<'t, u64, ()>,
     pub(super) bucket_names: Table<'t, u64, (&'static str, &'static str, u64)>,
     pub(super) bucket_settings: Table<'t, (u64, &'static str), Row>,
     pub(super) objects: Table<'t, (u64, &'static [u8]), Row>,
@@ -180,7 +190,7 @@ pub(super) struct Tables<'t> {
     pub(super) parts: Table<'t, (&'static str, u16), Row>,
     pub(super) files: Table<'t, [u8; 32], Row>,
     pub(super) file_terms: Table<'t, RunName, Row>,
-    file_uses: Table<'t, [u8; 32], u64>,
+    pub(super) file_uses: Table<'t, [u8; 32], u64>,
     pub(super) registered: Table<'t, (u64, [u8; 32]), u64>,
     pub(super) proved: Table<'t, (u64, [u8; 32], &'static str), ()>,
     pub(super) xorbs: Table<'t, [u8; 32], Row>,
@@ -197,6 +207,13 @@ pub(super) struct Tables<'t> {
     pub(super) lifecycles: Table<'t, u64, (u64, Row)>,
     pub(super) due: Table<'t, DueName, ()>,
     pub(super) indexing: Table<'t, u64, Row>,
+    pub(super) leases: Table<'t, &'static str, (u64, u64, &'static str)>,
+    pub(super) epoch_tokens: Table<'t, &'static str, u64>,
+    pub(super) nodes: Table<'t, u64, Row>,
+    pub(super) beats: Table<'t, u64, Row>,
+    pub(super) questions: Table<'t, &'static str, (u64, Row)>,
+    pub(super) shared_chunks: Table<'t, [u8; 32], [u8; 32]>,
+    pub(super) news: Table<'t, (u64, u64), Row>,
     pub(super) counters: Table<'t, &'static str, u64>,
     pub(super) rules: RulesCache,
     /// The rows of a remote database, if they are in one.
@@ -237,6 +254,13 @@ impl<'t> Tables<'t> {
             lifecycles: transaction.open_table(LIFECYCLES)?,
             due: transaction.open_table(DUE)?,
             indexing: transaction.open_table(INDEXING)?,
+            leases: transaction.open_table(LEASES)?,
+            epoch_tokens: transaction.open_table(EPOCH_TOKENS)?,
+            nodes: transaction.open_table(NODES)?,
+            beats: transaction.open_table(BEATS)?,
+            questions: transaction.open_table(QUESTIONS)?,
+            shared_chunks: transaction.open_table(SHARED_CHUNKS)?,
+            news: transaction.open_table(NEWS)?,
             counters: transaction.open_table(COUNTERS)?,
             rules: RulesCache::default(),
             remote: transaction.rows().cloned(),
@@ -374,6 +398,9 @@ impl<'t> Tables<'t> {
 
     /// Whether a file can be referred to: it is there, or comes along and all its xorbs are there or come along.
     pub(super) fn must_have_file(&self, hash: &FileHash, new: Option<&NewFile>) -> Result<(), Failure> {
+        if let Some(new) = new {
+            self.must_be_of_the_living(&new.xorbs)?;
+        }
         if self.files.get(hash.as_bytes())?.is_some() {
             return Ok(());
         }
@@ -424,6 +451,11 @@ impl<'t> Tables<'t> {
             self.counters.insert("store_id", fresh)?;
         }
         Ok(known.unwrap_or(fresh))
+    }
+
+    /// Whether other nodes have the same tables.
+    pub(super) fn is_remote(&self) -> bool {
+        self.remote.is_some()
     }
 
     /// A number that was never answered for this counter. Nodes do not wait for each other for one.

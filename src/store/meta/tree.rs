@@ -55,9 +55,6 @@ pub(super) fn page(
         for entry in objects.range::<(u64, &[u8])>(range)? {
             let (name, row) = entry?;
             let key = std::str::from_utf8(name.value().1).map_err(corrupt)?;
-            if !key.starts_with(&query.prefix) {
-                return Ok(page);
-            }
             if page.entries.len() >= query.limit || (last.is_some() && seen >= PAGE_OBJECTS_MAX) {
                 page.next = last;
                 return Ok(page);

@@ -132,6 +132,7 @@ impl Tables<'_> {
             }
             self.xorbs.insert(hash.as_bytes(), encode_xorb(hash, row)?.as_slice())?;
             self.enter_pack(hash, row)?;
+            self.share_chunks(hash, &row.table)?;
         }
         Ok(added)
     }
@@ -205,6 +206,7 @@ impl Tables<'_> {
         xorbs: &[StoredXorb],
         keep_until: Timestamp,
     ) -> Result<(), Failure> {
+        self.must_be_of_the_living(xorbs)?;
         let fresh = self.add_xorbs(xorbs)?;
         self.make_idle_all(&fresh)?;
         for StoredXorb { hash, .. } in xorbs {
@@ -234,12 +236,14 @@ impl Tables<'_> {
             };
             self.xorbs.remove(name)?;
             self.leave_pack(&row)?;
+            self.unshare_chunks(hash, &row.table)?;
             removed.push(StoredXorb { hash: *hash, row });
         }
         Ok(removed)
     }
 
     pub(super) fn move_xorbs(&mut self, moves: &[XorbMove]) -> Result<usize, Failure> {
+        self.packs_must_be_of_the_living(moves.iter().map(|moved| moved.to.pack))?;
         let mut count = 0;
         for XorbMove { hash, from, to } in moves {
             let Some(row) = self.xorb_row(hash)?.filter(|row| row.place() == *from) else {
@@ -255,6 +259,7 @@ impl Tables<'_> {
     }
 
     pub(super) fn replace_terms(&mut self, change: &TermChange) -> Result<usize, Failure> {
+        self.must_be_of_the_living(&change.xorbs)?;
         let mut fresh = self.add_xorbs(&change.xorbs)?;
         let mut changed = 0;
         for file in &change.files {

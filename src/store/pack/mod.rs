@@ -108,6 +108,11 @@ pub trait PackStore: Send + Sync + 'static {
     /// That these bytes will be read soon, piece by piece: a disk may begin to.
     fn read_soon(&self, _id: PackId, _offset: u64, _len: usize) {}
 
+    /// Whether packs can be written and read at all, as far as that is quickly seen.
+    fn reach(&self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// All packs with their lengths, by id.
     fn list(&self) -> io::Result<Vec<(PackId, u64)>>;
 

@@ -5,24 +5,17 @@
 //! it, and asks for few chunks; so the answer holds also the xorbs that come after it in a file that names it.
 //! Everything in the answer is kept for the grace time: the client may refer to it as long, without asking again.
 
-use std::collections::HashSet;
-
 use super::{NativeXet, XetError};
-use crate::cas::{ChunkRef, ChunkSink as _, FoundChunk, XorbReader as _};
+use crate::cas::{ChunkSink as _, FoundChunk, XorbReader as _};
 use crate::model::clock::Timestamp;
+use crate::store::company::company;
 use crate::store::hold::Hold;
 use crate::xet::hash::{ChunkHash, XorbHash};
 use crate::xet::shard::{Shard, ShardChunk, ShardFooter, ShardXorb, keyed_chunk_hash};
 use crate::xet::xorb::ChunkTable;
 
-/// Most xorbs in an answer: two gigabytes of what follows the chunk.
-const XORBS_MAX: usize = 32;
-
 /// Most chunks in an answer, 48 bytes each: 3 MiB, and some milliseconds to key them.
 const CHUNKS_MAX: usize = 1 << 16;
-
-/// Terms of a file in which the company of a chunk is looked for: a millisecond.
-const HOME_TERMS_MAX: usize = 1 << 14;
 
 /// What is kept longer than the grace time by less than this is kept again, so that an answer which comes soon
 /// afterwards costs no transaction.
@@ -32,10 +25,10 @@ impl NativeXet {
     /// The shard that a client is answered that asks for this chunk; `None` if the chunk is not here.
     pub async fn dedup(&self, chunk: ChunkHash) -> Result<Option<Vec<u8>>, XetError> {
         let mut hold = Hold::default();
-        let Some(FoundChunk { place: found, .. }) = self.chunks.find(&chunk, &mut hold).await? else {
+        let Some(FoundChunk { place: found, .. }) = self.chunks.find_first(&chunk, &mut hold).await? else {
             return Ok(None);
         };
-        let xorbs = self.company(found).await?;
+        let xorbs = company(&*self.meta, found.xorb, found.index).await?;
         let kept = self.keep(xorbs).await?;
         drop(hold);
         let mut answer = Vec::new();
@@ -69,34 +62,6 @@ impl NativeXet {
             shard.encode_stored(&footer)
         });
         Ok(Some(encoding.await?))
-    }
-
-    /// The xorb that was found, and those after it in a file that names it.
-    async fn company(&self, found: ChunkRef) -> Result<Vec<XorbHash>, XetError> {
-        let mut xorbs = vec![found.xorb];
-        let home = match self.meta.home_of(&found.xorb).await? {
-            // Not of one that is long: for a hint that would be too much to read.
-            Some(file) => match self.meta.file_terms(&file, &|_| 0..0).await? {
-                Some(home) if home.terms_in_file <= HOME_TERMS_MAX => self.meta.file(&file).await?,
-                _ => None,
-            },
-            None => None,
-        };
-        let terms = home.map(|record| record.terms).unwrap_or_default();
-        let names = |term: &crate::model::file::Term| {
-            term.xorb == found.xorb && (term.start..term.end).contains(&found.index)
-        };
-        let first = terms.iter().position(names).unwrap_or(terms.len());
-        let mut seen = HashSet::from([found.xorb]);
-        for term in &terms[first..] {
-            if xorbs.len() == XORBS_MAX {
-                break;
-            }
-            if seen.insert(term.xorb) {
-                xorbs.push(term.xorb);
-            }
-        }
-        Ok(xorbs)
     }
 
     /// Keeps xorbs for the grace time; answers those that are there.

@@ -67,6 +67,7 @@ watched! { Buckets:
     set_visibility(id: &BucketId, visibility: Visibility) -> ();
     bucket_stats(id: &BucketId) -> BucketStats;
     version_stats(id: &BucketId) -> VersionStats;
+    reach() -> ();
     delete_bucket(id: &BucketId, mode: DeleteBucket) -> ();
 }
 

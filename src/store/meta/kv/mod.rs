@@ -19,6 +19,7 @@ use redb::TableError;
 mod exchange;
 mod ordered;
 mod range;
+mod raw;
 mod rows;
 mod table;
 #[cfg(test)]
@@ -28,6 +29,7 @@ mod totals;
 pub(super) use exchange::{Changes, Found, Need, TableChanges, Walk};
 pub(super) use ordered::OrderedKey;
 pub(super) use range::{Entry, Range};
+pub use raw::RawRow;
 pub(super) use rows::SharedRows;
 pub(super) use table::{ReadTable, ReadableTable, Table};
 

@@ -156,7 +156,7 @@ impl<E: TableEngine> LifecycleStore for TableMeta<E> {
         if present == day {
             return Ok(());
         }
-        self.engine.write(move |tables| Ok(tables.set_lifecycle_day(day)?)).await
+        self.write(move |tables| Ok(tables.set_lifecycle_day(day)?)).await
     }
 
     async fn buckets_with_rules(&self) -> Result<Vec<BucketUid>, MetaError> {
@@ -173,7 +173,7 @@ impl<E: TableEngine> LifecycleStore for TableMeta<E> {
         if !self.engine.read(has_work).await? {
             return Ok(false);
         }
-        self.engine.write(move |tables| Ok(tables.index_step(limit)?)).await
+        self.write(move |tables| Ok(tables.index_step(limit)?)).await
     }
 
     async fn count_due(&self, bucket: BucketUid, now: Timestamp) -> Result<u64, MetaError> {
@@ -203,6 +203,6 @@ impl<E: TableEngine> LifecycleStore for TableMeta<E> {
         due: Vec<(DueEntry, [u8; 8])>,
         now: Timestamp,
     ) -> Result<Vec<Expiry>, MetaError> {
-        self.engine.write(move |tables| tables.expire(bucket, &due, now)).await
+        self.write(move |tables| tables.expire(bucket, &due, now)).await
     }
 }

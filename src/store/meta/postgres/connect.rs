@@ -10,6 +10,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 use tokio_postgres::Config;
+use tokio_postgres::config::Host;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::store::meta::MetaError;
@@ -22,7 +23,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How rows are found: by key, whatever the planner thinks of a table that is small or was small when it last looked. And a
 /// statement that nobody waits for any more ends.
-const SETTINGS: &str = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off; \
+const SETTINGS: &str = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off; SET client_min_messages = warning; \
                         SET statement_timeout = '30s'; SET idle_in_transaction_session_timeout = '10min'";
 
 /// Where the metadata are: a database, and a schema in it.
@@ -38,12 +39,12 @@ pub struct PostgresAddress {
 pub enum PostgresAddressError {
     /// It is not one.
     #[error("is not the address of a PostgreSQL database: {0}")]
-    Url(String),
+    Url(&'static str),
     /// It lacks something.
     #[error("names no {0}")]
     Missing(&'static str),
     /// The schema's name.
-    #[error("{0:?} is not a schema's name: small letters, digits and _, at most 63")]
+    #[error("is not a schema's name but {0:?}: it has small letters, digits and _, at most 63")]
     Schema(String),
 }
 
@@ -56,8 +57,18 @@ impl PostgresAddress {
         if !starts_with_letter || schema.len() > 63 || !schema.bytes().all(is_name) {
             return Err(PostgresAddressError::Schema(schema.to_owned()));
         }
-        let mut config = Config::from_str(url)
-            .map_err(|error| PostgresAddressError::Url(super::error::with_sources(&error)))?;
+        let is_url = url.starts_with("postgres://") || url.starts_with("postgresql://");
+        if !is_url && url.contains("://") {
+            return Err(PostgresAddressError::Url("it does not begin with postgres://"));
+        }
+        // What is wrong with it may be next to the password, or be it.
+        let unreadable =
+            "write postgres://USER:PASSWORD@HOST:PORT/DATABASE, with %40 for @ and the like in a password";
+        let mut config = Config::from_str(url).map_err(|_| PostgresAddressError::Url(unreadable))?;
+        let has_at = |host: &Host| matches!(host, Host::Tcp(name) if name.contains('@'));
+        if config.get_hosts().iter().any(has_at) {
+            return Err(PostgresAddressError::Url(unreadable));
+        }
         if config.get_hosts().is_empty() {
             return Err(PostgresAddressError::Missing("host"));
         }
@@ -69,6 +80,21 @@ impl PostgresAddress {
         }
         config.application_name("xetgate").tcp_user_timeout(super::ANSWER_TIMEOUT);
         Ok(Self { config, schema: schema.to_owned(), authorities: authorities.map(Path::to_owned) })
+    }
+
+    /// Where that is, without secrets: for messages.
+    pub fn place(&self) -> String {
+        let ports = self.config.get_ports();
+        // One port is that of all hosts.
+        let port = |at: usize| ports.get(at).or(ports.first()).copied().unwrap_or(5432);
+        let hosts = self.config.get_hosts().iter().enumerate().map(|(at, host)| match host {
+            Host::Tcp(name) => format!("{name}:{}", port(at)),
+            Host::Unix(path) => path.display().to_string(),
+        });
+        let hosts: Vec<_> = hosts.collect();
+        let user = self.config.get_user().unwrap_or_default();
+        let database = self.config.get_dbname().unwrap_or(user);
+        format!("(database {database} at {} as {user})", hosts.join(","))
     }
 
     /// The schema with the tables.
@@ -85,7 +111,7 @@ impl PostgresAddress {
             return Ok(trusted);
         };
         let told = |error: &dyn std::error::Error| {
-            MetaError::Engine(format!("the authorities in {}: {error}", file.display()))
+            MetaError::Setup(format!("the authorities in {}: {error}", file.display()))
         };
         for certificate in CertificateDer::pem_file_iter(file).map_err(|error| told(&error))? {
             trusted.add(certificate.map_err(|error| told(&error))?).map_err(|error| told(&error))?;
@@ -134,11 +160,15 @@ mod tests {
             ("postgres://db.example/x", "xetgate"),
             ("user=ada", "xetgate"),
             ("mysql://ada@db.example/x", "xetgate"),
+            ("postgresql+asyncpg://ada:hidden@db.example/x?sslmode=require", "xetgate"),
+            ("postgres://ada:hid@den@db.example/x", "xetgate"),
+            ("postgres://ada:hidden@db.example/x?unknown=hidden", "xetgate"),
             ("postgres://ada@db.example/x", ""),
             ("postgres://ada@db.example/x", "a\"; drop table x"),
             ("postgres://ada@db.example/x", "1x"),
         ] {
-            assert!(PostgresAddress::new(url, schema, None).is_err(), "{url} {schema}");
+            let refused = PostgresAddress::new(url, schema, None).unwrap_err().to_string();
+            assert!(!refused.contains("hid") && !refused.contains("den"), "{refused}");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 
+use deadpool_postgres::{HookError, PoolError};
 use tokio_postgres::error::SqlState;
 
 use super::ANSWER_TIMEOUT;
@@ -9,7 +10,26 @@ use crate::store::meta::MetaError;
 
 /// An error after which the database may answer again.
 pub(super) fn unavailable(error: &impl std::error::Error) -> MetaError {
-    MetaError::Unavailable(with_sources(error))
+    MetaError::Away(with_sources(error))
+}
+
+/// Why there is no connection at all, and what to do.
+pub(super) fn cannot_connect(error: &PoolError) -> MetaError {
+    let (state, text) = match error {
+        PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error)) => {
+            (error.code(), with_sources(error))
+        }
+        error => (None, with_sources(error)),
+    };
+    let advice = match state.map(SqlState::code) {
+        Some("28P01" | "28000") => "check the user and the password",
+        Some("3D000") => "create the database, or name another",
+        Some("53300") => "it has no connection left: raise its max_connections",
+        Some("57P03") => "it is starting or stopping: try again",
+        Some(_) => "check the address, and what the user may do",
+        None => "check that it runs, and can be reached from here",
+    };
+    MetaError::Setup(format!("{advice} ({text})"))
 }
 
 /// An error with what it was caused by, in one line.
@@ -47,9 +67,17 @@ pub(super) fn meta_error(error: &tokio_postgres::Error) -> MetaError {
     match error.code().map(|state| (state, &state.code()[..2])) {
         Some((state, _)) if *state == SqlState::DISK_FULL => MetaError::Full(text),
         // Connections, resources, and what an operator does: they end.
-        None | Some((_, "08" | "53" | "55" | "57" | "58" | "40")) => MetaError::Unavailable(text),
+        None | Some((_, "08" | "25" | "53" | "55" | "57" | "58" | "40")) => MetaError::Away(text),
         Some(_) => MetaError::Engine(text),
     }
+}
+
+/// What is said of a database that is there and says nothing.
+const SILENT: &str = "it does not answer";
+
+/// Whether the database has said nothing for so long that it is not asked for a while.
+pub(super) fn is_silence(error: &MetaError) -> bool {
+    matches!(error, MetaError::Away(text) if text == SILENT)
 }
 
 /// Waits for an answer of the database, but not for ever.
@@ -58,6 +86,6 @@ pub(super) async fn in_time<T>(
 ) -> Result<T, MetaError> {
     match tokio::time::timeout(ANSWER_TIMEOUT, answer).await {
         Ok(answer) => answer.map_err(|error| meta_error(&error)),
-        Err(_) => Err(MetaError::Unavailable("the database does not answer".to_owned())),
+        Err(_) => Err(MetaError::Away(SILENT.to_owned())),
     }
 }

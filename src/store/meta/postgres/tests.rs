@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::atomic::AtomicUsize;
 
 use super::*;
+use crate::model::clock::{ManualClock, Timestamp};
 use crate::model::conditions::{ETagCondition, WriteCondition};
 use crate::model::listing::ListQuery;
 use crate::model::names::ObjectKey;
@@ -32,6 +33,41 @@ pub(crate) fn address() -> PostgresAddress {
 async fn conforms() {
     let open = async || Arc::new(PostgresMeta::open(&address(), &Ambient::system()).await.unwrap()) as Store;
     conformance::all(open).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_cannot_be_used_is_refused_with_advice() {
+    let of = |url: &str| PostgresAddress::new(url, "refused", None).unwrap();
+    let url = server::shared().url();
+    let now = Ambient::system().clock.now().0;
+    let at = |now| Ambient { clock: Arc::new(ManualClock::at(Timestamp(now))), ..Ambient::system() };
+    let (ahead, behind) = (at(now + 300_000), at(now - 300_000));
+    for (address, ambient, expected) in [
+        (of("postgres://ada@127.0.0.1:1/x"), &Ambient::system(), "check that it runs"),
+        (of(&format!("{url}_none")), &Ambient::system(), "create the database"),
+        (of(&url), &ahead, "s ahead of the database's"),
+        (of(&url), &behind, "s behind the database's"),
+    ] {
+        let refused = PostgresMeta::is_new(&address, ambient).await.unwrap_err().to_string();
+        assert!(refused.contains(expected) && !refused.contains('\n'), "{refused}");
+    }
+    assert!(PostgresMeta::is_new(&of(&url), &Ambient::system()).await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_given_a_connection_that_looks_at_an_old_moment() {
+    let node = Counting::open(&address()).await;
+    let bucket = conformance::bucket(&node.store).await;
+    for turn in 1..200 {
+        // Given up at any point of its beginning.
+        let beginning = node.counted.database.moment();
+        drop(tokio::time::timeout(Duration::from_micros(turn as u64 * 10), beginning).await);
+        let (name, content) = (format!("k{}", turn % 3), "x".repeat(turn));
+        conformance::change(&node.store, &bucket, &name, conformance::put(&content)).await.unwrap();
+        let key = ObjectKey::new(&name).unwrap();
+        let found = node.store.object(bucket.uid, &key).await.unwrap().unwrap();
+        assert_eq!(found.size, turn as u64);
+    }
 }
 
 /// Counts the round trips to a database.

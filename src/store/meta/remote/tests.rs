@@ -5,8 +5,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
+use crate::model::clock::Timestamp;
 use crate::store::meta::table_meta::TableMeta;
-use crate::store::meta::{MetaStore, conformance};
+use crate::store::meta::{FramePlace, MetaStore, Node, ObjectChange, TermChange, XorbMove, conformance};
+use crate::store::rows::PackId;
 
 type Table = BTreeMap<Vec<u8>, Found>;
 type Tables = BTreeMap<&'static str, Table>;
@@ -125,4 +127,47 @@ async fn conforms_while_others_change_what_it_has_read() {
         Arc::new(TableMeta::of(start(memory))) as Arc<dyn MetaStore>
     };
     conformance::all(open).await;
+}
+
+/// Packs of nodes are numbered in epochs from 1 on; of epoch 0 are files, which nobody else writes.
+#[tokio::test]
+async fn what_a_dead_node_has_written_gets_no_row() {
+    let store: Arc<dyn MetaStore> = Arc::new(TableMeta::of(start(Memory::default())));
+    let bucket = conformance::bucket(&store).await;
+    let of_epoch = |content: &str, epoch: u64| {
+        let mut file = conformance::file(content);
+        for xorb in &mut file.xorbs {
+            xorb.row.pack = PackId(epoch << 32 | 1);
+        }
+        file
+    };
+    let put = async |content: &str, epoch: u64| {
+        let file = of_epoch(content, epoch);
+        let put = ObjectChange::Put(Box::new(conformance::object(&file)), Some(Box::new(file)));
+        conformance::change(&store, &bucket, content, put).await.map(drop)
+    };
+    let node = |name: &str| Node {
+        name: name.to_owned(),
+        version: "1".to_owned(),
+        entered_at: Timestamp(1),
+        key_mark: [0; 8],
+    };
+    store.enter_node(1, node("one")).await.unwrap();
+    store.enter_node(2, node("two")).await.unwrap();
+    put("a", 1).await.unwrap();
+    put("b", 2).await.unwrap();
+    store.end_nodes(vec![1]).await.unwrap();
+    assert!(matches!(put("c", 1).await, Err(MetaError::NodeEnded)));
+    assert!(matches!(put("a", 1).await, Err(MetaError::NodeEnded)), "nor does it mend what is there");
+    let registered = store.register_xorbs(of_epoch("d", 1).xorbs, Timestamp(9)).await;
+    assert!(matches!(registered, Err(MetaError::NodeEnded)));
+    let there = conformance::file("b").xorbs.remove(0);
+    let from = of_epoch("b", 2).xorbs.remove(0).row.place();
+    let to = FramePlace { pack: PackId(1 << 32 | 7), ..from };
+    let moved = store.move_xorbs(vec![XorbMove { hash: there.hash, from, to }]).await;
+    assert!(matches!(moved, Err(MetaError::NodeEnded)));
+    let change = TermChange { xorbs: of_epoch("e", 1).xorbs, ..TermChange::default() };
+    assert!(matches!(store.replace_terms(change).await, Err(MetaError::NodeEnded)));
+    put("f", 2).await.unwrap();
+    put("g", 0).await.unwrap();
 }

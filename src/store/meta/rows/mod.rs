@@ -13,6 +13,7 @@ mod account;
 mod bucket;
 mod file;
 mod lifecycle;
+mod node;
 mod object;
 #[cfg(test)]
 mod tests;

@@ -79,6 +79,15 @@ impl ObjectAddress {
         ObjectPacksError::Url { url: self.url.clone(), reason: reason.into() }
     }
 
+    /// Whether an object is only made if it is not there. Options override the environment.
+    pub fn is_conditional(&self) -> bool {
+        let named = |name: &str| name.eq_ignore_ascii_case("conditional_put");
+        let option = self.options.iter().find(|(name, _)| named(name.trim_start_matches("aws_")));
+        let var = || self.environment.iter().find(|(name, _)| name == "AWS_CONDITIONAL_PUT");
+        let value = option.or_else(|| var().map(|(name, value)| (name, value)));
+        value.is_none_or(|(_, value)| !value.eq_ignore_ascii_case("disabled"))
+    }
+
     /// A client for the place. Nothing is sent yet.
     pub fn connect(&self) -> Result<ObjectPlace, ObjectPacksError> {
         let url: Url = self.url.parse().map_err(|error| self.refused(format!("it is not a URL: {error}")))?;

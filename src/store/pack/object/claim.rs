@@ -14,7 +14,7 @@ use object_store::{Error, ObjectStore, ObjectStoreExt as _};
 use tracing::warn;
 
 use super::error::{ObjectPacksError, is_no_bucket};
-use super::layout::{Epoch, Layout, epoch_named};
+use super::layout::{Epoch, Layout, epoch_named, pack_named};
 use super::remote::put_new;
 
 /// Epochs that are left to be looked at by people.
@@ -32,6 +32,8 @@ pub(super) struct Claimant<'a> {
     pub(super) known: &'a [String],
     /// The token of the epoch that is taken now.
     pub(super) token: &'a str,
+    /// It comes after this one, whatever is left of those before.
+    pub(super) after: Epoch,
 }
 
 impl Claimant<'_> {
@@ -85,7 +87,12 @@ impl Claimant<'_> {
             found.into_iter().filter_map(|name| Some((epoch_named(&name)?, name))).collect();
         epochs.sort_unstable_by_key(|(epoch, _)| *epoch);
         let Some((latest, name)) = epochs.last().cloned() else {
-            return Ok((Epoch(0), Vec::new()));
+            // There are none yet, or somebody has deleted them: their numbers are not given out again.
+            let packs = layout.packs();
+            let packs = store.list(Some(&packs)).try_fold(Epoch(0), async |latest, pack| {
+                Ok(pack_named(&pack.location).map_or(latest, |id| latest.max(Epoch::of(id))))
+            });
+            return Ok((packs.await.map_err(self.failed("listing packs"))?, Vec::new()));
         };
         let token = text(store, &name).await.map_err(self.failed("reading an epoch"))?;
         let is_known = token.is_some_and(|token| self.known.iter().any(|known| *known == token.trim()));
@@ -105,7 +112,7 @@ impl Claimant<'_> {
         is_marked: bool,
         (latest, old): (Epoch, Vec<Path>),
     ) -> Result<Epoch, ObjectPacksError> {
-        let (epoch, url) = (Epoch(latest.0 + 1), || self.url.to_owned());
+        let (epoch, url) = (Epoch(latest.max(self.after).0 + 1), || self.url.to_owned());
         let name = layout.epoch(epoch);
         let content = format!("{}\n", self.token);
         let taken = create(store, &name, content.clone()).await;
@@ -141,6 +148,17 @@ impl Claimant<'_> {
         }
         finished
     }
+}
+
+/// Refuses a place that some metadata has taken, or that has packs.
+pub(super) async fn must_be_free(
+    store: &dyn ObjectStore,
+    layout: &Layout,
+    url: &str,
+) -> Result<(), ObjectPacksError> {
+    // No metadata has this id and no packs: whatever mark there is, it is another's.
+    let nobody = Claimant { url, store_id: 0, has_packs: false, known: &[], token: "", after: Epoch(0) };
+    nobody.look(store, layout).await.map(drop)
 }
 
 /// The content of a small object; `None` if it is not there.

@@ -41,7 +41,7 @@ pub enum ObjectPacksError {
     },
     /// The place belongs to other metadata.
     #[error(
-        "`packs.url` {url}: the packs there belong to another deployment, or the metadata was lost or replaced: give each deployment a prefix of its own"
+        "`packs.url` {url}: the packs there belong to other metadata: name the data folder or the database (`metadata.url`) that goes with them, or give each deployment a prefix of its own"
     )]
     OtherStore {
         /// The place.
@@ -57,7 +57,7 @@ pub enum ObjectPacksError {
     },
     /// The metadata names packs, but there are none.
     #[error(
-        "`packs.url` {url}: the metadata names packs, but none were ever written there: name the place that they are in"
+        "`packs.url` {url}: the metadata has its packs elsewhere, none were ever written there: name the place that they are in"
     )]
     Empty {
         /// The place.
@@ -65,7 +65,7 @@ pub enum ObjectPacksError {
     },
     /// Another copy of the metadata has been at work.
     #[error(
-        "`packs.url` {url}: another copy of this data folder has written there since (epoch {epoch}): start that one, or, if it is gone for good and what it wrote may be lost, delete the objects epochs/* there"
+        "`packs.url` {url}: another copy of this data folder or database has written there since (epoch {epoch}): start that one; if it is gone for good and what it wrote may be lost, docs/object-store.md says how to go on"
     )]
     Superseded {
         /// The place.

@@ -27,7 +27,7 @@ pub(super) struct Epoch(pub(super) u32);
 impl Epoch {
     /// The epoch that a pack was numbered in.
     pub(super) fn of(id: PackId) -> Self {
-        Self((id.0 >> 32) as u32)
+        Self(id.epoch())
     }
 
     /// The id before that of its first pack.

@@ -22,6 +22,7 @@ use tracing::info;
 use super::{PackId, PackMedium, PackStore, PackWriter};
 use crate::model::clock::{Ambient, Clock};
 use crate::store::disk::replace_file;
+use crate::store::meta::Epochs;
 
 mod address;
 mod claim;
@@ -88,7 +89,8 @@ impl ObjectPacks {
         let token = hex::encode(ambient.random::<16>());
         let (store, layout) = (Arc::clone(&remote.store), remote.layout.clone());
         let taking = remote.begin(async move {
-            let claimant = Claimant { url: &url, store_id, has_packs, known: &known, token: &token };
+            let after = Epoch(0);
+            let claimant = Claimant { url: &url, store_id, has_packs, known: &known, token: &token, after };
             let is_marked = claimant.look(&*store, &layout).await?;
             let latest = claimant.latest(&*store, &layout, is_marked).await?;
             // Noted before it is done: after a crash in between, either token is known.
@@ -100,6 +102,44 @@ impl ObjectPacks {
         });
         let epoch = taking.recv().map_err(io::Error::other).map_err(local("starting threads"))?;
         Ok(Self { remote: Arc::new(remote), epoch: epoch?, clock: Arc::clone(&ambient.clock) })
+    }
+
+    /// Takes an epoch of a place that nodes share, after those that they have taken; `token` is this one's.
+    /// [`ObjectPacksError::Superseded`] also if another node was faster. Blocks.
+    pub fn join(
+        ObjectPlace { store, prefix, url }: ObjectPlace,
+        store_id: u64,
+        Epochs { tokens, last }: Epochs,
+        token: String,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, ObjectPacksError> {
+        let local = |doing| move |error| ObjectPacksError::Local { doing, error };
+        let remote = Remote::new(store, Layout::new(prefix)).map_err(local("starting threads"))?;
+        let (store, layout) = (Arc::clone(&remote.store), remote.layout.clone());
+        let taking = remote.begin(async move {
+            // Where others have been there is a mark, whether they have written packs or not.
+            let (known, token, after, has_packs) = (&tokens[..], &token[..], Epoch(last), last > 0);
+            let claimant = Claimant { url: &url, store_id, has_packs, known, token, after };
+            let is_marked = claimant.look(&*store, &layout).await?;
+            let latest = claimant.latest(&*store, &layout, is_marked).await?;
+            claimant.take(&*store, &layout, is_marked, latest).await
+        });
+        let epoch = taking.recv().map_err(io::Error::other).map_err(local("starting threads"))?;
+        Ok(Self { remote: Arc::new(remote), epoch: epoch?, clock })
+    }
+
+    /// Refuses a place that some metadata has taken, or that has packs. Blocks.
+    pub fn must_be_free(ObjectPlace { store, prefix, url }: ObjectPlace) -> Result<(), ObjectPacksError> {
+        let local = |doing| move |error| ObjectPacksError::Local { doing, error };
+        let remote = Remote::new(store, Layout::new(prefix)).map_err(local("starting threads"))?;
+        let (store, layout) = (Arc::clone(&remote.store), remote.layout.clone());
+        let looking = remote.begin(async move { claim::must_be_free(&*store, &layout, &url).await });
+        looking.recv().map_err(io::Error::other).map_err(local("starting threads"))?
+    }
+
+    /// The epoch that its packs are numbered in.
+    pub fn epoch(&self) -> u32 {
+        self.epoch.0
     }
 
     /// Packs that end with the process, for tests.
@@ -147,6 +187,12 @@ impl PackStore for ObjectPacks {
         let end = offset.checked_add(len as u64).ok_or(io::ErrorKind::UnexpectedEof)?;
         let (store, path) = (Arc::clone(&self.remote.store), self.remote.layout.pack(id));
         self.remote.wait(async move { read(&*store, &path, offset..end).await })
+    }
+
+    /// Looks for the mark of the place.
+    fn reach(&self) -> io::Result<()> {
+        let (store, path) = (Arc::clone(&self.remote.store), self.remote.layout.store());
+        self.remote.wait(async move { store.head(&path).await.map(drop).map_err(to_io) })
     }
 
     fn list(&self) -> io::Result<Vec<(PackId, u64)>> {

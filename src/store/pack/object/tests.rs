@@ -76,6 +76,20 @@ fn each_start_numbers_packs_in_an_epoch_of_its_own() {
 }
 
 #[test]
+fn epochs_that_were_deleted_are_not_given_out_again() {
+    let place = Place::new();
+    drop(place.open("own", 7, false).unwrap());
+    let packs = place.open("own", 7, true).unwrap();
+    let mine = put(&packs, 1);
+    for name in place.names().into_iter().filter(|name| name.contains("epochs")) {
+        futures::executor::block_on(place.store.delete(&Path::from(name))).unwrap();
+    }
+    // As one does whose data folder is gone, but for its metadata.
+    let restored = place.open("restored", 7, true).unwrap();
+    assert!(restored.last_id().unwrap() > mine);
+}
+
+#[test]
 fn a_place_is_one_deployments() {
     let place = Place::new();
     put(&place.open("own", 7, false).unwrap(), 1);

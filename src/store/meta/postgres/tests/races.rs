@@ -97,8 +97,8 @@ impl Client {
                     if from.is_none() { Operation::Occupied } else { Operation::NotSwapped { from } };
                 Event { begun, ended, operation }
             }
-            (Operation::Read(_), Err(MetaError::Unavailable(_))) => return,
-            (operation, Err(MetaError::Unavailable(_) | MetaError::Busy(_))) => {
+            (Operation::Read(_), Err(MetaError::Away(_))) => return,
+            (operation, Err(MetaError::Away(_) | MetaError::Busy(_))) => {
                 Event { begun, ended: None, operation }
             }
             (operation, Err(error)) => panic!("{operation:?}: {error}"),
@@ -181,7 +181,7 @@ async fn a_crashing_database_loses_nothing_that_was_acknowledged() {
                 let put = conformance::put(&format!("{writer} {number}"));
                 match node.change(bucket, &key, &WriteCondition::default(), put).await {
                     Ok(_) => kept.push(key),
-                    Err(MetaError::Unavailable(_)) => {
+                    Err(MetaError::Away(_)) => {
                         failed += 1;
                         tokio::time::sleep(Duration::from_millis(20)).await;
                     }

@@ -10,16 +10,23 @@ use serde::Serialize;
 use super::place::PlaceArgs;
 use crate::config::{Config, ConfigError};
 use crate::gateway::data_folder::{BESIDE_STORE, DataFolder, DataFolderError};
+use crate::gateway::lease_holder::{LIFECYCLE, LeaseError, UPKEEP};
 use crate::model::clock::Ambient;
 use crate::store::backup::backup;
 use crate::store::check::check;
 use crate::store::gc::{Collector, GcOptions, Thrift};
+use crate::store::joining::JoinError;
 use crate::store::lifecycle::{Ended, Expirer, Witness};
 use crate::store::local::{LocalStore, OpenError};
+use crate::store::migrate::MigrateError;
 use crate::store::rebuild::rebuild_index;
 use crate::store::scrub::{ScrubCursor, scrub};
 use crate::store::stats::stats;
 use crate::store::throttle::Throttle;
+use opened::Opened;
+
+mod migrating;
+mod opened;
 
 /// What `store` takes.
 #[derive(Debug, clap::Args)]
@@ -60,6 +67,12 @@ enum StoreCommand {
     Backup { to: PathBuf },
     /// Rebuild the chunk index from the packs.
     RebuildIndex,
+    /// Move the store to the new place that another configuration names: into a cluster, or out of one. (Nothing may run.)
+    Migrate {
+        /// The other configuration; the environment does not change it.
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
+    },
 }
 
 /// Why a command failed.
@@ -69,6 +82,18 @@ pub(super) enum StoreError {
     DataFolder(#[from] DataFolderError),
     #[error(transparent)]
     Config(#[from] ConfigError),
+    #[error(transparent)]
+    Lease(#[from] LeaseError),
+    #[error(
+        "the store of a cluster is backed up where it is: dump the database and keep the object store (docs/cluster.md)"
+    )]
+    SharedBackup,
+    #[error("cannot join the cluster: {0}")]
+    Join(#[from] JoinError),
+    #[error("cannot move the store: {0}")]
+    Migrate(#[from] MigrateError),
+    #[error("cannot move the store: in hub mode the Hub has what is stored")]
+    MigrateToHub,
     #[error("cannot open the store: {0}")]
     Open(#[from] OpenError),
     #[error("cannot {doing}: {error}")]
@@ -92,9 +117,30 @@ pub(super) fn run(args: &StoreArgs, vars: &[(String, String)]) -> Result<(), Sto
     let folder = DataFolder::take(&config, vars)?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(StoreError::Runtime)?;
-    let packs = config.packs.address(vars);
-    let store = Arc::new(LocalStore::open(folder.path(), packs.as_ref(), &Ambient::system())?);
-    runtime.block_on(work(args, &folder, store, &config))
+    let opened = Opened::open(&config, vars, &folder, &runtime)?;
+    let is_backup = matches!(args.command, StoreCommand::Backup { .. });
+    runtime.block_on(async {
+        let worked = if is_backup && opened.is_shared() {
+            Err(StoreError::SharedBackup)
+        } else if let Some(lease) = args.command.lease() {
+            opened.alone(lease, async |store| work(args, &folder, store, &config, vars).await).await
+        } else {
+            work(args, &folder, Arc::clone(&opened.store), &config, vars).await
+        };
+        opened.close().await;
+        worked
+    })
+}
+
+impl StoreCommand {
+    /// What it must hold in a cluster, if it moves, removes or compares what must stay as it is meanwhile.
+    fn lease(&self) -> Option<&'static str> {
+        match self {
+            Self::Check | Self::Scrub | Self::Gc { .. } | Self::Migrate { .. } => Some(UPKEEP),
+            Self::Lifecycle { .. } => Some(LIFECYCLE),
+            Self::Stats | Self::Backup { .. } | Self::RebuildIndex => None,
+        }
+    }
 }
 
 async fn work(
@@ -102,6 +148,7 @@ async fn work(
     folder: &DataFolder,
     store: Arc<LocalStore>,
     config: &Config,
+    vars: &[(String, String)],
 ) -> Result<(), StoreError> {
     let throttle = Throttle::default();
     match &args.command {
@@ -138,6 +185,10 @@ async fn work(
         StoreCommand::Backup { to } => {
             let copied = backup(&store, folder.path(), to, &BESIDE_STORE, &throttle).await;
             let report = copied.map_err(failed("back the store up"))?;
+            show(args.json, &report, report.table())
+        }
+        StoreCommand::Migrate { to } => {
+            let report = migrating::run(&store, to, vars, &throttle).await?;
             show(args.json, &report, report.table())
         }
         StoreCommand::RebuildIndex => {
