@@ -4,7 +4,6 @@ The object stores are `rclone serve s3`, which nobody here wrote, a standalone x
 """
 
 import json
-import random
 import shutil
 import threading
 
@@ -12,8 +11,9 @@ import botocore.config
 import botocore.exceptions
 import pytest
 
-from support import clients, inputs, load, packs, recorder, server
+from support import clients, inputs, load, packs, server
 from support.inputs import KIB, MIB
+from support.weather import Weather
 from test_durability import Rounds
 
 pytestmark = pytest.mark.timeout(300)
@@ -159,31 +159,6 @@ def test_packs_that_nobody_knows_are_left_for_a_day(gateway, tmp_path, started):
     assert inside.head_object(Bucket=packs.BUCKET, Key="p/packs/00/0000007700000001")["ContentLength"] == 1000
 
 
-class Weather:
-    """A proxy before an object store, and how it is at the moment."""
-
-    def __init__(self, upstream_port: int):
-        self.proxy = recorder.Recorder(upstream_port)
-        self.proxy.before, self.proxy.piece, self.proxy.rewrite = self._before, self._piece, None
-        self.busy, self.cut_one_of, self.rng, self.writes = False, 0, random.Random(7), 0
-
-    def _before(self, exchange):
-        if self.busy:
-            raise recorder.Refused(503, b"<Error><Code>SlowDown</Code></Error>")
-
-    def _piece(self, exchange, piece):
-        if exchange.method == "GET" and self.cut_one_of and self.rng.randrange(self.cut_one_of) == 0:
-            raise recorder.Refused(0)
-        return piece
-
-    def lose_answers(self, exchange, answer):
-        """A hook: every third answer to a write is lost, after the object store has done it."""
-        self.writes += exchange.method in ("PUT", "POST")
-        if exchange.method in ("PUT", "POST") and self.writes % 3 == 0:
-            raise ConnectionError("lost")
-        return answer
-
-
 @pytest.fixture
 def weather(gateway, started):
     return Weather(gateway.port)
@@ -277,7 +252,7 @@ def test_a_place_that_cannot_be_used_is_refused_in_one_line(gateway, tmp_path, s
         ({options + "SECRET_ACCESS_KEY": "wrong"}, "access is denied: check the credentials in `packs.options`"),
         ({url: "s3://nowhere/p"}, "there is no such bucket: create it, or name another"),
         ({options + "ENDPOINT": closed}, "check that it runs, and `packs.options.endpoint`"),
-        ({url: f"s3://{packs.BUCKET}/mine"}, "belong to another deployment"),
+        ({url: f"s3://{packs.BUCKET}/mine"}, "belong to other metadata"),
         ({url: "ftp://x/y"}, "it must begin with s3://"),
         ({options + "REGOIN": "x"}, "`packs.options.regoin` is not an option of s3://"),
     ]
@@ -290,7 +265,7 @@ def test_a_place_that_cannot_be_used_is_refused_in_one_line(gateway, tmp_path, s
 
     # The data folder that the packs belong to, told of another place, or of none.
     used.told = packs.at(gateway, "elsewhere")
-    assert "the metadata names packs, but none were ever written there" in used.refusal()
+    assert "the metadata has its packs elsewhere, none were ever written there" in used.refusal()
     used.told = {}
     assert "the packs of this data folder are in s3://packs/mine" in used.refusal()
     assert "set `packs.url`" in used.refusal()
@@ -306,7 +281,7 @@ def test_a_copy_of_a_data_folder_is_noticed(gateway, tmp_path, started):
     second = packs.Packed(tmp_path / "second", packs.at(gateway, "p"))
     shutil.copytree(first.data_dir, second.data_dir)
     first.start().stop()
-    assert "another copy of this data folder has written there since" in second.refusal()
+    assert "another copy of this data folder or database has written there since" in second.refusal()
     first.start()
 
 

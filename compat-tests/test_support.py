@@ -3,10 +3,12 @@
 import base64
 import datetime
 import hashlib
+import itertools
+import random
 
 import pytest
 
-from support import inputs, sigv4
+from support import inputs, linear, sigv4
 from support.server import Credentials
 
 # The credential, the moment and the object of the examples in the S3 API reference, "Signature Calculations for the
@@ -76,3 +78,96 @@ def test_the_published_client_agrees_with_every_recorded_hash(tmp_path):
     for vector in inputs.vectors():
         path.write_bytes(vector.bytes())
         assert inputs.published_hash(path) == vector.xet_hash, vector.name
+
+
+def _linear(*events) -> bool:
+    return linear.first_impossible(events) is None
+
+
+def test_the_checker_of_histories_accepts_what_can_have_happened():
+    r, w, s = linear.read, linear.write, linear.swap
+    assert _linear()
+    assert _linear(w(0, 1, 7), r(2, 3, 7), w(4, 5, None), r(6, 7, None))
+    # Reads that overlap a write may see it or not, in one order.
+    assert _linear(w(0, 1, 1), w(2, 9, 2), r(3, 4, 1), r(5, 6, 2))
+    # Writes that overlap may be done in either order.
+    assert _linear(w(0, 9, 1), w(0, 9, 2), r(10, 11, 1))
+    assert _linear(w(0, 9, 1), w(0, 9, 2), r(10, 11, 2))
+    # What nobody knows of may be done at once, late or never.
+    for seen in (1, None):
+        assert _linear(w(0, None, 1), r(50, 51, seen))
+    assert _linear(w(0, None, 1), r(2, 3, None), w(4, 5, 2), r(6, 7, 2), r(8, 9, 1))
+    assert _linear(s(0, None, None, 1, None), r(2, 3, 1))
+    assert _linear(w(0, 1, 5), s(2, None, 5, 6, None), r(4, 5, 5), r(6, 7, 6))
+    # Conditional writes: one of two wins, and the loser is refused because of it.
+    assert _linear(s(0, 9, None, 1, True), s(0, 9, None, 2, False), r(10, 11, 1))
+    assert _linear(w(0, 1, 5), s(2, 9, 5, 6, True), s(2, 9, 5, 7, False), r(10, 11, 6))
+    assert _linear(w(0, 1, 5), s(2, 9, 5, 6, True), w(2, 9, 5), s(3, 9, 5, 7, True), r(10, 11, 7))
+
+
+def test_the_checker_of_histories_refuses_what_cannot_have_happened():
+    r, w, s = linear.read, linear.write, linear.swap
+    # A read of what was never written, a lost write, a deletion that comes back.
+    assert not _linear(r(0, 1, 1))
+    assert not _linear(w(0, 1, 1), r(2, 3, None))
+    assert not _linear(w(0, 1, 1), w(2, 3, None), r(4, 5, 1))
+    # A stale read: another node still has what was written before.
+    assert not _linear(w(0, 1, 1), w(2, 3, 2), r(4, 5, 1))
+    # New, then old: two readers who disagree about when a write was done.
+    assert not _linear(w(0, 1, 1), w(2, 9, 2), r(3, 4, 2), r(5, 6, 1))
+    # A write is not done twice, even if nobody knows of it.
+    assert not _linear(w(0, None, 1), r(2, 3, 1), w(4, 5, 2), r(6, 7, 2), r(8, 9, 1))
+    # Two winners; a refusal that nothing explains; a win over what was not there.
+    assert not _linear(s(0, 9, None, 1, True), s(0, 9, None, 2, True))
+    assert not _linear(w(0, 1, 5), s(2, 9, 5, 6, True), s(2, 9, 5, 7, True))
+    assert not _linear(s(0, 1, None, 1, False))
+    assert not _linear(w(0, 1, 5), s(2, 3, 5, 6, False))
+    assert not _linear(w(0, 1, 5), s(2, 3, 4, 6, True))
+    # An unknown conditional write that could not be done was not.
+    assert not _linear(w(0, 1, 5), s(2, None, 4, 6, None), r(4, 5, 6))
+    told = linear.first_impossible([w(0, 1, 1), r(2, 3, 1), r(4, 5, 2)])
+    assert told == r(4, 5, 2)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_checker_of_histories_agrees_with_one_that_tries_every_order(seed):
+    rng, answers = random.Random(seed), set()
+    for _ in range(150):
+        events, now = [], 0
+        for number in range(rng.randint(1, 5)):
+            begun = now + rng.randint(0, 3)
+            ended = begun + rng.randint(1, 6)
+            now = begun
+            kind, value = rng.choice("rws"), rng.choice((None, 1, 2))
+            is_unknown = rng.random() < 0.2
+            if kind == "r":
+                events.append(linear.read(begun, ended, value))
+            elif kind == "w":
+                events.append(linear.write(begun, None if is_unknown else ended, value))
+            else:
+                done = None if is_unknown else rng.random() < 0.5
+                expected = rng.choice((None, 1, 2))
+                events.append(linear.swap(begun, None if is_unknown else ended, expected, value, done))
+        answers.add(_linear(*events))
+        assert _linear(*events) == _some_order_explains(events), events
+    assert answers == {True, False}
+
+
+def _some_order_explains(events) -> bool:
+    known = [event for event in events if event.ended is not None]
+    unknown = [event for event in events if event.ended is None]
+    chosen = itertools.chain.from_iterable(
+        itertools.combinations(unknown, count) for count in range(len(unknown) + 1)
+    )
+    return any(_explains(order) for some in chosen for order in itertools.permutations([*known, *some]))
+
+
+def _explains(order) -> bool:
+    held = None
+    for at, event in enumerate(order):
+        if any(later.ended is not None and later.ended < event.begun for later in order[at + 1 :]):
+            return False
+        possible, held = event.operation.on(held)
+        if not possible:
+            return False
+    return True

@@ -11,7 +11,7 @@ import urllib.request
 
 import boto3.s3.transfer
 
-from support import clients, gateway, server
+from support import clients, cluster, gateway, postgres, server
 from support.hub import ADA, ADA_KEYS, CONFIG, Hub
 from support.inputs import KIB, MIB, noise
 
@@ -270,3 +270,34 @@ def measure(base: pathlib.Path, folder: pathlib.Path, send) -> Taken:
         largest = max(path.stat().st_size for path in folder.iterdir())
         read_back(running, folder, min(40, max(4, GIB // largest)))
     return taken
+
+
+def at_nodes(base: pathlib.Path, folder: pathlib.Path, nodes: int) -> tuple[int, int]:
+    """What a folder takes in packs, before any collection and after one, whose files are sent all at once, each to another
+    node."""
+    running = cluster.Cluster(base, postgres.shared().new_database(), nodes=nodes, gc_interval_secs=0)
+    try:
+        s3s = [clients.boto3_client(endpoint, server.ROOT) for endpoint in running.start().endpoints]
+        s3s[0].create_bucket(Bucket=BUCKET)
+        sent = list(enumerate(sorted(folder.iterdir())))
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda one: s3s[one[0] % nodes].upload_file(str(one[1]), BUCKET, one[1].name), sent))
+        for number, path in sent:
+            body = s3s[(number + 1) % nodes].get_object(Bucket=BUCKET, Key=path.name)["Body"].read()
+            assert body == path.read_bytes(), path.name
+        running.stop()
+        before = _in_packs(base)
+        running.store("gc")
+        after = _in_packs(base)
+        running.start()
+        for number, path in sent:
+            body = s3s[number % nodes].get_object(Bucket=BUCKET, Key=path.name)["Body"].read()
+            assert body == path.read_bytes(), path.name
+        running.stop()
+    finally:
+        running.kill()
+    return before, after
+
+
+def _in_packs(base: pathlib.Path) -> int:
+    return sum(pack.stat().st_size for pack in (base / "packs").rglob("*") if pack.is_file())

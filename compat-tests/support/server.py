@@ -86,6 +86,11 @@ def in_front_of_a_hub() -> bool:
     return os.environ.get("XETGATE_MODE") == "hub"
 
 
+def is_cluster() -> bool:
+    """Whether the server under test is three nodes of a cluster, behind a proxy that gives each request to another."""
+    return os.environ.get("XETGATE_MODE") == "cluster"
+
+
 def run_to_exit(port: int, data_dir: pathlib.Path, *more: str, timeout_secs: float = 20) -> subprocess.CompletedProcess:
     """Runs a server that is expected to refuse to start."""
     line = command(port, data_dir, *more)
@@ -95,8 +100,17 @@ def run_to_exit(port: int, data_dir: pathlib.Path, *more: str, timeout_secs: flo
 class Server:
     """A server process bound to one data folder and one port for its whole life, across restarts.
 
-    `more` goes at the end of its command line, `behind` at the end of its Hub's, if it is to have one.
+    `more` goes at the end of its command line, `behind` at the end of its Hub's, if it is to have one. With
+    XETGATE_MODE=cluster it is three processes behind a proxy ([`cluster.Behind`]); what is made of a class that is derived
+    from this one is always a single process.
     """
+
+    def __new__(cls, *_, **__):
+        if cls is Server and is_cluster():
+            from support import cluster
+
+            return super().__new__(cluster.Behind)
+        return super().__new__(cls)
 
     def __init__(self, data_dir: pathlib.Path, log_path: pathlib.Path, *more: str, behind: tuple[str, ...] = ()):
         self.data_dir = data_dir
@@ -109,7 +123,7 @@ class Server:
 
     def _hub(self, more: tuple[str, ...]) -> "Server":
         beside = self.data_dir.with_name(self.data_dir.name + "-hub")
-        hub = Server.__new__(Server)
+        hub = object.__new__(Server)
         hub.data_dir, hub.log_path, hub.more = beside, self.log_path.with_name(self.log_path.name + "-hub"), more
         hub.port, hub.hub_port, hub.process, hub.hub = free_port(), free_port(), None, None
         return hub

@@ -43,8 +43,8 @@ fn run(command: &mut Command, hint: &str) {
     assert!(output.status.success(), "{command:?}: {}; {hint}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// The folder with PostgreSQL's programs: installed now, or found.
-fn programs() -> PathBuf {
+/// The folder whose `bin` has PostgreSQL's programs: installed now, or found.
+pub(crate) fn programs() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     // Tests that start at the same time install it once.
     fs::create_dir_all(root.join("target/compat-venv")).unwrap();
