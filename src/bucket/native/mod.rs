@@ -5,7 +5,6 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::error::{meta_failed, object_error};
 use super::{
@@ -189,24 +188,14 @@ impl NativeBuckets {
                 Ok(_) => chunks.remember(&xorbs),
                 // Another node has removed it. It is not relied on again.
                 Err(MetaError::MissingXorb(xorb)) => rows.forget([xorb]),
-                // It may still be made.
-                Err(MetaError::Away(_)) => {
-                    drop(tokio::spawn(async move {
-                        tokio::time::sleep(HELD_AFTER).await;
-                        drop(hold);
-                    }));
-                }
                 Err(_) => {}
             }
+            drop(hold);
             answer
         });
         committing.await.unwrap_or_else(|error| Err(MetaError::Engine(error.to_string())))
     }
 }
-
-/// How long what a file relies on is held when it is not known whether its transaction was made: longer than a database goes on
-/// with a statement.
-const HELD_AFTER: Duration = Duration::from_mins(2);
 
 /// What of a file outlives the transaction that takes it.
 struct TakenFile {
