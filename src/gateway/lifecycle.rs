@@ -10,7 +10,8 @@ use crate::serve::http::audit::AuditLog;
 use crate::store::lifecycle::{Ended, Expirer, Witness};
 use crate::store::local::LocalStore;
 
-/// Starts passes over the rules of a store's buckets, of one node of those that share it; what they end is in the audit log, if there is one.
+/// Starts passes over the rules of a store's buckets, of one node of those that share it; what they end is in the audit log,
+/// if there is one.
 pub(super) fn start(
     config: &Config,
     (store, leases): (Arc<LocalStore>, Option<LeaseHolder>),

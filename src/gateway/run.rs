@@ -168,7 +168,8 @@ fn raise_open_files_limit() {
     }
 }
 
-/// Serves until a signal, or until something has failed without which it must not go on, and then until running requests are done, or the grace time is over, or a second signal comes.
+/// Serves until a signal, or until something has failed without which it must not go on, and then until running requests are
+/// done, or the grace time is over, or a second signal comes.
 async fn serve(
     listeners: Vec<(Listener, Router)>,
     mut signals: Signals,

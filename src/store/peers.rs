@@ -35,7 +35,7 @@ pub trait Doomed: Send {
 /// Everybody who may rely on xorbs and packs.
 #[async_trait]
 pub trait Peers: Send + Sync + 'static {
-    /// How many xorbs are best doomed together.
+    /// How many xorbs or packs are best doomed together, and at most.
     fn doomed_together(&self) -> usize;
 
     /// How long those who do not answer are waited for at least, until they are taken for dead.

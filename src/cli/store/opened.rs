@@ -11,14 +11,14 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::StoreError;
-use crate::auth::seal::MasterKey;
 use crate::config::{ClusterGiven, Config, Mode};
+use crate::gateway::backend::node;
 use crate::gateway::data_folder::DataFolder;
 use crate::gateway::lease_holder::LeaseHolder;
 use crate::model::clock::Ambient;
 use crate::store::joining::ClusterPlace;
 use crate::store::local::LocalStore;
-use crate::store::meta::{MetaError, Node};
+use crate::store::meta::MetaError;
 
 /// A store that is open.
 pub(super) struct Opened {
@@ -44,12 +44,7 @@ impl Opened {
         }
         let ClusterGiven { database, packs, master_key } = config.cluster_given(vars)?;
         let silence = Duration::from_secs(config.cluster.silence_secs);
-        let node = Node {
-            name: format!("{} (a command)", config.cluster.node_name()),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            entered_at: ambient.clock.now(),
-            key_mark: MasterKey::mark(&master_key),
-        };
+        let node = node(format!("{} (a command)", config.cluster.node_name()), &master_key, &ambient);
         let holder = LeaseHolder { name: node.name.clone(), silence, clock: Arc::clone(&ambient.clock) };
         let place = ClusterPlace { database: &database, packs: &packs, silence };
         let _inside = runtime.enter();

@@ -8,19 +8,17 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Backend, Resources};
+use super::{Backend, Resources, node};
 use crate::auth::cas_token::CasSigner;
 use crate::auth::seal::MasterKey;
 use crate::auth::{Accounts, Directory};
-use crate::bucket::{BucketError, NativeBuckets};
-use crate::cas::cache::ChunkCache;
 use crate::config::ClusterGiven;
 use crate::gateway::background::Background;
 use crate::gateway::error::GatewayError;
 use crate::gateway::lease_holder::{LeaseHolder, UPKEEP};
 use crate::store::joining::ClusterPlace;
 use crate::store::local::LocalStore;
-use crate::store::meta::{MetaError, Node};
+use crate::store::meta::MetaError;
 use crate::store::upkeep;
 
 /// How often accounts are read again that other nodes may have changed.
@@ -37,12 +35,7 @@ pub(super) fn open(
     let master_key = MasterKey::of_text(key)?;
     let directory = Arc::new(directory);
     let signer = CasSigner::of_master_key(key, Arc::clone(&directory), Arc::clone(&ambient.clock));
-    let node = Node {
-        name: config.cluster.node_name(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        entered_at: ambient.clock.now(),
-        key_mark: MasterKey::mark(key),
-    };
+    let node = node(config.cluster.node_name(), key, ambient);
     let silence = Duration::from_secs(config.cluster.silence_secs);
     let place = ClusterPlace { database, packs, silence };
     let (store, member) = {
@@ -63,19 +56,8 @@ pub(super) fn open(
             }
         }
     });
-    let failed = |error| GatewayError::Store { path: folder.path().to_owned(), error };
-    let cache = match config.cache.max_bytes {
-        0 => None,
-        max => {
-            let cache = ChunkCache::open(&resources.path("cache"), max, Arc::clone(&ambient.clock));
-            Some(Arc::new(cache.map_err(GatewayError::Cache)?))
-        }
-    };
-    let buckets = NativeBuckets::with_cache(Arc::clone(&store), cache, (*ambient).clone());
-    let buckets = buckets.map_err(failed)?;
+    let buckets = resources.native_buckets(&store, resources.cache().map_err(GatewayError::Cache)?)?;
     let meta = Arc::clone(&store.meta);
-    let day_set = runtime.block_on(meta.set_lifecycle_day(config.lifecycle.day()));
-    day_set.map_err(|error| failed(BucketError::Storage(error.into())))?;
     let accounts = Accounts::open(meta, directory, master_key, (*ambient).clone());
     let accounts = Arc::new(runtime.block_on(accounts)?);
     background.start(|stop| follow_accounts(Arc::clone(&accounts), stop));
@@ -86,7 +68,7 @@ pub(super) fn open(
         let work = |leased, stop| upkeep::run(leased, Arc::clone(&clock), options.clone(), stop);
         collecting.while_held(UPKEEP, &store, &stop, work).await;
     });
-    let mut backend = Backend::native(config, Arc::new(buckets), accounts, signer, None);
+    let mut backend = Backend::native(config, buckets, accounts, signer, None);
     if let Some(native) = &mut backend.native {
         native.leases = Some(holder);
     }

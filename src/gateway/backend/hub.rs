@@ -64,14 +64,8 @@ pub(super) fn open(
     directory: Directory,
     background: &mut Background,
 ) -> Result<Backend, HubModeError> {
-    let Resources { config, ambient, .. } = resources;
-    let cache = match config.cache.max_bytes {
-        0 => None,
-        max => {
-            let cache = ChunkCache::open(&resources.path("cache"), max, Arc::clone(&ambient.clock));
-            Some(Arc::new(cache.map_err(HubModeError::Cache)?))
-        }
-    };
+    let config = resources.config;
+    let cache = resources.cache().map_err(HubModeError::Cache)?;
     let shared = open_shared(resources, client, cache.clone())?;
     background.start(|stop| upkeep::run(shared.clone(), config.uploads_expire(), stop));
     let namespaces: Vec<_> = directory.accounts().into_iter().map(|account| account.name).collect();

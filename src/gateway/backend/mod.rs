@@ -12,15 +12,18 @@ use super::error::GatewayError;
 use super::lease_holder::LeaseHolder;
 use crate::auth::cas_token::CasSigner;
 use crate::auth::root::RootGiven;
+use crate::auth::seal::MasterKey;
 use crate::auth::{Accounts, Directory};
 use crate::bucket::hub::HubClient;
-use crate::bucket::{BucketApi, NativeXet};
+use crate::bucket::{BucketApi, BucketError, NativeBuckets, NativeXet};
+use crate::cas::cache::ChunkCache;
 use crate::config::{self, ClusterGiven, Config, ConfigError, HubGiven, Mode};
 use crate::model::clock::Ambient;
 use crate::serve::admin::Backups;
 use crate::serve::http::instance::Instance;
 use crate::serve::http::metrics::Metrics;
 use crate::store::local::LocalStore;
+use crate::store::meta::Node;
 
 mod cluster;
 mod hub;
@@ -30,6 +33,16 @@ mod standalone;
 pub fn instance(config: &Config) -> Instance {
     let (version, mode) = (env!("CARGO_PKG_VERSION"), config.mode.into());
     Instance { version, mode, node: config.cluster.node_name() }
+}
+
+/// The node of a cluster that is called so; it enters now.
+pub fn node(name: String, master_key: &str, ambient: &Ambient) -> Node {
+    Node {
+        name,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        entered_at: ambient.clock.now(),
+        key_mark: MasterKey::mark(master_key),
+    }
 }
 
 /// What the APIs work on.
@@ -75,6 +88,31 @@ pub(super) struct Resources<'a> {
 impl Resources<'_> {
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// The cache of chunks that come from far away, if there is to be one.
+    fn cache(&self) -> std::io::Result<Option<Arc<ChunkCache>>> {
+        match self.config.cache.max_bytes {
+            0 => Ok(None),
+            max => {
+                let cache = ChunkCache::open(&self.path("cache"), max, Arc::clone(&self.ambient.clock));
+                Ok(Some(Arc::new(cache?)))
+            }
+        }
+    }
+
+    /// The buckets of a store, whatever that is kept in.
+    fn native_buckets(
+        &self,
+        store: &Arc<LocalStore>,
+        cache: Option<Arc<ChunkCache>>,
+    ) -> Result<Arc<NativeBuckets>, GatewayError> {
+        let failed = |error| GatewayError::Store { path: self.folder.path().to_owned(), error };
+        let buckets = NativeBuckets::with_cache(Arc::clone(store), cache, self.ambient.clone());
+        let buckets = buckets.map_err(failed)?;
+        let day_set = self.runtime.block_on(store.meta.set_lifecycle_day(self.config.lifecycle.day()));
+        day_set.map_err(|error| failed(BucketError::Storage(error.into())))?;
+        Ok(Arc::new(buckets))
     }
 }
 

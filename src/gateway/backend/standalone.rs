@@ -7,8 +7,7 @@ use super::{Backend, Native, Resources, instance};
 use crate::auth::cas_token::CasSigner;
 use crate::auth::seal::MasterKey;
 use crate::auth::{Accounts, Directory};
-use crate::bucket::{BucketError, NativeBuckets};
-use crate::cas::cache::ChunkCache;
+use crate::bucket::NativeBuckets;
 use crate::config::{self, Config};
 use crate::gateway::background::Background;
 use crate::gateway::data_folder::BESIDE_STORE;
@@ -39,19 +38,12 @@ pub(super) fn open(
             .map_err(|error| GatewayError::Open { path: folder.path().to_owned(), error })?
     };
     let store = Arc::new(store);
-    let failed = |error| GatewayError::Store { path: folder.path().to_owned(), error };
-    let cache = match config.cache.max_bytes {
-        max if max > 0 && config.packs.url.is_some() => {
-            let cache = ChunkCache::open(&resources.path("cache"), max, Arc::clone(&ambient.clock));
-            Some(Arc::new(cache.map_err(GatewayError::Cache)?))
-        }
-        _ => None,
+    let cache = match config.packs.url {
+        Some(_) => resources.cache().map_err(GatewayError::Cache)?,
+        None => None,
     };
-    let buckets = NativeBuckets::with_cache(Arc::clone(&store), cache, (*ambient).clone());
-    let buckets = buckets.map_err(failed)?;
+    let buckets = resources.native_buckets(&store, cache)?;
     let meta = Arc::clone(&store.meta);
-    let day_set = runtime.block_on(meta.set_lifecycle_day(config.lifecycle.day()));
-    day_set.map_err(|error| failed(BucketError::Storage(error.into())))?;
     let accounts = Accounts::open(meta, directory, master_key, (*ambient).clone());
     let accounts = runtime.block_on(accounts)?;
     let (options, clock) = (config.upkeep(&resources.path("scrub-cursor")), Arc::clone(&ambient.clock));
@@ -62,7 +54,7 @@ pub(super) fn open(
         folder: to,
         beside: &BESIDE_STORE,
     });
-    Ok(Backend::native(config, Arc::new(buckets), Arc::new(accounts), signer, backups))
+    Ok(Backend::native(config, buckets, Arc::new(accounts), signer, backups))
 }
 
 impl Backend {

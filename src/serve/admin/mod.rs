@@ -36,6 +36,7 @@ use crate::serve::http::routes::{DELETE, GET, POST, PUT, Routed, Routes};
 use crate::serve::http::{RequestContext, bearer_token};
 use crate::store::backup::{BackupReport, backup};
 use crate::store::local::LocalStore;
+use crate::store::meta::MetaError;
 use crate::store::throttle::Throttle;
 
 mod shapes;
@@ -110,6 +111,11 @@ impl From<AuthError> for Refusal {
             | AuthError::DuplicateAccessKeyId(_)
             | AuthError::DuplicateToken(_) => StatusCode::CONFLICT,
             AuthError::NotAnOrganisation(_) | AuthError::AccessKeyId(_) => StatusCode::BAD_REQUEST,
+            AuthError::Store(MetaError::Away(_) | MetaError::Busy(_) | MetaError::Unavailable(_)) => {
+                tracing::warn!(%error, "accounts cannot be changed now");
+                let text = "the storage cannot be used right now: try again".to_owned();
+                return Self(StatusCode::SERVICE_UNAVAILABLE, text);
+            }
             _ => {
                 tracing::error!(%error, "accounts could not be changed");
                 return Self(StatusCode::INTERNAL_SERVER_ERROR, "the change could not be made".to_owned());

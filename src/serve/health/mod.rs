@@ -1,8 +1,9 @@
 //! Health and metrics: whether the gateway lives, whether it can serve, and what it has counted.
 //!
 //! `/health/live` and `/health/ready` are open to everyone and say nothing but yes or no, because what watches a process (a
-//! container engine, a load balancer) has no credential. `/health` says which build and node it is; metrics show which operations are in use and how much is stored, so both need an admin
-//! token on the Hub listener. The listener for metrics alone asks for none: its address is the protection.
+//! container engine, a load balancer) has no credential. `/health` says which build and node it is; metrics show which
+//! operations are in use and how much is stored: both need an admin token on the Hub listener. The listener for metrics alone
+//! asks for none: its address is the protection.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,8 +1,9 @@
 //! What a node learns of chunks that others have written, for its own chunk index.
 //!
-//! It tells the others at once which xorbs it has written, and hears of theirs each second, and when an upload begins. Of what it has not heard, because it was
-//! not there or has lost its index, it asks the database: for the first chunk of a file, and for one in a thousand others, as
-//! a Xet client asks a server. Who knows one knows its company at once ([`company`]), so the rest of a file is found too.
+//! It tells the others at once which xorbs it has written, and hears of theirs each second, and when an upload begins. Of what
+//! it has not heard, because it was not there or has lost its index, it asks the database: for the first chunk of a file, and
+//! for one in a thousand others, as a Xet client asks a server. Who knows one knows its company at once ([`company`]), so the
+//! rest of a file is found too.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,7 +29,7 @@ const TOLD_MAX: usize = 16_384;
 /// What is written within so long is told of together.
 const GATHERED: Duration = Duration::from_millis(100);
 
-/// News are there for so long at least: who is slower asks.
+/// News are there for so long at least, and longer where little is written: who is slower asks.
 const NEWS_KEPT: Duration = Duration::from_secs(30);
 
 /// Who has heard the news so long ago need not hear them again.

@@ -65,14 +65,14 @@ pub(super) async fn run(
         spawn_blocking(move || packs.discard(&unknown)).await?.map_err(io("deleting packs without rows"))?;
     }
     // All first, so that no frame is copied into a pack that is rewritten next.
-    let asked = Doom { xorbs: Vec::new(), packs: plans.iter().map(|plan| plan.id()).collect() };
-    let doomed = match asked.packs.as_slice() {
-        [] => return Ok(()),
-        _ => store.peers.doom(&store.meta, asked).await?,
-    };
-    let retired: HashSet<_> = doomed.packs().iter().copied().collect();
-    // A pack that was retired stays so.
-    doomed.end().await?;
+    let mut retired = HashSet::new();
+    for plans in plans.chunks(store.peers.doomed_together()) {
+        let packs = plans.iter().map(|plan| plan.id()).collect();
+        let doomed = store.peers.doom(&store.meta, Doom { xorbs: Vec::new(), packs }).await?;
+        retired.extend(doomed.packs().iter().copied());
+        // A pack that was retired stays so.
+        doomed.end().await?;
+    }
     let (free, held): (Vec<_>, Vec<_>) = plans.into_iter().partition(|plan| retired.contains(&plan.id()));
     report.packs_left += held.len() as u64;
     let mut emptying = Emptying::default();

@@ -7,11 +7,11 @@
 use async_trait::async_trait;
 use redb::StorageError;
 
-use super::MetaError;
 use super::bucket_names::BUCKET_NAMES;
 use super::kv::{RawRow, ReadTransaction};
 use super::table_meta::{TableEngine, TableMeta};
 use super::tables::{self, Failure, Tables};
+use super::{MetaError, nodes};
 use crate::model::bucket::BucketUid;
 use crate::model::names::ObjectKey;
 use crate::xet::hash::XorbHash;
@@ -20,7 +20,7 @@ use crate::xet::hash::XorbHash;
 const PAGE_BYTES: usize = 1 << 20;
 
 /// Counters that are of a cluster's nodes.
-const OF_NODES: [&str; 2] = [super::nodes::ENTERED, "question"];
+const OF_NODES: [&str; 2] = [nodes::ENTERED, nodes::QUESTION];
 
 /// Reads rows behind a key.
 type ReadRows = fn(&ReadTransaction, Option<&[u8]>) -> Result<Vec<RawRow>, redb::Error>;
@@ -108,20 +108,22 @@ impl Tables<'_> {
     fn take_rows(&mut self, table: usize, rows: &[RawRow]) -> Result<(), Failure> {
         let Some(moved) = MOVED.get(table) else { return Ok(()) };
         (moved.write)(self, rows)?;
-        for RawRow { key, value } in rows {
-            if moved.name == tables::OBJECTS.name() {
-                self.take_object(key)?;
-            } else if moved.name == tables::XORBS.name() {
-                let hash: [u8; 32] = key.as_slice().try_into().map_err(|_| damaged())?;
-                let hash = XorbHash::from_bytes(hash);
-                let row = super::xorbs::decode_xorb(&hash, value)?;
-                self.share_chunks(&hash, &row.table)?;
-            }
+        if moved.name == tables::OBJECTS.name() {
+            rows.iter().try_for_each(|row| self.took_object(&row.key))?;
+        } else if moved.name == tables::XORBS.name() {
+            rows.iter().try_for_each(|row| self.took_xorb(row))?;
         }
         Ok(())
     }
 
-    fn take_object(&mut self, name: &[u8]) -> Result<(), StorageError> {
+    fn took_xorb(&mut self, RawRow { key, value }: &RawRow) -> Result<(), StorageError> {
+        let hash: [u8; 32] = key.as_slice().try_into().map_err(|_| damaged())?;
+        let hash = XorbHash::from_bytes(hash);
+        let row = super::xorbs::decode_xorb(&hash, value)?;
+        self.share_chunks(&hash, &row.table)
+    }
+
+    fn took_object(&mut self, name: &[u8]) -> Result<(), StorageError> {
         let (bucket, key) = name.split_first_chunk().ok_or_else(damaged)?;
         let key = std::str::from_utf8(key).ok().and_then(|key| ObjectKey::new(key).ok());
         self.enter_folder(BucketUid(u64::from_be_bytes(*bucket)), &key.ok_or_else(damaged)?)

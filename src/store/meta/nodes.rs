@@ -33,7 +33,7 @@ pub(super) const QUESTIONS: TableDefinition<&str, (u64, Row)> = TableDefinition:
 /// Names of questions, and of the counter that numbers them.
 const READERS: &str = "readers";
 const DOOM: &str = "doom";
-const COUNTER: &str = "question";
+pub(super) const QUESTION: &str = "question";
 /// Name of the counter of epochs with which nodes have entered.
 pub(super) const ENTERED: &str = "epoch";
 
@@ -194,7 +194,7 @@ impl Tables<'_> {
     }
 
     fn ask(&mut self, question: &str, doom: &Doom) -> Result<u64, Failure> {
-        let number = self.count_up(COUNTER)?;
+        let number = self.count_up(QUESTION)?;
         self.questions.insert(question, (number, encode(doom)?.as_slice()))?;
         Ok(number)
     }

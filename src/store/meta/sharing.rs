@@ -37,7 +37,8 @@ pub trait SharingStore: Send + Sync + 'static {
     /// A xorb that may have this chunk. Only of chunks that are shared; never of a store that one process has for itself.
     async fn shared_chunk(&self, chunk: &ChunkHash) -> Result<Option<XorbHash>, MetaError>;
 
-    /// Tells others of xorbs; news of this node before that number are forgotten.
+    /// Tells others of xorbs; news of this node before that number are forgotten. [`MetaError::NodeEnded`] if it was taken for
+    /// dead.
     async fn tell(&self, epoch: u32, number: u64, news: News, forget_before: u64) -> Result<(), MetaError>;
 
     /// What other nodes have told since, in the order in which they did; `read` takes note of it.
@@ -128,6 +129,10 @@ impl<E: TableEngine> SharingStore for TableMeta<E> {
     async fn tell(&self, epoch: u32, number: u64, news: News, forget_before: u64) -> Result<(), MetaError> {
         self.write(move |tables| {
             let epoch = u64::from(epoch);
+            // Nobody would ever remove what one tells who is not there.
+            if tables.nodes.get(epoch)?.is_none() {
+                return Err(MetaError::NodeEnded.into());
+            }
             tables.news.remove_in((epoch, 0)..(epoch, forget_before))?;
             tables.news.insert((epoch, number), encode(&news)?.as_slice())?;
             Ok::<_, Failure>(())
